@@ -1,0 +1,49 @@
+{
+  "variables": {
+    "launcher_flags": [
+      "-std=c++20", "-Os", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-fno-pic",
+      "-fno-stack-protector", "-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables",
+      "-fno-threadsafe-statics", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"
+    ]
+  },
+  "target_defaults": {
+    "conditions": [
+      ["target_arch=='x64'", { "cflags": ["-fcf-protection=full"] }],
+      ["target_arch=='arm64'", { "cflags": ["-mbranch-protection=standard"] }]
+    ]
+  },
+  "targets": [
+    {
+      "target_name": "nsjs-launcher",
+      "type": "executable",
+      "sources": ["src/plan/reader.cc", "<!@(ls src/launch/*.cc src/launch/ops/*.cc)"],
+      "include_dirs!": ["<(node_root_dir)/include/node"],
+      "cflags!": ["-fPIC", "-pthread", "-O3", "-fno-omit-frame-pointer", "-fcf-protection=full"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc": ["<@(launcher_flags)"],
+      "ldflags!": ["-pthread", "-rdynamic", "-m64"],
+      "ldflags": [
+        "-nostdlib", "-static", "-no-pie", "-s", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
+        "-Wl,--build-id=none", "-Wl,-Map=<(PRODUCT_DIR)/nsjs-launcher.map"
+      ],
+      "libraries!": ["-ldl", "-lrt"]
+    },
+    {
+      "target_name": "nsjs",
+      "dependencies": ["nsjs-launcher"],
+      "sources": ["<!@(ls src/addon/*.cc)", "<(INTERMEDIATE_DIR)/image.S"],
+      "actions": [{
+        "action_name": "embed_launcher",
+        "inputs": ["scripts/embed.mjs", "<(PRODUCT_DIR)/nsjs-launcher"],
+        "outputs": ["<(INTERMEDIATE_DIR)/image.S"],
+        "action": ["node", "scripts/embed.mjs", "<(PRODUCT_DIR)/nsjs-launcher", "<(INTERMEDIATE_DIR)/image.S"]
+      }],
+      "defines": ["NAPI_VERSION=9"],
+      "cflags": ["-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc": ["-std=c++20", "-fvisibility-inlines-hidden", "-fno-exceptions", "-fno-rtti"],
+      "ldflags": ["-s", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,--gc-sections", "-Wl,--version-script=<(module_root_dir)/src/addon/exports.map"],
+      "configurations": { "Release": { "defines": ["_FORTIFY_SOURCE=2", "_GLIBCXX_ASSERTIONS"] } }
+    }
+  ]
+}

@@ -1,0 +1,58 @@
+// build.mjs [ts|native]: compiles the TypeScript, the launcher and the addon. Without a word: both.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+const require = createRequire(import.meta.url);
+const [what] = process.argv.slice(2);
+
+function run(title, command, args) {
+  console.log(`build: ${title}`);
+  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status !== 0) {
+    console.error(`build: ${title} failed${error ? `: ${error.message}` : ''}`);
+    process.exit(1);
+  }
+}
+
+const tsc = (project) => ['node_modules/typescript/bin/tsc', '-p', project];
+
+function buildTypeScript() {
+  run('operations', process.execPath, ['scripts/gen-ops.mjs']);
+  run('library', process.execPath, tsc('.'));
+  for (const entry of ['index', 'sys/index']) writeFacade(join('dist', entry));
+  run('examples', process.execPath, tsc('examples'));
+  run('tests', process.execPath, tsc('test'));
+}
+
+// One implementation, two doors: `import` gets the very classes that `require` gets.
+function writeFacade(path) {
+  const names = Object.keys(require(join(process.cwd(), `${path}.js`))).sort();
+  const file = `./${path.split('/').at(-1)}.js`;
+  writeFileSync(`${path}.mjs`, `import library from '${file}';\n\nexport const { ${names.join(', ')} } = library;\n`);
+  writeFileSync(`${path}.d.mts`, `export * from '${file}';\n`);
+}
+
+// The headers beside the running node serve offline and are those of this very version.
+function headers() {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, 'include/node/uv.h')) ? [`--nodedir=${prefix}`] : [];
+}
+
+function newest(folder) {
+  return Math.max(...readdirSync(folder, { withFileTypes: true }).map((entry) => statSync(join(folder, entry.name)).mtimeMs));
+}
+
+function buildNative() {
+  const stale =
+    !existsSync('build/Makefile') ||
+    statSync('build/Makefile').mtimeMs <
+      Math.max(statSync('binding.gyp').mtimeMs, ...['src/addon', 'src/launch', 'src/launch/ops'].map(newest));
+  const gyp = [require.resolve('node-gyp/bin/node-gyp.js'), '--silent'];
+  if (stale) run('native, configure', process.execPath, [...gyp, 'configure', ...headers()]);
+  run('native, compile', process.execPath, [...gyp, 'build', ...headers()]);
+}
+
+if (what !== 'ts') buildNative();
+if (what !== 'native') buildTypeScript();
