@@ -1,0 +1,208 @@
+#include "launch.h"
+
+#include <sys/mman.h>
+
+#include "../sys/socket.h"
+#include "spawn.h"
+#include "values.h"
+
+extern "C" const unsigned char nsjs_launcher_image[];
+extern "C" const unsigned char nsjs_launcher_image_end[];
+
+namespace nsjs {
+namespace {
+
+// How the program's descriptors are asked for in `stdio`: a descriptor to pass, or one of these.
+enum Stdio : std::int32_t { kReadPipe = -1, kWritePipe = -2, kSocketPair = -3 };
+
+constexpr unsigned kNoId = 0xffffffff;
+
+std::size_t image_size() { return static_cast<std::size_t>(nsjs_launcher_image_end - nsjs_launcher_image); }
+
+// Sealed, so that no program can change what the next sandbox starts with (CVE-2019-5736).
+Status open_image(Environment& environment) {
+  if (environment.image.is_open()) return {};
+  constexpr unsigned kExec = 0x10;  // MFD_EXEC, Linux 6.3
+  auto memory = sys::memfd_create("nsjs", MFD_CLOEXEC | MFD_ALLOW_SEALING | kExec);
+  if (memory.status.err == EINVAL) memory = sys::memfd_create("nsjs", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  NSJS_TRY(memory.status);
+  NSJS_TRY_VALUE(written, sys::write(memory.value.get(), nsjs_launcher_image, image_size()));
+  if (static_cast<std::size_t>(written) != image_size()) return {EIO, __NR_write};
+  NSJS_TRY(sys::fcntl(memory.value.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE).status);
+  environment.image = std::move(memory.value);
+  return {};
+}
+
+Status open_node(Environment& environment) {
+  if (environment.node.is_open()) return {};
+  NSJS_TRY_VALUE(pidfd, sys::pidfd_open(static_cast<int>(sys::raw(__NR_getpid))));
+  environment.node = std::move(pidfd);
+  return {};
+}
+
+Result<Fd> write_plan(const void* bytes, std::size_t size) {
+  auto plan = sys::memfd_create("nsjs-plan", MFD_CLOEXEC);
+  if (!plan.ok()) return plan;
+  const auto written = sys::write(plan.value.get(), bytes, size);
+  if (!written.ok()) plan.status = written.status;
+  return plan;
+}
+
+struct Pair {
+  Fd ours;
+  Fd theirs;
+};
+
+Status open_pair(std::int32_t kind, Pair& pair) {
+  int ends[2] = {-1, -1};
+  NSJS_TRY(kind == kSocketPair ? sys::socketpair(SOCK_STREAM, ends) : sys::pipe2(ends, 0));
+  const bool they_read = kind == kReadPipe;
+  pair.theirs = Fd(ends[they_read ? 0 : 1]);
+  pair.ours = Fd(ends[they_read ? 1 : 0]);
+  return {};
+}
+
+struct Launch {
+  Fd plan;
+  Pair control;
+  Pair init;
+  Pair stdio[Session::kMaxLoose];
+  Passed passed{};
+};
+
+Status open_channels(Launch& launch) {
+  for (Pair* pair : {&launch.control, &launch.init}) {
+    int ends[2] = {-1, -1};
+    NSJS_TRY(sys::socketpair(SOCK_SEQPACKET, ends));
+    pair->ours = Fd(ends[0]);
+    pair->theirs = Fd(ends[1]);
+  }
+  const int on = 1;
+  return sys::to_status(__NR_setsockopt,
+                        sys::raw(__NR_setsockopt, launch.init.ours.get(), SOL_SOCKET, SO_PASSCRED, sys::as_arg(&on), sizeof on));
+}
+
+// Pipes made by root belong to the sandbox's id, or /dev/stdout could not be opened inside.
+Status open_stdio(Launch& launch, const std::int32_t* stdio, std::size_t count, unsigned uid, unsigned gid) {
+  for (std::size_t index = 0; index < count; ++index) {
+    int fd = stdio[index];
+    if (fd < 0) {
+      Pair& pair = launch.stdio[index];
+      NSJS_TRY(open_pair(fd, pair));
+      if (uid != kNoId) NSJS_TRY(sys::fchown(pair.theirs.get(), uid, gid));
+      fd = pair.theirs.get();
+    }
+    launch.passed.fds[launch.passed.count++] = fd;
+  }
+  return {};
+}
+
+Status start(Environment& environment, Launch& launch, int launcher, Result<Keeper>& keeper) {
+  NSJS_TRY(open_node(environment));
+  if (launcher < 0) NSJS_TRY(open_image(environment));
+  keeper = spawn_keeper(launcher < 0 ? environment.image.get() : launcher, launch.passed);
+  return keeper.status;
+}
+
+Status prepare(Environment& environment, const Arguments<6>& arguments, Launch& launch) {
+  std::size_t plan_size = 0;
+  std::size_t stdio_count = 0;
+  const void* plan = arguments.typed_array(0, &plan_size);
+  const auto* stdio = static_cast<const std::int32_t*>(arguments.typed_array(1, &stdio_count));
+  if (stdio_count > Session::kMaxLoose) return {EINVAL, 0};
+  NSJS_TRY(open_channels(launch));
+  NSJS_TRY(open_node(environment));
+  NSJS_TRY_VALUE(written, write_plan(plan, plan_size));
+  launch.plan = std::move(written);
+  launch.passed = {{launch.control.theirs.get(), launch.plan.get(), environment.node.get(), launch.init.theirs.get()}, 4};
+  return open_stdio(launch, stdio, stdio_count, static_cast<unsigned>(arguments.int32(3)), static_cast<unsigned>(arguments.int32(4)));
+}
+
+}  // namespace
+
+// results: [errno, system call, pid, this side's descriptor of each stdio entry or -1 …]
+napi_value launch(napi_env env, napi_callback_info info) {
+  const Arguments<6> arguments(env, info);
+  std::size_t result_count = 0;
+  auto* results = static_cast<std::int32_t*>(arguments.typed_array(5, &result_count));
+  Environment& environment = Environment::of(env);
+  Launch launch;
+  Result<Keeper> keeper;
+  Status status = prepare(environment, arguments, launch);
+  if (status.ok()) status = start(environment, launch, arguments.int32(2), keeper);
+  results[0] = status.err;
+  results[1] = static_cast<std::int32_t>(status.nr);
+  if (!status.ok()) return nullptr;
+
+  auto* session = new Session(environment, std::move(launch.control.ours), std::move(launch.init.ours), std::move(keeper.value.pidfd));
+  results[2] = keeper.value.pid;
+  for (unsigned index = 0; index + 3 < result_count; ++index) {
+    session->loose[index] = std::move(launch.stdio[index].ours);
+    results[index + 3] = session->loose[index].get();
+  }
+  napi_value external = nullptr;
+  napi_create_external(env, session, nullptr, nullptr, &external);
+  return external;
+}
+
+napi_value watch(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  return number(env, arguments.external<Session>(0)->watch(env, arguments[1]));
+}
+
+napi_value adopt(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  for (Fd& fd : arguments.external<Session>(0)->loose) fd.release();
+  return nullptr;
+}
+
+// results: [passed descriptor or -1, pid of the sender's credentials]
+napi_value receive(napi_env env, napi_callback_info info) {
+  const Arguments<4> arguments(env, info);
+  const auto channel = static_cast<Channel>(arguments.int32(1));
+  std::size_t size = 0;
+  std::size_t unused = 0;
+  void* buffer = arguments.typed_array(2, &size);
+  auto* results = static_cast<std::int32_t*>(arguments.typed_array(3, &unused));
+  auto received = sys::receive(arguments.external<Session>(0)->fd(channel), buffer, size, MSG_DONTWAIT);
+  if (!received.ok()) return number(env, -received.status.err);
+  results[0] = received.value.fd.release();
+  results[1] = received.value.pid;
+  return number(env, received.value.size);
+}
+
+napi_value send(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  std::size_t size = 0;
+  const void* bytes = arguments.typed_array(2, &size);
+  const auto sent = sys::send(arguments.external<Session>(0)->fd(static_cast<Channel>(arguments.int32(1))), bytes, size);
+  return number(env, sent.ok() ? sent.value : -sent.status.err);
+}
+
+napi_value fd(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  return number(env, arguments.external<Session>(0)->fd(static_cast<Channel>(arguments.int32(1))));
+}
+
+napi_value ref(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  arguments.external<Session>(0)->ref(arguments.int32(1) != 0);
+  return nullptr;
+}
+
+napi_value close_session(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  auto* session = arguments.external<Session>(0);
+  arguments.int32(1) != 0 ? session->close() : session->close_channels();
+  return nullptr;
+}
+
+napi_value image(napi_env env, napi_callback_info) {
+  void* data = nullptr;
+  napi_value buffer = nullptr;
+  napi_create_arraybuffer(env, image_size(), &data, &buffer);
+  for (std::size_t index = 0; index < image_size(); ++index) static_cast<unsigned char*>(data)[index] = nsjs_launcher_image[index];
+  return buffer;
+}
+
+}  // namespace nsjs

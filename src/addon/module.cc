@@ -1,0 +1,72 @@
+// The addon's whole surface. Arguments and results are numbers and one Uint8Array; errors are negative errno values,
+// and every Error object is made in TypeScript (lib/native.ts declares the types).
+#include "launch.h"
+#include "values.h"
+
+namespace nsjs {
+namespace {
+
+napi_value poll(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  std::size_t count = 0;
+  auto* fds = static_cast<std::int32_t*>(arguments.typed_array(0, &count));
+  pollfd polled[64];
+  const unsigned entries = static_cast<unsigned>(count < 64 ? count : 64);
+  for (unsigned index = 0; index < entries; ++index) polled[index] = {fds[index] >> 3, static_cast<short>(fds[index] & 7), 0};
+  const auto ready = sys::ppoll(polled, entries, arguments.int32(1));
+  for (unsigned index = 0; index < entries; ++index) fds[index] = polled[index].revents;
+  return number(env, ready.ok() ? ready.value : -ready.status.err);
+}
+
+// An OFD lock on one byte: it belongs to the open file, so it lives as long as any process holds a copy.
+napi_value lock_byte(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = arguments.int32(1);
+  lock.l_len = 1;
+  return number(env, -sys::fcntl(arguments.int32(0), 37 /* F_OFD_SETLK */, sys::as_arg(&lock)).status.err);
+}
+
+napi_value pidfd_open(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  return take(env, sys::pidfd_open(arguments.int32(0), static_cast<unsigned>(arguments.int32(1))));
+}
+
+napi_value pidfd_send_signal(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  return number(env, -sys::pidfd_send_signal(arguments.int32(0), arguments.int32(1)).err);
+}
+
+void delete_environment(napi_env, void*, void*) {}  // the cleanup hook does: sessions may outlive the instance data
+
+}  // namespace
+}  // namespace nsjs
+
+NAPI_MODULE_INIT() {
+  using namespace nsjs;
+  napi_set_instance_data(env, new Environment(env), delete_environment, nullptr);
+  struct {
+    const char* name;
+    napi_callback function;
+  } const functions[] = {{"launch", launch},
+                         {"watch", watch},
+                         {"adopt", adopt},
+                         {"receive", receive},
+                         {"send", send},
+                         {"fd", fd},
+                         {"ref", ref},
+                         {"close", close_session},
+                         {"image", image},
+                         {"poll", poll},
+                         {"lockByte", lock_byte},
+                         {"pidfdOpen", pidfd_open},
+                         {"pidfdSendSignal", pidfd_send_signal}};
+  for (const auto& entry : functions) {
+    napi_value function = nullptr;
+    napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function);
+    napi_set_named_property(env, exports, entry.name, function);
+  }
+  return exports;
+}

@@ -1,0 +1,144 @@
+#include "session.h"
+
+#include "../sys/process.h"
+
+namespace nsjs {
+
+Session::Session(Environment& environment, Fd control, Fd init, Fd keeper) : environment_(environment) {
+  fds_[kControlChannel] = std::move(control);
+  fds_[kInitChannel] = std::move(init);
+  fds_[kKeeperEnd] = std::move(keeper);
+  environment_.add(this);
+}
+
+Session::~Session() {
+  siginfo_t info{};
+  (void)sys::waitid(sys::kPidfdType, fds_[kKeeperEnd].get(), &info, WEXITED | WNOHANG, nullptr);
+  if (callback_ != nullptr) napi_delete_reference(environment_.env, callback_);
+  environment_.remove(this);
+}
+
+int Session::watch(napi_env env, napi_value callback) {
+  watched_ = true;
+  if (callback != nullptr) napi_create_reference(env, callback, 1, &callback_);
+  for (unsigned channel = 0; channel < kChannels; ++channel) {
+    Poll& poll = polls_[channel];
+    if (poll.active || !fds_[channel].is_open()) continue;
+    poll.session = this;
+    poll.channel = static_cast<Channel>(channel);
+    poll.handle.data = &poll;
+    if (const int error = uv_poll_init(environment_.loop, &poll.handle, fds_[channel].get()); error != 0) return error;
+    poll.active = true;
+    ++open_handles_;
+    if (const int error = uv_poll_start(&poll.handle, UV_READABLE, on_readable); error != 0) return error;
+  }
+  return 0;
+}
+
+void Session::on_readable(uv_poll_t* handle, int, int) {
+  auto* poll = static_cast<Poll*>(handle->data);
+  Session* session = poll->session;
+  Environment& environment = session->environment_;
+  if (environment.ending) {
+    if (poll->channel == kKeeperEnd) session->close();
+    return;
+  }
+  napi_env env = environment.env;
+  napi_handle_scope scope = nullptr;
+  napi_open_handle_scope(env, &scope);
+  napi_value global = nullptr;
+  napi_value callback = nullptr;
+  napi_value channel = nullptr;
+  napi_get_global(env, &global);
+  napi_get_reference_value(env, session->callback_, &callback);
+  napi_create_uint32(env, poll->channel, &channel);
+  // An exception thrown by the callback is the callback's: TypeScript lets none out.
+  if (callback != nullptr) napi_make_callback(env, nullptr, global, callback, 1, &channel, nullptr);
+  napi_close_handle_scope(env, scope);
+}
+
+void Session::ref(bool on) {
+  for (Poll& poll : polls_) {
+    if (!poll.active) continue;
+    auto* handle = reinterpret_cast<uv_handle_t*>(&poll.handle);
+    on ? uv_ref(handle) : uv_unref(handle);
+  }
+}
+
+void Session::stop(Channel channel) {
+  Poll& poll = polls_[channel];
+  if (poll.active) {
+    poll.active = false;
+    uv_close(reinterpret_cast<uv_handle_t*>(&poll.handle), on_closed);
+  }
+  if (channel != kKeeperEnd) fds_[channel].reset();
+}
+
+void Session::close_channels() {
+  stop(kControlChannel);
+  stop(kInitChannel);
+  for (Fd& fd : loose) fd.reset();
+}
+
+void Session::close() {
+  if (closing_) return;
+  closing_ = true;
+  close_channels();
+  stop(kKeeperEnd);
+  free_if_done();
+}
+
+void Session::on_closed(uv_handle_t* handle) {
+  Session* session = static_cast<Poll*>(handle->data)->session;
+  --session->open_handles_;
+  session->free_if_done();
+}
+
+void Session::free_if_done() {
+  if (closing_ && open_handles_ == 0) delete this;
+}
+
+Environment::Environment(napi_env environment) : env(environment) {
+  napi_get_uv_event_loop(env, &loop);
+  napi_add_async_cleanup_hook(env, on_cleanup, this, &hook);
+}
+
+Environment::~Environment() = default;
+
+Environment& Environment::of(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return *static_cast<Environment*>(data);
+}
+
+void Environment::add(Session* session) {
+  session->next = sessions;
+  if (sessions != nullptr) sessions->previous = session;
+  sessions = session;
+}
+
+void Environment::remove(Session* session) {
+  (session->previous != nullptr ? session->previous->next : sessions) = session->next;
+  if (session->next != nullptr) session->next->previous = session->previous;
+  if (ending) finish_if_idle();
+}
+
+// Every sandbox of this environment ends now; the loop is kept until the last keeper is reaped.
+void Environment::on_cleanup(napi_async_cleanup_hook_handle, void* data) {
+  auto* environment = static_cast<Environment*>(data);
+  environment->ending = true;
+  for (Session* session = environment->sessions; session != nullptr; session = session->next) {
+    session->close_channels();
+    session->watch(environment->env, nullptr);
+    session->ref(true);
+  }
+  environment->finish_if_idle();
+}
+
+void Environment::finish_if_idle() {
+  if (sessions != nullptr) return;
+  napi_remove_async_cleanup_hook(hook);
+  delete this;
+}
+
+}  // namespace nsjs

@@ -1,0 +1,85 @@
+// One running launcher as Node sees it: its two channels, its pidfd, and the ends of pipes not yet handed over.
+#pragma once
+#include <node_api.h>
+#include <uv.h>
+
+#include "../plan/wire.h"
+#include "../sys/fd.h"
+
+namespace nsjs {
+
+struct Environment;
+
+enum Channel : unsigned { kControlChannel, kInitChannel, kKeeperEnd, kChannels };
+
+// Lives until its keeper is reaped, even if the environment ends before: the asynchronous cleanup hook waits for it.
+class Session {
+ public:
+  Session(Environment& environment, Fd control, Fd init, Fd keeper);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  // Calls back with the number of a channel each time it can be read. Without a watch the owner polls.
+  int watch(napi_env env, napi_value callback);
+  void ref(bool on);
+  // Ends the sandbox: the keeper sees its channel close.
+  void close_channels();
+  // To be called when the keeper has ended; frees the session.
+  void close();
+
+  [[nodiscard]] int fd(Channel channel) const { return fds_[channel].get(); }
+
+  static constexpr unsigned kMaxLoose = kMaxPassedFds;
+  Fd loose[kMaxLoose];  // this side's pipe ends until TypeScript has made streams of them
+
+  Session* next = nullptr;
+  Session* previous = nullptr;
+
+ private:
+  struct Poll {
+    uv_poll_t handle;
+    Session* session;
+    Channel channel;
+    bool active;
+  };
+
+  static void on_readable(uv_poll_t* handle, int status, int events);
+  static void on_closed(uv_handle_t* handle);
+  void stop(Channel channel);
+  void free_if_done();
+
+  Environment& environment_;
+  Fd fds_[kChannels];
+  Poll polls_[kChannels] = {};
+  unsigned open_handles_ = 0;
+  bool watched_ = false;
+  bool closing_ = false;
+  napi_ref callback_ = nullptr;
+
+  friend struct Environment;
+};
+
+// What one Node environment (main thread or worker) owns. No globals: each worker has its own.
+struct Environment {
+  explicit Environment(napi_env environment);
+  ~Environment();
+
+  napi_env env;
+  uv_loop_t* loop = nullptr;
+  Fd node;   // pidfd of this process, for the keepers to watch
+  Fd image;  // sealed memfd that holds the launcher
+  Session* sessions = nullptr;
+  bool ending = false;
+  napi_async_cleanup_hook_handle hook = nullptr;
+
+  static Environment& of(napi_env env);
+  void add(Session* session);
+  void remove(Session* session);
+
+ private:
+  static void on_cleanup(napi_async_cleanup_hook_handle handle, void* data);
+  void finish_if_idle();
+};
+
+}  // namespace nsjs

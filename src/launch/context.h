@@ -1,0 +1,33 @@
+// What one launcher process knows. Copied by clone3 from keeper to init and from init to a program's child.
+#pragma once
+#include "../plan/reader.h"
+#include "../sys/fd.h"
+
+namespace nsjs {
+
+struct Slot {
+  Fd fd;
+  bool held = false;  // stays open in the keeper for the life of the sandbox
+};
+
+struct Context {
+  Plan plan;
+  Slot slots[kMaxSlots];
+  int out = kControlFd;  // where this process reports: control channel, init's channel, exec pipe
+  int init_pid = 0;
+  Fd init;                // pidfd, in the keeper
+  Fd go;                  // pipe from keeper to init: `go` is one byte, the keeper's death is its end
+  Fd proc;                // the host's procfs, opened by init before the old root is detached
+  bool owns_pids = true;  // the sandbox has a pid namespace of its own: killing init kills all
+  std::uint64_t id[kNamespaces] = {};
+
+  [[nodiscard]] int fd(std::uint32_t slot) const { return slot == kNoSlot ? -1 : slots[slot].fd.get(); }
+  // The directory a path starts from: a slot, or the working directory.
+  [[nodiscard]] int base(std::uint32_t slot) const { return slot == kNoSlot ? -100 : slots[slot].fd.get(); }
+  void close_slots(bool held_too) {
+    for (Slot& slot : slots)
+      if (held_too || !slot.held) slot.fd.reset();
+  }
+};
+
+}  // namespace nsjs

@@ -1,0 +1,81 @@
+#include "keeper.h"
+
+#include "../sys/cred.h"
+#include "../sys/process.h"
+#include "reap.h"
+
+namespace nsjs {
+namespace {
+
+std::uint64_t microseconds(const timeval& time) {
+  return static_cast<std::uint64_t>(time.tv_sec) * 1000000 + static_cast<std::uint64_t>(time.tv_usec);
+}
+
+// Ends the sandbox. Without a pid namespace of its own init must kill its descendants itself: the end of `go` tells it.
+void end_sandbox(Context& context) {
+  if (context.owns_pids) (void)sys::pidfd_send_signal(context.init.get(), SIGKILL);
+  context.go.reset();
+}
+
+// True when the sandbox must end: Node asked for it, closed its end, or died.
+bool must_end(const pollfd& control, const pollfd& node) {
+  if (node.revents != 0 || (control.revents & (POLLHUP | POLLERR)) != 0) return true;
+  if ((control.revents & POLLIN) == 0) return false;
+  Command command{};
+  const auto got = sys::read(kControlFd, &command, sizeof command);
+  return !got.ok() || got.value <= 0 || command == Command::kKill;
+}
+
+// Returns when init is gone. A dying Node's pidfd is watched beside the channel: another process may hold the channel open.
+void watch(Context& context) {
+  pollfd fds[] = {{context.init.get(), POLLIN, 0}, {kControlFd, POLLIN, 0}, {kNodeFd, POLLIN, 0}};
+  unsigned count = 3;
+  for (;;) {
+    if (!sys::ppoll(fds, count, -1).ok()) end_sandbox(context);
+    if (fds[0].revents != 0) return;
+    if (count == 3 && must_end(fds[1], fds[2])) {
+      end_sandbox(context);
+      count = 1;
+    }
+  }
+}
+
+[[noreturn]] void finish(Context& context, const struct rusage& usage) {
+  Record ended{};
+  ended.kind = RecordKind::kEnded;
+  if (const Failure failure = run_all(context, kAfter); !failure.status.ok()) {
+    ended.step = failure.step;
+    ended.err = failure.status.err;
+    ended.nr = failure.status.nr;
+  }
+  ended.section = kAfter;
+  ended.user_us = microseconds(usage.ru_utime);
+  ended.system_us = microseconds(usage.ru_stime);
+  ended.max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss);
+  (void)sys::write(kControlFd, &ended, sizeof ended);
+  sys::exit_group(0);
+}
+
+}  // namespace
+
+[[noreturn]] void keep(Context& context) {
+  (void)sys::setsid();
+  const Failure failure = run(context, kHost);
+  if (!failure.status.ok()) report(kControlFd, kHost, failure);
+
+  struct rusage usage {};
+  if (context.init.is_open()) {
+    static constexpr char kGo = 'g';
+    if (!failure.status.ok() || !sys::write(context.go.get(), &kGo, 1).ok()) end_sandbox(context);
+    (void)sys::raw(__NR_close, kInitFd);
+    (void)sys::raw(__NR_close, kPlanFd);
+    context.close_slots(false);
+    watch(context);
+    siginfo_t info{};
+    (void)sys::waitid(sys::kPidfdType, context.init.get(), &info, WEXITED | kWaitAll, &usage);
+    if (!context.owns_pids) kill_descendants();
+  }
+  finish(context, usage);
+}
+
+}  // namespace nsjs

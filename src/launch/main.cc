@@ -1,0 +1,74 @@
+// The launcher's entry. It is executed by the addon from a sealed memfd with an empty environment and the descriptors
+// of wire.h; this process is the keeper. It knows no policy: it walks the plan.
+#include <sys/mman.h>
+
+#include <new>
+
+#include "../sys/cred.h"
+#include "../sys/process.h"
+#include "keeper.h"
+
+extern "C" {
+
+// The compiler may call these by itself; there is no libc to take them from.
+void* memset(void* to, int value, std::size_t size) {
+  auto* bytes = static_cast<unsigned char*>(to);
+  for (std::size_t index = 0; index < size; ++index) bytes[index] = static_cast<unsigned char>(value);
+  return to;
+}
+
+void* memcpy(void* to, const void* from, std::size_t size) {
+  auto* target = static_cast<unsigned char*>(to);
+  const auto* source = static_cast<const unsigned char*>(from);
+  for (std::size_t index = 0; index < size; ++index) target[index] = source[index];
+  return to;
+}
+
+[[noreturn]] void launcher_main();
+}
+
+#if defined(__x86_64__)
+asm(".globl _start\n_start:\n xor %ebp, %ebp\n and $-16, %rsp\n call launcher_main\n");
+#elif defined(__aarch64__)
+asm(".globl _start\n_start:\n mov x29, #0\n mov x30, #0\n bl launcher_main\n");
+#endif
+
+namespace nsjs {
+namespace {
+
+// Too large for the stack, and never destroyed: a static Context would want an atexit.
+alignas(Context) unsigned char g_context[sizeof(Context)];
+
+bool map_plan(Plan& plan) {
+  const long size = sys::raw(__NR_lseek, kPlanFd, 0, 2 /* SEEK_END */);
+  if (size <= 0) return false;
+  const long at = sys::raw(__NR_mmap, 0, size, PROT_READ, MAP_PRIVATE, kPlanFd, 0);
+  if (!sys::to_status(__NR_mmap, at).ok()) return false;
+  return plan.parse(reinterpret_cast<const unsigned char*>(at), static_cast<std::size_t>(size));
+}
+
+// Only the descriptors that the addon placed: whatever Node had open without CLOEXEC ends here.
+Status adopt_descriptors(Context& context) {
+  const unsigned fds = context.plan.fds();
+  NSJS_TRY(sys::close_range(0, kFirstFd - 1, 0));
+  NSJS_TRY(sys::close_range(kSlotFd + fds, ~0u, 0));
+  NSJS_TRY(sys::close_range(kFirstFd, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
+  for (unsigned slot = 0; slot < fds; ++slot) context.slots[slot].fd = Fd(kSlotFd + static_cast<int>(slot));
+  return {};
+}
+
+}  // namespace
+}  // namespace nsjs
+
+extern "C" [[noreturn]] void launcher_main() {
+  using namespace nsjs;
+  Context& context = *new (g_context) Context;
+  if (!map_plan(context.plan)) sys::exit_group(120);
+  if (const Status status = adopt_descriptors(context); !status.ok()) {
+    report(kControlFd, kHost, {0, status});
+    sys::exit_group(121);
+  }
+  sys::reset_signals();
+  sys::umask(0);
+  keep(context);
+}

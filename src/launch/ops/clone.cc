@@ -1,0 +1,91 @@
+#include "../../sys/cred.h"
+#include "../../sys/process.h"
+#include "../../sys/socket.h"
+#include "../init.h"
+#include "../ops.h"
+#include "../path.h"
+
+namespace nsjs::ops {
+namespace {
+
+Status write_proc(int pid, const char* name, Text text) {
+  NSJS_TRY_VALUE(file, sys::openat(sys::kCwd, ProcPath(pid, name).text, O_WRONLY));
+  return write_all(file.get(), text.data, text.size);
+}
+
+[[noreturn]] void wait_to_be_killed() {
+  (void)sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (;;) (void)sys::ppoll(nullptr, 0, -1);
+}
+
+Status map_and_open(Context& context, const Op& op, int pid) {
+  NSJS_TRY(write_proc(pid, "uid_map", context.plan.text(op.arg[1])));
+  NSJS_TRY(write_proc(pid, "gid_map", context.plan.text(op.arg[2])));
+  NSJS_TRY_VALUE(ns, sys::openat(sys::kCwd, ProcPath(pid, "ns/user").text, O_RDONLY));
+  context.slots[op.arg[0]].fd = std::move(ns);
+  return {};
+}
+
+}  // namespace
+
+// The keeper becomes non-dumpable only here: an unprivileged keeper could not write the maps of a child that was born so.
+Status Clone(Context& context, const Op& op) {
+  int go[2] = {-1, -1};
+  NSJS_TRY(sys::pipe2(go, 0));
+  Fd read_end(go[0]);
+  context.go = Fd(go[1]);
+  context.owns_pids = (op.arg[0] & CLONE_NEWPID) != 0;
+
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = op.arg[0] | CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  if (op.arg[1] != kNoSlot) {
+    args.flags |= 0x200000000ull;  // CLONE_INTO_CGROUP
+    args.cgroup = static_cast<std::uint64_t>(context.fd(op.arg[1]));
+  }
+  NSJS_TRY_VALUE(pid, sys::clone3(args));
+  if (pid == 0) {
+    context.go = std::move(read_end);
+    init(context);
+  }
+  context.init = Fd(pidfd);
+  context.init_pid = static_cast<int>(pid);
+  if (!context.owns_pids) NSJS_TRY(sys::prctl(PR_SET_CHILD_SUBREAPER, 1));
+  return sys::prctl(PR_SET_DUMPABLE, 0);
+}
+
+Status WriteInit(Context& context, const Op& op) {
+  return write_proc(context.init_pid, context.plan.text(op.arg[0]).data, context.plan.text(op.arg[1]));
+}
+
+Status OpenInit(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(file, sys::openat(sys::kCwd, ProcPath(context.init_pid, context.plan.text(op.arg[1]).data).text, O_RDONLY));
+  context.slots[op.arg[0]].fd = std::move(file);
+  return {};
+}
+
+// A child that does nothing owns the namespace until a descriptor holds it.
+Status UserNs(Context& context, const Op& op) {
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_NEWUSER | CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  NSJS_TRY_VALUE(pid, sys::clone3(args));
+  if (pid == 0) wait_to_be_killed();
+  const Fd child(pidfd);
+  const Status status = map_and_open(context, op, static_cast<int>(pid));
+  NSJS_TRY(sys::pidfd_send_signal(child.get(), SIGKILL));
+  siginfo_t info{};
+  NSJS_TRY(sys::waitid(sys::kPidfdType, child.get(), &info, WEXITED, nullptr));
+  return status;
+}
+
+Status Hold(Context& context, const Op& op) {
+  if (op.arg[0] != kNoSlot) context.slots[op.arg[0]].held = true;
+  return {};
+}
+
+}  // namespace nsjs::ops

@@ -1,0 +1,90 @@
+#include "../ops.h"
+#include "../path.h"
+#include "../../sys/process.h"
+#include "../../sys/socket.h"
+
+namespace nsjs::ops {
+namespace {
+
+constexpr int kExists = 17;  // EEXIST
+constexpr int kBusy = 16;    // EBUSY
+constexpr int kRemoveTries = 1000;
+constexpr long kRemovePauseMs = 2;
+
+}  // namespace
+
+// Above every number that the program may want, so that Dup can place them in any order.
+Status Open(Context& context, const Op& op) {
+  const int base = context.base(op.arg[1]);
+  const char* path = context.plan.text(op.arg[2]).data;
+  const int flags = static_cast<int>(op.arg[3]);
+  NSJS_TRY_VALUE(opened, base == sys::kCwd ? sys::openat(base, path, flags) : sys::openat2(base, path, flags, 0, kInRoot));
+  NSJS_TRY_VALUE(high, sys::fcntl(opened.get(), F_DUPFD_CLOEXEC, kFirstFd));
+  context.slots[op.arg[0]].fd = Fd(static_cast<int>(high));
+  return {};
+}
+
+Status WriteFile(Context& context, const Op& op) {
+  const Text data = context.plan.text(op.arg[2]);
+  NSJS_TRY_VALUE(file, sys::openat(context.base(op.arg[0]), context.plan.text(op.arg[1]).data, O_WRONLY));
+  return write_all(file.get(), data.data, data.size);
+}
+
+Status WriteFd(Context& context, const Op& op) {
+  const Text data = context.plan.text(op.arg[1]);
+  return write_all(context.fd(op.arg[0]), data.data, data.size);
+}
+
+Status MakeDir(Context& context, const Op& op) {
+  const int base = context.base(op.arg[0]);
+  const char* path = context.plan.text(op.arg[1]).data;
+  if (base == sys::kCwd) return sys::mkdirat(base, path, op.arg[2]);
+  NSJS_TRY_VALUE(parent, resolve_parent(base, path));
+  const Status status = sys::mkdirat(parent.dir.get(), parent.name, op.arg[2]);
+  if (status.err != kExists) return status;
+  return resolve(base, path, O_DIRECTORY).status;
+}
+
+// Without data the file is only a place to mount on, and one that exists will do.
+Status MakeFile(Context& context, const Op& op) {
+  const int base = context.base(op.arg[0]);
+  const char* path = context.plan.text(op.arg[1]).data;
+  const Text data = context.plan.text(op.arg[2]);
+  NSJS_TRY_VALUE(parent, resolve_parent(base, path));
+  auto file = sys::openat(parent.dir.get(), parent.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, op.arg[3]);
+  if (file.status.err == kExists && data.size == 0) return resolve(base, path, 0).status;
+  NSJS_TRY(file.status);
+  return write_all(file.value.get(), data.data, data.size);
+}
+
+Status Symlink(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(parent, resolve_parent(context.base(op.arg[0]), context.plan.text(op.arg[1]).data));
+  return sys::symlinkat(context.plan.text(op.arg[2]).data, parent.dir.get(), parent.name);
+}
+
+Status ReadFile(Context& context, const Op& op) {
+  struct {
+    Record record;
+    char text[3072];
+  } message{};
+  NSJS_TRY_VALUE(file, sys::openat(sys::kCwd, context.plan.text(op.arg[0]).data, O_RDONLY));
+  NSJS_TRY_VALUE(size, sys::read(file.get(), message.text, sizeof message.text));
+  message.record.kind = RecordKind::kText;
+  message.record.section = kAfter;
+  message.record.step = static_cast<std::uint32_t>(&op - context.plan.ops(kAfter).first);
+  message.record.size = static_cast<std::int32_t>(size);
+  return sys::write(context.out, &message, sizeof message.record + static_cast<std::size_t>(size)).status;
+}
+
+Status RemoveDir(Context& context, const Op& op) {
+  constexpr int kRemoveDirectory = 0x200;  // AT_REMOVEDIR
+  Status status;
+  for (int tries = 0; tries < kRemoveTries; ++tries) {
+    status = sys::unlinkat(sys::kCwd, context.plan.text(op.arg[0]).data, kRemoveDirectory);
+    if (status.err != kBusy) break;
+    (void)sys::ppoll(nullptr, 0, kRemovePauseMs);
+  }
+  return status;
+}
+
+}  // namespace nsjs::ops

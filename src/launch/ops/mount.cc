@@ -1,0 +1,106 @@
+#include "../../sys/mount.h"
+
+#include "../ops.h"
+#include "../path.h"
+
+namespace nsjs::ops {
+namespace {
+
+constexpr unsigned kSetString = 1;            // FSCONFIG_SET_STRING
+constexpr unsigned kSetFlag = 0;              // FSCONFIG_SET_FLAG
+constexpr unsigned kCreate = 6;               // FSCONFIG_CMD_CREATE
+constexpr unsigned kReadonly = 1;             // MOUNT_ATTR_RDONLY
+constexpr unsigned kNosuid = 2;               // MOUNT_ATTR_NOSUID
+constexpr unsigned kNodev = 4;                // MOUNT_ATTR_NODEV
+constexpr std::uint64_t kIdMap = 0x00100000;  // MOUNT_ATTR_IDMAP
+
+const char* after(const char* text) {
+  while (*text != 0) ++text;
+  return text + 1;
+}
+
+// An empty value makes the key a flag.
+Status configure(int fs, Text options) {
+  for (const char* at = options.data; at < options.data + options.size;) {
+    const char* key = at;
+    const char* value = after(key);
+    at = after(value);
+    NSJS_TRY(*value == 0 ? sys::fsconfig(fs, kSetFlag, key, nullptr) : sys::fsconfig(fs, kSetString, key, value));
+  }
+  return sys::fsconfig(fs, kCreate, nullptr, nullptr);
+}
+
+Result<Fd> empty_folder() {
+  static constexpr char kOptions[] =
+      "nr_inodes\0"
+      "2\0"
+      "mode\0"
+      "555\0";
+  auto fs = sys::fsopen("tmpfs");
+  if (!fs.ok()) return fs;
+  if (const Status status = configure(fs.value.get(), {kOptions, sizeof kOptions - 1}); !status.ok()) return {Fd(), status};
+  return sys::fsmount(fs.value.get(), kReadonly | kNosuid | kNodev);
+}
+
+}  // namespace
+
+Status Mask(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(target, resolve(context.base(op.arg[0]), context.plan.text(op.arg[1]).data, 0));
+  NSJS_TRY_VALUE(is_folder, sys::is_directory(target.get()));
+  NSJS_TRY_VALUE(cover, is_folder ? empty_folder() : sys::open_tree(sys::kCwd, "/dev/null", 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC));
+  return sys::move_mount(cover.get(), target.get());
+}
+
+Status Propagation(Context&, const Op& op) { return sys::mount_propagation(op.arg[0]); }
+
+Status OpenTree(Context& context, const Op& op) {
+  const int base = context.base(op.arg[1]);
+  const char* path = context.plan.text(op.arg[2]).data;
+  if (base == sys::kCwd) {
+    NSJS_TRY_VALUE(tree, sys::open_tree(base, path, op.arg[3] | O_CLOEXEC));
+    context.slots[op.arg[0]].fd = std::move(tree);
+    return {};
+  }
+  NSJS_TRY_VALUE(source, resolve(base, path, 0));
+  NSJS_TRY_VALUE(tree, sys::open_tree(source.get(), "", op.arg[3] | O_CLOEXEC | sys::kAtEmptyPath));
+  context.slots[op.arg[0]].fd = std::move(tree);
+  return {};
+}
+
+Status NewFs(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(fs, sys::fsopen(context.plan.text(op.arg[1]).data));
+  NSJS_TRY(configure(fs.get(), context.plan.text(op.arg[2])));
+  NSJS_TRY_VALUE(tree, sys::fsmount(fs.get(), op.arg[3]));
+  context.slots[op.arg[0]].fd = std::move(tree);
+  return {};
+}
+
+Status SetAttr(Context& context, const Op& op) {
+  mount_attr attributes{};
+  attributes.attr_set = op.arg[1];
+  attributes.attr_clr = op.arg[2];
+  attributes.propagation = op.arg[4];
+  if (op.arg[5] != kNoSlot) {
+    attributes.attr_set |= kIdMap;
+    attributes.userns_fd = static_cast<std::uint64_t>(context.fd(op.arg[5]));
+  }
+  return sys::mount_setattr(context.fd(op.arg[0]), op.arg[3], attributes);
+}
+
+Status MoveMount(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(target, resolve(context.base(op.arg[1]), context.plan.text(op.arg[2]).data, 0));
+  NSJS_TRY(sys::move_mount(context.fd(op.arg[0]), target.get()));
+  return {};
+}
+
+// The old root ends up on top of the new one and is detached there; no directory is needed to put it in.
+Status PivotRoot(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(old_root, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
+  NSJS_TRY(sys::fchdir(context.fd(op.arg[0])));
+  NSJS_TRY(sys::pivot_root(".", "."));
+  NSJS_TRY(sys::fchdir(old_root.get()));
+  NSJS_TRY(sys::umount2(".", sys::kMountDetach));
+  return sys::chdir("/");
+}
+
+}  // namespace nsjs::ops

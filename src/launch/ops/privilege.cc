@@ -1,0 +1,75 @@
+#include "../../sys/cred.h"
+
+#include "../../sys/process.h"
+#include "../ops.h"
+
+namespace nsjs::ops {
+namespace {
+
+constexpr int kInvalid = 22;    // EINVAL
+constexpr int kNoSyscall = 38;  // ENOSYS
+constexpr unsigned kCapabilities = 64;
+
+std::uint64_t mask(const Op& op) { return (static_cast<std::uint64_t>(op.arg[1]) << 32) | op.arg[0]; }
+
+}  // namespace
+
+// Every change of credentials clears the signal, so the plan repeats this operation. The parent may have died before:
+// getppid is always 0 in a new pid namespace, the keeper's pipe tells.
+Status DeathSignal(Context& context, const Op&) {
+  NSJS_TRY(sys::prctl(PR_SET_PDEATHSIG, SIGKILL));
+  pollfd keeper{context.go.get(), POLLIN, 0};
+  NSJS_TRY(sys::ppoll(&keeper, 1, 0).status);
+  if ((keeper.revents & POLLHUP) != 0) sys::exit_group(1);
+  return {};
+}
+
+Status Dumpable(Context&, const Op& op) { return sys::prctl(PR_SET_DUMPABLE, op.arg[0]); }
+
+Status SetGroups(Context& context, const Op& op) {
+  const Text groups = context.plan.text(op.arg[0]);
+  return sys::setgroups(groups.size / 4, reinterpret_cast<const std::uint32_t*>(groups.data));
+}
+
+Status SetIds(Context&, const Op& op) {
+  NSJS_TRY(sys::setresgid(op.arg[1]));
+  return sys::setresuid(op.arg[0]);
+}
+
+// A kernel without keyrings has none to leak.
+Status Keyring(Context&, const Op&) {
+  const Status status = sys::join_session_keyring();
+  return status.err == kNoSyscall ? Status{} : status;
+}
+
+Status BoundCaps(Context&, const Op& op) {
+  for (unsigned capability = 0; capability < kCapabilities; ++capability) {
+    if ((mask(op) >> capability & 1) != 0) continue;
+    const Status status = sys::prctl(PR_CAPBSET_DROP, capability);
+    if (status.err == kInvalid) break;  // beyond the last one this kernel knows
+    NSJS_TRY(status);
+  }
+  return {};
+}
+
+// What stays must be ambient: the program's id is not 0, so exec would drop it.
+Status SetCaps(Context&, const Op& op) {
+  NSJS_TRY(sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL));
+  NSJS_TRY(sys::capset(mask(op), mask(op)));
+  for (unsigned capability = 0; capability < kCapabilities; ++capability)
+    if ((mask(op) >> capability & 1) != 0) NSJS_TRY(sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability));
+  return {};
+}
+
+Status Securebits(Context&, const Op& op) { return sys::prctl(PR_SET_SECUREBITS, op.arg[0]); }
+Status NoNewPrivs(Context&, const Op&) { return sys::prctl(PR_SET_NO_NEW_PRIVS, 1); }
+
+Status Seccomp(Context& context, const Op& op) {
+  const Text filter = context.plan.text(op.arg[0]);
+  sock_fprog program{};
+  program.len = static_cast<unsigned short>(filter.size / sizeof(sock_filter));
+  program.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(filter.data));
+  return sys::seccomp_filter(program, op.arg[1]);
+}
+
+}  // namespace nsjs::ops

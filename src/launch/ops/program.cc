@@ -1,0 +1,89 @@
+#include <sys/mman.h>
+
+#include "../../sys/cred.h"
+#include "../../sys/process.h"
+#include "../ops.h"
+
+namespace nsjs::ops {
+namespace {
+
+constexpr int kNoEntry = 2;        // ENOENT
+constexpr int kAccess = 13;        // EACCES
+constexpr int kNotDirectory = 20;  // ENOTDIR
+constexpr unsigned long kNoMagicLinks = 0x02;
+
+const char* after(const char* text) {
+  while (*text != 0) ++text;
+  return text + 1;
+}
+
+unsigned count(Text list) {
+  unsigned entries = 0;
+  for (const char* at = list.data; at < list.data + list.size; at = after(at)) ++entries;
+  return entries;
+}
+
+char** fill(char** to, Text list) {
+  for (const char* at = list.data; at < list.data + list.size; at = after(at)) *to++ = const_cast<char*>(at);
+  *to++ = nullptr;
+  return to;
+}
+
+// As execvp(3): a candidate that is missing is passed over, EACCES is remembered, anything else is the answer.
+Status exec_first(Text candidates, char* const* argv, char* const* envp) {
+  Status answer{kNoEntry, __NR_execve};
+  for (const char* at = candidates.data; at < candidates.data + candidates.size; at = after(at)) {
+    const Status status = sys::execve(at, argv, envp);
+    if (status.err == kAccess) answer = status;
+    if (status.err != kNoEntry && status.err != kNotDirectory && status.err != kAccess) return status;
+  }
+  return answer;
+}
+
+Status say_ready(const Context& context) {
+  Record ready{};
+  ready.kind = RecordKind::kStarted;
+  ready.id[kUser] = context.id[kUser];
+  return sys::write(context.out, &ready, sizeof ready).status;
+}
+
+}  // namespace
+
+Status Session(Context&, const Op&) { return sys::setsid(); }
+
+Status Rlimit(Context&, const Op& op) {
+  const auto wide = [&op](unsigned low) { return (static_cast<std::uint64_t>(op.arg[low + 1]) << 32) | op.arg[low]; };
+  return sys::prlimit(op.arg[0], wide(1), wide(3));
+}
+
+Status Umask(Context&, const Op& op) {
+  sys::umask(op.arg[0]);
+  return {};
+}
+
+Status Dup(Context& context, const Op& op) { return sys::dup3(context.fd(op.arg[0]), static_cast<int>(op.arg[1]), 0); }
+
+// Not closed but marked: the exec pipe must live until exec.
+Status CloseFrom(Context&, const Op& op) { return sys::close_range(op.arg[0], ~0u, 4 /* CLOSE_RANGE_CLOEXEC */); }
+
+// Never through /proc/self/fd: such a link would lead out of the root (CVE-2024-21626).
+Status Chdir(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(directory, sys::openat2(sys::kCwd, context.plan.text(op.arg[0]).data, O_PATH | O_DIRECTORY, 0, kNoMagicLinks));
+  return sys::fchdir(directory.get());
+}
+
+Status Exec(Context& context, const Op& op) {
+  const Text argv_list = context.plan.text(op.arg[1]);
+  const Text envp_list = context.plan.text(op.arg[2]);
+  const std::size_t size = (count(argv_list) + count(envp_list) + 2) * sizeof(char*);
+  const long memory = sys::raw(__NR_mmap, 0, static_cast<long>(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  NSJS_TRY(sys::to_status(__NR_mmap, memory));
+  auto** argv = reinterpret_cast<char**>(memory);
+  char** envp = fill(argv, argv_list);
+  fill(envp, envp_list);
+  NSJS_TRY(sys::sigprocmask(SIG_SETMASK, 0));
+  NSJS_TRY(say_ready(context));
+  return exec_first(context.plan.text(op.arg[0]), argv, envp);
+}
+
+}  // namespace nsjs::ops

@@ -1,0 +1,57 @@
+#include "path.h"
+
+namespace nsjs {
+namespace {
+
+constexpr std::size_t kPathMax = 4096;
+constexpr Status kNameTooLong{36, __NR_openat2};  // ENAMETOOLONG
+
+}  // namespace
+
+Result<Fd> resolve(int base, const char* path, int flags) {
+  return sys::openat2(base, path, flags | O_PATH, 0, base == sys::kCwd ? 0 : kInRoot);
+}
+
+Result<Parent> resolve_parent(int base, const char* path) {
+  Result<Parent> found;
+  std::size_t end = 0;
+  std::size_t slash = 0;
+  for (; path[end] != 0; ++end)
+    if (path[end] == '/') slash = end;
+  if (slash >= kPathMax) {
+    found.status = kNameTooLong;
+    return found;
+  }
+  char directory[kPathMax] = {'/', 0};
+  for (std::size_t index = 0; index < slash; ++index) directory[index] = path[index];
+  if (slash != 0) directory[slash] = 0;
+
+  auto dir = resolve(base, directory, O_DIRECTORY);
+  found.status = dir.status;
+  found.value.dir = std::move(dir.value);
+  found.value.name = path + slash + (path[slash] == '/' ? 1 : 0);
+  return found;
+}
+
+Status write_all(int fd, const char* data, std::size_t size) {
+  while (size > 0) {
+    NSJS_TRY_VALUE(written, sys::write(fd, data, size));
+    data += written;
+    size -= static_cast<std::size_t>(written);
+  }
+  return {};
+}
+
+ProcPath::ProcPath(int pid, const char* name) {
+  char* at = text;
+  for (const char* from = "/proc/"; *from != 0; ++from) *at++ = *from;
+  char digits[12];
+  int count = 0;
+  for (; pid != 0; pid /= 10) digits[count++] = static_cast<char>('0' + pid % 10);
+  while (count > 0) *at++ = digits[--count];
+  *at++ = '/';
+  while (*name != 0 && at < text + sizeof text - 1) *at++ = *name++;
+  *at = 0;
+}
+
+}  // namespace nsjs

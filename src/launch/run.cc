@@ -1,0 +1,54 @@
+#include "run.h"
+
+#include "../sys/socket.h"
+#include "ops.h"
+
+namespace nsjs {
+namespace {
+
+Status apply(Context& context, const Op& op) {
+  switch (op.code) {
+#define OP(name, kinds) \
+  case OpCode::name:    \
+    return ops::name(context, op);
+#include "../plan/ops.def"
+#undef OP
+    case OpCode::kCount:
+      break;
+  }
+  return {22, 0};  // EINVAL; the reader lets no such code through
+}
+
+Failure walk(Context& context, Section section, bool stop) {
+  const Ops ops = context.plan.ops(section);
+  Failure first;
+  for (std::uint32_t step = 0; step < ops.count; ++step) {
+    const Status status = apply(context, ops.first[step]);
+    if (status.ok()) continue;
+    if (ops.first[step].optional != 0) {
+      report(context.out, section, {step, status}, RecordKind::kDropped);
+      step += ops.first[step].optional - 1;
+      continue;
+    }
+    if (first.status.ok()) first = {step, status};
+    if (stop) break;
+  }
+  return first;
+}
+
+}  // namespace
+
+Failure run(Context& context, Section section) { return walk(context, section, true); }
+Failure run_all(Context& context, Section section) { return walk(context, section, false); }
+
+void report(int to, Section section, const Failure& failure, RecordKind kind) {
+  Record record{};
+  record.kind = kind;
+  record.section = section;
+  record.step = failure.step;
+  record.err = failure.status.err;
+  record.nr = failure.status.nr;
+  (void)sys::write(to, &record, sizeof record);
+}
+
+}  // namespace nsjs

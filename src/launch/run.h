@@ -1,0 +1,19 @@
+// The loop over one section of the plan.
+#pragma once
+#include "context.h"
+
+namespace nsjs {
+
+struct Failure {
+  std::uint32_t step = 0;
+  Status status;
+};
+
+// Runs the section in order; an optional operation that fails is reported and left out.
+Failure run(Context& context, Section section);
+// As run(), but goes on after a failure: cleaning up must reach every step. Returns the first failure.
+Failure run_all(Context& context, Section section);
+
+void report(int to, Section section, const Failure& failure, RecordKind kind = RecordKind::kFailed);
+
+}  // namespace nsjs

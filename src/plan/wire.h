@@ -1,0 +1,76 @@
+// The wire format between TypeScript (lib/plan/writer.ts) and the launcher, and the records that come back.
+// Little-endian 32-bit words: Header, then all operations section by section, then the text.
+#pragma once
+#include <cstdint>
+
+namespace nsjs {
+
+enum class OpCode : std::uint16_t {
+#define OP(name, kinds) name,
+#include "ops.def"
+#undef OP
+  kCount
+};
+
+enum Section : std::uint32_t { kHost, kInside, kProgram, kAfter, kSections };
+
+constexpr std::uint32_t kMagic = 0x314e534e;  // "NSN1"
+constexpr std::uint32_t kNoSlot = 0xffffffff;
+constexpr unsigned kOpArgs = 7;
+constexpr unsigned kMaxSlots = 256;
+
+struct Header {
+  std::uint32_t magic;
+  std::uint32_t size;              // of the whole plan, in bytes
+  std::uint32_t count[kSections];  // operations in each section
+  std::uint32_t fds;               // descriptors passed beside the plan: slots 0 … fds-1
+  std::uint32_t text;              // offset of the text
+};
+
+struct Op {
+  OpCode code;
+  std::uint16_t optional;  // 0: failure ends the set-up. n: failure is reported, this and the next n-1 operations are left out
+  std::uint32_t arg[kOpArgs];
+};
+static_assert(sizeof(Header) == 32 && sizeof(Op) == 32);
+
+enum class RecordKind : std::uint32_t {
+  kStarted = 1,  // from init: the program runs; its pidfd is passed; id[] holds namespace inodes
+  kFailed,       // from any: section, step, err, nr
+  kDropped,      // from any: an optional operation failed
+  kExited,       // from init: waitid of the program
+  kText,         // from the keeper: ReadFile; the text follows the record
+  kEnded,        // from the keeper: all is gone and cleaned; usage of the whole sandbox
+};
+
+enum NamespaceId : unsigned { kUser, kMnt, kPid, kNet, kIpc, kUts, kCgroup, kTime, kNamespaces };
+
+struct Record {
+  RecordKind kind;
+  std::uint32_t section;
+  std::uint32_t step;
+  std::int32_t err;
+  std::uint32_t nr;
+  std::int32_t code;    // CLD_EXITED, CLD_KILLED, CLD_DUMPED
+  std::int32_t status;  // exit code or signal
+  std::int32_t size;    // bytes of text behind the record
+  std::uint64_t user_us;
+  std::uint64_t system_us;
+  std::uint64_t max_rss_kb;
+  std::uint64_t id[kNamespaces];
+};
+static_assert(sizeof(Record) == 120);
+
+// Descriptors of the launcher as the addon places them; the program's own numbers lie below.
+constexpr int kFirstFd = 64;
+constexpr int kControlFd = kFirstFd;  // to Node: the keeper's channel, and its lifeline
+constexpr int kPlanFd = kFirstFd + 1;
+constexpr int kNodeFd = kFirstFd + 2;  // pidfd of Node
+constexpr int kInitFd = kFirstFd + 3;  // to Node: init's channel
+constexpr int kSlotFd = kFirstFd + 4;  // slot 0
+constexpr unsigned kMaxPassedFds = 64;
+
+// What Node writes into the channels: one byte, and for kSignal a second one.
+enum class Command : std::uint8_t { kKill = 1, kSignal = 2 };
+
+}  // namespace nsjs
