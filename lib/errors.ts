@@ -1,0 +1,136 @@
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+
+/** What an {@link OptionError} says of one option. */
+export interface OptionIssue {
+  /** Where: `mounts[2].target`. */
+  readonly path: string;
+  /** What is wrong with it. */
+  readonly message: string;
+}
+
+type OptionErrorCode = 'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE';
+
+/**
+ * An option is wrong: unknown, of the wrong type, or with a value that can't be meant. Thrown synchronously, before
+ * anything is created. Numbers out of range throw {@link OptionRangeError} instead.
+ */
+export class OptionError extends TypeError {
+  override readonly name = 'OptionError';
+  readonly code: OptionErrorCode;
+  /** Path of the first wrong option: `mounts[2].target`. */
+  readonly path: string;
+  readonly issues: readonly OptionIssue[];
+
+  constructor(path: string, message: string, code: OptionErrorCode = 'ERR_INVALID_ARG_VALUE') {
+    super(`${path}: ${message}`);
+    this.code = code;
+    this.path = path;
+    this.issues = [{ path, message }];
+  }
+}
+
+/** A number or size among the options is out of its range. */
+export class OptionRangeError extends RangeError {
+  override readonly name = 'OptionRangeError';
+  readonly code = 'ERR_OUT_OF_RANGE';
+  readonly path: string;
+  readonly issues: readonly OptionIssue[];
+
+  constructor(path: string, message: string) {
+    super(`${path}: ${message}`);
+    this.path = path;
+    this.issues = [{ path, message }];
+  }
+}
+
+/** Codes of {@link NsError}. */
+export type NsErrorCode =
+  | 'ERR_NSJS_UNSUPPORTED'
+  | 'ERR_NSJS_NATIVE'
+  | 'ERR_NSJS_LAUNCHER'
+  | 'ERR_NSJS_EXIT'
+  | 'ERR_NSJS_CLOSED'
+  | 'ERR_NSJS_IPC';
+
+/** An error of nsjs that is not a system call's. */
+export class NsError extends Error {
+  override readonly name: string = 'NsError';
+  readonly code: NsErrorCode;
+  /** What to do next. */
+  readonly hint?: string;
+
+  constructor(code: NsErrorCode, message: string, options: { hint?: string | undefined; cause?: unknown } = {}) {
+    super(options.hint ? `${message} (${options.hint})` : message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    if (options.hint) this.hint = options.hint;
+  }
+}
+
+/** Where a system call failed and what can be said about it. */
+export interface SysErrorDetails {
+  /** Positive errno, as in errno(3). */
+  readonly errno: number;
+  /** Name of the system call, or Node's `spawn <command>`. */
+  readonly syscall: string;
+  /** The option that asked for the step: `mounts[2]`. */
+  readonly origin?: string | undefined;
+  readonly path?: string | undefined;
+  /** What to do next. */
+  readonly hint?: string | undefined;
+  readonly spawnargs?: readonly string[] | undefined;
+}
+
+/** The kernel refused a step of the set-up. Shaped as Node's own system errors: `code: 'EPERM'`, negative `errno`. */
+export class SysError extends Error {
+  override readonly name = 'SysError';
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+  readonly origin?: string;
+  readonly path?: string;
+  readonly hint?: string;
+  readonly spawnargs?: readonly string[];
+
+  constructor(details: SysErrorDetails) {
+    const code = errnoName(details.errno);
+    const origin = details.origin ? `${details.origin}: ` : '';
+    const path = details.path ? `, ${details.path}` : '';
+    const hint = details.hint ? ` (${details.hint})` : '';
+    super(`${origin}${details.syscall} ${code}: ${errnoMessage(details.errno)}${path}${hint}`);
+    this.code = code;
+    this.errno = -details.errno;
+    this.syscall = details.syscall;
+    if (details.origin) this.origin = details.origin;
+    if (details.path) this.path = details.path;
+    if (details.hint) this.hint = details.hint;
+    if (details.spawnargs) this.spawnargs = details.spawnargs;
+  }
+}
+
+/** The error that an aborted {@link AbortSignal} rejects with, as Node's own: `code: 'ABORT_ERR'`, `cause: signal.reason`. */
+export class AbortError extends Error {
+  override readonly name = 'AbortError';
+  readonly code = 'ABORT_ERR';
+
+  constructor(reason: unknown) {
+    super('The operation was aborted', { cause: reason });
+  }
+}
+
+/** 'EPERM' for 1. Unknown numbers become `errno 999`. */
+export function errnoName(errno: number): string {
+  return getSystemErrorMap().get(-errno)?.[0] ?? errnoNames.get(errno) ?? `errno ${errno}`;
+}
+
+function errnoMessage(errno: number): string {
+  return getSystemErrorMap().get(-errno)?.[1] ?? 'see errno(3)';
+}
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** True for every error that nsjs itself makes. Tests `code` and shape, not the class: it holds across realms. */
+export function isNsjsError(error: unknown): error is OptionError | OptionRangeError | NsError | SysError {
+  if (typeof error !== 'object' || error === null || !('name' in error)) return false;
+  return ['OptionError', 'OptionRangeError', 'NsError', 'ExitError', 'SysError'].includes(String(error.name));
+}

@@ -1,0 +1,54 @@
+import { cgroupLayout } from './cgroup/layout';
+import type { SandboxOptions } from './features';
+import type { Cgroups } from './features/feature';
+import { host } from './host';
+import { firstHostId } from './launch/host-id';
+import { parseOptions } from './launch/options';
+import { writePlan } from './launch/plan';
+import { type Argument, type PlannedOp, Slot, sections } from './plan/writer';
+
+/** What `spawnIsolated` would do, step by step. Needs no privileges and creates nothing. */
+export interface Plan {
+  readonly steps: readonly {
+    readonly section: string;
+    readonly operation: string;
+    readonly origin: string;
+    readonly args: readonly string[];
+  }[];
+  /** The plan as text, one operation a line. */
+  toString(): string;
+}
+
+/** Prints the plan that options lead to: every operation, in order, with the option that asks for it. */
+export function explain(options: SandboxOptions = {}, command = 'program', args: readonly string[] = []): Plan {
+  const { spec, program } = parseOptions(command, args, options);
+  const { privileged } = host();
+  const layout = cgroupLayout();
+  const cgroups: Cgroups =
+    layout.version === undefined || spec.cgroup === 'off'
+      ? { version: undefined, folders: {}, swapAccounting: false }
+      : {
+          version: layout.version,
+          folders: Object.fromEntries(Object.entries(layout.parents).map(([name, parent]) => [name, `${parent}/nsjs-…`])),
+          swapAccounting: layout.swapAccounting,
+        };
+  const plan = writePlan(spec, { host: host(), cgroups, dropped: [], program, ...(privileged ? { hostId: firstHostId } : {}) });
+  const steps = sections.flatMap((section) =>
+    plan.section(section).map((op) => ({ section, operation: op.name, origin: op.origin, args: op.args.map(text), op })),
+  );
+  return {
+    steps: steps.map(({ op: _, ...step }) => step),
+    toString: () => steps.map(({ section, op }) => line(section, op)).join('\n'),
+  };
+}
+
+function line(section: string, { name, origin, args, optional }: PlannedOp): string {
+  return `${section.padEnd(8)}${name.padEnd(16)}${args.map(text).join(' ')}${optional > 0 ? '  [preferred]' : ''}  # ${origin}`;
+}
+
+function text(argument: Argument): string {
+  if (argument instanceof Slot) return argument.index === 0xffffffff ? '-' : `$${argument.index}`;
+  if (typeof argument === 'number') return argument > 9 ? `0x${argument.toString(16)}` : `${argument}`;
+  if (typeof argument === 'string') return JSON.stringify(argument.replaceAll('\0', ' ').trim());
+  return `<${argument.byteLength} bytes>`;
+}

@@ -1,0 +1,39 @@
+import { noSlot, type PlanWriter } from '../plan/writer';
+import type { Scene } from './feature';
+import { cloneFile, mountAttr, newFs } from './mount-ops';
+import { RootTree } from './root-tree';
+
+const links = [
+  ['fd', '/proc/self/fd'],
+  ['stdin', '/proc/self/fd/0'],
+  ['stdout', '/proc/self/fd/1'],
+  ['stderr', '/proc/self/fd/2'],
+] as const;
+
+const shmSize = 64 * 2 ** 20;
+const shmInodes = 16_384;
+
+/** The least that programs expect of /dev: the host's harmless character devices, and shared memory of its own. */
+export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { host }: Scene): void {
+  if (tree.canMake(target)) {
+    fill(plan, tree, target, origin, host.devices);
+    return;
+  }
+  const dev = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid, origin);
+  tree.mount(dev, target, 'dir', origin);
+  fill(plan, new RootTree(plan, dev, true), '', origin, host.devices);
+  plan.op('inside', origin, 'SetAttr', dev, mountAttr.readonly, 0, 0, 0, noSlot);
+}
+
+function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, devices: readonly string[]): void {
+  for (const name of devices) tree.mount(cloneFile(plan, `/dev/${name}`, origin), `${folder}/${name}`, 'file', origin);
+  for (const [name, to] of links) tree.symlink(`${folder}/${name}`, to, origin);
+  const shm = newFs(
+    plan,
+    'tmpfs',
+    { size: `${shmSize}`, nr_inodes: `${shmInodes}`, mode: '1777' },
+    mountAttr.nosuid | mountAttr.nodev,
+    origin,
+  );
+  tree.mount(shm, `${folder}/shm`, 'dir', origin);
+}

@@ -1,0 +1,53 @@
+import { OptionError } from '../errors';
+import { parseRecord, parseString, parseTarget } from '../parse';
+import { feature } from './feature';
+import { homeFolder } from './home';
+
+export interface EnvOptions {
+  /**
+   * Environment of the program. Added to PATH, HOME, LANG, TERM=dumb and TZ=UTC; `undefined` removes one of these.
+   * Nothing of the caller's own environment goes in.
+   */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Working directory inside: string or file URL, absolute. Default: the home folder of a `system` root, else `/`. */
+  readonly cwd?: string | URL;
+  /** What the program sees as its own name, argv[0]. Default: the command as given. */
+  readonly argv0?: string;
+}
+
+const defaults: Readonly<Record<string, string>> = {
+  PATH: '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin',
+  HOME: homeFolder,
+  LANG: 'C.UTF-8',
+  TERM: 'dumb',
+  TZ: 'UTC',
+};
+
+export const env = feature({
+  key: 'env',
+  parse(value = {}, at): Readonly<Record<string, string>> {
+    const given = parseRecord(value, at);
+    const merged: Record<string, string> = { ...defaults };
+    for (const [name, text] of Object.entries(given)) {
+      if (name === '' || /[=\0]/.test(name))
+        throw new OptionError(`${at}[${JSON.stringify(name)}]`, 'is not a name of an environment variable');
+      if (text === undefined) delete merged[name];
+      else merged[name] = parseString(text, `${at}.${name}`);
+    }
+    return merged;
+  },
+});
+
+export const cwd = feature({
+  key: 'cwd',
+  parse: (value, at): string | undefined => (value === undefined ? undefined : parseTarget(value, at)),
+  emit(plan, { cwd: folder, root, namespaces }) {
+    const fallback = root === 'system' && namespaces.mnt ? homeFolder : '/';
+    plan.op('program', 'cwd', 'Chdir', folder ?? fallback);
+  },
+});
+
+export const argv0 = feature({
+  key: 'argv0',
+  parse: (value, at): string | undefined => (value === undefined ? undefined : parseString(value, at)),
+});

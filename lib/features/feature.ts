@@ -1,0 +1,64 @@
+import type { Host } from '../host';
+import type { PlanWriter } from '../plan/writer';
+import type { Spec } from './index';
+
+/** A control that was preferred and could not be applied. */
+export interface Dropped {
+  /** The option: `cgroup`. */
+  readonly control: string;
+  readonly reason: string;
+  /** What to do to have it. */
+  readonly fix: string;
+}
+
+/** What the features know beside the spec when they write the plan of one sandbox. */
+export interface Scene {
+  readonly host: Host;
+  /** Host uid and gid of the sandbox, where nsjs runs as root. */
+  readonly hostId?: number;
+  /** Descriptor whose lock keeps `hostId` for this sandbox; the keeper holds it. */
+  readonly lockFd?: number;
+  /** Folders of this sandbox's control groups. */
+  readonly cgroups: Cgroups;
+  /** What is known to be dropped before anything starts. */
+  readonly dropped: readonly Dropped[];
+  readonly program: Program;
+}
+
+/** The program of a plan. */
+export interface Program {
+  /** Paths to try, in the order of PATH. */
+  readonly candidates: readonly string[];
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** By descriptor number of the program: what is passed (a descriptor or a stdioKind), or 'ignore' for /dev/null. */
+  readonly stdio: readonly (number | 'ignore')[];
+}
+
+/** The control groups of one sandbox: by version, the folder for each controller. */
+export interface Cgroups {
+  readonly version: 1 | 2 | undefined;
+  /** `memory` and `pids`; one folder for both with version 2. */
+  readonly folders: Readonly<Partial<Record<'memory' | 'pids', string>>>;
+  /** Version 1 counts memory and swap together. */
+  readonly swapAccounting: boolean;
+}
+
+/** Operations that several options share, or none asks for. */
+export interface Step {
+  /** Pure: writes operations, touches nothing. */
+  emit(plan: PlanWriter, spec: Spec, scene: Scene): void;
+}
+
+/** One feature of a sandbox: a key of the options, what its value means, and the operations it becomes. */
+export interface Feature<Key extends string, Value> extends Step {
+  readonly key: Key;
+  /** `undefined` yields the default. Throws an OptionError or OptionRangeError; the result is frozen afterwards. */
+  parse(value: unknown, at: string): Value;
+}
+
+export function feature<const Key extends string, Value>(
+  definition: Omit<Feature<Key, Value>, 'emit'> & Partial<Step>,
+): Feature<Key, Value> {
+  return Object.freeze({ emit: () => {}, ...definition });
+}

@@ -1,0 +1,104 @@
+import { type CapabilitiesOptions, capabilities, noNewPrivileges } from './capabilities';
+import { argv0, cwd, type EnvOptions, env } from './env';
+import type { Step } from './feature';
+import { domainname, type HostnameOptions, hostname } from './hostname';
+import { type LauncherPathOptions, launcherPath } from './launcher-path';
+import { type CgroupOptions, cgroup, joinCgroup, type LimitsOptions, limits } from './limits';
+import { type MountsOptions, mounts } from './mounts';
+import { lateNamespaces, type NamespacesOptions, namespaces } from './namespaces';
+import { type NestedUserNamespacesOptions, nestedUserNamespaces } from './nested-user-namespaces';
+import { type NetlinkOptions, netlink } from './netlink';
+import { type NetworkOptions, network } from './network';
+import { type ProcOptions, proc } from './proc';
+import { keyring, newSession, type ProcessOptions, umask } from './process';
+import { descriptors, exec, openNull } from './program';
+import { type RlimitsOptions, rlimits } from './rlimits';
+import { type RootOptions, root, rootTree } from './root';
+import { type ScratchOptions, scratch } from './scratch';
+import { type SeccompOptions, seccomp } from './seccomp';
+import { deathSignal, type UserOptions, user } from './user';
+
+/** What a sandbox may be given; every key is one feature. All of it is plain data. */
+export interface SandboxOptions
+  extends NamespacesOptions,
+    UserOptions,
+    RootOptions,
+    MountsOptions,
+    ProcOptions,
+    ScratchOptions,
+    HostnameOptions,
+    NetworkOptions,
+    NetlinkOptions,
+    NestedUserNamespacesOptions,
+    EnvOptions,
+    ProcessOptions,
+    LimitsOptions,
+    RlimitsOptions,
+    CgroupOptions,
+    CapabilitiesOptions,
+    SeccompOptions,
+    LauncherPathOptions {
+  /** Where the options start from; what is written beside it is changed. Default `'untrusted'`. See `presets`. */
+  readonly preset?: 'untrusted' | 'node' | 'none';
+}
+
+/** Every option, by its key. */
+export const features = {
+  namespaces,
+  user,
+  root,
+  mounts,
+  proc,
+  scratch,
+  hostname,
+  domainname,
+  network,
+  netlink,
+  nestedUserNamespaces,
+  env,
+  cwd,
+  argv0,
+  newSession,
+  keyring,
+  umask,
+  limits,
+  rlimits,
+  cgroup,
+  capabilities,
+  noNewPrivileges,
+  seccomp,
+  launcherPath,
+} as const;
+
+/** The options parsed: complete, checked, frozen. */
+export type Spec = { readonly [K in keyof typeof features]: ReturnType<(typeof features)[K]['parse']> };
+
+/**
+ * THE list: in each section of the plan the operations come in this order, which is the order of a safe set-up.
+ * What needs privileges precedes what gives them up; seccomp is the last before exec.
+ */
+export const steps: readonly Step[] = [
+  cgroup, // host: the group and its limits; after: its last words, then away with it
+  namespaces, // clone
+  joinCgroup, // init's first act, before it can use anything
+  user, // ids of init; the program's own user namespace, while it still may
+  deathSignal, // after the ids: changing them clears it
+  lateNamespaces, // in the cgroup and before the fork
+  nestedUserNamespaces, // through the old root's /proc
+  openNull,
+  rootTree, // mounts, then pivot_root
+  network,
+  hostname,
+  domainname,
+  newSession,
+  keyring,
+  rlimits,
+  limits,
+  umask,
+  capabilities,
+  descriptors, // low numbers are the program's from here on
+  cwd, // as the program, without its former rights
+  noNewPrivileges,
+  seccomp,
+  exec,
+];

@@ -1,0 +1,15 @@
+import { parseHostPath } from '../parse';
+import { feature } from './feature';
+
+export interface LauncherPathOptions {
+  /**
+   * The launcher as a file on the host, for hosts that forbid executing a memfd (`vm.memfd_noexec` = 2, memfd_create(2)).
+   * It must be byte for byte the one that is embedded in the addon: `nsjs launcher > FILE` writes it.
+   */
+  readonly launcherPath?: string | URL;
+}
+
+export const launcherPath = feature({
+  key: 'launcherPath',
+  parse: (value, at): string | undefined => (value === undefined ? undefined : parseHostPath(value, at)),
+});

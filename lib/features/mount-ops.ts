@@ -1,0 +1,92 @@
+import { statSync } from 'node:fs';
+import { SysError } from '../errors';
+import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
+import type { Scene } from './feature';
+
+/** Attributes of mount_setattr(2) and fsmount(2). */
+export const mountAttr = { readonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8 } as const;
+/** Propagation and recursion of mount(2). */
+export const mountFlags = { recursive: 0x4000, private: 0x40000 } as const;
+const openTreeClone = 0x1;
+const atRecursive = 0x8000;
+
+interface Bind {
+  readonly origin: string;
+  readonly source: string;
+  readonly readonly: boolean;
+  /** Run by root, the source's owner becomes the sandbox's own id (an idmapped mount, Linux 5.12). */
+  readonly owned: boolean;
+  readonly slot?: Slot;
+}
+
+/**
+ * Clones a tree of the host, recursively read-only where asked, never with set-id bits or devices.
+ * Run by root the keeper does it, in the host's own mount namespace: the source may lie below a folder that the
+ * sandbox's id can't enter. Otherwise init does it in its copy of the namespace.
+ */
+export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
+  const slot = bind.slot ?? plan.slot(bind.origin);
+  const section = scene.hostId === undefined ? 'inside' : 'host';
+  const attributes = mountAttr.nosuid | mountAttr.nodev | (bind.readonly ? mountAttr.readonly : 0);
+  plan.op(section, bind.origin, 'OpenTree', slot, noSlot, bind.source, openTreeClone | atRecursive);
+  plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, atRecursive, mountFlags.private, noSlot);
+  if (bind.owned && scene.hostId !== undefined) mapOwner(plan, scene.hostId, slot, bind);
+  return slot;
+}
+
+// The sandbox's outer user namespace maps 0 to its host id, so it is itself the map that a source of root needs.
+function mapOwner(plan: PlanWriter, hostId: number, slot: Slot, { origin, source }: Bind): void {
+  const { uid, gid } = statSource(source, origin);
+  const map = plan.shared(`idmap ${uid}:${gid}`, () => {
+    const ns = plan.slot(origin);
+    plan.op('maps', origin, 'UserNs', ns, `${uid} ${hostId} 1`, `${gid} ${hostId} 1`);
+    return ns;
+  });
+  plan.op('maps', origin, 'SetAttr', slot, 0, 0, atRecursive, 0, map);
+}
+
+/** A clone of one of the host's device files, or of another single file. */
+export function cloneFile(plan: PlanWriter, path: string, origin: string): Slot {
+  const slot = plan.slot(origin);
+  plan.op('inside', origin, 'OpenTree', slot, noSlot, path, openTreeClone);
+  return slot;
+}
+
+/** A new file system; options as in `mount -o`, an empty value is a flag. */
+export function newFs(
+  plan: PlanWriter,
+  type: string,
+  options: Readonly<Record<string, string>>,
+  attributes: number,
+  origin: string,
+  slot = plan.slot(origin),
+): Slot {
+  const text = Object.entries(options)
+    .map(([key, value]) => `${key}\0${value}\0`)
+    .join('');
+  plan.op('inside', origin, 'NewFs', slot, type, text, attributes);
+  return slot;
+}
+
+/** A new tmpfs on top of the old root: no folder of the host is needed to put it on. */
+export function newRoot(plan: PlanWriter, slot: Slot): void {
+  newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, 'root', slot);
+  plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
+}
+
+/** stat(2) of a source, for its kind and its owner. */
+export function statSource(source: string, origin: string): { readonly uid: number; readonly gid: number; readonly kind: 'dir' | 'file' } {
+  try {
+    const { uid, gid, ...stats } = statSync(source);
+    return { uid, gid, kind: (stats.mode & 0o170000) === 0o040000 ? 'dir' : 'file' };
+  } catch (cause) {
+    const { errno = -5, syscall = 'stat' } = cause as NodeJS.ErrnoException;
+    throw new SysError({
+      errno: -errno,
+      syscall,
+      origin,
+      path: source,
+      hint: 'the source of a bind must exist on the host and be reachable by the caller',
+    });
+  }
+}

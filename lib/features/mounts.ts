@@ -1,0 +1,173 @@
+import { OptionError } from '../errors';
+import {
+  type Bytes,
+  parseArray,
+  parseBoolean,
+  parseBytes,
+  parseHostPath,
+  parseInteger,
+  parseObject,
+  parseOneOf,
+  parseString,
+  parseTarget,
+} from '../parse';
+import { noSlot, type PlanWriter } from '../plan/writer';
+import { emitDev } from './dev';
+import { feature, type Scene } from './feature';
+import type { Spec } from './index';
+import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
+import { emitProc } from './proc';
+import type { RootTree } from './root-tree';
+
+/** One entry of {@link MountsOptions.mounts}. `target` is absolute, inside; what is missing on the way to it is made. */
+export type Mount =
+  /** A file or folder of the host with all that is mounted below it. Read-only unless `readonly: false`; never set-id, never devices. */
+  | { readonly type: 'bind'; readonly source: string | URL; readonly target?: string; readonly readonly?: boolean }
+  /** An empty folder in memory. `size` in bytes (default 64 MiB), `inodes` (default 16,384), `mode` (default 0o755). */
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: Bytes; readonly inodes?: number; readonly mode?: number }
+  /** proc(5) of the sandbox's own pid namespace. */
+  | { readonly type: 'proc'; readonly target: string }
+  /** null, zero, full, random, urandom, tty, shm and the links to the program's descriptors; nothing else. */
+  | { readonly type: 'dev'; readonly target: string }
+  /** A file with the given content, read-only. */
+  | { readonly type: 'file'; readonly target: string; readonly data: string | Uint8Array; readonly mode?: number }
+  /** A symbolic link at `target` that leads to `to`. */
+  | { readonly type: 'symlink'; readonly target: string; readonly to: string }
+  /** An empty folder, read-only. */
+  | { readonly type: 'dir'; readonly target: string; readonly mode?: number }
+  /** Hides what is at `target`: a file reads as empty, a folder is empty and read-only. */
+  | { readonly type: 'mask'; readonly target: string };
+
+export interface MountsOptions {
+  /** What is mounted into the root, in this order. Default: nothing beside what `root` brings. */
+  readonly mounts?: readonly Mount[];
+}
+
+export type MountSpec =
+  | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readonly: boolean }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size: number; readonly inodes: number; readonly mode: number }
+  | { readonly type: 'proc' | 'dev' | 'mask'; readonly target: string }
+  | { readonly type: 'file'; readonly target: string; readonly data: Uint8Array; readonly mode: number }
+  | { readonly type: 'symlink'; readonly target: string; readonly to: string }
+  | { readonly type: 'dir'; readonly target: string; readonly mode: number };
+
+const keys = {
+  bind: ['type', 'source', 'target', 'readonly'],
+  tmpfs: ['type', 'target', 'size', 'inodes', 'mode'],
+  proc: ['type', 'target'],
+  dev: ['type', 'target'],
+  file: ['type', 'target', 'data', 'mode'],
+  symlink: ['type', 'target', 'to'],
+  dir: ['type', 'target', 'mode'],
+  mask: ['type', 'target'],
+} as const;
+
+const types = Object.keys(keys) as (keyof typeof keys)[];
+const defaultSize = 64 * 2 ** 20;
+const defaultInodes = 16_384;
+// The kernel rounds a tmpfs up to whole pages and needs one inode for its root.
+const minSize = 4096;
+const minInodes = 2;
+
+export const mounts = feature({
+  key: 'mounts',
+  parse: (value = [], at): readonly MountSpec[] => parseArray(value, at).map((entry, index) => parseMount(entry, `${at}[${index}]`)),
+});
+
+function parseMount(value: unknown, at: string): MountSpec {
+  const { type: given } = parseObject(value, at, [...new Set(types.flatMap((type) => keys[type]))]);
+  const type = parseOneOf(given, `${at}.type`, types);
+  const entry: Partial<Record<string, unknown>> = parseObject(value, at, keys[type] as readonly string[]);
+  if (type === 'bind') return parseBind(entry, at);
+  const target = parseTarget(entry.target, `${at}.target`);
+  if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
+  const mode = (fallback: number) => (entry.mode === undefined ? fallback : parseInteger(entry.mode, `${at}.mode`, 0, 0o1777));
+  switch (type) {
+    case 'tmpfs': {
+      const size = entry.size === undefined ? defaultSize : parseBytes(entry.size, `${at}.size`, minSize);
+      const inodes = entry.inodes === undefined ? defaultInodes : parseInteger(entry.inodes, `${at}.inodes`, minInodes, 2 ** 31);
+      return { type, target, size, inodes, mode: mode(0o755) };
+    }
+    case 'file':
+      return { type, target, data: parseData(entry.data, `${at}.data`), mode: mode(0o644) };
+    case 'symlink':
+      return { type, target, to: parseString(entry.to, `${at}.to`) };
+    case 'dir':
+      return { type, target, mode: mode(0o755) };
+    default:
+      return { type, target };
+  }
+}
+
+function parseBind(entry: Partial<Record<string, unknown>>, at: string): MountSpec {
+  const source = parseHostPath(entry.source, `${at}.source`);
+  const target = parseTarget(entry.target ?? source, `${at}.target`);
+  if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
+  return { type: 'bind', source, target, readonly: entry.readonly === undefined ? true : parseBoolean(entry.readonly, `${at}.readonly`) };
+}
+
+function parseData(value: unknown, at: string): Uint8Array {
+  if (typeof value === 'string') return Buffer.from(value);
+  if (value instanceof Uint8Array) return Uint8Array.from(value);
+  throw new OptionError(at, 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
+}
+
+/** The operations of one mount. */
+export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, origin: string, spec: Spec, scene: Scene): void {
+  switch (mount.type) {
+    case 'bind': {
+      const { kind } = statSource(mount.source, origin);
+      tree.mount(
+        bindHost(plan, scene, { origin, source: mount.source, readonly: mount.readonly, owned: true }),
+        mount.target,
+        kind,
+        origin,
+      );
+      return;
+    }
+    case 'tmpfs':
+      tree.mount(emitTmpfs(plan, mount, origin), mount.target, 'dir', origin);
+      return;
+    case 'proc':
+      emitProc(plan, tree, mount.target, origin, spec);
+      return;
+    case 'dev':
+      emitDev(plan, tree, mount.target, origin, scene);
+      return;
+    case 'file':
+      emitFile(plan, tree, mount, origin);
+      return;
+    case 'symlink':
+      tree.symlink(mount.target, mount.to, origin);
+      return;
+    case 'dir':
+      tree.dir(mount.target, mount.mode, origin);
+      return;
+    case 'mask':
+      tree.mask(mount.target, origin);
+  }
+}
+
+function emitTmpfs(plan: PlanWriter, { size, inodes, mode }: Extract<MountSpec, { type: 'tmpfs' }>, origin: string) {
+  return newFs(
+    plan,
+    'tmpfs',
+    { size: `${size}`, nr_inodes: `${inodes}`, mode: mode.toString(8) },
+    mountAttr.nosuid | mountAttr.nodev,
+    origin,
+  );
+}
+
+// On the new root the file is simply made there. Elsewhere it comes on a file system of its own, mounted over what exists.
+function emitFile(plan: PlanWriter, tree: RootTree, { target, data, mode }: Extract<MountSpec, { type: 'file' }>, origin: string): void {
+  if (tree.canMake(target)) {
+    tree.file(target, data, mode, origin);
+    return;
+  }
+  const scratch = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, origin);
+  plan.op('inside', origin, 'MakeFile', scratch, '/file', data, mode);
+  const file = plan.slot(origin);
+  plan.op('inside', origin, 'OpenTree', file, scratch, '/file', 1);
+  plan.op('inside', origin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
+  tree.mount(file, target, 'file', origin);
+}

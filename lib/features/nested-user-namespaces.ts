@@ -1,0 +1,36 @@
+import { OptionError } from '../errors';
+import { parseBoolean } from '../parse';
+import { noSlot } from '../plan/writer';
+import { feature } from './feature';
+
+export interface NestedUserNamespacesOptions {
+  /**
+   * Whether the program may make user namespaces of its own. Default false: `user.max_user_namespaces` of the outer
+   * namespace is used up by the inner one, so unshare(2) and clone(2) answer ENOSPC whatever the seccomp filter says
+   * (namespaces(7), Linux 4.9). Where /proc/sys can't be written, the seccomp filter alone refuses them, and the report says so.
+   */
+  readonly nestedUserNamespaces?: boolean;
+}
+
+const limitFile = '/proc/sys/user/max_user_namespaces';
+
+export const nestedUserNamespaces = feature({
+  key: 'nestedUserNamespaces',
+  parse: (value = false, at): boolean => parseBoolean(value, at),
+  emit(plan, spec) {
+    if (spec.nestedUserNamespaces) return;
+    const { namespaces, seccomp, user } = spec;
+    if (!namespaces.user || !user.inner) {
+      if (seccomp === 'off')
+        throw new OptionError(
+          'nestedUserNamespaces',
+          'can only be refused with an inner user namespace or with seccomp; set it to true otherwise',
+        );
+      return;
+    }
+    const limit = () => plan.op('inside', 'nestedUserNamespaces', 'WriteFile', noSlot, limitFile, '1');
+    // Two walls by default; one may be missing if the other is sure.
+    if (seccomp === 'off') limit();
+    else plan.optional('inside', limit);
+  },
+});

@@ -1,0 +1,12 @@
+import { parseBoolean } from '../parse';
+import { feature } from './feature';
+
+export interface NetlinkOptions {
+  /** Sockets of AF_NETLINK's routing protocol, which getifaddrs(3) and `os.networkInterfaces()` need. Default false. */
+  readonly netlink?: boolean;
+}
+
+export const netlink = feature({
+  key: 'netlink',
+  parse: (value = false, at): boolean => parseBoolean(value, at),
+});

@@ -1,0 +1,29 @@
+import { parseBoolean, parseInteger } from '../parse';
+import { feature } from './feature';
+
+export interface ProcessOptions {
+  /** A session of its own without a controlling terminal (setsid(2)): nothing can be typed into the caller's. Default true. */
+  readonly newSession?: boolean;
+  /** A session keyring of its own (keyctl(2)): the caller's keys can't be read. Default true. */
+  readonly keyring?: boolean;
+  /** File mode creation mask, umask(2). Default 0o022. */
+  readonly umask?: number;
+}
+
+export const newSession = feature({
+  key: 'newSession',
+  parse: (value = true, at): boolean => parseBoolean(value, at),
+  emit: (plan, spec) => spec.newSession && plan.op('program', 'newSession', 'Session'),
+});
+
+export const keyring = feature({
+  key: 'keyring',
+  parse: (value = true, at): boolean => parseBoolean(value, at),
+  emit: (plan, spec) => spec.keyring && plan.op('program', 'keyring', 'Keyring'),
+});
+
+export const umask = feature({
+  key: 'umask',
+  parse: (value = 0o022, at): number => parseInteger(value, at, 0, 0o777),
+  emit: (plan, spec) => plan.op('program', 'umask', 'Umask', spec.umask),
+});

@@ -1,0 +1,64 @@
+import type { PlanWriter, Slot } from '../plan/writer';
+
+/**
+ * The tree that init builds, as far as the plan knows it: which folders it has made already, and below which paths
+ * something else is mounted, where nothing can be made.
+ */
+export class RootTree {
+  private readonly made = new Set<string>(['/']);
+  private readonly mounted: string[] = [];
+
+  constructor(
+    private readonly plan: PlanWriter,
+    private readonly base: Slot,
+    /** The root itself is a new file system: what is missing in it can be made. */
+    readonly writable: boolean,
+  ) {}
+
+  /** Attaches a mount; its target is made where that is possible. */
+  mount(tree: Slot, target: string, kind: 'dir' | 'file', origin: string): void {
+    if (this.canMake(target)) {
+      if (kind === 'dir') this.dir(target, 0o755, origin);
+      else this.emptyFile(target, origin);
+    }
+    this.plan.op('inside', origin, 'MoveMount', tree, this.base, target);
+    this.mounted.push(target);
+  }
+
+  /** Hides what is at `path`: a folder by an empty read-only one, anything else by /dev/null. */
+  mask(path: string, origin: string): void {
+    this.plan.op('inside', origin, 'Mask', this.base, path);
+  }
+
+  dir(path: string, mode: number, origin: string): void {
+    if (this.made.has(path)) return;
+    this.parents(path, origin);
+    this.plan.op('inside', origin, 'MakeDir', this.base, path, mode);
+    this.made.add(path);
+  }
+
+  file(path: string, data: Uint8Array, mode: number, origin: string): void {
+    this.parents(path, origin);
+    this.plan.op('inside', origin, 'MakeFile', this.base, path, data, mode);
+    this.made.add(path);
+  }
+
+  symlink(path: string, to: string, origin: string): void {
+    this.parents(path, origin);
+    this.plan.op('inside', origin, 'Symlink', this.base, path, to);
+  }
+
+  /** Whether `path` lies on the new root file system, not below something mounted on it. */
+  canMake(path: string): boolean {
+    return this.writable && !this.mounted.some((target) => path === target || path.startsWith(`${target}/`));
+  }
+
+  private emptyFile(path: string, origin: string): void {
+    if (!this.made.has(path)) this.file(path, new Uint8Array(), 0o644, origin);
+  }
+
+  private parents(path: string, origin: string): void {
+    const parent = path.slice(0, path.lastIndexOf('/'));
+    if (parent !== '' && this.canMake(parent)) this.dir(parent, 0o755, origin);
+  }
+}

@@ -1,0 +1,88 @@
+import { OptionError } from '../errors';
+import { parseHostPath } from '../parse';
+import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
+import { etcFiles } from './etc';
+import { feature, type Scene, type Step } from './feature';
+import { homeFolder } from './home';
+import type { Spec } from './index';
+import { bindHost, mountAttr, mountFlags, newRoot } from './mount-ops';
+import { emitMount } from './mounts';
+import { RootTree } from './root-tree';
+
+export interface RootOptions {
+  /**
+   * The root folder inside, entered by pivot_root(2):
+   * - `'system'` (default): a new read-only root with the host's programs and libraries (`/usr` and its aliases, the
+   *   running Node) mounted read-only, a small `/etc` of its own, `/dev`, `/proc`, and writable `/tmp` and home.
+   * - `'empty'`: a new read-only root with nothing but what `mounts` names.
+   * - a path: that folder, read-only; `mounts` needs its targets to exist in it.
+   * - `'host'`: the host's own root, changed only by `mounts`. Isolates no files.
+   */
+  readonly root?: 'system' | 'empty' | 'host' | (string & {}) | URL;
+}
+
+const kinds = ['system', 'empty', 'host'] as const;
+
+export const root = feature({
+  key: 'root',
+  parse(value = 'system', at): string {
+    const kind = kinds.find((name) => name === value);
+    return kind ?? parseHostPath(value, at);
+  },
+});
+
+/** Builds the whole tree in init's mount namespace and makes it the root. */
+export const rootTree: Step = {
+  emit(plan, spec, scene) {
+    if (!spec.namespaces.mnt) {
+      if (spec.root !== 'host' || spec.mounts.length > 0)
+        throw new OptionError('namespaces.mnt', "sharing it needs root: 'host' and no mounts");
+      return;
+    }
+    plan.op('inside', 'root', 'Propagation', mountFlags.recursive | mountFlags.private);
+    const tree = openRoot(plan, spec, scene);
+    if (spec.root === 'system') emitSystem(plan, tree, spec, scene);
+    for (const [index, mount] of spec.mounts.entries()) emitMount(plan, tree, mount, `mounts[${index}]`, spec, scene);
+    if (spec.root === 'host') return;
+    if (tree.writable) plan.op('inside', 'root', 'SetAttr', plan.root, mountAttr.readonly, 0, 0, 0, noSlot);
+    plan.op('inside', 'root', 'PivotRoot', plan.root);
+  },
+};
+
+function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
+  const { root: slot } = plan;
+  if (spec.root === 'host') {
+    plan.op('inside', 'root', 'OpenTree', slot, noSlot, '/', 0);
+    return new RootTree(plan, slot, false);
+  }
+  if (spec.root === 'system' || spec.root === 'empty') {
+    newRoot(plan, slot);
+    return new RootTree(plan, slot, true);
+  }
+  bindHost(plan, scene, { origin: 'root', source: spec.root, slot, readonly: true, owned: true });
+  plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
+  return new RootTree(plan, slot, false);
+}
+
+function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene): void {
+  const { host } = scene;
+  for (const { target, link } of host.system) {
+    if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
+    else tree.symlink(target, link, 'root');
+  }
+  if (host.node) bindSystem(plan, tree, scene, host.node.target, host.node.target === process.execPath ? 'file' : 'dir');
+  for (const path of host.etc) bindSystem(plan, tree, scene, path, path.endsWith('.cache') || path.endsWith('.conf') ? 'file' : 'dir');
+  for (const [path, text] of etcFiles(spec, host)) tree.file(path, Buffer.from(text), 0o644, 'root');
+  emitMount(plan, tree, { type: 'dev', target: '/dev' }, 'root', spec, scene);
+  emitMount(plan, tree, { type: 'proc', target: '/proc' }, 'proc', spec, scene);
+  const scratch = { size: spec.scratch.size, inodes: spec.scratch.inodes } as const;
+  emitMount(plan, tree, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch }, 'scratch', spec, scene);
+  emitMount(plan, tree, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch }, 'scratch', spec, scene);
+  tree.symlink('/var/tmp', '/tmp', 'root');
+}
+
+function bindSystem(plan: PlanWriter, tree: RootTree, scene: Scene, path: string, kind: 'dir' | 'file'): Slot {
+  const slot = bindHost(plan, scene, { origin: 'root', source: path, readonly: true, owned: false });
+  tree.mount(slot, path, kind, 'root');
+  return slot;
+}

@@ -1,0 +1,64 @@
+import type { Host } from '../host';
+import { parseBoolean, parseInteger, parseObject } from '../parse';
+import { feature, type Step } from './feature';
+
+export interface UserOptions {
+  /**
+   * Who the program is inside. `uid` and `gid` default to the caller's own, or to 1000 when nsjs runs as root. On the
+   * host the program is the caller, or, when nsjs runs as root, an unprivileged id of its own from 1,900,000,000 on.
+   * `inner` (default true) puts the program into a second user namespace below the one that owns the mounts and the
+   * network, so that none of them can be changed from inside (user_namespaces(7), Linux 3.8).
+   */
+  readonly user?: { readonly uid?: number; readonly gid?: number; readonly inner?: boolean };
+}
+
+export interface UserSpec {
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly inner: boolean;
+}
+
+const maxId = 0xfffffffe;
+// The overflow id stands for every id that is not mapped: a program that is 65534 would own the host's files.
+const overflowId = 65534;
+const fallbackId = 1000;
+
+export const user = feature({
+  key: 'user',
+  parse(value = {}, at): UserSpec {
+    const { uid, gid, inner } = parseObject(value, at, ['uid', 'gid', 'inner']);
+    return {
+      ...(uid === undefined ? {} : { uid: parseInteger(uid, `${at}.uid`, 0, maxId) }),
+      ...(gid === undefined ? {} : { gid: parseInteger(gid, `${at}.gid`, 0, maxId) }),
+      inner: inner === undefined ? true : parseBoolean(inner, `${at}.inner`),
+    };
+  },
+  emit(plan, spec, { host, hostId, lockFd }) {
+    if (lockFd !== undefined) plan.op('host', 'user', 'Hold', plan.pass('user', lockFd));
+    if (!spec.namespaces.user) return;
+    const { uid, gid } = insideIds(spec.user, host);
+    const outside = { uid: hostId ?? host.uid, gid: hostId ?? host.gid };
+    const outer = spec.user.inner ? { uid: 0, gid: 0 } : { uid, gid };
+    // Without CAP_SETGID over the parent, gid_map can only be written once setgroups(2) is given up (Linux 3.19).
+    if (hostId === undefined) plan.op('maps', 'user', 'WriteInit', 'setgroups', 'deny');
+    plan.op('maps', 'user', 'WriteInit', 'uid_map', `${outer.uid} ${outside.uid} 1`);
+    plan.op('maps', 'user', 'WriteInit', 'gid_map', `${outer.gid} ${outside.gid} 1`);
+    if (hostId !== undefined) plan.op('inside', 'user', 'SetGroups', new Uint8Array());
+    plan.op('inside', 'user', 'SetIds', outer.uid, outer.gid);
+    if (spec.user.inner) plan.op('program', 'user', 'InnerUserNs', `${uid} 0 1`, `${gid} 0 1`);
+  },
+});
+
+/** Ids of the program as it sees them. */
+export function insideIds(spec: UserSpec, host: Host): { readonly uid: number; readonly gid: number } {
+  const own = (id: number) => (host.privileged || id === overflowId ? fallbackId : id);
+  return { uid: spec.uid ?? own(host.uid), gid: spec.gid ?? own(host.gid) };
+}
+
+/** Init dies with the keeper; after every change of credentials, which clears the signal (PR_SET_PDEATHSIG(2const)). */
+export const deathSignal: Step = {
+  emit(plan, spec) {
+    // Without a pid namespace init must live long enough to kill its descendants; it watches the keeper's pipe instead.
+    plan.op(spec.namespaces.pid ? 'inside' : 'program', 'namespaces', 'DeathSignal');
+  },
+};

@@ -1,0 +1,20 @@
+import { parseArray, parseHostPath } from '../parse';
+import type { SpawnOptions } from './options';
+import { type IsolatedProcess, spawnIsolated } from './spawn';
+
+/**
+ * Runs a JavaScript file with this Node in a sandbox, with a JSON channel, as child_process.fork does: `process.send`
+ * and `'message'` work inside. Preset `node`. Only the file itself is visible inside, at its own path; what it requires
+ * is to be added to `mounts`.
+ */
+export function forkIsolated(modulePath: string | URL, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess {
+  const file = parseHostPath(modulePath, 'modulePath');
+  const own = { type: 'bind', source: file } as const;
+  const rest = args === undefined ? [] : parseArray(args, 'args').map(String);
+  return spawnIsolated(process.execPath, [file, ...rest], {
+    preset: 'node',
+    ipc: 'json',
+    ...options,
+    mounts: [own, ...(options.mounts ?? [])],
+  }) as IsolatedProcess;
+}

@@ -1,0 +1,137 @@
+import { constants } from 'node:os';
+import { Readable } from 'node:stream';
+import { OptionError } from '../errors';
+import type { SandboxOptions, Spec } from '../features';
+import type { Program } from '../features/feature';
+import { stdioKind } from '../native';
+import { type Bytes, parseBoolean, parseBytes, parseInteger, parseOneOf, parseRecord } from '../parse';
+import { type Command, candidates, parseCommand } from './command';
+import { parseSandboxOptions, sandboxKeys } from './spec';
+import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
+
+/** What one run of a program may be given beside its sandbox. */
+export interface RunOptions {
+  /** The program's descriptors. Default: stdin from /dev/null, stdout and stderr as pipes. */
+  readonly stdio?: StdioOption;
+  /** Written to the program's stdin, which then is closed. */
+  readonly input?: string | Uint8Array | Readable;
+  /** Type of `stdout` and `stderr` in the result. Default `'utf8'`. */
+  readonly encoding?: 'utf8' | 'buffer';
+  /** Ends the sandbox when it is aborted; the promise then rejects with an AbortError. */
+  readonly signal?: AbortSignal;
+  /** After this many ms the program gets `killSignal` (reason `timeout`). Default: none. */
+  readonly timeout?: number;
+  /** What ends the program on timeout, abort and stop(). Default `'SIGTERM'`. */
+  readonly killSignal?: NodeJS.Signals | number;
+  /** ms from `killSignal` to SIGKILL. Default 5,000. */
+  readonly killGrace?: number;
+  /** Bytes of stdout and of stderr that are kept; past them the sandbox is killed (reason `output`). Default 10 MiB. */
+  readonly maxBuffer?: Bytes;
+  /** Whether a program that fails rejects the promise. Default true. */
+  readonly reject?: boolean;
+  /** Whether output is collected into the result. With false it is only streamed, with backpressure. Default true. */
+  readonly buffer?: boolean;
+  /** Takes one line break off the end of the collected output. Default true. */
+  readonly stripFinalNewline?: boolean;
+  /** `'json'`: a channel as child_process.fork has, which an unmodified Node inside uses for `process.send`. Default false. */
+  readonly ipc?: 'json' | false;
+}
+
+/** Options of `spawnIsolated`: the sandbox's and the run's. */
+export interface SpawnOptions extends SandboxOptions, RunOptions {}
+
+/** All of it read: frozen data but for `input` and `signal`. */
+export interface ParsedOptions {
+  readonly command: Command;
+  readonly spec: Spec;
+  readonly program: Program;
+  readonly stdio: readonly ParsedStdio[];
+  readonly input?: string | Uint8Array | Readable;
+  readonly encoding: 'utf8' | 'buffer';
+  readonly signal?: AbortSignal;
+  readonly timeout?: number;
+  readonly killSignal: number;
+  readonly killGrace: number;
+  readonly maxBuffer: number;
+  readonly reject: boolean;
+  readonly buffer: boolean;
+  readonly stripFinalNewline: boolean;
+  /** Descriptor number of the channel inside, if there is one. */
+  readonly ipcFd?: number;
+}
+
+const runKeys = [
+  'stdio',
+  'input',
+  'encoding',
+  'signal',
+  'timeout',
+  'killSignal',
+  'killGrace',
+  'maxBuffer',
+  'reject',
+  'buffer',
+  'stripFinalNewline',
+  'ipc',
+] as const;
+const maxDelay = 2 ** 31 - 1;
+const defaultGrace = 5000;
+
+/** Reads a command and its options. Throws OptionError or OptionRangeError; creates nothing. */
+export function parseOptions(file: unknown, args: unknown, options: unknown): ParsedOptions {
+  const command = parseCommand(file, args);
+  const given = parseRecord(options ?? {}, 'options');
+  const stray = Object.keys(given).find((key) => !sandboxKeys.includes(key) && !runKeys.some((name) => name === key));
+  if (stray !== undefined) throw new OptionError(stray, 'unknown option');
+  const spec = parseSandboxOptions(Object.fromEntries(Object.entries(given).filter(([key]) => sandboxKeys.includes(key))));
+  return { command, spec, ...parseRun(given, command, spec) };
+}
+
+function parseRun(given: Readonly<Record<string, unknown>>, command: Command, spec: Spec): Omit<ParsedOptions, 'command' | 'spec'> {
+  const input = given.input === undefined ? undefined : parseInput(given.input);
+  const signal = given.signal === undefined ? undefined : parseSignal(given.signal);
+  const parsed = parseStdio(given.stdio, input !== undefined);
+  const ipc = given.ipc !== undefined && given.ipc !== false && parseOneOf(given.ipc, 'ipc', ['json']) === 'json';
+  const stdio = ipc ? [...parsed, { pass: stdioKind.socketPair }] : parsed;
+  const channel = ipc ? { NODE_CHANNEL_FD: `${parsed.length}`, NODE_CHANNEL_SERIALIZATION_MODE: 'json' } : {};
+  const flag = (key: string, fallback: boolean) => (given[key] === undefined ? fallback : parseBoolean(given[key], key));
+  return {
+    stdio,
+    program: {
+      candidates: candidates(command.file, spec.env.PATH),
+      argv: [spec.argv0 ?? command.file, ...command.args],
+      env: { ...spec.env, ...channel },
+      stdio: stdio.map((entry) => (entry === 'ignore' ? entry : entry.pass)),
+    },
+    encoding: given.encoding === undefined ? 'utf8' : parseOneOf(given.encoding, 'encoding', ['utf8', 'buffer']),
+    killSignal: parseSignalNumber(given.killSignal ?? 'SIGTERM', 'killSignal'),
+    killGrace: given.killGrace === undefined ? defaultGrace : parseInteger(given.killGrace, 'killGrace', 0, maxDelay),
+    maxBuffer: given.maxBuffer === undefined ? 10 * 2 ** 20 : parseBytes(given.maxBuffer, 'maxBuffer', 0),
+    reject: flag('reject', true),
+    buffer: flag('buffer', true),
+    stripFinalNewline: flag('stripFinalNewline', true),
+    ...(given.timeout === undefined ? {} : { timeout: parseInteger(given.timeout, 'timeout', 1, maxDelay) }),
+    ...(input === undefined ? {} : { input }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(ipc ? { ipcFd: parsed.length } : {}),
+  };
+}
+
+/** A signal of signal(7) by name or number. */
+export function parseSignalNumber(value: unknown, at: string): number {
+  if (typeof value === 'number') return parseInteger(value, at, 0, 64);
+  const number = (constants.signals as Readonly<Record<string, number>>)[String(value)];
+  if (typeof value !== 'string' || number === undefined)
+    throw new OptionError(at, `expected a signal like 'SIGTERM', received ${String(value)}`);
+  return number;
+}
+
+function parseInput(value: unknown): string | Uint8Array | Readable {
+  if (typeof value === 'string' || value instanceof Uint8Array || value instanceof Readable) return value;
+  throw new OptionError('input', 'expected a string, a Uint8Array or a Readable', 'ERR_INVALID_ARG_TYPE');
+}
+
+function parseSignal(value: unknown): AbortSignal {
+  if (typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value) return value as AbortSignal;
+  throw new OptionError('signal', 'expected an AbortSignal', 'ERR_INVALID_ARG_TYPE');
+}

@@ -1,0 +1,155 @@
+import { constants } from 'node:os';
+import { errnoName, NsError, SysError } from '../errors';
+import type { Dropped } from '../features/feature';
+import { type PlannedOp, type PlanWriter, sections } from '../plan/writer';
+import { type Arch, syscallName } from '../seccomp/tables';
+import { hintFor } from './hints';
+import { type LaunchRecord, recordKind } from './record';
+
+/** Why a program ended. What ended it first is named. */
+export type Reason = 'exited' | 'signaled' | 'timeout' | 'aborted' | 'killed' | 'oom' | 'output' | 'supervisor';
+
+/** How a sandbox ended, from the records of the kernel's word. */
+export interface Ending {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly reason: Reason;
+}
+
+const exitedNormally = 1; // CLD_EXITED
+
+/**
+ * What the records of one launch add up to. It is fed by whoever reads the channels, asynchronously or not, and knows
+ * nothing of either.
+ */
+export class Outcome {
+  started?: LaunchRecord;
+  exited?: LaunchRecord;
+  ended?: LaunchRecord;
+  /** Files of the control group, by name, as they were when the sandbox had ended. */
+  readonly lastWords = new Map<string, string>();
+  readonly dropped: Dropped[] = [];
+  /** What this process ended it for. */
+  stopped?: Reason;
+  private failed?: LaunchRecord;
+
+  constructor(
+    private readonly plan: PlanWriter,
+    private readonly command: readonly string[],
+  ) {}
+
+  feed(record: LaunchRecord): void {
+    switch (record.kind) {
+      case recordKind.started:
+        this.started = record;
+        break;
+      case recordKind.failed:
+        this.failed ??= record;
+        break;
+      case recordKind.dropped:
+        this.drop(record);
+        break;
+      case recordKind.exited:
+        this.exited = record;
+        break;
+      case recordKind.text:
+        this.lastWords.set(this.fileOf(record), record.text);
+        break;
+      case recordKind.ended:
+        this.ended = record;
+    }
+  }
+
+  /** The error of a set-up that failed; undefined if the program ran. */
+  setupError(): Error | undefined {
+    if (this.failed) return this.toError(this.failed);
+    if (this.started) return undefined;
+    return new NsError('ERR_NSJS_LAUNCHER', 'the set-up ended without a word', {
+      hint: 'the launcher was killed, perhaps for lack of memory; look at the kernel log',
+    });
+  }
+
+  ending(): Ending {
+    const { exited } = this;
+    if (!this.ended && this.stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'supervisor' };
+    const exitCode = exited?.code === exitedNormally ? exited.status : null;
+    const signal = exitCode === null ? signalName(exited?.status ?? constants.signals.SIGKILL) : null;
+    return { exitCode, signal, reason: this.stopped ?? this.kernelReason(exitCode, signal) };
+  }
+
+  /** How often the kernel killed for lack of memory in the sandbox. */
+  get oomKills(): number {
+    return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? 0;
+  }
+
+  /** A number from one of the last words: the whole file, or the line of a name. */
+  counter(file: string, name?: string): number | undefined {
+    const text = this.lastWords.get(file);
+    if (text === undefined) return undefined;
+    const found = name === undefined ? text.trim() : new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1];
+    return found === undefined ? undefined : Number(found);
+  }
+
+  private kernelReason(exitCode: number | null, signal: NodeJS.Signals | null): Reason {
+    if (exitCode !== null) return 'exited';
+    if (signal === 'SIGKILL' && this.oomKills > 0) return 'oom';
+    return this.exited ? 'signaled' : 'killed';
+  }
+
+  private opOf({ section, step }: LaunchRecord): PlannedOp | undefined {
+    const name = sections[section];
+    return name && this.plan.section(name)[step];
+  }
+
+  private fileOf(record: LaunchRecord): string {
+    const path = String(this.opOf(record)?.args[0] ?? '');
+    return path.slice(path.lastIndexOf('/') + 1);
+  }
+
+  private drop(record: LaunchRecord): void {
+    const op = this.opOf(record);
+    if (!op || sections[record.section] === 'after') return;
+    const code = errnoName(record.err);
+    this.dropped.push({
+      control: op.origin,
+      reason: `${syscallOf(record)} failed: ${code}`,
+      fix: hintFor(op.name, code) ?? 'see errno(3) and `nsjs probe`',
+    });
+  }
+
+  private toError(record: LaunchRecord): SysError {
+    const op = this.opOf(record);
+    const [file = ''] = this.command;
+    if (op?.name === 'Exec') {
+      return new SysError({
+        errno: record.err,
+        syscall: `spawn ${file}`,
+        path: file,
+        spawnargs: this.command.slice(1),
+        hint: execHint(errnoName(record.err), file),
+      });
+    }
+    const hint = op && hintFor(op.name, errnoName(record.err));
+    return new SysError({ errno: record.err, syscall: syscallOf(record), origin: op?.origin ?? 'program', hint, path: pathOf(op) });
+  }
+}
+
+function syscallOf({ nr }: LaunchRecord): string {
+  return syscallName(nr, process.arch as Arch);
+}
+
+// The last text among the arguments of a mount or file operation that looks like a path.
+function pathOf(op: PlannedOp | undefined): string | undefined {
+  const paths = op?.args.filter((argument): argument is string => typeof argument === 'string' && argument.startsWith('/'));
+  return paths?.[0];
+}
+
+function signalName(number: number): NodeJS.Signals {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number);
+  return (found?.[0] ?? `SIG${number}`) as NodeJS.Signals;
+}
+
+function execHint(code: string, file: string): string | undefined {
+  if (code !== 'ENOENT' || !file.startsWith('/')) return code === 'ENOENT' ? 'no folder of PATH inside has it' : undefined;
+  return `if it exists on the host it is not visible inside: add {type: 'bind', source: '${file}'} to mounts`;
+}

@@ -1,0 +1,49 @@
+/** What a record from the launcher says, src/plan/wire.h. */
+export const recordKind = { started: 1, failed: 2, dropped: 3, exited: 4, text: 5, ended: 6 } as const;
+
+/** Size of a record on the wire; a text may follow. */
+export const recordSize = 120;
+/** The longest message: a record and the text of one file. */
+export const messageSize = recordSize + 3072;
+
+const namespaceOrder = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
+
+export interface LaunchRecord {
+  readonly kind: number;
+  readonly section: number;
+  readonly step: number;
+  readonly err: number;
+  /** Number of the system call that failed. */
+  readonly nr: number;
+  /** si_code of waitid(2). */
+  readonly code: number;
+  /** si_status: exit code or signal. */
+  readonly status: number;
+  readonly userMs: number;
+  readonly systemMs: number;
+  readonly maxRss: number;
+  /** Inode numbers of the namespaces. */
+  readonly namespaces: Readonly<Record<(typeof namespaceOrder)[number], number>>;
+  readonly text: string;
+}
+
+/** Reads one message; undefined if it is no record. */
+export function readRecord(message: Buffer): LaunchRecord | undefined {
+  if (message.length < recordSize) return undefined;
+  const word = (index: number) => message.readUInt32LE(index * 4);
+  const wide = (index: number) => Number(message.readBigUInt64LE(32 + index * 8));
+  return {
+    kind: word(0),
+    section: word(1),
+    step: word(2),
+    err: message.readInt32LE(12),
+    nr: word(4),
+    code: message.readInt32LE(20),
+    status: message.readInt32LE(24),
+    userMs: wide(0) / 1000,
+    systemMs: wide(1) / 1000,
+    maxRss: wide(2) * 1024,
+    namespaces: Object.fromEntries(namespaceOrder.map((type, index) => [type, wide(3 + index)])) as LaunchRecord['namespaces'],
+    text: message.toString('utf8', recordSize),
+  };
+}

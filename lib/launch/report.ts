@@ -1,0 +1,45 @@
+import type { Spec } from '../features';
+import type { Dropped, Scene } from '../features/feature';
+import type { NamespaceType } from '../features/namespaces';
+import { filterFor } from '../features/seccomp';
+import type { LaunchRecord } from './record';
+
+/** What is in force in a sandbox. */
+export interface Report {
+  /** Inode numbers of the program's namespaces, as `ls -l /proc/<pid>/ns` shows them; those in `shared` are the host's. */
+  readonly namespaces: Readonly<Record<NamespaceType, number>>;
+  readonly shared: readonly NamespaceType[];
+  /** The program's uid and gid on the host. */
+  readonly hostId: { readonly uid: number; readonly gid: number };
+  /** Supplementary groups of an unprivileged caller: the kernel lets no one take them away without newgidmap(1). */
+  readonly groups: readonly number[];
+  readonly capabilities: readonly string[];
+  readonly noNewPrivileges: boolean;
+  /** The filter: SHA-256 of its bytes and its length; undefined without one. */
+  readonly seccomp?: { readonly hash: string; readonly instructions: number };
+  readonly limits: Spec['limits'];
+  /** Folders of the control groups, and the version of cgroups(7); undefined where limits hold per process. */
+  readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
+  /** What was preferred and could not be had. */
+  readonly dropped: readonly Dropped[];
+}
+
+export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, dropped: readonly Dropped[]): Report {
+  const { host, hostId, cgroups } = scene;
+  const filter = spec.seccomp === 'off' ? undefined : filterFor(spec);
+  const types = Object.keys(spec.namespaces) as NamespaceType[];
+  return Object.freeze({
+    namespaces: started.namespaces,
+    shared: types.filter((type) => !spec.namespaces[type]),
+    hostId: { uid: hostId ?? host.uid, gid: hostId ?? host.gid },
+    groups: hostId === undefined ? host.groups.filter((group) => group !== host.gid) : [],
+    capabilities: spec.capabilities,
+    noNewPrivileges: spec.noNewPrivileges,
+    ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions } } : {}),
+    limits: spec.limits,
+    ...(cgroups.version === undefined
+      ? {}
+      : { cgroup: { version: cgroups.version, folders: [...new Set(Object.values(cgroups.folders))] } }),
+    dropped: [...scene.dropped, ...dropped],
+  });
+}

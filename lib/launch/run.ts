@@ -1,0 +1,247 @@
+import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { pipeline, type Readable } from 'node:stream';
+import { AbortError } from '../errors';
+import { channel, stdioKind } from '../native';
+import type { ParsedOptions } from './options';
+import { Outcome, type Reason } from './outcome';
+import { finish, Output } from './output';
+import { cleanupPlan } from './plan';
+import { makeReport, type Report } from './report';
+import { ExitError, isFailure, makeUsage, type Result } from './result';
+import { Session } from './session';
+import { type Started, start } from './start';
+
+const kill = 9;
+
+/** What a run tells as it goes on. */
+export interface RunEvents {
+  started(pid: number): void;
+  exited(code: number | null, signal: NodeJS.Signals | null): void;
+  settled(error: Error | undefined, result: Result<string | Buffer> | undefined): void;
+}
+
+/** One program in one sandbox, from start to the end of both: streams, timers, and the records of the launcher. */
+export class Run {
+  /** By descriptor number; null where the program's descriptor is not a pipe to this process. */
+  readonly streams: readonly (Socket | null)[];
+  report: Report | undefined;
+  private readonly startedAt = performance.now();
+  private readonly launch: Started;
+  private readonly outcome: Outcome;
+  private readonly outputs: readonly Output[];
+  private readonly timers = new Set<NodeJS.Timeout>();
+  private readonly waiting: number[] = [];
+  private openStreams = 0;
+  private keeperEnded = false;
+  private settled = false;
+  private readonly onAbort = () => this.stop('aborted');
+
+  constructor(
+    private readonly parsed: ParsedOptions,
+    private readonly events: RunEvents,
+  ) {
+    this.launch = start(parsed);
+    this.outcome = new Outcome(this.launch.plan, [parsed.command.file, ...parsed.command.args]);
+    this.streams = this.launch.ours.map((fd, number) => this.openStream(fd, number));
+    this.launch.session.adopt();
+    this.outputs = this.collect();
+    this.launch.session.watch((which) => this.onReadable(which));
+    this.feedInput();
+    this.arm();
+  }
+
+  /** False once the program has ended. */
+  get alive(): boolean {
+    return !this.keeperEnded && !this.outcome.exited;
+  }
+
+  /** Sends a signal; SIGKILL ends the whole sandbox. What comes before the program runs waits for it. */
+  signal(number: number): boolean {
+    if (!this.alive) return false;
+    if (number === kill) this.end('killed');
+    else if (!this.outcome.started) this.waiting.push(number);
+    else this.launch.session.signal(number);
+    return true;
+  }
+
+  /** killSignal, then SIGKILL after the grace. */
+  stop(reason: Reason, grace = this.parsed.killGrace): void {
+    if (!this.alive || this.outcome.stopped) return;
+    this.outcome.stopped = reason;
+    if (grace > 0) this.signal(this.parsed.killSignal);
+    this.after(grace, () => this.end(reason));
+  }
+
+  /** Kills every process of the sandbox now. */
+  end(reason: Reason): void {
+    if (this.keeperEnded) return;
+    this.outcome.stopped ??= reason;
+    this.launch.session.kill();
+  }
+
+  ref(on: boolean): void {
+    this.launch.session.ref(on);
+    for (const stream of this.streams) on ? stream?.ref() : stream?.unref();
+  }
+
+  private openStream(fd: number, number: number): Socket | null {
+    if (fd < 0) return null;
+    const entry = this.parsed.program.stdio[number];
+    const readable = entry !== stdioKind.readPipe;
+    const writable = entry !== stdioKind.writePipe;
+    const stream = new Socket({ fd, readable, writable });
+    // A program that ends without reading its input is no error of the caller's.
+    stream.on('error', () => stream.destroy());
+    return stream;
+  }
+
+  private collect(): readonly Output[] {
+    return [1, 2].map((number) => {
+      const output = new Output(this.parsed.maxBuffer, () => this.end('output'));
+      const stream = this.streams[number];
+      if (!stream || !this.parsed.buffer) return output;
+      output.attach(stream);
+      this.openStreams++;
+      stream.once('close', () => {
+        this.openStreams--;
+        this.settleIfDone();
+      });
+      return output;
+    });
+  }
+
+  private feedInput(): void {
+    const { input } = this.parsed;
+    const stdin = this.streams[0];
+    if (input === undefined || !stdin) return;
+    if (typeof input === 'string' || input instanceof Uint8Array) stdin.end(input);
+    else pipeline(input as Readable, stdin, () => {});
+  }
+
+  private arm(): void {
+    const { timeout, signal, spec } = this.parsed;
+    if (timeout !== undefined) this.after(timeout, () => this.stop('timeout'));
+    if (spec.limits.wallTime !== undefined) this.after(spec.limits.wallTime, () => this.end('timeout'));
+    signal?.addEventListener('abort', this.onAbort, { once: true });
+  }
+
+  private after(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      act();
+    }, ms);
+    this.timers.add(timer);
+  }
+
+  private onReadable(which: number): void {
+    if (which === channel.keeperEnd) {
+      this.read(channel.init);
+      this.read(channel.control);
+      this.onKeeperEnd();
+    } else {
+      this.read(which);
+    }
+  }
+
+  private read(which: number): void {
+    for (const { record, fd, pid } of this.launch.session.messages(which)) {
+      if (fd >= 0) closeSync(fd);
+      const { started, exited } = this.outcome;
+      this.outcome.feed(record);
+      if (!started && this.outcome.started) this.onStarted(pid);
+      if (!exited && this.outcome.exited) this.tellExit();
+    }
+  }
+
+  private onStarted(pid: number): void {
+    const { started, dropped } = this.outcome;
+    if (started) this.report = makeReport(this.parsed.spec, this.launch.scene, started, dropped);
+    for (const number of this.waiting.splice(0)) this.launch.session.signal(number);
+    this.events.started(pid);
+  }
+
+  private tellExit(): void {
+    const { exitCode, signal } = this.outcome.ending();
+    this.events.exited(exitCode, signal);
+  }
+
+  private onKeeperEnd(): void {
+    this.launch.session.close();
+    this.keeperEnded = true;
+    for (const timer of this.timers) clearTimeout(timer);
+    this.parsed.signal?.removeEventListener('abort', this.onAbort);
+    if (this.outcome.ended) this.settleIfDone();
+    else this.cleanUp();
+  }
+
+  // The keeper was killed and left its part undone: another launcher does it.
+  private cleanUp(): void {
+    const plan = cleanupPlan(this.launch.plan);
+    if (!plan) {
+      this.settleIfDone();
+      return;
+    }
+    const session = new Session(plan, -1, undefined);
+    this.keeperEnded = false;
+    session.watch((which) => {
+      if (which !== channel.keeperEnd) {
+        for (const _ of session.messages(which));
+        return;
+      }
+      session.close();
+      this.keeperEnded = true;
+      this.settleIfDone();
+    });
+  }
+
+  private settleIfDone(): void {
+    if (!this.keeperEnded || this.openStreams > 0 || this.settled) return;
+    this.settled = true;
+    const { outcome, parsed } = this;
+    if (outcome.started && !outcome.exited) this.tellExit();
+    if (outcome.stopped === 'aborted') {
+      this.events.settled(new AbortError(parsed.signal?.reason), undefined);
+      return;
+    }
+    const error = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
+    if (error) {
+      for (const stream of this.streams) stream?.destroy();
+      this.events.settled(error, undefined);
+      return;
+    }
+    const result = this.result();
+    this.events.settled(parsed.reject && isFailure(result) ? new ExitError(result) : undefined, result);
+  }
+
+  private result(): Result<string | Buffer> {
+    const { parsed, outcome } = this;
+    const [stdout, stderr] = this.outputs.map((output) => finish(output.bytes(), parsed.encoding, parsed.stripFinalNewline));
+    return {
+      command: [parsed.command.file, ...parsed.command.args],
+      ...outcome.ending(),
+      stdout: stdout ?? '',
+      stderr: stderr ?? '',
+      durationMs: performance.now() - this.startedAt,
+      ...makeUsage(outcome),
+      report: this.report ?? makeReport(parsed.spec, this.launch.scene, unstarted, outcome.dropped),
+    };
+  }
+}
+
+const none = { user: 0, mnt: 0, pid: 0, net: 0, ipc: 0, uts: 0, cgroup: 0, time: 0 } as const;
+// For a sandbox that was ended before its program ran.
+const unstarted = {
+  kind: 0,
+  section: 0,
+  step: 0,
+  err: 0,
+  nr: 0,
+  code: 0,
+  status: 0,
+  userMs: 0,
+  systemMs: 0,
+  maxRss: 0,
+  namespaces: none,
+  text: '',
+} as const;

@@ -1,0 +1,49 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync } from 'node:fs';
+import { join } from 'node:path';
+import { cgroupLayout } from '../cgroup/layout';
+import { NsError } from '../errors';
+import type { Spec } from '../features';
+import type { Cgroups, Dropped, Program, Scene } from '../features/feature';
+import { host } from '../host';
+import { takeHostId } from './host-id';
+
+const noCgroups: Cgroups = { version: undefined, folders: {}, swapAccounting: false };
+
+let count = 0;
+
+/** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
+export function openScene(spec: Spec, program: Program): Scene & { release(): void } {
+  const { cgroups, dropped } = chooseCgroups(spec);
+  const machine = host();
+  const hostId = machine.privileged ? takeHostId() : undefined;
+  return {
+    host: machine,
+    cgroups,
+    dropped,
+    program,
+    ...(hostId ? { hostId: hostId.id, lockFd: hostId.fd } : {}),
+    release: () => hostId && closeSync(hostId.fd),
+  };
+}
+
+function chooseCgroups({ cgroup, limits }: Spec): { readonly cgroups: Cgroups; readonly dropped: readonly Dropped[] } {
+  const wanted = limits.memory !== undefined || limits.swap !== undefined || limits.pids !== undefined;
+  if (cgroup === 'off' || (!wanted && cgroup !== 'require')) return { cgroups: noCgroups, dropped: [] };
+  const layout = cgroupLayout();
+  if (layout.version === undefined) {
+    if (cgroup === 'require') throw new NsError('ERR_NSJS_UNSUPPORTED', `cgroup: ${layout.reason}`, { hint: layout.fix });
+    const reason = `${layout.reason}; limits.memory holds per process (RLIMIT_DATA), limits.pids by RLIMIT_NPROC`;
+    return { cgroups: noCgroups, dropped: [{ control: 'cgroup', reason, fix: layout.fix }] };
+  }
+  const name = `nsjs-${process.pid}-${count++}-${randomBytes(4).toString('hex')}`;
+  const folders = Object.fromEntries(Object.entries(layout.parents).map(([controller, parent]) => [controller, join(parent, name)]));
+  const lostSwap = layout.swapAccounting || limits.swap === undefined ? [] : [swapDropped];
+  return { cgroups: { version: layout.version, folders, swapAccounting: layout.swapAccounting }, dropped: lostSwap };
+}
+
+const swapDropped: Dropped = {
+  control: 'limits.swap',
+  reason: 'this kernel does not count swap',
+  fix: 'boot with swapaccount=1',
+};

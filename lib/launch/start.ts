@@ -1,0 +1,41 @@
+import { debuglog } from 'node:util';
+import type { Scene } from '../features/feature';
+import type { PlanWriter } from '../plan/writer';
+import { closeLauncher, openLauncher } from './launcher';
+import type { ParsedOptions } from './options';
+import { writePlan } from './plan';
+import { openScene } from './scene';
+import { Session } from './session';
+
+const debug = debuglog('nsjs');
+
+/** A launcher that has been started for parsed options. */
+export interface Started {
+  readonly session: Session;
+  readonly plan: PlanWriter;
+  readonly scene: Scene;
+  /** This side's descriptor for each of the program's, by its number; -1 where there is none. */
+  readonly ours: readonly number[];
+}
+
+/** From parsed options to a running launcher, in one native call. Throws what kept it from starting. */
+export function start(parsed: ParsedOptions): Started {
+  const scene = openScene(parsed.spec, parsed.program);
+  try {
+    const plan = writePlan(parsed.spec, scene);
+    const launcher = openLauncher(parsed.spec.launcherPath);
+    try {
+      const session = new Session(plan, launcher, scene.hostId);
+      debug(
+        'started %s: %d operations',
+        parsed.command.file,
+        plan.section('host').length + plan.section('inside').length + plan.section('program').length,
+      );
+      return { session, plan, scene, ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1) };
+    } finally {
+      closeLauncher(launcher);
+    }
+  } finally {
+    scene.release();
+  }
+}

@@ -1,0 +1,184 @@
+import { closeSync, readSync, writeSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { OptionError } from '../errors';
+import { channel, native, stdioKind } from '../native';
+import { type ParsedOptions, parseOptions, type SpawnOptions } from './options';
+import { Outcome, type Reason } from './outcome';
+import { finish, Output } from './output';
+import { makeReport, type Report } from './report';
+import { ExitError, isFailure, makeUsage, type Result } from './result';
+import { type Started, start } from './start';
+
+const pollIn = 1;
+const pollOut = 4;
+const chunkSize = 65_536;
+
+/**
+ * As {@link spawnIsolated}, but blocks until the sandbox is gone. Throws what the promise would reject with.
+ * `signal`, `ipc` and streams as input are for the asynchronous form.
+ */
+export function spawnIsolatedSync(
+  command: string,
+  args?: readonly string[],
+  options?: SpawnOptions & { readonly encoding?: 'utf8' },
+): Result<string>;
+export function spawnIsolatedSync(
+  command: string,
+  args: readonly string[] | undefined,
+  options: SpawnOptions & { readonly encoding: 'buffer' },
+): Result<Buffer>;
+export function spawnIsolatedSync(command: string, args?: readonly string[], options: SpawnOptions = {}): Result<string | Buffer> {
+  const parsed = parseOptions(command, args, options);
+  if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
+  if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');
+  if (parsed.input instanceof Readable) throw new OptionError('input', 'a stream needs the asynchronous form');
+  return new SyncRun(parsed).result();
+}
+
+/** A deadline and what to do at it. */
+interface Alarm {
+  readonly at: number;
+  readonly act: () => void;
+}
+
+class SyncRun {
+  private readonly startedAt = performance.now();
+  private readonly launch: Started;
+  private readonly outcome: Outcome;
+  private readonly outputs: readonly Output[];
+  private readonly open = new Set<number>();
+  private alarms: Alarm[] = [];
+  private input: Uint8Array;
+  private report: Report | undefined;
+
+  constructor(private readonly parsed: ParsedOptions) {
+    this.launch = start(parsed);
+    this.launch.session.adopt();
+    this.outcome = new Outcome(this.launch.plan, [parsed.command.file, ...parsed.command.args]);
+    this.outputs = [1, 2].map(() => new Output(parsed.maxBuffer, () => this.end('output')));
+    this.input =
+      typeof parsed.input === 'string' ? Buffer.from(parsed.input) : ((parsed.input as Uint8Array | undefined) ?? new Uint8Array());
+    for (const [number, fd] of this.launch.ours.entries()) if (fd >= 0) this.open.add(number);
+    this.arm();
+    this.loop();
+  }
+
+  result(): Result<string | Buffer> {
+    const { parsed, outcome } = this;
+    const error = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
+    if (error) throw error;
+    const [stdout, stderr] = this.outputs.map((output) => finish(output.bytes(), parsed.encoding, parsed.stripFinalNewline));
+    const { started } = outcome;
+    if (started) this.report = makeReport(parsed.spec, this.launch.scene, started, outcome.dropped);
+    const result = {
+      command: [parsed.command.file, ...parsed.command.args],
+      ...outcome.ending(),
+      stdout: stdout ?? '',
+      stderr: stderr ?? '',
+      durationMs: performance.now() - this.startedAt,
+      ...makeUsage(outcome),
+      report: this.report as Report,
+    };
+    if (parsed.reject && isFailure(result)) throw new ExitError(result);
+    return result;
+  }
+
+  private arm(): void {
+    const { timeout, killGrace, killSignal, spec } = this.parsed;
+    if (spec.limits.wallTime !== undefined) this.alarm(spec.limits.wallTime, () => this.end('timeout'));
+    if (timeout === undefined) return;
+    this.alarm(timeout, () => {
+      this.outcome.stopped ??= 'timeout';
+      this.launch.session.signal(killSignal);
+      this.alarm(killGrace, () => this.end('timeout'));
+    });
+  }
+
+  private alarm(ms: number, act: () => void): void {
+    this.alarms.push({ at: performance.now() + ms, act });
+  }
+
+  private end(reason: Reason): void {
+    this.outcome.stopped ??= reason;
+    this.launch.session.kill();
+  }
+
+  private loop(): void {
+    const { session } = this.launch;
+    for (let running = true; running; ) {
+      const numbers = [...this.open];
+      const streams = numbers.map((number) => ((this.launch.ours[number] ?? -1) << 3) | (this.isInput(number) ? pollOut : pollIn));
+      const channels = Object.values(channel).map((which) => (session.fd(which) << 3) | pollIn);
+      const entries = Int32Array.from([...channels, ...streams]);
+      native().poll(entries, this.nextAlarm());
+      this.ring();
+      for (const [index, number] of numbers.entries()) if (entries[channels.length + index]) this.serve(number);
+      running = !entries[channel.keeperEnd];
+      for (const which of [channel.init, channel.control]) this.read(which);
+      // A channel at its end would be ready for ever; what counts from then on is the keeper.
+    }
+    session.close();
+    for (const number of [...this.open]) this.drain(number);
+  }
+
+  private nextAlarm(): number {
+    if (this.alarms.length === 0) return -1;
+    return Math.max(0, Math.ceil(Math.min(...this.alarms.map(({ at }) => at)) - performance.now()));
+  }
+
+  private ring(): void {
+    const now = performance.now();
+    const due = this.alarms.filter(({ at }) => at <= now);
+    this.alarms = this.alarms.filter(({ at }) => at > now);
+    for (const { act } of due) act();
+  }
+
+  private read(which: number): void {
+    for (const { record, fd } of this.launch.session.messages(which)) {
+      if (fd >= 0) closeSync(fd);
+      this.outcome.feed(record);
+    }
+  }
+
+  private isInput(number: number): boolean {
+    return this.parsed.program.stdio[number] === stdioKind.readPipe;
+  }
+
+  private serve(number: number): void {
+    if (this.isInput(number)) this.write(number);
+    else this.readSome(number);
+  }
+
+  private write(number: number): void {
+    try {
+      // Small enough never to block on a pipe that poll(2) calls writable.
+      const written = this.input.length === 0 ? 0 : writeSync(this.fdOf(number), this.input, 0, Math.min(this.input.length, 4096));
+      this.input = this.input.subarray(written);
+    } catch {
+      this.input = new Uint8Array();
+    }
+    if (this.input.length === 0) this.shut(number);
+  }
+
+  private readSome(number: number): boolean {
+    const chunk = Buffer.alloc(chunkSize);
+    const size = readSync(this.fdOf(number), chunk);
+    if (size === 0) this.shut(number);
+    else this.outputs[number - 1]?.add(chunk.subarray(0, size));
+    return size > 0;
+  }
+
+  private drain(number: number): void {
+    if (this.isInput(number)) this.shut(number);
+    else while (this.readSome(number));
+  }
+
+  private shut(number: number): void {
+    this.open.delete(number);
+    closeSync(this.fdOf(number));
+  }
+
+  private fdOf(number: number): number {
+    return this.launch.ours[number] ?? -1;
+  }
+}

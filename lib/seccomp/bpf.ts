@@ -1,0 +1,66 @@
+/** One instruction of classic BPF, `struct sock_filter`. */
+export interface Instruction {
+  readonly code: number;
+  readonly jt: number;
+  readonly jf: number;
+  readonly k: number;
+}
+
+/** The opcodes that seccomp filters need, <linux/bpf_common.h>. */
+export const opcode = {
+  loadWord: 0x20, // BPF_LD | BPF_W | BPF_ABS
+  and: 0x54, // BPF_ALU | BPF_AND | BPF_K
+  jump: 0x05, // BPF_JMP | BPF_JA
+  jumpEqual: 0x15,
+  jumpGreater: 0x25,
+  jumpGreaterEqual: 0x35,
+  return: 0x06,
+} as const;
+
+/** Offsets in `struct seccomp_data`, seccomp(2). */
+export const data = {
+  nr: 0,
+  arch: 4,
+  size: 64,
+  argument: (index: number, half: 'low' | 'high') => 16 + index * 8 + (half === 'high' ? 4 : 0),
+} as const;
+
+/** The kernel takes no longer filter (BPF_MAXINSNS). */
+export const maxInstructions = 4096;
+const maxOffset = 255;
+
+export const load = (offset: number): Instruction => ({ code: opcode.loadWord, jt: 0, jf: 0, k: offset });
+export const and = (mask: number): Instruction => ({ code: opcode.and, jt: 0, jf: 0, k: mask });
+export const ret = (value: number): Instruction => ({ code: opcode.return, jt: 0, jf: 0, k: value });
+
+/** Goes on with `yes` where the comparison holds, else with `no`; both must end in returns. */
+export function branch(code: number, k: number, yes: readonly Instruction[], no: readonly Instruction[]): readonly Instruction[] {
+  if (no.length <= maxOffset) return [{ code, jt: no.length, jf: 0, k }, ...no, ...yes];
+  // The offsets of a conditional jump have eight bits; an unconditional one reaches further.
+  return [{ code, jt: 0, jf: 1, k }, { code: opcode.jump, jt: 0, jf: 0, k: no.length }, ...no, ...yes];
+}
+
+/** `struct sock_filter[]` as the kernel reads it. */
+export function encode(program: readonly Instruction[]): Uint8Array {
+  if (program.length > maxInstructions) {
+    throw new RangeError(`seccomp: the filter has ${program.length} instructions, the kernel takes ${maxInstructions}`);
+  }
+  const bytes = Buffer.alloc(program.length * 8);
+  for (const [index, { code, jt, jf, k }] of program.entries()) {
+    bytes.writeUInt16LE(code, index * 8);
+    bytes.writeUInt8(jt, index * 8 + 2);
+    bytes.writeUInt8(jf, index * 8 + 3);
+    bytes.writeUInt32LE(k >>> 0, index * 8 + 4);
+  }
+  return bytes;
+}
+
+export function decode(bytes: Uint8Array): readonly Instruction[] {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length / 8 }, (_, index) => ({
+    code: view.readUInt16LE(index * 8),
+    jt: view.readUInt8(index * 8 + 2),
+    jf: view.readUInt8(index * 8 + 3),
+    k: view.readUInt32LE(index * 8 + 4),
+  }));
+}

@@ -1,0 +1,60 @@
+/** What a filter answers, seccomp(2). */
+export type Action = { readonly kind: 'allow' } | { readonly kind: 'errno'; readonly errno: number } | { readonly kind: 'kill' };
+
+/**
+ * A condition on one argument. `width` 32 looks at the low word only, as the kernel does for `int` and `unsigned`
+ * parameters: comparing all 64 bits there is a hole (CVE-2019-10063). With `mask` the masked argument is compared.
+ */
+export interface Condition {
+  readonly index: 0 | 1 | 2 | 3 | 4 | 5;
+  readonly op: 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge';
+  readonly value: bigint;
+  readonly mask?: bigint;
+  readonly width: 32 | 64;
+}
+
+/** One or more system calls and what becomes of them when all conditions hold. */
+export interface Rule {
+  readonly names: readonly string[];
+  readonly action: Action;
+  readonly when?: readonly Condition[];
+  /** Why the rule is there. */
+  readonly why: string;
+}
+
+/** The rules of one system call are tried in order, the first that matches decides; otherwise `otherwise`. */
+export interface Policy {
+  readonly rules: readonly Rule[];
+  readonly otherwise: Action;
+}
+
+export const allow: Action = { kind: 'allow' };
+export const kill: Action = { kind: 'kill' };
+export const errno = (number: number): Action => ({ kind: 'errno', errno: number });
+
+/** The decision by definition, without any filter: what compiled filters are tested against. */
+export function decide(policy: Policy, name: string, args: readonly bigint[]): Action {
+  const rules = policy.rules.filter(({ names }) => names.includes(name));
+  const matching = rules.find(({ when = [] }) => when.every((condition) => holds(condition, args[condition.index] ?? 0n)));
+  return matching?.action ?? policy.otherwise;
+}
+
+function holds({ op, value, mask, width }: Condition, argument: bigint): boolean {
+  const word = BigInt.asUintN(width, argument);
+  const left = mask === undefined ? word : word & mask;
+  const right = BigInt.asUintN(width, value);
+  switch (op) {
+    case 'eq':
+      return left === right;
+    case 'ne':
+      return left !== right;
+    case 'lt':
+      return left < right;
+    case 'le':
+      return left <= right;
+    case 'gt':
+      return left > right;
+    case 'ge':
+      return left >= right;
+  }
+}

@@ -1,0 +1,1 @@
+export { pidfdOpen, pidfdSendSignal } from './pidfd';
