@@ -13,15 +13,15 @@ import { deepFreeze } from './parse';
 export const presets: Readonly<Record<NonNullable<SandboxOptions['preset']>, SandboxOptions>> = deepFreeze({
   untrusted: {
     cgroup: 'prefer',
-    limits: { memory: '512M', swap: 0, pids: 64, openFiles: 1024 },
-    rlimits: { core: 1, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
+    limits: { memory: '512M', swap: 0, pids: 64 },
+    rlimits: { core: 1, nofile: 1024, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
   },
   node: {
     cgroup: 'prefer',
     proc: 'masked',
     netlink: true,
-    limits: { memory: '1G', swap: 0, pids: 128, openFiles: 4096 },
-    rlimits: { core: 1, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
+    limits: { memory: '1G', swap: 0, pids: 128 },
+    rlimits: { core: 1, nofile: 4096, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
   },
   none: {
     user: { uid: 0, gid: 0, inner: false },

@@ -126,7 +126,7 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
       return;
     }
     case 'tmpfs':
-      tree.mount(emitTmpfs(plan, mount, origin), mount.target, 'dir', origin);
+      tree.mount(emitTmpfs(plan, mount, origin), mount.target, 'dir', origin, true);
       return;
     case 'proc':
       emitProc(plan, tree, mount.target, origin, spec);
@@ -160,7 +160,7 @@ function emitTmpfs(plan: PlanWriter, { size, inodes, mode }: Extract<MountSpec, 
 
 // On the new root the file is simply made there. Elsewhere it comes on a file system of its own, mounted over what exists.
 function emitFile(plan: PlanWriter, tree: RootTree, { target, data, mode }: Extract<MountSpec, { type: 'file' }>, origin: string): void {
-  if (tree.canMake(target)) {
+  if (tree.isSealed(target)) {
     tree.file(target, data, mode, origin);
     return;
   }

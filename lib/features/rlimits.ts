@@ -55,9 +55,12 @@ export const rlimits = feature({
     return Object.fromEntries(pairs) as RlimitsSpec;
   },
   emit(plan, spec) {
+    const { cpuTime, fileSize, openFiles } = spec.limits;
+    const taken: Readonly<Partial<Record<Resource, number | undefined>>> = { cpu: cpuTime, fsize: fileSize, nofile: openFiles };
     for (const name of names) {
       const pair = spec.rlimits[name];
-      if (pair) emitRlimit(plan, `rlimits.${name}`, name, pair);
+      // `limits` says the same in plainer words, and wins.
+      if (pair && taken[name] === undefined) emitRlimit(plan, `rlimits.${name}`, name, pair);
     }
   },
 });

@@ -6,7 +6,7 @@ import type { PlanWriter, Slot } from '../plan/writer';
  */
 export class RootTree {
   private readonly made = new Set<string>(['/']);
-  private readonly mounted: string[] = [];
+  private readonly mounted: { readonly target: string; readonly fresh: boolean }[] = [];
 
   constructor(
     private readonly plan: PlanWriter,
@@ -15,14 +15,14 @@ export class RootTree {
     readonly writable: boolean,
   ) {}
 
-  /** Attaches a mount; its target is made where that is possible. */
-  mount(tree: Slot, target: string, kind: 'dir' | 'file', origin: string): void {
+  /** Attaches a mount; its target is made where that is possible. `fresh`: an empty file system, in which more can be made. */
+  mount(tree: Slot, target: string, kind: 'dir' | 'file', origin: string, fresh = false): void {
     if (this.canMake(target)) {
       if (kind === 'dir') this.dir(target, 0o755, origin);
       else this.emptyFile(target, origin);
     }
     this.plan.op('inside', origin, 'MoveMount', tree, this.base, target);
-    this.mounted.push(target);
+    this.mounted.push({ target, fresh });
   }
 
   /** Hides what is at `path`: a folder by an empty read-only one, anything else by /dev/null. */
@@ -48,9 +48,19 @@ export class RootTree {
     this.plan.op('inside', origin, 'Symlink', this.base, path, to);
   }
 
-  /** Whether `path` lies on the new root file system, not below something mounted on it. */
+  /** Whether what is missing at `path` can be made: on the new root, or on an empty file system mounted since. */
   canMake(path: string): boolean {
-    return this.writable && !this.mounted.some((target) => path === target || path.startsWith(`${target}/`));
+    return this.above(path)?.fresh ?? this.writable;
+  }
+
+  /** Whether `path` lies on the new root itself, which is read-only in the end. */
+  isSealed(path: string): boolean {
+    return this.writable && this.above(path) === undefined;
+  }
+
+  // The mount that covers the path: the last one on it or above it.
+  private above(path: string) {
+    return this.mounted.findLast(({ target }) => path === target || path.startsWith(`${target}/`));
   }
 
   private emptyFile(path: string, origin: string): void {

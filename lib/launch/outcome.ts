@@ -69,11 +69,17 @@ export class Outcome {
     });
   }
 
-  ending(): Ending {
+  /** How the program itself ended, as soon as init has told. */
+  exit(): Pick<Ending, 'exitCode' | 'signal'> {
     const { exited } = this;
-    if (!this.ended && this.stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'supervisor' };
     const exitCode = exited?.code === exitedNormally ? exited.status : null;
-    const signal = exitCode === null ? signalName(exited?.status ?? constants.signals.SIGKILL) : null;
+    return { exitCode, signal: exitCode === null ? signalName(exited?.status ?? constants.signals.SIGKILL) : null };
+  }
+
+  /** How the sandbox ended. */
+  ending(): Ending {
+    if (!this.ended && this.stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'supervisor' };
+    const { exitCode, signal } = this.exit();
     return { exitCode, signal, reason: this.stopped ?? this.kernelReason(exitCode, signal) };
   }
 

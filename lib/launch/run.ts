@@ -149,7 +149,7 @@ export class Run {
       if (fd >= 0) closeSync(fd);
       const { started, exited } = this.outcome;
       this.outcome.feed(record);
-      if (!started && this.outcome.started) this.onStarted(pid);
+      if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
       if (!exited && this.outcome.exited) this.tellExit();
     }
   }
@@ -162,7 +162,7 @@ export class Run {
   }
 
   private tellExit(): void {
-    const { exitCode, signal } = this.outcome.ending();
+    const { exitCode, signal } = this.outcome.exit();
     this.events.exited(exitCode, signal);
   }
 

@@ -64,12 +64,14 @@ void read_namespace_ids(Context& context) {
   for (unsigned index = 0; index < kNamespaces; ++index) context.id[index] = sys::inode(context.proc.get(), kNames[index]).value;
 }
 
+// Only who owns the pid namespace may speak for another process in it; elsewhere the number is the host's anyway.
 void send_started(Context& context, Program& program) {
   Record record = program.ready;
   record.kind = RecordKind::kStarted;
+  record.status = program.pid;
   for (unsigned index = 0; index < kNamespaces; ++index)
     if (record.id[index] == 0) record.id[index] = context.id[index];
-  (void)sys::send(context.out, &record, sizeof record, {program.pidfd.get(), program.pid});
+  (void)sys::send(context.out, &record, sizeof record, {program.pidfd.get(), context.owns_pids ? program.pid : 0});
 }
 
 // Passes on what the program's child says; at the end of the pipe the program runs, has failed, or died without a word.

@@ -1,0 +1,8 @@
+module.exports = {
+  rootDir: 'dist-test',
+  testEnvironment: 'node',
+  transform: {},
+  testTimeout: 60_000,
+  // Every kernel test uses both cores already.
+  maxWorkers: 1,
+};

@@ -1,0 +1,55 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Result, type SpawnOptions, spawnIsolated } from 'nsjs';
+
+export const isRoot = process.geteuid?.() === 0;
+
+/** Runs a program and returns what it wrote to stdout. */
+export async function output(command: string, args: readonly string[] = [], options: SpawnOptions = {}): Promise<string> {
+  return (await spawnIsolated(command, args, { ...options, encoding: 'utf8' })).stdout;
+}
+
+/** Runs a shell command line inside. */
+export const sh = (line: string, options: SpawnOptions = {}): Promise<string> => output('/bin/sh', ['-c', line], options);
+
+/** As sh, but gives the whole result, whatever it is. */
+export const trySh = (line: string, options: SpawnOptions = {}): Promise<Result> =>
+  spawnIsolated('/bin/sh', ['-c', line], { ...options, encoding: 'utf8', reject: false });
+
+/** The error a promise rejects with. */
+export async function rejection(promise: PromiseLike<unknown>): Promise<Error & Record<string, unknown>> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as Error & Record<string, unknown>;
+  }
+  throw new Error('expected a rejection');
+}
+
+/** The error a function throws. */
+export function thrown(act: () => unknown): Error & Record<string, unknown> {
+  try {
+    act();
+  } catch (error) {
+    return error as Error & Record<string, unknown>;
+  }
+  throw new Error('expected an exception');
+}
+
+/** A folder of the test's own on the host, removed by the returned function. */
+export function temporaryFolder(): { readonly path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'nsjs-test-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** A test that needs something of the host; skipped by name where it is missing. */
+export function testIf(available: boolean, feature: string, name: string, body: () => void | Promise<unknown>): void {
+  const run = async () => void (await body());
+  if (available) test(name, run);
+  else test.skip(`${name} (skipped: ${feature})`, run);
+}
+
+export const hasCgroups = isRoot && existsSync('/sys/fs/cgroup');
+
+export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
