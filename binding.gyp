@@ -1,5 +1,6 @@
 {
   "variables": {
+    "launcher_sources": ["src/plan/reader.cc", "<!@(ls src/launch/*.cc src/launch/ops/*.cc)"],
     "launcher_flags": [
       "-std=c++20", "-Os", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-fno-pic",
       "-fno-stack-protector", "-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables",
@@ -16,7 +17,7 @@
     {
       "target_name": "nsjs-launcher",
       "type": "executable",
-      "sources": ["src/plan/reader.cc", "<!@(ls src/launch/*.cc src/launch/ops/*.cc)"],
+      "sources": ["<@(launcher_sources)"],
       "include_dirs!": ["<(node_root_dir)/include/node"],
       "cflags!": ["-fPIC", "-pthread", "-O3", "-fno-omit-frame-pointer", "-fcf-protection=full"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],

@@ -21,7 +21,7 @@ export interface Native {
   launch(plan: Uint8Array, stdio: Int32Array, launcherFd: number, uid: number, gid: number, results: Int32Array): NativeSession | undefined;
   watch(session: NativeSession, onReadable: (channel: number) => void): number;
   adopt(session: NativeSession): void;
-  /** `results`: passed descriptor or -1, pid of the sender's credentials. */
+  /** `results`: pid, on the host, of the process that the message speaks of. */
   receive(session: NativeSession, channel: number, buffer: Uint8Array, results: Int32Array): number;
   send(session: NativeSession, channel: number, bytes: Uint8Array): number;
   fd(session: NativeSession, channel: number): number;

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { pipeline, type Readable } from 'node:stream';
 import { AbortError } from '../errors';
@@ -145,8 +144,7 @@ export class Run {
   }
 
   private read(which: number): void {
-    for (const { record, fd, pid } of this.launch.session.messages(which)) {
-      if (fd >= 0) closeSync(fd);
+    for (const { record, pid } of this.launch.session.messages(which)) {
       const { started, exited } = this.outcome;
       this.outcome.feed(record);
       if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
@@ -169,13 +167,23 @@ export class Run {
   private onKeeperEnd(): void {
     this.launch.session.close();
     this.keeperEnded = true;
+    this.releaseStreams();
     for (const timer of this.timers) clearTimeout(timer);
     this.parsed.signal?.removeEventListener('abort', this.onAbort);
-    if (this.outcome.ended) this.settleIfDone();
+    const { ended } = this.outcome;
+    if (ended && ended.err === 0) this.settleIfDone();
     else this.cleanUp();
   }
 
-  // The keeper was killed and left its part undone: another launcher does it.
+  // Nobody reads any more what goes in; what comes out and nobody listens to must still reach its end.
+  private releaseStreams(): void {
+    for (const [number, stream] of this.streams.entries()) {
+      if (this.parsed.program.stdio[number] === stdioKind.readPipe) stream?.destroy();
+      else if (this.parsed.buffer || number > 2) stream?.resume();
+    }
+  }
+
+  // The keeper was killed or could not clean up: another launcher does it.
   private cleanUp(): void {
     const plan = cleanupPlan(this.launch.plan);
     if (!plan) {

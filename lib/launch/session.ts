@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { SysError } from '../errors';
 import { channel, type NativeSession, native } from '../native';
 import type { PlanWriter } from '../plan/writer';
@@ -12,8 +11,6 @@ const eagain = -11;
 /** What arrived on a channel. */
 export interface Message {
   readonly record: LaunchRecord;
-  /** A passed descriptor (the program's pidfd), owned by whoever takes the message. */
-  readonly fd: number;
   /** The program's pid on the host. */
   readonly pid: number;
 }
@@ -57,14 +54,12 @@ export class Session {
   /** All that can be read from a channel now. */
   *messages(which: number): Generator<Message> {
     const buffer = Buffer.alloc(messageSize);
-    const beside = new Int32Array(2);
+    const beside = new Int32Array(1);
     while (this.handle && this.open) {
       const size = native().receive(this.handle, which, buffer, beside);
       if (size === eagain || size <= 0) return;
       const record = readRecord(buffer.subarray(0, size));
-      const [fd = -1, pid = 0] = beside;
-      if (record) yield { record, fd, pid };
-      else if (fd >= 0) closeSync(fd);
+      if (record) yield { record, pid: beside[0] ?? 0 };
     }
   }
 

@@ -134,8 +134,7 @@ class SyncRun {
   }
 
   private read(which: number): void {
-    for (const { record, fd } of this.launch.session.messages(which)) {
-      if (fd >= 0) closeSync(fd);
+    for (const { record } of this.launch.session.messages(which)) {
       this.outcome.feed(record);
     }
   }

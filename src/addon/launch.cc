@@ -156,7 +156,7 @@ napi_value adopt(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// results: [passed descriptor or -1, pid of the sender's credentials]
+// results: [pid of the process that the message speaks of]
 napi_value receive(napi_env env, napi_callback_info info) {
   const Arguments<4> arguments(env, info);
   const auto channel = static_cast<Channel>(arguments.int32(1));
@@ -166,8 +166,7 @@ napi_value receive(napi_env env, napi_callback_info info) {
   auto* results = static_cast<std::int32_t*>(arguments.typed_array(3, &unused));
   auto received = sys::receive(arguments.external<Session>(0)->fd(channel), buffer, size, MSG_DONTWAIT);
   if (!received.ok()) return number(env, -received.status.err);
-  results[0] = received.value.fd.release();
-  results[1] = received.value.pid;
+  results[0] = received.value.pid;
   return number(env, received.value.size);
 }
 

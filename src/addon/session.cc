@@ -12,8 +12,6 @@ Session::Session(Environment& environment, Fd control, Fd init, Fd keeper) : env
 }
 
 Session::~Session() {
-  siginfo_t info{};
-  (void)sys::waitid(sys::kPidfdType, fds_[kKeeperEnd].get(), &info, WEXITED | WNOHANG, nullptr);
   if (callback_ != nullptr) napi_delete_reference(environment_.env, callback_);
   environment_.remove(this);
 }
@@ -83,6 +81,9 @@ void Session::close_channels() {
 void Session::close() {
   if (closing_) return;
   closing_ = true;
+  // Only reaps: ECHILD is fine, SIGCHLD may be ignored in this process.
+  siginfo_t info{};
+  (void)sys::waitid(sys::kPidfdType, fds_[kKeeperEnd].get(), &info, WEXITED | WNOHANG, nullptr);
   close_channels();
   stop(kKeeperEnd);
   free_if_done();

@@ -71,7 +71,7 @@ void send_started(Context& context, Program& program) {
   record.status = program.pid;
   for (unsigned index = 0; index < kNamespaces; ++index)
     if (record.id[index] == 0) record.id[index] = context.id[index];
-  (void)sys::send(context.out, &record, sizeof record, {program.pidfd.get(), context.owns_pids ? program.pid : 0});
+  (void)sys::send(context.out, &record, sizeof record, context.owns_pids ? program.pid : 0);
 }
 
 // Passes on what the program's child says; at the end of the pipe the program runs, has failed, or died without a word.
@@ -163,10 +163,11 @@ void wait_for_go(Context& context) {
   context.out = kInitFd;
   (void)sys::raw(__NR_close, kControlFd);
   (void)sys::raw(__NR_close, kNodeFd);
-  if (!context.owns_pids) (void)sys::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (!context.owns_pids && !sys::prctl(PR_SET_CHILD_SUBREAPER, 1).ok()) sys::exit_group(1);
   wait_for_go(context);
 
   auto proc = sys::openat(sys::kCwd, "/proc", O_PATH | O_DIRECTORY);
+  if (!proc.ok()) fail(context, kInside, {context.plan.ops(kInside).count, proc.status});
   context.proc = std::move(proc.value);
   if (const Failure failure = run(context, kInside); !failure.status.ok()) fail(context, kInside, failure);
 

@@ -48,13 +48,14 @@ bool map_plan(Plan& plan) {
 }
 
 // Only the descriptors that the addon placed: whatever Node had open without CLOEXEC ends here.
-Status adopt_descriptors(Context& context) {
+Status adopt(Context& context) {
   const unsigned fds = context.plan.fds();
   NSJS_TRY(sys::close_range(0, kFirstFd - 1, 0));
   NSJS_TRY(sys::close_range(kSlotFd + fds, ~0u, 0));
   NSJS_TRY(sys::close_range(kFirstFd, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
   for (unsigned slot = 0; slot < fds; ++slot) context.slots[slot].fd = Fd(kSlotFd + static_cast<int>(slot));
-  return {};
+  NSJS_TRY(sys::reset_signals());
+  return sys::umask(0);  // modes in a plan are meant as they are written
 }
 
 }  // namespace
@@ -64,11 +65,9 @@ extern "C" [[noreturn]] void launcher_main() {
   using namespace nsjs;
   Context& context = *new (g_context) Context;
   if (!map_plan(context.plan)) sys::exit_group(120);
-  if (const Status status = adopt_descriptors(context); !status.ok()) {
+  if (const Status status = adopt(context); !status.ok()) {
     report(kControlFd, kHost, {0, status});
     sys::exit_group(121);
   }
-  sys::reset_signals();
-  sys::umask(0);
   keep(context);
 }

@@ -44,6 +44,6 @@ inline Status prlimit(unsigned resource, std::uint64_t soft, std::uint64_t hard)
 
 inline Status join_session_keyring() { return to_status(__NR_keyctl, raw(__NR_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0)); }
 
-inline unsigned umask(unsigned mask) { return static_cast<unsigned>(raw(__NR_umask, mask)); }
+inline Status umask(unsigned mask) { return to_status(__NR_umask, raw(__NR_umask, mask)); }
 
 }  // namespace nsjs::sys

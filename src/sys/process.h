@@ -47,14 +47,18 @@ inline Result<Fd> signalfd(std::uint64_t set, int flags) {
 }
 
 // Every signal back to its default action: what Node ignores (SIGPIPE) must not stay ignored in the program.
-inline void reset_signals() {
+inline Status reset_signals() {
   struct KernelSigaction {
     void* handler;
     unsigned long flags;
     void* restorer;
     std::uint64_t mask;
   } const fallback{};
-  for (int signal = 1; signal <= 64; ++signal) raw(__NR_rt_sigaction, signal, as_arg(&fallback), 0, sizeof(std::uint64_t));
+  for (int signal = 1; signal <= 64; ++signal) {
+    if (signal == SIGKILL || signal == SIGSTOP) continue;
+    NSJS_TRY(to_status(__NR_rt_sigaction, raw(__NR_rt_sigaction, signal, as_arg(&fallback), 0, sizeof(std::uint64_t))));
+  }
+  return {};
 }
 
 inline Status setsid() { return to_status(__NR_setsid, raw(__NR_setsid)); }

@@ -3,15 +3,7 @@
 
 namespace nsjs::sys {
 
-#ifdef NSJS_FAULT
-// The test build in which the n-th call of one process fails (src/launch/fault.cc).
-bool fault_due(long nr);
-#endif
-
-inline long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
-#ifdef NSJS_FAULT
-  if (fault_due(nr)) return -5;  // EIO: an errno that none of these calls gives by itself
-#endif
+inline long kernel(long nr, long a, long b, long c, long d, long e, long f) {
 #if defined(__x86_64__)
   long result;
   register long r10 asm("r10") = d;
@@ -33,6 +25,15 @@ inline long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e 
 #error "nsjs supports x86_64 and aarch64"
 #endif
 }
+
+#ifdef NSJS_FAULT
+// The test build: the n-th call of one process fails (test/native/fault.cc).
+long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
+#else
+inline long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+  return kernel(nr, a, b, c, d, e, f);
+}
+#endif
 
 template <class T>
 long as_arg(T* pointer) {

@@ -18,39 +18,23 @@ inline Status socketpair(int type, int pair[2]) {
 
 inline Status pipe2(int pair[2], int flags) { return to_status(__NR_pipe2, raw(__NR_pipe2, as_arg(pair), flags | O_CLOEXEC)); }
 
-namespace detail {
+constexpr std::size_t kCredentialsSize = CMSG_SPACE(sizeof(ucred));
 
-template <class T>
-void put_control(msghdr& message, int type, const T& value) {
-  auto* header = reinterpret_cast<cmsghdr*>(static_cast<char*>(message.msg_control) + message.msg_controllen);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = type;
-  header->cmsg_len = CMSG_LEN(sizeof value);
-  *reinterpret_cast<T*>(CMSG_DATA(header)) = value;
-  message.msg_controllen += CMSG_SPACE(sizeof value);
-}
-
-constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(ucred));
-
-}  // namespace detail
-
-// What goes beside a message: a descriptor, and a process. The kernel translates its pid into the receiver's namespace.
-struct Beside {
-  int fd = -1;
-  int pid = 0;
-};
-
-inline Result<long> send(int fd, const void* data, std::size_t size, Beside beside = {}) {
+// With `pid` the message speaks of that process: the kernel translates the number into the receiver's pid namespace.
+inline Result<long> send(int fd, const void* data, std::size_t size, int pid = 0) {
   iovec part{const_cast<void*>(data), size};
-  alignas(cmsghdr) char control[detail::kControlSize] = {};
+  alignas(cmsghdr) char control[kCredentialsSize] = {};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  if (beside.fd >= 0) detail::put_control(message, SCM_RIGHTS, beside.fd);
-  if (beside.pid != 0) {
-    const ucred process{beside.pid, static_cast<uid_t>(raw(__NR_geteuid)), static_cast<gid_t>(raw(__NR_getegid))};
-    detail::put_control(message, SCM_CREDENTIALS, process);
+  if (pid != 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    auto* header = reinterpret_cast<cmsghdr*>(control);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_CREDENTIALS;
+    header->cmsg_len = CMSG_LEN(sizeof(ucred));
+    *reinterpret_cast<ucred*>(CMSG_DATA(header)) = {pid, static_cast<uid_t>(raw(__NR_geteuid)), static_cast<gid_t>(raw(__NR_getegid))};
   }
   const long result = raw(__NR_sendmsg, fd, as_arg(&message), MSG_NOSIGNAL);
   return {result, to_status(__NR_sendmsg, result)};
@@ -58,32 +42,23 @@ inline Result<long> send(int fd, const void* data, std::size_t size, Beside besi
 
 struct Received {
   long size = 0;
-  Fd fd;
-  int pid = 0;  // with SO_PASSCRED
+  int pid = 0;  // with SO_PASSCRED: of the sender, or of whom it speaks
 };
 
 inline Result<Received> receive(int fd, void* data, std::size_t size, int flags) {
   iovec part{data, size};
-  alignas(cmsghdr) char control[detail::kControlSize] = {};
+  alignas(cmsghdr) char control[kCredentialsSize] = {};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   const long result = raw(__NR_recvmsg, fd, as_arg(&message), flags | MSG_CMSG_CLOEXEC);
-  Result<Received> received;
-  received.status = to_status(__NR_recvmsg, result);
-  received.value.size = result;
-  if (!received.ok()) return received;
-  for (std::size_t at = 0; at + sizeof(cmsghdr) <= message.msg_controllen;) {
-    auto* header = reinterpret_cast<cmsghdr*>(control + at);
-    if (header->cmsg_len < sizeof(cmsghdr)) break;
-    at += CMSG_ALIGN(header->cmsg_len);
-    if (header->cmsg_level != SOL_SOCKET) continue;
-    if (header->cmsg_type == SCM_RIGHTS) received.value.fd = Fd(*reinterpret_cast<const int*>(CMSG_DATA(header)));
-    if (header->cmsg_type == SCM_CREDENTIALS) received.value.pid = reinterpret_cast<const ucred*>(CMSG_DATA(header))->pid;
-  }
-  return received;
+  Received received{result, 0};
+  const auto* header = reinterpret_cast<const cmsghdr*>(control);
+  if (result >= 0 && message.msg_controllen >= CMSG_LEN(sizeof(ucred)) && header->cmsg_type == SCM_CREDENTIALS)
+    received.pid = reinterpret_cast<const ucred*>(CMSG_DATA(header))->pid;
+  return {received, to_status(__NR_recvmsg, result)};
 }
 
 }  // namespace nsjs::sys

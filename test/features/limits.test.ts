@@ -29,11 +29,16 @@ testIf(isRoot, 'root', 'memory is that of the whole sandbox, files in memory inc
 testIf(!isRoot, 'an unprivileged user', 'without a control group the report says that limits hold per process', async () => {
   const { report } = await spawnIsolated('true');
   expect(report.cgroup).toBeUndefined();
-  expect(report.dropped).toEqual([expect.objectContaining({ control: 'cgroup', reason: expect.stringContaining('per process'), fix: expect.any(String) })]);
+  expect(report.dropped).toEqual([
+    expect.objectContaining({ control: 'cgroup', reason: expect.stringContaining('per process'), fix: expect.any(String) }),
+  ]);
 });
 
 testIf(!isRoot, 'an unprivileged user', 'a control group that is required and missing is an error', async () => {
-  expect(await rejection(spawnIsolated('true', [], { cgroup: 'require' }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', hint: expect.any(String) });
+  expect(await rejection(spawnIsolated('true', [], { cgroup: 'require' }))).toMatchObject({
+    code: 'ERR_NSJS_UNSUPPORTED',
+    hint: expect.any(String),
+  });
 });
 
 test('past the pids limit fork fails', async () => {
@@ -68,7 +73,12 @@ test('fileSize and openFiles are limits of each process', async () => {
 });
 
 test.each([
-  [{ memory: 1 }, 'limits.memory'], [{ memory: '1X' }, 'limits.memory'], [{ pids: 0 }, 'limits.pids'], [{ pids: 1.5 }, 'limits.pids'], [{ wallTime: 0 }, 'limits.wallTime'], [{ memoryy: 1 }, 'limits.memoryy'],
+  [{ memory: 1 }, 'limits.memory'],
+  [{ memory: '1X' }, 'limits.memory'],
+  [{ pids: 0 }, 'limits.pids'],
+  [{ pids: 1.5 }, 'limits.pids'],
+  [{ wallTime: 0 }, 'limits.wallTime'],
+  [{ memoryy: 1 }, 'limits.memoryy'],
 ])('%j is refused', (limits, path) => {
   expect(thrown(() => spawnIsolated('true', [], { limits: limits as object }))).toMatchObject({ path });
 });

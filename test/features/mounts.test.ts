@@ -33,7 +33,8 @@ test('binds have no set-id files and no devices', async () => {
 test('the program cannot leave a set-id file on the host', async () => {
   const script = [
     'cp /usr/bin/true /data/t && chmod 4755 /data/t; chmod 2755 /data/t; chmod u+s /data/t',
-    'perl -e \'use Fcntl; sysopen(F, "/data/o", O_CREAT|O_WRONLY, 04755); mkdir "/data/d", 06755; require "syscall.ph" if 0; syscall(133, "/data/m", 0104755, 0) if $ARGV[0] eq "x64"\' ' + process.arch,
+    'perl -e \'use Fcntl; sysopen(F, "/data/o", O_CREAT|O_WRONLY, 04755); mkdir "/data/d", 06755; require "syscall.ph" if 0; syscall(133, "/data/m", 0104755, 0) if $ARGV[0] eq "x64"\' ' +
+      process.arch,
   ].join('\n');
   await trySh(script, bind({ readonly: false }));
   for (const name of ['t', 'o', 'm']) {
@@ -72,8 +73,16 @@ test('a file can replace one in a read-only bind', async () => {
 });
 
 test('more can be mounted below the temporary folder', async () => {
-  const mounts = [{ type: 'bind', source: folder.path, target: '/tmp/deep/data' }, { type: 'file', target: '/tmp/deep/file', data: 'fixed' }] as const;
-  expect(await sh('cat /tmp/deep/data/file /tmp/deep/file; (echo x > /tmp/deep/file) 2>&1 | grep -o Read-only; rm -f /tmp/deep/file 2>&1 | grep -o busy', { mounts })).toBe('contentfixedRead-only\nbusy');
+  const mounts = [
+    { type: 'bind', source: folder.path, target: '/tmp/deep/data' },
+    { type: 'file', target: '/tmp/deep/file', data: 'fixed' },
+  ] as const;
+  expect(
+    await sh(
+      'cat /tmp/deep/data/file /tmp/deep/file; (echo x > /tmp/deep/file) 2>&1 | grep -o Read-only; rm -f /tmp/deep/file 2>&1 | grep -o busy',
+      { mounts },
+    ),
+  ).toBe('contentfixedRead-only\nbusy');
 });
 
 test('a mask hides a file and a folder', async () => {

@@ -5,7 +5,9 @@ import { output, rejection, sh, thrown, trySh } from '../support';
 describe('hostname and domainname', () => {
   test('the sandbox has its own names, the host keeps its', async () => {
     const before = hostname();
-    expect(await sh('uname -n; cat /proc/sys/kernel/domainname', { hostname: 'box', domainname: 'example', proc: 'full' })).toBe('box\nexample');
+    expect(await sh('uname -n; cat /proc/sys/kernel/domainname', { hostname: 'box', domainname: 'example', proc: 'full' })).toBe(
+      'box\nexample',
+    );
     expect(hostname()).toBe(before);
     expect(await output('uname', ['-n'])).toBe('sandbox');
   });
@@ -19,7 +21,8 @@ describe('hostname and domainname', () => {
 
 describe('network', () => {
   test('there is a loopback interface, it is up, and it is the only one', async () => {
-    const script = 'use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen=>1, LocalAddr=>"127.0.0.1") or die; print IO::Socket::INET->new(PeerAddr=>"127.0.0.1", PeerPort=>$s->sockport) ? "up" : "down"';
+    const script =
+      'use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen=>1, LocalAddr=>"127.0.0.1") or die; print IO::Socket::INET->new(PeerAddr=>"127.0.0.1", PeerPort=>$s->sockport) ? "up" : "down"';
     expect(await output('perl', ['-e', script])).toBe('up');
     expect(await sh('tail -n +3 /proc/self/net/dev | cut -d: -f1 | tr -d " "')).toBe('lo');
   });
@@ -32,7 +35,9 @@ describe('env, cwd, argv0', () => {
     expect(names.sort()).toEqual(['HOME', 'LANG', 'PATH', 'TERM', 'TZ']);
   });
   test('env adds and undefined removes', async () => {
-    expect(await output('env', [], { env: { A: '1', TZ: undefined, LANG: undefined, TERM: undefined, HOME: undefined } })).toMatch(/^PATH=.*\nA=1$/);
+    expect(await output('env', [], { env: { A: '1', TZ: undefined, LANG: undefined, TERM: undefined, HOME: undefined } })).toMatch(
+      /^PATH=.*\nA=1$/,
+    );
   });
   test.each([{ 'A=B': '1' }, { '': '1' }, { A: 'x\0y' }, { A: 1 }])('%j is refused', (env) => {
     expect(thrown(() => spawnIsolated('true', [], { env } as unknown as SpawnOptions)).name).toBe('OptionError');
@@ -43,7 +48,11 @@ describe('env, cwd, argv0', () => {
     expect(await output('pwd', [], { cwd: new URL('file:///usr') })).toBe('/usr');
   });
   test('a working directory that is missing names the option', async () => {
-    expect(await rejection(spawnIsolated('true', [], { cwd: '/nonexistent' }))).toMatchObject({ name: 'SysError', code: 'ENOENT', origin: 'cwd' });
+    expect(await rejection(spawnIsolated('true', [], { cwd: '/nonexistent' }))).toMatchObject({
+      name: 'SysError',
+      code: 'ENOENT',
+      origin: 'cwd',
+    });
   });
   test('a link of /proc is no working directory (CVE-2024-21626)', async () => {
     for (const fd of [0, 3, 7, 64, 65, 66, 67, 68]) {
@@ -87,7 +96,9 @@ describe('capabilities', () => {
     expect(await output('perl', ['-e', `print syscall(${call}, 27, 0, 0, 0, 0)`])).toBe(`${0x2 | 0x1 | 0xc | 0x20 | 0xc0}`);
   });
   test('a wrong name is refused', () => {
-    expect(thrown(() => spawnIsolated('true', [], { capabilities: ['CAP_NET'] } as unknown as SpawnOptions))).toMatchObject({ path: 'capabilities[0]' });
+    expect(thrown(() => spawnIsolated('true', [], { capabilities: ['CAP_NET'] } as unknown as SpawnOptions))).toMatchObject({
+      path: 'capabilities[0]',
+    });
   });
 });
 
@@ -101,7 +112,9 @@ describe('rlimits', () => {
     expect((await trySh('ulimit -c 0')).exitCode).not.toBe(0);
   });
   test('soft above hard is refused', () => {
-    expect(thrown(() => spawnIsolated('true', [], { rlimits: { nofile: { soft: 5, hard: 4 } } }))).toMatchObject({ path: 'rlimits.nofile.soft' });
+    expect(thrown(() => spawnIsolated('true', [], { rlimits: { nofile: { soft: 5, hard: 4 } } }))).toMatchObject({
+      path: 'rlimits.nofile.soft',
+    });
   });
 });
 

@@ -4,7 +4,15 @@ import { spawnIsolated } from 'nsjs';
 import { output, rejection, sh, temporaryFolder, trySh } from '../support';
 
 test('the root is read-only and holds only what was put there', async () => {
-  expect((await sh('ls /')).split('\n').filter((name) => !/^(bin|sbin|lib\w*|opt)$/.test(name))).toEqual(['dev', 'etc', 'home', 'proc', 'tmp', 'usr', 'var']);
+  expect((await sh('ls /')).split('\n').filter((name) => !/^(bin|sbin|lib\w*|opt)$/.test(name))).toEqual([
+    'dev',
+    'etc',
+    'home',
+    'proc',
+    'tmp',
+    'usr',
+    'var',
+  ]);
   expect((await trySh('touch /x')).stderr).toContain('Read-only file system');
   expect((await trySh('touch /etc/x')).stderr).toContain('Read-only file system');
   expect((await trySh('touch /usr/x')).stderr).toContain('Read-only file system');
@@ -24,12 +32,28 @@ test('temporary folder and home are writable and small', async () => {
 });
 
 test('the devices are the harmless ones', async () => {
-  expect((await sh('ls /dev')).split('\n')).toEqual(['fd', 'full', 'null', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'tty', 'urandom', 'zero']);
+  expect((await sh('ls /dev')).split('\n')).toEqual([
+    'fd',
+    'full',
+    'null',
+    'random',
+    'shm',
+    'stderr',
+    'stdin',
+    'stdout',
+    'tty',
+    'urandom',
+    'zero',
+  ]);
   expect(await sh('echo x > /dev/null; head -c 4 /dev/zero | wc -c; echo to stdout > /dev/stdout')).toBe('4\nto stdout');
 });
 
 test('an empty root holds nothing', async () => {
-  const mounts = [{ type: 'bind', source: '/usr' }, { type: 'symlink', target: '/lib64', to: 'usr/lib64' }, { type: 'symlink', target: '/lib', to: 'usr/lib' }] as const;
+  const mounts = [
+    { type: 'bind', source: '/usr' },
+    { type: 'symlink', target: '/lib64', to: 'usr/lib64' },
+    { type: 'symlink', target: '/lib', to: 'usr/lib' },
+  ] as const;
   expect(await output('/usr/bin/ls', ['/'], { root: 'empty', mounts })).toBe('lib\nlib64\nusr');
 });
 
@@ -39,7 +63,10 @@ test('a folder can be the root, read-only', async () => {
     for (const name of ['usr', 'proc', 'dev', 'tmp', 'data']) mkdirSync(join(folder.path, name));
     writeFileSync(join(folder.path, 'data/file'), 'content');
     const mounts = [
-      { type: 'bind', source: '/usr' }, { type: 'proc', target: '/proc' }, { type: 'dev', target: '/dev' }, { type: 'tmpfs', target: '/tmp' },
+      { type: 'bind', source: '/usr' },
+      { type: 'proc', target: '/proc' },
+      { type: 'dev', target: '/dev' },
+      { type: 'tmpfs', target: '/tmp' },
     ] as const;
     for (const name of ['lib', 'lib64', 'bin']) symlinkSync(`usr/${name}`, join(folder.path, name));
     const run = (line: string) => trySh(line, { root: folder.path, mounts });
@@ -56,5 +83,9 @@ test('the host’s root can stay', async () => {
 });
 
 test('a root folder that is missing is a system error that names the option', async () => {
-  expect(await rejection(spawnIsolated('true', [], { root: '/nonexistent/root' }))).toMatchObject({ name: 'SysError', code: 'ENOENT', origin: 'root' });
+  expect(await rejection(spawnIsolated('true', [], { root: '/nonexistent/root' }))).toMatchObject({
+    name: 'SysError',
+    code: 'ENOENT',
+    origin: 'root',
+  });
 });

@@ -13,7 +13,8 @@ test('ids inside can be chosen', async () => {
 });
 
 test('setuid and setgroups to other ids fail', async () => {
-  const script = 'use POSIX; print POSIX::setuid(0) ? "done" : "refused", " ", POSIX::setgid(0) ? "done" : "refused"; $) = "0 0"; print " ", $! ? "refused" : "done"';
+  const script =
+    'use POSIX; print POSIX::setuid(0) ? "done" : "refused", " ", POSIX::setgid(0) ? "done" : "refused"; $) = "0 0"; print " ", $! ? "refused" : "done"';
   expect(await output('perl', ['-e', script])).toBe('refused refused refused');
 });
 
@@ -55,5 +56,9 @@ test('a file that only the caller may read can be read through a bind', async ()
 });
 
 test('an id out of range is a RangeError', () => {
-  expect(thrown(() => spawnIsolated('true', [], { user: { uid: -1 } }))).toMatchObject({ name: 'OptionRangeError', code: 'ERR_OUT_OF_RANGE', path: 'user.uid' });
+  expect(thrown(() => spawnIsolated('true', [], { user: { uid: -1 } }))).toMatchObject({
+    name: 'OptionRangeError',
+    code: 'ERR_OUT_OF_RANGE',
+    path: 'user.uid',
+  });
 });

@@ -17,7 +17,14 @@ describe('the promise', () => {
     await running.spawned;
     expect(running.pid).toBeGreaterThan(0);
     expect(await running.exited).toEqual({ code: 0, signal: null });
-    expect(await running).toMatchObject({ command: ['echo', 'hello'], exitCode: 0, signal: null, reason: 'exited', stdout: 'hello', stderr: '' });
+    expect(await running).toMatchObject({
+      command: ['echo', 'hello'],
+      exitCode: 0,
+      signal: null,
+      reason: 'exited',
+      stdout: 'hello',
+      stderr: '',
+    });
   });
 
   test('rejects with an ExitError that has all fields of the result', async () => {
@@ -283,7 +290,10 @@ describe('forkIsolated', () => {
   afterAll(() => execFileSync('rm', ['-r', folder]));
 
   test('messages go both ways', async () => {
-    writeFileSync(file, "process.on('message', (m) => { process.send({ got: m, argv: process.argv.slice(2), cpus: require('os').cpus().length > 0 }); process.disconnect(); });");
+    writeFileSync(
+      file,
+      "process.on('message', (m) => { process.send({ got: m, argv: process.argv.slice(2), cpus: require('os').cpus().length > 0 }); process.disconnect(); });",
+    );
     const child = forkIsolated(file, ['x']);
     const message = new Promise((resolve) => child.events.on('message', resolve));
     await child.send({ hello: 'world' });
@@ -292,7 +302,10 @@ describe('forkIsolated', () => {
   });
 
   test('messages that Node keeps for itself, and noise, are dropped', async () => {
-    writeFileSync(file, `const s = require('fs'); const fd = Number(process.env.FD ?? 3); s.writeSync(fd, '{"cmd":"NODE_HANDLE"}\\nnoise\\n{"__proto__":{"x":1}}\\n"end"\\n'); setTimeout(() => process.exit(), 50)`);
+    writeFileSync(
+      file,
+      `const s = require('fs'); const fd = Number(process.env.FD ?? 3); s.writeSync(fd, '{"cmd":"NODE_HANDLE"}\\nnoise\\n{"__proto__":{"x":1}}\\n"end"\\n'); setTimeout(() => process.exit(), 50)`,
+    );
     const seen: unknown[] = [];
     const child = forkIsolated(file);
     child.events.on('message', (message) => seen.push(message));
@@ -322,9 +335,13 @@ describe('spawnIsolatedSync', () => {
   });
 
   test('timeout, grace and maxBuffer', () => {
-    const run = (line: string, options: SpawnOptions): Result => spawnIsolatedSync('/bin/sh', ['-c', line], { ...options, encoding: 'utf8', reject: false });
+    const run = (line: string, options: SpawnOptions): Result =>
+      spawnIsolatedSync('/bin/sh', ['-c', line], { ...options, encoding: 'utf8', reject: false });
     expect(run('sleep 30', { timeout: 200 })).toMatchObject({ reason: 'timeout', signal: 'SIGTERM' });
-    expect(run('trap "" TERM; while :; do sleep 0.1; done', { timeout: 100, killGrace: 100 })).toMatchObject({ reason: 'timeout', signal: 'SIGKILL' });
+    expect(run('trap "" TERM; while :; do sleep 0.1; done', { timeout: 100, killGrace: 100 })).toMatchObject({
+      reason: 'timeout',
+      signal: 'SIGKILL',
+    });
     expect(run('yes', { maxBuffer: 1000 }).reason).toBe('output');
   });
 });

@@ -35,19 +35,31 @@ test('what is written as optional carries the number of operations to leave out'
 
 test('slots and passed descriptors are bounded', () => {
   const plan = new PlanWriter();
-  expect(thrown(() => { for (;;) plan.slot('mounts[0]'); })).toBeInstanceOf(OptionRangeError);
-  expect(thrown(() => { for (;;) plan.pass('stdio[0]', 1); })).toBeInstanceOf(OptionRangeError);
+  expect(
+    thrown(() => {
+      for (;;) plan.slot('mounts[0]');
+    }),
+  ).toBeInstanceOf(OptionRangeError);
+  expect(
+    thrown(() => {
+      for (;;) plan.pass('stdio[0]', 1);
+    }),
+  ).toBeInstanceOf(OptionRangeError);
 });
 
 test('the order of a safe set-up: seccomp is the last before exec, rights go before it', () => {
-  const program = explain().steps.filter(({ section }) => section === 'program').map(({ operation }) => operation);
+  const program = explain()
+    .steps.filter(({ section }) => section === 'program')
+    .map(({ operation }) => operation);
   expect(program.slice(-3)).toEqual(['NoNewPrivs', 'Seccomp', 'Exec']);
   const order = ['InnerUserNs', 'BoundCaps', 'Securebits', 'SetCaps', 'Dup', 'CloseFrom', 'Chdir', 'NoNewPrivs'];
   expect(program.filter((name, index) => order.includes(name) && program.indexOf(name) === index)).toEqual(order);
 });
 
 test('the root is sealed and the old one left after all mounts', () => {
-  const inside = explain({ mounts: [{ type: 'tmpfs', target: '/x' }] }).steps.filter(({ section }) => section === 'inside').map(({ operation }) => operation);
+  const inside = explain({ mounts: [{ type: 'tmpfs', target: '/x' }] })
+    .steps.filter(({ section }) => section === 'inside')
+    .map(({ operation }) => operation);
   expect(inside.lastIndexOf('MoveMount')).toBeLessThan(inside.lastIndexOf('SetAttr'));
   expect(inside.lastIndexOf('SetAttr')).toBeLessThan(inside.indexOf('PivotRoot'));
 });
@@ -60,5 +72,7 @@ test.each(Object.keys(presets))('preset %s can be explained without any right', 
 
 test('presets are frozen all the way down', () => {
   const limits = presets.untrusted.limits as { pids: number };
-  expect(() => { limits.pids = 1; }).toThrow(TypeError);
+  expect(() => {
+    limits.pids = 1;
+  }).toThrow(TypeError);
 });

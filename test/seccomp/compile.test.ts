@@ -19,9 +19,24 @@ const kill = 0x80000000;
 /** Values at which a condition can change its mind: its own and its neighbours, in either half of the word, and the ends. */
 function boundaries(policy: Policy, name: string): readonly bigint[] {
   const conditions = policy.rules.filter(({ names }) => names.includes(name)).flatMap(({ when = [] }) => when);
-  const values = conditions.flatMap(({ value, mask = 0n }) => [value, value - 1n, value + 1n, mask, ~mask, value | (1n << 32n), value << 32n, mask << 32n]);
-  const bits = conditions.flatMap(({ mask }) => (mask === undefined ? [] : Array.from({ length: 33 }, (_, bit) => 1n << BigInt(bit)).filter((bit) => (mask & bit) !== 0n)));
-  return [...new Set([0n, 1n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 63n, 2n ** 64n - 1n, ...values, ...bits].map((value) => BigInt.asUintN(64, value)))];
+  const values = conditions.flatMap(({ value, mask = 0n }) => [
+    value,
+    value - 1n,
+    value + 1n,
+    mask,
+    ~mask,
+    value | (1n << 32n),
+    value << 32n,
+    mask << 32n,
+  ]);
+  const bits = conditions.flatMap(({ mask }) =>
+    mask === undefined ? [] : Array.from({ length: 33 }, (_, bit) => 1n << BigInt(bit)).filter((bit) => (mask & bit) !== 0n),
+  );
+  return [
+    ...new Set(
+      [0n, 1n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 63n, 2n ** 64n - 1n, ...values, ...bits].map((value) => BigInt.asUintN(64, value)),
+    ),
+  ];
 }
 
 /** Every combination of boundary values on the arguments that matter. */
@@ -109,7 +124,12 @@ describe('conditions', () => {
   });
 
   test('a filter that the kernel would not take is an error', () => {
-    const when: Condition[] = Array.from({ length: 13 }, (_, index) => ({ index: (index % 6) as 0, op: 'gt', value: BigInt(index), width: 64 }));
+    const when: Condition[] = Array.from({ length: 13 }, (_, index) => ({
+      index: (index % 6) as 0,
+      op: 'gt',
+      value: BigInt(index),
+      width: 64,
+    }));
     expect(() => compile({ rules: [{ names: ['read'], action: allow, when, why: '' }], otherwise: errno(1) }, 'x64')).toThrow(RangeError);
   });
 });
@@ -127,11 +147,70 @@ test('syscall names are found by number', () => {
 
 describe('on the kernel', () => {
   // Calls that would end or block the prober, or that need memory of their own to be harmless.
-  const unsafe = new Set(['exit', 'exit_group', 'rt_sigreturn', 'pause', 'vfork', 'fork', 'clone', 'execve', 'execveat', 'read', 'wait4', 'waitid', 'select',
-    'pselect6', 'ppoll', 'poll', 'rt_sigsuspend', 'sigaltstack', 'alarm', 'setitimer', 'kill', 'tkill', 'tgkill', 'close', 'close_range', 'brk', 'munmap', 'mprotect',
-    'mmap', 'dup2', 'dup3', 'restart_syscall', 'futex', 'rt_sigtimedwait', 'setsid', 'seccomp', 'prctl', 'arch_prctl', 'mremap', 'pkey_mprotect', 'madvise', 'rseq', 'set_robust_list', 'set_tid_address', 'chdir', 'fchdir', 'msync', 'mlockall', 'rt_sigprocmask', 'rt_sigaction', 'remap_file_pages', 'mseal', 'syncfs', 'sync', 'landlock_restrict_self', 'setrlimit', 'prlimit64', 'sendfile', 'splice',
+  const unsafe = new Set([
+    'exit',
+    'exit_group',
+    'rt_sigreturn',
+    'pause',
+    'vfork',
+    'fork',
+    'clone',
+    'execve',
+    'execveat',
+    'read',
+    'wait4',
+    'waitid',
+    'select',
+    'pselect6',
+    'ppoll',
+    'poll',
+    'rt_sigsuspend',
+    'sigaltstack',
+    'alarm',
+    'setitimer',
+    'kill',
+    'tkill',
+    'tgkill',
+    'close',
+    'close_range',
+    'brk',
+    'munmap',
+    'mprotect',
+    'mmap',
+    'dup2',
+    'dup3',
+    'restart_syscall',
+    'futex',
+    'rt_sigtimedwait',
+    'setsid',
+    'seccomp',
+    'prctl',
+    'arch_prctl',
+    'mremap',
+    'pkey_mprotect',
+    'madvise',
+    'rseq',
+    'set_robust_list',
+    'set_tid_address',
+    'chdir',
+    'fchdir',
+    'msync',
+    'mlockall',
+    'rt_sigprocmask',
+    'rt_sigaction',
+    'remap_file_pages',
+    'mseal',
+    'syncfs',
+    'sync',
+    'landlock_restrict_self',
+    'setrlimit',
+    'prlimit64',
+    'sendfile',
+    'splice',
     // These two the kernel takes before any filter, for its own trampolines; from elsewhere they end in SIGILL.
-    'uretprobe', 'uprobe']);
+    'uretprobe',
+    'uprobe',
+  ]);
 
   test('what the filter refuses is refused, what it allows arrives in the kernel', async () => {
     const policy = profiles[0]?.[1];
@@ -153,7 +232,11 @@ describe('on the kernel', () => {
   test('rules with distinct errno answer just that', async () => {
     const deny = ['sethostname', 'getpgrp', 'mincore', 'uname'];
     const numbers = deny.map((name) => archTables[process.arch as Arch].numbers[name]).filter((number) => number !== undefined);
-    const { stdout } = await spawnIsolated('perl', ['-e', 'for (@ARGV) { $! = 0; syscall($_, 0, 0, 0, 0, 0, 0); print $!+0, "\\n" }', ...numbers.map(String)], { seccomp: { deny } });
+    const { stdout } = await spawnIsolated(
+      'perl',
+      ['-e', 'for (@ARGV) { $! = 0; syscall($_, 0, 0, 0, 0, 0, 0); print $!+0, "\\n" }', ...numbers.map(String)],
+      { seccomp: { deny } },
+    );
     expect(stdout.split('\n')).toEqual(numbers.map(() => '1'));
   });
 });

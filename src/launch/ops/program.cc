@@ -56,10 +56,7 @@ Status Rlimit(Context&, const Op& op) {
   return sys::prlimit(op.arg[0], wide(1), wide(3));
 }
 
-Status Umask(Context&, const Op& op) {
-  sys::umask(op.arg[0]);
-  return {};
-}
+Status Umask(Context&, const Op& op) { return sys::umask(op.arg[0]); }
 
 Status Dup(Context& context, const Op& op) { return sys::dup3(context.fd(op.arg[0]), static_cast<int>(op.arg[1]), 0); }
 

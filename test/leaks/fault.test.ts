@@ -1,0 +1,105 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Result, type SpawnOptions, spawnIsolated } from 'nsjs';
+import { useTestLauncher } from '../../dist/launch/launcher';
+import { mountCount, openDescriptors, ownChildren, sandboxCgroups, sandboxProcesses } from './processes';
+
+const image = readFileSync(join(__dirname, '../../build/test/launcher-fault'));
+const at = image.indexOf('NSJSFLT1') + 8;
+const folder = mkdtempSync(join(tmpdir(), 'nsjs-fault-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+// What a program can tell of its confinement; the same in every run that gets this far.
+const confinement = [
+  'grep -E "^(Cap|NoNewPrivs|Seccomp|Sig(Blk|Ign))" /proc/self/status',
+  'echo $(ls /) $(ls /dev) $(ls /proc/$$/fd) $(pwd) $(umask) $(ulimit -n) $(uname -n)',
+  'cut -d" " -f5,6 /proc/self/mountinfo | sort',
+  'cat /proc/self/uid_map /proc/self/gid_map',
+  'cut -d" " -f6,7 /proc/$$/stat',
+].join('; ');
+
+type Outcome = { readonly error: Error & Record<string, unknown> } | { readonly result: Result };
+
+let count = 0;
+
+/** One spawn with the launcher whose `nth` call in process `role` fails. */
+async function spawnWithFault(role: number, nth: number, options: SpawnOptions): Promise<Outcome> {
+  const broken = Buffer.from(image);
+  broken.writeUInt32LE(role, at);
+  broken.writeUInt32LE(nth, at + 4);
+  const path = join(folder, `launcher-${count++}`);
+  writeFileSync(path, broken, { mode: 0o755 });
+  const fd = openSync(path, 'r');
+  useTestLauncher(fd);
+  try {
+    return { result: await spawnIsolated('/bin/sh', ['-c', confinement], { ...options, encoding: 'utf8', reject: false }) };
+  } catch (error) {
+    return { error: error as Error & Record<string, unknown> };
+  } finally {
+    useTestLauncher(undefined);
+    closeSync(fd);
+    unlinkSync(path);
+  }
+}
+
+const roles = ['keeper', 'init', 'program'] as const;
+// EBUSY: a file that could not be closed keeps the root from being sealed. EACCES, ESRCH: init is gone when its maps are written.
+const codes = ['EIO', 'EBUSY', 'EACCES', 'ESRCH'];
+const limit = 2000;
+// So many runs in a row without an effect: the process has no more calls. Closing descriptors has none, many times over.
+const enough = 100;
+
+describe.each([
+  ['untrusted', {}],
+  [
+    'with binds',
+    {
+      mounts: [
+        { type: 'bind', source: '/tmp', target: '/host-tmp' },
+        { type: 'mask', target: '/usr/share' },
+      ],
+    },
+  ],
+] as [string, SpawnOptions][])('%s', (_, options) => {
+  let whole: string;
+  beforeAll(async () => {
+    whole = (await spawnIsolated('/bin/sh', ['-c', confinement], { ...options, encoding: 'utf8' })).stdout;
+  });
+  // Paths of the sandbox's own cgroup and ids differ from run to run; nothing else does.
+  const normal = (text: string) => text.replace(/19000\d{5}/g, 'ID');
+
+  test.each(roles)('whichever call of %s fails, the program runs fully confined or not at all, and nothing remains', async (role) => {
+    const before = { descriptors: openDescriptors(), mounts: mountCount(), processes: sandboxProcesses().length };
+    const seen = { errors: 0, silent: 0, whole: 0 };
+    let clean = 0;
+    let nth = 1;
+    for (; clean < enough && nth < limit; nth++) {
+      const outcome = await spawnWithFault(roles.indexOf(role), nth, options);
+      if ('error' in outcome) {
+        const { error } = outcome;
+        const typed =
+          error.name === 'SysError'
+            ? (typeof error.origin === 'string' || error.syscall === 'spawn /bin/sh') && codes.includes(String(error.code))
+            : error.code === 'ERR_NSJS_LAUNCHER';
+        expect([nth, typed, error.message]).toEqual([nth, true, error.message]);
+        error.name === 'SysError' ? seen.errors++ : seen.silent++;
+        clean = 0;
+        continue;
+      }
+      const { result } = outcome;
+      if (result.stdout !== '') expect([nth, normal(result.stdout)]).toEqual([nth, normal(whole)]);
+      clean = result.reason === 'exited' && result.exitCode === 0 ? clean + 1 : 0;
+      seen.whole++;
+    }
+    expect(nth).toBeLessThan(limit);
+    expect(seen.errors).toBeGreaterThan(5);
+    expect(sandboxCgroups()).toEqual([]);
+    expect(ownChildren()).toEqual([]);
+    expect({ mounts: mountCount(), processes: sandboxProcesses().length }).toEqual({ mounts: before.mounts, processes: before.processes });
+    expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors);
+    process.stdout.write(
+      `${role}: ${nth - 1} calls; ${seen.errors} typed errors, ${seen.silent} without a record, ${seen.whole} ran whole\n`,
+    );
+  });
+});

@@ -1,0 +1,45 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+const read = (path: string): string => {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+};
+
+/** Pids of every process that is a launcher of nsjs or has `marker` among its arguments. */
+export function sandboxProcesses(marker = '\0none'): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      const line = read(`/proc/${pid}/cmdline`);
+      return line === 'nsjs\0' || line.includes(marker);
+    })
+    .map(Number);
+}
+
+/** Zombies and children of this process. */
+export function ownChildren(): readonly string[] {
+  return readdirSync('/proc/self/task').flatMap((task) => read(`/proc/self/task/${task}/children`).split(' ').filter(Boolean));
+}
+
+const hierarchies = ['/sys/fs/cgroup', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids'];
+
+/** Folders of control groups that sandboxes of any process made. */
+export function sandboxCgroups(): readonly string[] {
+  const own = read('/proc/self/cgroup')
+    .split('\n')
+    .map((line) => line.split(':')[2] ?? '/');
+  const folders = new Set(hierarchies.flatMap((hierarchy) => own.map((path) => `${hierarchy}${path}`.replace(/\/$/, ''))));
+  return [...folders]
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) =>
+      readdirSync(folder)
+        .filter((name) => name.startsWith('nsjs-'))
+        .map((name) => `${folder}/${name}`),
+    );
+}
+
+export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+export const mountCount = (): number => read('/proc/self/mountinfo').split('\n').length;
