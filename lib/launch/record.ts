@@ -47,3 +47,19 @@ export function readRecord(message: Buffer): LaunchRecord | undefined {
     text: message.toString('utf8', recordSize),
   };
 }
+
+/** For a sandbox that was ended before its program ran. */
+export const unstarted: LaunchRecord = Object.freeze({
+  kind: 0,
+  section: 0,
+  step: 0,
+  err: 0,
+  nr: 0,
+  code: 0,
+  status: 0,
+  userMs: 0,
+  systemMs: 0,
+  maxRss: 0,
+  namespaces: Object.freeze({ user: 0, mnt: 0, pid: 0, net: 0, ipc: 0, uts: 0, cgroup: 0, time: 0 }),
+  text: '',
+});

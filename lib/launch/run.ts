@@ -6,6 +6,7 @@ import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { finish, Output } from './output';
 import { cleanupPlan } from './plan';
+import { unstarted } from './record';
 import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
 import { Session } from './session';
@@ -236,20 +237,3 @@ export class Run {
     };
   }
 }
-
-const none = { user: 0, mnt: 0, pid: 0, net: 0, ipc: 0, uts: 0, cgroup: 0, time: 0 } as const;
-// For a sandbox that was ended before its program ran.
-const unstarted = {
-  kind: 0,
-  section: 0,
-  step: 0,
-  err: 0,
-  nr: 0,
-  code: 0,
-  status: 0,
-  userMs: 0,
-  systemMs: 0,
-  maxRss: 0,
-  namespaces: none,
-  text: '',
-} as const;

@@ -11,7 +11,7 @@ constexpr int kAll = 0;  // P_ALL
 bool kill_children() {
   const auto list = sys::openat(sys::kCwd, "/proc/thread-self/children", O_RDONLY);
   if (!list.ok()) return false;
-  char text[4096];
+  char text[4096] = {};
   const auto got = sys::read(list.value.get(), text, sizeof text - 1);
   if (!got.ok()) return false;
   long pid = 0;

@@ -30,9 +30,7 @@ inline long kernel(long nr, long a, long b, long c, long d, long e, long f) {
 // The test build: the n-th call of one process fails (test/native/fault.cc).
 long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
 #else
-inline long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
-  return kernel(nr, a, b, c, d, e, f);
-}
+inline long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) { return kernel(nr, a, b, c, d, e, f); }
 #endif
 
 template <class T>

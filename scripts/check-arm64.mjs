@@ -1,0 +1,36 @@
+// Cross-compiles launcher and addon for arm64 with Debian's compiler; they are not run.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { buildLauncher, sourcesOf } from './launcher.mjs';
+
+const compiler = 'aarch64-linux-gnu-g++';
+const folder = 'build/arm64';
+const include = join(dirname(dirname(process.execPath)), 'include/node');
+
+if (spawnSync(compiler, ['--version']).error) {
+  console.error(`${compiler} is missing: apt-get install g++-aarch64-linux-gnu`);
+  process.exit(1);
+}
+mkdirSync(folder, { recursive: true });
+buildLauncher({ compiler, output: `${folder}/nsjs-launcher` });
+execFileSync(process.execPath, ['scripts/embed.mjs', `${folder}/nsjs-launcher`, `${folder}/image.S`]);
+const flags = [
+  '-std=c++20',
+  '-O2',
+  '-fPIC',
+  '-shared',
+  '-s',
+  '-fvisibility=hidden',
+  '-fno-exceptions',
+  '-fno-rtti',
+  '-DNAPI_VERSION=9',
+  `-I${include}`,
+];
+const linking = ['-Wl,--gc-sections', '-Wl,--version-script=src/addon/exports.map', '-o', `${folder}/nsjs.node`];
+execFileSync(compiler, [...flags, ...linking, ...sourcesOf('src/addon'), `${folder}/image.S`], { stdio: 'inherit' });
+execFileSync(
+  process.execPath,
+  ['scripts/check-binaries.mjs', `${folder}/nsjs-launcher`, `${folder}/nsjs.node`, 'aarch64-linux-gnu-nm', 'aarch64-linux-gnu-readelf'],
+  { stdio: 'inherit' },
+);

@@ -1,0 +1,28 @@
+// clang-format and clang-tidy over the C++; each is said to be missing, not passed over, where it is.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+const list = (folder, ending) =>
+  readdirSync(folder)
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(folder, name));
+const folders = ['src/sys', 'src/plan', 'src/launch', 'src/launch/ops', 'src/addon'];
+const sources = folders.flatMap((folder) => list(folder, '.cc'));
+const headers = folders.flatMap((folder) => list(folder, '.h'));
+const include = join(dirname(dirname(process.execPath)), 'include/node');
+
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'pipe'], encoding: 'utf8' });
+  if (error) {
+    console.error(`${command} is missing: apt-get install clang-format clang-tidy`);
+    process.exit(1);
+  }
+  return status;
+}
+
+const format = run('clang-format', ['--dry-run', '--Werror', ...sources, ...headers]);
+if (format !== 0) console.error('run: npm run format');
+const flags = ['-std=c++20', '-Wall', '-Wextra', ...(existsSync(include) ? [`-isystem${include}`] : []), '-DNAPI_VERSION=9'];
+const tidy = run('clang-tidy', ['--quiet', ...sources, '--', ...flags]);
+process.exit(format === 0 && tidy === 0 ? 0 : 1);

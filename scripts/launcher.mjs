@@ -1,0 +1,22 @@
+// How the launcher is compiled outside of gyp: for tests and for other architectures. The flags are those of binding.gyp.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const linking = ['-nostdlib', '-static', '-no-pie', '-s', '-Wl,--gc-sections', '-Wl,-z,noexecstack', '-Wl,--build-id=none'];
+
+/** The .cc files of some folders. */
+export const sourcesOf = (...folders) =>
+  folders.flatMap((folder) =>
+    readdirSync(folder)
+      .filter((name) => name.endsWith('.cc'))
+      .map((name) => join(folder, name)),
+  );
+
+export const launcherSources = () => ['src/plan/reader.cc', ...sourcesOf('src/launch', 'src/launch/ops')];
+
+export function buildLauncher({ compiler = 'g++', output, extra = [] }) {
+  const gyp = readFileSync('binding.gyp', 'utf8');
+  const flags = JSON.parse(`[${/"launcher_flags": \[([^\]]*)\]/s.exec(gyp)[1]}]`);
+  execFileSync(compiler, [...flags, ...linking, '-o', output, ...launcherSources(), ...extra], { stdio: 'inherit' });
+}

@@ -1,0 +1,111 @@
+// Runs every suite in turn and ends with one line that counts all of them. `test.mjs NAME …` runs only those suites.
+// Run by root, the suites that meet the kernel run twice: as root, and as a user without any right.
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const isRoot = process.geteuid() === 0;
+const userId = 54_321;
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const skips = new Set();
+const work = mkdtempSync(join(tmpdir(), 'nsjs-tests-'));
+
+function count(title, passed, failed, skipped = 0) {
+  totals.passed += passed;
+  totals.failed += failed;
+  totals.skipped += skipped;
+  console.log(`== ${title}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+}
+
+/** A command that passes or fails as a whole. */
+function check(title, command, args, options = {}) {
+  console.log(`== ${title} …`);
+  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'], ...options });
+  if (error) console.error(`${command}: ${error.message}`);
+  count(title, status === 0 ? 1 : 0, status === 0 ? 0 : 1);
+}
+
+const node = (title, ...args) => check(title, process.execPath, args);
+
+function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = {}) {
+  console.log(`== ${title} …`);
+  const output = join(cwd === process.cwd() ? work : cwd, `jest-${title.replace(/\W+/g, '-')}.json`);
+  const command = [...prefix, process.execPath, 'node_modules/jest/bin/jest.js', '--ci', '--json', `--outputFile=${output}`, ...patterns];
+  spawnSync(command[0], command.slice(1), { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] });
+  if (!existsSync(output)) {
+    count(title, 0, 1);
+    return;
+  }
+  const result = JSON.parse(readFileSync(output, 'utf8'));
+  for (const { assertionResults } of result.testResults) {
+    for (const { title: name, status } of assertionResults) {
+      const reason = /\(skipped: (.*)\)$/.exec(name)?.[1];
+      if (status === 'pending' && reason) skips.add(`skipped: ${reason}`);
+    }
+  }
+  // A file that cannot be loaded has no assertions of its own.
+  const broken = result.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0).length;
+  count(title, result.numPassedTests, result.numFailedTests + broken, result.numPendingTests + result.numTodoTests);
+}
+
+/** What an unprivileged user needs to run the tests, in a folder it can read and write. */
+function copyForUser() {
+  const folder = join(work, 'user');
+  for (const name of ['package.json', 'jest.config.js', 'dist', 'dist-test', 'dist-examples', 'build/Release/nsjs.node', 'build/test']) {
+    if (existsSync(name)) cpSync(name, join(folder, name), { recursive: true });
+  }
+  cpSync('node_modules', join(folder, 'node_modules'), {
+    recursive: true,
+    filter: (path) => !/@biomejs|@typescript|node_modules\/(typescript|cmake-js|node-gyp)$/.test(path),
+  });
+  spawnSync('chmod', ['755', work]);
+  spawnSync('chown', ['-R', `${userId}:${userId}`, folder]);
+  return folder;
+}
+
+function kernelSuites(title, options) {
+  jest(`${title}: library`, ['dist-test/(features|launch|plan|seccomp|probe|cli|parse)'], options);
+  jest(`${title}: threats`, ['dist-test/threats'], options);
+  jest(`${title}: hosts`, ['dist-test/hosts'], options);
+  jest(`${title}: examples`, ['dist-test/examples'], options);
+  jest(`${title}: faults and leaks`, ['dist-test/leaks'], options);
+}
+
+const suites = {
+  lint() {
+    check('lint: biome', 'node_modules/.bin/biome', ['check', '.']);
+    node('lint: layers', 'scripts/check-layers.mjs');
+    node('lint: generated files', 'scripts/gen-ops.mjs', '--check');
+    node('lint: C++', 'scripts/check-cpp.mjs');
+  },
+  build() {
+    node('build', 'scripts/build.mjs');
+    node('build: launcher that fails', 'scripts/build-fault.mjs');
+  },
+  floors() {
+    node('floors: launcher and addon', 'scripts/check-binaries.mjs');
+    node('floors: arm64', 'scripts/check-arm64.mjs');
+  },
+  native() {
+    node('native: plan reader and operations under ASan and UBSan', 'scripts/test-native.mjs');
+  },
+  kernel() {
+    kernelSuites(isRoot ? 'root' : 'user', {});
+  },
+  user() {
+    if (!isRoot) return;
+    const prefix = ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', '--'];
+    kernelSuites('user', { cwd: copyForUser(), prefix, env: { HOME: '/tmp', USER: 'user' } });
+  },
+  package() {
+    node('package: pack, install, load, types', 'scripts/test-package.mjs');
+  },
+};
+
+const chosen = process.argv.slice(2);
+for (const [name, run] of Object.entries(suites)) if (chosen.length === 0 || chosen.includes(name)) run();
+rmSync(work, { recursive: true, force: true });
+for (const reason of [...skips].sort()) console.log(reason);
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+process.exit(totals.failed === 0 ? 0 : 1);
