@@ -95,7 +95,7 @@ export class SysError extends Error {
   constructor(details: SysErrorDetails) {
     const code = errnoName(details.errno);
     const origin = details.origin ? `${details.origin}: ` : '';
-    const path = details.path ? `, ${details.path}` : '';
+    const path = details.path && !details.syscall.endsWith(details.path) ? `, ${details.path}` : '';
     const hint = details.hint ? ` (${details.hint})` : '';
     super(`${origin}${details.syscall} ${code}: ${errnoMessage(details.errno)}${path}${hint}`);
     this.code = code;

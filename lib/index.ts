@@ -17,3 +17,4 @@ export type { StdioEntry, StdioOption } from './launch/stdio';
 export { spawnIsolatedSync } from './launch/sync';
 export type { Bytes } from './parse';
 export { presets } from './presets';
+export { type Probe, type ProbedFeature, probe } from './probe';

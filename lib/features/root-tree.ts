@@ -6,7 +6,7 @@ import type { PlanWriter, Slot } from '../plan/writer';
  */
 export class RootTree {
   private readonly made = new Set<string>(['/']);
-  private readonly mounted: { readonly target: string; readonly fresh: boolean }[] = [];
+  private readonly mounted: { readonly prefix: string; readonly fresh: boolean }[] = [];
 
   constructor(
     private readonly plan: PlanWriter,
@@ -22,7 +22,7 @@ export class RootTree {
       else this.emptyFile(target, origin);
     }
     this.plan.op('inside', origin, 'MoveMount', tree, this.base, target);
-    this.mounted.push({ target, fresh });
+    this.mounted.push({ prefix: `${target}/`, fresh });
   }
 
   /** Hides what is at `path`: a folder by an empty read-only one, anything else by /dev/null. */
@@ -60,7 +60,12 @@ export class RootTree {
 
   // The mount that covers the path: the last one on it or above it.
   private above(path: string) {
-    return this.mounted.findLast(({ target }) => path === target || path.startsWith(`${target}/`));
+    const folder = `${path}/`;
+    for (let index = this.mounted.length - 1; index >= 0; index--) {
+      const mount = this.mounted[index];
+      if (mount && folder.startsWith(mount.prefix)) return mount;
+    }
+    return undefined;
   }
 
   private emptyFile(path: string, origin: string): void {

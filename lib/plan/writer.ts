@@ -91,55 +91,74 @@ export class PlanWriter {
   bytes(): Uint8Array {
     const all = sections.map((section) => this.section(section));
     const count = all.reduce((sum, list) => sum + list.length, 0);
-    const text = new TextArena(headerSize + count * opSize);
-    const encoded = all.flat().map((planned) => planned.args.map((argument) => text.word(argument)));
-    const plan = Buffer.alloc(text.end);
-    const words = [magic, text.end, ...all.map((list) => list.length), this.passed.length, text.start];
-    for (const [index, word] of words.entries()) plan.writeUInt32LE(word, index * 4);
-    for (const [index, planned] of all.flat().entries()) {
-      const at = headerSize + index * opSize;
-      plan.writeUInt16LE(ops[planned.name].code, at);
-      plan.writeUInt16LE(planned.optional, at + 2);
-      for (const [position, word] of (encoded[index] ?? []).entries()) plan.writeUInt32LE(word, at + 4 + position * 4);
+    const encoder = new Encoder(headerSize + count * opSize);
+    let at = headerSize;
+    for (const list of all) {
+      for (const { name, optional, args } of list) {
+        encoder.word(at, ops[name].code | (optional << 16));
+        for (let index = 0; index < args.length; index++) encoder.word(at + 4 + index * 4, encoder.encode(args[index] ?? 0));
+        at += opSize;
+      }
     }
-    text.copyTo(plan);
-    return plan;
+    const header = [magic, encoder.end, ...all.map((list) => list.length), this.passed.length, at];
+    for (const [index, word] of header.entries()) encoder.word(index * 4, word);
+    return encoder.finished();
   }
 }
 
-/** The text behind the operations; equal texts are stored once. */
-class TextArena {
+// Large enough for most plans at once.
+const firstSize = 32_768;
+
+/** Operations at the front, text behind them; equal texts are stored once. This is on the way of every spawn. */
+class Encoder {
   end: number;
-  private readonly parts: { readonly at: number; readonly bytes: Buffer }[] = [];
+  private buffer = Buffer.alloc(firstSize);
+  private words = new Uint32Array(this.buffer.buffer, this.buffer.byteOffset, firstSize / 4);
   private readonly known = new Map<string, number>();
 
-  constructor(readonly start: number) {
-    this.end = start;
+  constructor(textStart: number) {
+    this.end = textStart;
+    this.reserve(0);
   }
 
-  word(argument: Argument): number {
-    if (typeof argument === 'number') return argument >>> 0;
+  word(at: number, value: number): void {
+    this.words[at >> 2] = value;
+  }
+
+  encode(argument: Argument): number {
+    if (typeof argument === 'number') return argument;
     if (argument instanceof Slot) return argument.index;
-    if (typeof argument !== 'string') return this.add(Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength));
+    if (typeof argument !== 'string') {
+      this.reserve(argument.byteLength);
+      this.buffer.set(argument, this.end + 4);
+      return this.commit(argument.byteLength);
+    }
     const known = this.known.get(argument);
     if (known !== undefined) return known;
-    const at = this.add(Buffer.from(argument));
+    this.reserve(argument.length * 3);
+    const at = this.commit(this.buffer.write(argument, this.end + 4));
     this.known.set(argument, at);
     return at;
   }
 
-  copyTo(plan: Buffer): void {
-    for (const { at, bytes } of this.parts) {
-      plan.writeUInt32LE(bytes.length, at);
-      bytes.copy(plan, at + 4);
-    }
+  finished(): Uint8Array {
+    return this.buffer.subarray(0, this.end);
   }
 
-  private add(bytes: Buffer): number {
+  // length, bytes, NUL, up to the next multiple of four
+  private commit(size: number): number {
     const at = this.end;
-    this.parts.push({ at, bytes });
-    // length, bytes, NUL, up to the next multiple of four
-    this.end = (at + 4 + bytes.length + 1 + 3) & ~3;
+    this.word(at, size);
+    this.end = (at + 4 + size + 1 + 3) & ~3;
     return at;
+  }
+
+  private reserve(size: number): void {
+    const needed = this.end + size + 16;
+    if (needed <= this.buffer.length) return;
+    const larger = Buffer.alloc(2 ** Math.ceil(Math.log2(needed + 1)));
+    larger.set(this.buffer);
+    this.buffer = larger;
+    this.words = new Uint32Array(larger.buffer, larger.byteOffset, larger.length / 4);
   }
 }

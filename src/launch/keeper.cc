@@ -59,7 +59,9 @@ void watch(Context& context) {
 }  // namespace
 
 [[noreturn]] void keep(Context& context) {
-  (void)sys::setsid();
+  // Out of reach of what a terminal or a shell sends to Node's group. A session of its own would cost as much as ten mounts
+  // (the scheduler makes a task group for it), and the keeper has no use for one: its signals are blocked.
+  (void)sys::setpgid();
   const Failure failure = run(context, kHost);
   if (!failure.status.ok()) report(kControlFd, kHost, failure);
 

@@ -61,6 +61,7 @@ inline Status reset_signals() {
   return {};
 }
 
+inline Status setpgid() { return to_status(__NR_setpgid, raw(__NR_setpgid, 0, 0)); }
 inline Status setsid() { return to_status(__NR_setsid, raw(__NR_setsid)); }
 inline Status unshare(unsigned long flags) { return to_status(__NR_unshare, raw(__NR_unshare, static_cast<long>(flags))); }
 inline Status setns(int fd, int type) { return to_status(__NR_setns, raw(__NR_setns, fd, type)); }

@@ -1,0 +1,174 @@
+// Compares, interleaved in one run: child_process.spawn, nsjs, Node spawning bwrap with an equivalent policy, and the
+// physical floor (bench/floor.c). Prints a table of medians, p90, p99 and ratios; writes bench/results/latest.json.
+// Absolute times differ from machine to machine and from minute to minute: quote the ratios.
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawnIsolated } from 'nsjs';
+
+const rounds = Number(process.env.NSJS_BENCH_ROUNDS ?? 200);
+const warmUp = 20;
+const ballastMb = 512;
+const pauseMs = 100;
+const program = '/usr/bin/true';
+
+const bwrapArgs = [
+  ...['--unshare-all', '--new-session', '--die-with-parent', '--clearenv', '--cap-drop', 'ALL'],
+  ...['--ro-bind', '/usr', '/usr', '--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64', '--symlink', 'usr/bin', '/bin'],
+  ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp', '--tmpfs', '/home/sandbox', program],
+];
+
+const closed = (child) =>
+  new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => (code === 0 ? resolve() : reject(new Error(`exit code ${code}`))));
+  });
+
+const contenders = {
+  'child_process.spawn': () => closed(spawn(program)),
+  nsjs: () => spawnIsolated(program),
+  'nsjs, no cgroup': () => spawnIsolated(program, [], { cgroup: 'off' }),
+  'Node + bwrap': () => closed(spawn('bwrap', bwrapArgs)),
+};
+
+function usable() {
+  const missing = spawnSync('bwrap', ['--version']).error !== undefined;
+  if (missing) console.log('Node + bwrap: left out, bwrap is not installed (Debian: apt-get install bubblewrap)\n');
+  return Object.entries(contenders).filter(([name]) => !missing || !name.includes('bwrap'));
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function timed(run) {
+  const start = performance.now();
+  await run();
+  return performance.now() - start;
+}
+
+function summary(times) {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (part) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
+  return { p50: at(0.5), p90: at(0.9), p99: at(0.99) };
+}
+
+/** One spawn of each in turn, so that whatever the machine does meets all alike. */
+async function interleaved(list, count, pause = 0) {
+  const times = Object.fromEntries(list.map(([name]) => [name, []]));
+  for (let round = -Math.min(warmUp, count); round < count; round++) {
+    for (const [name, run] of list) {
+      if (pause > 0) await sleep(pause);
+      const time = await timed(run);
+      if (round >= 0) times[name].push(time);
+    }
+  }
+  return Object.fromEntries(Object.entries(times).map(([name, all]) => [name, summary(all)]));
+}
+
+async function throughput(run, inFlight, total) {
+  let left = total;
+  const worker = async () => {
+    while (left-- > 0) await run();
+  };
+  const start = performance.now();
+  await Promise.all(Array.from({ length: inFlight }, worker));
+  return (total / (performance.now() - start)) * 1000;
+}
+
+function table(title, rows, base) {
+  console.log(title);
+  for (const [name, { p50, p90, p99 }] of Object.entries(rows)) {
+    const ratio = rows[base] ? `${(p50 / rows[base].p50).toFixed(2)} ×` : '';
+    const cells = [p50, p90, p99].map((time) => time.toFixed(2).padStart(8));
+    console.log(`  ${name.padEnd(34)}${cells.join('')} ms${ratio.padStart(10)}`);
+  }
+  console.log('');
+}
+
+function floor() {
+  const binary = join(tmpdir(), `nsjs-floor-${process.pid}`);
+  try {
+    execFileSync('cc', ['-O2', '-o', binary, 'bench/floor.c']);
+  } catch {
+    console.log('floor: left out, there is no C compiler\n');
+    return {};
+  }
+  const measure = (flags, setup) => {
+    const { p50, p90, p99 } = JSON.parse(execFileSync(binary, [String(rounds), flags, setup, program], { encoding: 'utf8' }));
+    return { p50: p50 / 1000, p90: p90 / 1000, p99: p99 / 1000 };
+  };
+  const rows = {
+    'C floor, all namespaces': measure('0x7e020000', '2'),
+    'C floor, without net': measure('0x3e020000', '2'),
+    'C fork + exec': measure('0', '0'),
+  };
+  spawnSync('rm', [binary]);
+  return rows;
+}
+
+const field = (path, name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(readFileSync(path, 'latin1'))?.[1]);
+
+async function liveMemory() {
+  if (process.geteuid() !== 0) return undefined;
+  const running = spawnIsolated('sleep', ['60'], { reject: false });
+  await running.spawned;
+  const init = field(`/proc/${running.pid}/status`, 'PPid');
+  const keeper = field(`/proc/${init}/status`, 'PPid');
+  const kilobytes = field(`/proc/${init}/smaps_rollup`, 'Pss') + field(`/proc/${keeper}/smaps_rollup`, 'Pss');
+  await running.stop(0);
+  return kilobytes;
+}
+
+/** Where the time of one spawn goes, as this process sees it. */
+async function steps() {
+  const all = { 'the call (options, plan, launcher started)': [], 'the program runs': [], 'its exit is known': [], 'all is gone': [] };
+  for (let round = 0; round < rounds; round++) {
+    const start = performance.now();
+    const running = spawnIsolated(program);
+    const [called, spawned, exited, gone] = Object.values(all);
+    called.push(performance.now() - start);
+    running.events.once('spawn', () => spawned.push(performance.now() - start));
+    running.events.once('exit', () => exited.push(performance.now() - start));
+    await running;
+    gone.push(performance.now() - start);
+  }
+  return Object.fromEntries(Object.entries(all).map(([name, times]) => [name, summary(times)]));
+}
+
+const list = usable();
+const results = { node: process.version, kernel: release(), cpus: cpus().length, root: process.geteuid() === 0, rounds };
+console.log(
+  `Node ${process.version}, Linux ${release()}, ${cpus().length} processors, ${results.root ? 'root' : 'unprivileged'}; ${rounds} rounds; p50, p90, p99, ratio of p50\n`,
+);
+
+results.small = { ...(await interleaved(list, rounds)), ...floor() };
+table('Small heap', results.small, 'child_process.spawn');
+results.spaced = await interleaved(list, Math.ceil(rounds / 8), pauseMs);
+table(`Small heap, ${pauseMs} ms between spawns`, results.spaced, 'child_process.spawn');
+
+results.throughput = {};
+console.log('Throughput, spawns a second');
+for (const inFlight of [1, 8]) {
+  for (const [name, run] of list) {
+    const rate = await throughput(run, inFlight, rounds * 2);
+    results.throughput[`${name}, ${inFlight} in flight`] = rate;
+    console.log(`  ${`${name}, ${inFlight} in flight`.padEnd(34)}${rate.toFixed(0).padStart(8)}`);
+  }
+}
+console.log('');
+results.steps = await steps();
+table('Where the time goes (since the call)', results.steps);
+
+results.memory = await liveMemory();
+console.log(
+  results.memory ? `Live sandbox: keeper and init together ${results.memory} KB (Pss)\n` : 'Live sandbox: only root can read it\n',
+);
+
+const ballast = Buffer.alloc(ballastMb * 2 ** 20, 1);
+results.large = await interleaved(list, Math.ceil(rounds / 2));
+table(`${ballastMb} MB resident`, results.large, 'child_process.spawn');
+if (ballast[0] !== 1) throw new Error('the ballast was collected');
+
+if (!existsSync('bench/results')) mkdirSync('bench/results');
+writeFileSync('bench/results/latest.json', `${JSON.stringify(results, undefined, 2)}\n`);
+console.log('written to bench/results/latest.json');

@@ -1,0 +1,81 @@
+import { parseArgs } from 'node:util';
+import { OptionError } from '../errors';
+import type { SandboxOptions } from '../features';
+import type { Mount } from '../features/mounts';
+import type { SpawnOptions } from '../launch/options';
+
+/** A command line of `nsjs run`. */
+export interface RunArguments {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly options: SpawnOptions;
+  readonly showReport: boolean;
+}
+
+export const runUsage = `options of run and explain:
+  --preset untrusted|node|none   where the policy starts from (untrusted)
+  --bind SOURCE[:TARGET]         a file or folder of the host, read-only (repeatable)
+  --bind-rw SOURCE[:TARGET]      the same, writable
+  --tmpfs TARGET                 an empty folder in memory
+  --root system|empty|host|PATH  the root folder (system)
+  --network none|host            the network (none)
+  --memory SIZE  --pids N        limits of the sandbox (512M, 64)
+  --timeout MS                   ends the program after this time
+  --env NAME=VALUE               added to the environment; NAME alone passes the caller's on
+  --cwd PATH  --hostname NAME
+  --report                       prints what is in force to stderr at the end`;
+
+const known = {
+  preset: { type: 'string' },
+  bind: { type: 'string', multiple: true },
+  'bind-rw': { type: 'string', multiple: true },
+  tmpfs: { type: 'string', multiple: true },
+  root: { type: 'string' },
+  network: { type: 'string' },
+  memory: { type: 'string' },
+  pids: { type: 'string' },
+  timeout: { type: 'string' },
+  env: { type: 'string', multiple: true },
+  cwd: { type: 'string' },
+  hostname: { type: 'string' },
+  report: { type: 'boolean' },
+} as const;
+
+/** Reads the words behind `nsjs run`. Throws with what to do next. */
+export function parseRunArguments(words: readonly string[]): RunArguments {
+  const { values, positionals } = parseArgs({ args: [...words], options: known, allowPositionals: true });
+  const [command, ...args] = positionals;
+  if (command === undefined) throw new Error('no command; write it behind --, as in: nsjs run -- ls /');
+  const mounts: Mount[] = [
+    ...(values.bind ?? []).map((text) => bind(text, true)),
+    ...(values['bind-rw'] ?? []).map((text) => bind(text, false)),
+    ...(values.tmpfs ?? []).map((target) => ({ type: 'tmpfs', target }) as const),
+  ];
+  const limits = {
+    ...(values.memory === undefined ? {} : { memory: values.memory }),
+    ...(values.pids === undefined ? {} : { pids: Number(values.pids) }),
+  };
+  const options = {
+    mounts,
+    limits,
+    ...pick(values, ['preset', 'root', 'network', 'cwd', 'hostname']),
+    ...(values.timeout === undefined ? {} : { timeout: Number(values.timeout) }),
+    env: Object.fromEntries((values.env ?? []).map(environment)),
+  };
+  return { command, args, options: options as SpawnOptions & SandboxOptions, showReport: values.report ?? false };
+}
+
+function bind(text: string, readonly: boolean): Mount {
+  const [source = '', target] = text.split(':');
+  if (!source.startsWith('/')) throw new OptionError('--bind', `expected an absolute path, received '${source}'`);
+  return { type: 'bind', source, ...(target === undefined ? {} : { target }), readonly };
+}
+
+function environment(text: string): readonly [string, string | undefined] {
+  const at = text.indexOf('=');
+  return at < 0 ? [text, process.env[text]] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function pick(values: Readonly<Record<string, unknown>>, keys: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(keys.filter((key) => values[key] !== undefined).map((key) => [key, values[key]]));
+}

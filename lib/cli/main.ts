@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+import { explain } from '../explain';
+import { launcherImage } from '../launch/launcher';
+import { parseRunArguments, runUsage } from './arguments';
+import { runProbe } from './probe';
+import { runProgram } from './run';
+
+const usage = `nsjs: run untrusted programs in Linux namespaces
+
+  nsjs run [options] -- command [args]    run a program in a sandbox
+  nsjs explain [options] -- command       print what would be done, step by step
+  nsjs probe [--json]                     what this host can do, and what to do about the rest
+  nsjs launcher                           write the launcher to stdout (for launcherPath)
+  nsjs --help
+
+${runUsage}`;
+
+const misuse = 2;
+
+async function main([verb, ...rest]: readonly string[]): Promise<number> {
+  switch (verb) {
+    case 'run':
+      return runProgram(parseRunArguments(rest));
+    case 'explain': {
+      const { command, args, options } = parseRunArguments(rest);
+      console.log(explain(options, command, args).toString());
+      return 0;
+    }
+    case 'probe':
+      return runProbe(rest.includes('--json'));
+    case 'launcher':
+      process.stdout.write(launcherImage());
+      return 0;
+    case '--help':
+    case '-h':
+      console.log(usage);
+      return 0;
+    default:
+      console.error(verb === undefined ? usage : `nsjs: unknown command '${verb}'; try nsjs --help`);
+      return misuse;
+  }
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: Error) => {
+    console.error(`nsjs: ${error.message}`);
+    process.exitCode = misuse;
+  },
+);

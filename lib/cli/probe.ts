@@ -1,0 +1,15 @@
+import { probe } from '../probe';
+
+/** Prints what the host can do; 1 if the default sandbox does not work. */
+export async function runProbe(json: boolean): Promise<number> {
+  const found = await probe();
+  if (json) console.log(JSON.stringify(found, undefined, 2));
+  else {
+    console.log(`Linux ${found.kernel}, ${found.privileged ? 'root' : 'unprivileged'}`);
+    for (const [name, { available, reason, fix }] of Object.entries(found.features)) {
+      console.log(`${available ? 'yes' : 'no '}  ${name}`);
+      if (!available) console.log(`       ${reason}\n       fix: ${fix?.replaceAll('\n', '\n            ')}`);
+    }
+  }
+  return found.ok ? 0 : 1;
+}

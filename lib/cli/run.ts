@@ -1,0 +1,25 @@
+import { constants } from 'node:os';
+import { spawnIsolated } from '../launch/spawn';
+import type { RunArguments } from './arguments';
+
+// As shells and env(1) have it: not found, found but not to be run, killed by a signal.
+const notFound = 127;
+const notExecutable = 126;
+const signalBase = 128;
+const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Runs the program with this process's own descriptors; returns the exit code to end with. */
+export async function runProgram({ command, args, options, showReport }: RunArguments): Promise<number> {
+  const running = spawnIsolated(command, args, { ...options, stdio: 'inherit', reject: false });
+  for (const signal of forwarded) process.on(signal, () => running.kill(signal));
+  try {
+    const { exitCode, signal, reason, report, usage, limits } = await running;
+    if (showReport) console.error(JSON.stringify({ reason, report, usage, limits }, undefined, 2));
+    if (reason !== 'exited' && reason !== 'signaled') console.error(`nsjs: ${command} was ended: ${reason}`);
+    return exitCode ?? signalBase + (signal === null ? 0 : constants.signals[signal]);
+  } catch (error) {
+    const { message, code } = error as NodeJS.ErrnoException;
+    console.error(`nsjs: ${message}`);
+    return code === 'ENOENT' ? notFound : notExecutable;
+  }
+}

@@ -1,0 +1,173 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { cgroupLayout } from './cgroup/layout';
+import { isNsjsError, SysError } from './errors';
+import { host } from './host';
+import type { SpawnOptions } from './launch/options';
+import { spawnIsolated } from './launch/spawn';
+
+/** What {@link probe} tells of one feature of the host. */
+export interface ProbedFeature {
+  readonly available: boolean;
+  /** Why not; set where it is missing. */
+  readonly reason?: string;
+  /** What to do to have it. */
+  readonly fix?: string;
+}
+
+/** What this host can do. */
+export interface Probe {
+  /** Whether the default sandbox works. */
+  readonly ok: boolean;
+  readonly kernel: string;
+  readonly privileged: boolean;
+  readonly features: Readonly<Record<string, ProbedFeature>>;
+}
+
+const here: ProbedFeature = Object.freeze({ available: true });
+const missing = (reason: string, fix: string): ProbedFeature => ({ available: false, reason, fix });
+
+// The oldest kernel whose mount calls nsjs needs (mount_setattr with AT_RECURSIVE).
+const oldestKernel = [5, 12] as const;
+
+const apparmorProfile = (program: string) => `abi <abi/4.0>,
+include <tunables/global>
+profile nsjs-node ${program} flags=(unconfined) {
+  userns,
+}`;
+
+/**
+ * Finds out what this host can do, by doing it: each feature that is missing comes with its cause and a fix.
+ * Never rejects for a missing feature.
+ */
+export async function probe(): Promise<Probe> {
+  const kernel = readText('/proc/sys/kernel/osrelease').trim() || 'unknown';
+  const userNamespaces = await probeUserNamespaces();
+  const untrusted = await tryOptions({});
+  const features: Record<string, ProbedFeature> = {
+    kernel: probeKernel(kernel),
+    userNamespaces,
+    proc: await probeProc(userNamespaces),
+    nestedUserNamespaces: probeNestedLimit(),
+    cgroup: probeCgroup(),
+    seccomp: existsSync('/proc/sys/kernel/seccomp/actions_avail')
+      ? here
+      : missing('the kernel has no seccomp filters', 'a kernel with CONFIG_SECCOMP_FILTER'),
+    landlock: probeLandlock(),
+    memfdExec: probeMemfd(),
+    sandbox: untrusted ? fromError(untrusted) : here,
+  };
+  return { ok: untrusted === undefined, kernel, privileged: host().privileged, features };
+}
+
+async function tryOptions(options: SpawnOptions): Promise<Error | undefined> {
+  try {
+    await spawnIsolated(process.execPath, ['--version'], options);
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+function fromError(error: Error): ProbedFeature {
+  const hint = isNsjsError(error) && 'hint' in error ? error.hint : undefined;
+  return missing(error.message, hint ?? 'see the other features');
+}
+
+function probeKernel(release: string): ProbedFeature {
+  const [major = 0, minor = 0] = release.split('.').map(Number);
+  const old = major < oldestKernel[0] || (major === oldestKernel[0] && minor < oldestKernel[1]);
+  return old ? missing(`Linux ${release} lacks mount_setattr(2)`, `Linux ${oldestKernel.join('.')} or later`) : here;
+}
+
+async function probeUserNamespaces(): Promise<ProbedFeature> {
+  const error = await tryOptions({ root: 'host', cgroup: 'off', proc: 'off' });
+  return error ? userNamespaceCause(error) : here;
+}
+
+/** The cause behind a refused user namespace, from what the host says of itself. */
+function userNamespaceCause(error: Error): ProbedFeature {
+  const maximum = readText('/proc/sys/user/max_user_namespaces').trim();
+  if (maximum === '0') return missing('user.max_user_namespaces is 0', 'sysctl -w user.max_user_namespaces=15000');
+  if (readText('/proc/sys/kernel/unprivileged_userns_clone').trim() === '0') {
+    return missing('kernel.unprivileged_userns_clone is 0', 'sysctl -w kernel.unprivileged_userns_clone=1');
+  }
+  if (readText('/proc/sys/kernel/apparmor_restrict_unprivileged_userns').trim() === '1' && !host().privileged) {
+    const profile = apparmorProfile(process.execPath);
+    return missing(
+      'AppArmor restricts unprivileged user namespaces',
+      `write this to /etc/apparmor.d/nsjs-node and run apparmor_parser -r /etc/apparmor.d/nsjs-node:\n${profile}`,
+    );
+  }
+  const refused = error instanceof SysError && ['EPERM', 'ENOSYS'].includes(error.code) && /clone|unshare/.test(error.syscall);
+  if (refused && seccompMode() === '2') {
+    return missing(
+      'a seccomp filter around this process refuses clone(CLONE_NEWUSER), as the default profile of Docker and Kubernetes does',
+      'run the container with --security-opt seccomp=unconfined or a profile that allows clone, unshare and mount',
+    );
+  }
+  return fromError(error);
+}
+
+async function probeProc(userNamespaces: ProbedFeature): Promise<ProbedFeature> {
+  if (!userNamespaces.available) return missing('there are no user namespaces to try it in', 'see userNamespaces');
+  const error = await tryOptions({ cgroup: 'off' });
+  if (!error) return here;
+  if (!(error instanceof SysError) || error.origin !== 'proc') return fromError(error);
+  return missing(
+    "the kernel refuses a new /proc because the host's own is covered by other mounts, as in most containers",
+    "proc: 'prefer' runs without one; Docker: --security-opt systempaths=unconfined",
+  );
+}
+
+function probeNestedLimit(): ProbedFeature {
+  const options = mountOptions('/proc/sys') ?? mountOptions('/proc') ?? '';
+  if (!options.split(',').includes('ro')) return here;
+  return missing(
+    '/proc/sys is read-only: nested user namespaces are refused by seccomp alone',
+    'Docker: --security-opt systempaths=unconfined',
+  );
+}
+
+function probeCgroup(): ProbedFeature {
+  const layout = cgroupLayout();
+  return layout.version === undefined ? missing(`${layout.reason}; limits hold per process`, layout.fix) : here;
+}
+
+function probeLandlock(): ProbedFeature {
+  const modules = readText('/sys/kernel/security/lsm');
+  if (modules === '')
+    return missing(
+      '/sys/kernel/security is not mounted, so the security modules are unknown',
+      'mount -t securityfs none /sys/kernel/security',
+    );
+  return modules.split(',').includes('landlock')
+    ? here
+    : missing('Landlock is not among the active security modules', 'boot with lsm=landlock,… (Linux 5.13)');
+}
+
+function probeMemfd(): ProbedFeature {
+  if (readText('/proc/sys/vm/memfd_noexec').trim() !== '2') return here;
+  return missing(
+    'vm.memfd_noexec is 2: the launcher cannot be executed from memory',
+    'nsjs launcher > /usr/local/lib/nsjs-launcher, chmod 755, and launcherPath',
+  );
+}
+
+function seccompMode(): string | undefined {
+  return /^Seccomp:\s*(\d)/m.exec(readText('/proc/self/status'))?.[1];
+}
+
+function mountOptions(target: string): string | undefined {
+  const line = readText('/proc/self/mountinfo')
+    .split('\n')
+    .findLast((entry) => entry.split(' ')[4] === target);
+  return line?.split(' ')[5];
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
