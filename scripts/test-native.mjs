@@ -1,0 +1,20 @@
+// The second build (CMake, and the addon through cmake-js), then the native tests under ASan and UBSan.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
+const folder = 'build/cmake';
+
+function run(command, args) {
+  const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  if (error || status !== 0) {
+    console.error(`${command} ${args.join(' ')} failed${error ? `: ${error.message} (apt-get install cmake g++)` : ''}\n${stdout ?? ''}${stderr ?? ''}`);
+    process.exit(1);
+  }
+  return stdout;
+}
+
+run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-O', folder, '--CDNODE_EXECUTABLE=' + process.execPath]);
+for (const made of ['compile_commands.json', 'plan-test']) {
+  if (!existsSync(`${folder}/${made}`)) throw new Error(`cmake did not make ${made}`);
+}
+console.log(run(`${folder}/plan-test`, []).trim());

@@ -1,0 +1,59 @@
+// Packs the package as npm would publish it, installs it in an empty folder where no compiler is found, loads it by
+// require and by import, runs a program with it, and lets attw and publint look at it.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const folder = mkdtempSync(join(tmpdir(), 'nsjs-package-'));
+chmodSync(folder, 0o755);
+const target = `prebuilds/linux-${process.arch}`;
+const npm = (args, options) => execFileSync('npm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options });
+
+try {
+  mkdirSync(target, { recursive: true });
+  cpSync('build/Release/nsjs.node', `${target}/nsjs.node`);
+  const [{ filename, files, size }] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder]));
+  const names = files.map(({ path }) => path);
+  const stray = names.filter((name) => /binding\.gyp|^src\/|^test\/|\.map$/.test(name));
+  if (stray.length > 0) throw new Error(`the package must not hold ${stray.join(', ')}`);
+  console.log(`package: ${names.length} files, ${size} bytes`);
+
+  const app = join(folder, 'app');
+  const bin = join(folder, 'bin');
+  for (const path of [app, bin]) mkdirSync(path);
+  // A PATH with node, npm and a shell, and no compiler.
+  for (const name of ['node', 'npm', 'sh', 'env']) {
+    const found = execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
+    symlinkSync(found, join(bin, name));
+  }
+  writeFileSync(join(app, 'package.json'), '{ "name": "app", "private": true }\n');
+  const env = { ...process.env, PATH: bin };
+  npm(['install', '--offline', '--no-audit', '--no-fund', join(folder, filename)], { cwd: app, env });
+  writeFileSync(join(app, 'required.cjs'), "const { spawnIsolated } = require('nsjs'); spawnIsolated('echo', ['required']).then(({ stdout }) => console.log(stdout));\n");
+  writeFileSync(
+    join(app, 'imported.mjs'),
+    "import { createRequire } from 'node:module'; import { spawnIsolated, NsError } from 'nsjs'; import { pidfdOpen } from 'nsjs/sys';\n" +
+      "if (NsError !== createRequire(import.meta.url)('nsjs').NsError || !pidfdOpen) throw new Error('two classes of one name');\n" +
+      "console.log((await spawnIsolated('echo', ['imported'])).stdout);\n",
+  );
+  const said = ['required.cjs', 'imported.mjs'].map((file) => execFileSync(process.execPath, [file], { cwd: app, env, encoding: 'utf8' }).trim());
+  if (said.join() !== 'required,imported') throw new Error(`the installed package said ${said}`);
+  const cli = execFileSync(join(app, 'node_modules/.bin/nsjs'), ['run', '--', 'echo', 'cli'], { env, encoding: 'utf8' }).trim();
+  if (cli !== 'cli') throw new Error(`the command said ${cli}`);
+  const native = readdirSync(join(app, 'node_modules/nsjs')).includes('build');
+  if (native) throw new Error('something was compiled at install');
+
+  const tarball = join(folder, filename);
+  for (const [tool, args] of [['attw', [tarball, '--no-color']], ['publint', ['run', tarball, '--strict']]]) {
+    const { status, stdout, stderr } = spawnSync(join('node_modules/.bin', tool), args, { encoding: 'utf8', env: { ...process.env, HOME: folder } });
+    if (status !== 0) throw new Error(`${tool}:\n${stdout}${stderr}`);
+    console.log(`${tool}: clean`);
+  }
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+  rmSync(dirname(target), { recursive: true, force: true });
+}

@@ -1,0 +1,31 @@
+// Compiled, never run: what the types must allow and refuse.
+import { type IsolatedProcess, type Result, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
+import { pidfdOpen } from 'nsjs/sys';
+
+export const text: Promise<Result<string>> = spawnIsolated('true');
+export const bytes: IsolatedProcess<Buffer> = spawnIsolated('true', [], { encoding: 'buffer' });
+export const sync: string = spawnIsolatedSync('true').stdout;
+export const fd: number = pidfdOpen(1);
+
+export const options: SandboxOptions = {
+  preset: 'untrusted',
+  namespaces: { net: 'host', time: true },
+  mounts: [{ type: 'bind', source: new URL('file:///usr'), target: '/x', readonly: false }],
+  limits: { memory: '64M', swap: 0 },
+  capabilities: ['CAP_NET_BIND_SERVICE'],
+  seccomp: { deny: ['ptrace'] },
+  rlimits: { nofile: { soft: 1, hard: 'unlimited' } },
+};
+
+// @ts-expect-error no such namespace
+export const wrongNamespace: SandboxOptions = { namespaces: { network: true } };
+// @ts-expect-error a bind has no `write`
+export const wrongMount: SandboxOptions = { mounts: [{ type: 'bind', source: '/a', write: true }] };
+// @ts-expect-error no such capability
+export const wrongCapability: SandboxOptions = { capabilities: ['CAP_EVERYTHING'] };
+// @ts-expect-error no such preset
+export const wrongPreset: SandboxOptions = { preset: 'strict' };
+// @ts-expect-error a size has a unit of one letter
+export const wrongSize: SandboxOptions = { limits: { memory: '64MB' } };
+// @ts-expect-error frozen
+export const assign = (policy: SandboxOptions) => { policy.hostname = 'x'; };
