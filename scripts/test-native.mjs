@@ -7,7 +7,9 @@ const folder = 'build/cmake';
 function run(command, args) {
   const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   if (error || status !== 0) {
-    console.error(`${command} ${args.join(' ')} failed${error ? `: ${error.message} (apt-get install cmake g++)` : ''}\n${stdout ?? ''}${stderr ?? ''}`);
+    console.error(
+      `${command} ${args.join(' ')} failed${error ? `: ${error.message} (apt-get install cmake g++)` : ''}\n${stdout ?? ''}${stderr ?? ''}`,
+    );
     process.exit(1);
   }
   return stdout;

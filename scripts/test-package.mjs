@@ -30,14 +30,19 @@ try {
   writeFileSync(join(app, 'package.json'), '{ "name": "app", "private": true }\n');
   const env = { ...process.env, PATH: bin };
   npm(['install', '--offline', '--no-audit', '--no-fund', join(folder, filename)], { cwd: app, env });
-  writeFileSync(join(app, 'required.cjs'), "const { spawnIsolated } = require('nsjs'); spawnIsolated('echo', ['required']).then(({ stdout }) => console.log(stdout));\n");
+  writeFileSync(
+    join(app, 'required.cjs'),
+    "const { spawnIsolated } = require('nsjs'); spawnIsolated('echo', ['required']).then(({ stdout }) => console.log(stdout));\n",
+  );
   writeFileSync(
     join(app, 'imported.mjs'),
     "import { createRequire } from 'node:module'; import { spawnIsolated, NsError } from 'nsjs'; import { pidfdOpen } from 'nsjs/sys';\n" +
       "if (NsError !== createRequire(import.meta.url)('nsjs').NsError || !pidfdOpen) throw new Error('two classes of one name');\n" +
       "console.log((await spawnIsolated('echo', ['imported'])).stdout);\n",
   );
-  const said = ['required.cjs', 'imported.mjs'].map((file) => execFileSync(process.execPath, [file], { cwd: app, env, encoding: 'utf8' }).trim());
+  const said = ['required.cjs', 'imported.mjs'].map((file) =>
+    execFileSync(process.execPath, [file], { cwd: app, env, encoding: 'utf8' }).trim(),
+  );
   if (said.join() !== 'required,imported') throw new Error(`the installed package said ${said}`);
   const cli = execFileSync(join(app, 'node_modules/.bin/nsjs'), ['run', '--', 'echo', 'cli'], { env, encoding: 'utf8' }).trim();
   if (cli !== 'cli') throw new Error(`the command said ${cli}`);
@@ -45,8 +50,14 @@ try {
   if (native) throw new Error('something was compiled at install');
 
   const tarball = join(folder, filename);
-  for (const [tool, args] of [['attw', [tarball, '--no-color']], ['publint', ['run', tarball, '--strict']]]) {
-    const { status, stdout, stderr } = spawnSync(join('node_modules/.bin', tool), args, { encoding: 'utf8', env: { ...process.env, HOME: folder } });
+  for (const [tool, args] of [
+    ['attw', [tarball, '--no-color']],
+    ['publint', ['run', tarball, '--strict']],
+  ]) {
+    const { status, stdout, stderr } = spawnSync(join('node_modules/.bin', tool), args, {
+      encoding: 'utf8',
+      env: { ...process.env, HOME: folder },
+    });
     if (status !== 0) throw new Error(`${tool}:\n${stdout}${stderr}`);
     console.log(`${tool}: clean`);
   }

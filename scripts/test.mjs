@@ -81,7 +81,7 @@ const suites = {
   },
   build() {
     node('build', 'scripts/build.mjs');
-    node('build: launcher that fails', 'scripts/build-fault.mjs');
+    node('build: programs for tests', 'scripts/build-tests.mjs');
   },
   floors() {
     node('floors: launcher and addon', 'scripts/check-binaries.mjs');

@@ -11,7 +11,7 @@ import { type NetlinkOptions, netlink } from './netlink';
 import { type NetworkOptions, network } from './network';
 import { type ProcOptions, proc } from './proc';
 import { keyring, newSession, type ProcessOptions, umask } from './process';
-import { descriptors, exec, openNull } from './program';
+import { descriptors, exec, openHostNull, openOwnNull } from './program';
 import { type RlimitsOptions, rlimits } from './rlimits';
 import { type RootOptions, root, rootTree } from './root';
 import { type ScratchOptions, scratch } from './scratch';
@@ -85,8 +85,9 @@ export const steps: readonly Step[] = [
   deathSignal, // after the ids: changing them clears it
   lateNamespaces, // in the cgroup and before the fork
   nestedUserNamespaces, // through the old root's /proc
-  openNull,
+  openHostNull,
   rootTree, // mounts, then pivot_root
+  openOwnNull,
   network,
   hostname,
   domainname,

@@ -2,12 +2,13 @@ import { noSlot, type Slot } from '../plan/writer';
 import type { Step } from './feature';
 
 const readWrite = 2;
+const nullDevice = '/dev/null';
 
 /** The program's descriptors: exactly those that were named, at their numbers; every other one ends at exec. */
 export const descriptors: Step = {
   emit(plan, _spec, { program }) {
     const slots = program.stdio.map((entry) =>
-      entry === 'ignore' ? plan.shared('/dev/null', () => plan.slot('stdio')) : plan.pass('stdio', entry),
+      entry === 'ignore' ? plan.shared(nullDevice, () => plan.slot('stdio')) : plan.pass('stdio', entry),
     );
     plan.stdio = slots;
     for (const [number, slot] of slots.entries()) plan.op('program', `stdio[${number}]`, 'Dup', slot, number);
@@ -15,14 +16,22 @@ export const descriptors: Step = {
   },
 };
 
-/** /dev/null is opened before the old root is gone, so that a root without /dev has it too. */
-export const openNull: Step = {
-  emit(plan, _spec, { program }) {
-    if (!program.stdio.includes('ignore')) return;
-    const slot: Slot = plan.shared('/dev/null', () => plan.slot('stdio'));
-    plan.op('inside', 'stdio', 'Open', slot, noSlot, '/dev/null', readWrite);
+// The sandbox's own device where it has one, so that /proc/self/fd/0 leads to a path that exists inside.
+const hasOwnNull = ({ root, mounts }: Spec) =>
+  root === 'system' || root === 'host' || mounts.some(({ type, target }) => type === 'dev' && target === '/dev');
+
+const openNullWhen = (own: boolean): Step => ({
+  emit(plan, spec, { program }) {
+    if (!program.stdio.includes('ignore') || hasOwnNull(spec) !== own) return;
+    const slot = plan.shared(nullDevice, () => plan.slot('stdio'));
+    plan.op('inside', 'stdio', 'Open', slot, noSlot, nullDevice, readWrite);
   },
-};
+});
+
+/** /dev/null of the host, before its root is gone: for a root without /dev. */
+export const openHostNull = openNullWhen(false);
+/** /dev/null of the sandbox, once its root is there. */
+export const openOwnNull = openNullWhen(true);
 
 export const exec: Step = {
   emit(plan, _spec, { program: { candidates, argv, env } }) {

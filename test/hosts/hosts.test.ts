@@ -22,7 +22,11 @@ const attempt = (options: string) => `
   })()`;
 
 const inNamespace = (setUp: string, options = '{ reject: false }') =>
-  JSON.parse(execFileSync('unshare', ['-Ur', '/bin/sh', '-c', `${setUp}; exec "$0" -e "$1"`, process.execPath, attempt(options)], { encoding: 'utf8' }));
+  JSON.parse(
+    execFileSync('unshare', ['-Ur', '/bin/sh', '-c', `${setUp}; exec "$0" -e "$1"`, process.execPath, attempt(options)], {
+      encoding: 'utf8',
+    }),
+  );
 
 test('in a nested user namespace everything works', () => {
   expect(inNamespace(':').stdout).toMatch(/^\d+\n1$/);
@@ -30,13 +34,28 @@ test('in a nested user namespace everything works', () => {
 
 test('with user.max_user_namespaces = 0 the error names the cause and the fix', () => {
   const answer = inNamespace('echo 0 > /proc/sys/user/max_user_namespaces');
-  expect(answer).toMatchObject({ name: 'SysError', code: 'ENOSPC', syscall: 'clone3', origin: 'namespaces', hint: expect.stringContaining('max_user_namespaces') });
-  expect(answer.features.userNamespaces).toMatchObject({ available: false, reason: 'user.max_user_namespaces is 0', fix: expect.stringContaining('sysctl') });
+  expect(answer).toMatchObject({
+    name: 'SysError',
+    code: 'ENOSPC',
+    syscall: 'clone3',
+    origin: 'namespaces',
+    hint: expect.stringContaining('max_user_namespaces'),
+  });
+  expect(answer.features.userNamespaces).toMatchObject({
+    available: false,
+    reason: 'user.max_user_namespaces is 0',
+    fix: expect.stringContaining('sysctl'),
+  });
 });
 
 test('where /proc is covered by other mounts, proc is refused, or left out and reported', () => {
   const cover = 'unshare -m true; mount -t tmpfs none /proc/sys 2>/dev/null';
-  const run = (options: string) => JSON.parse(execFileSync('unshare', ['-Urm', '/bin/sh', '-c', `${cover}; exec "$0" -e "$1"`, process.execPath, attempt(options)], { encoding: 'utf8' }));
+  const run = (options: string) =>
+    JSON.parse(
+      execFileSync('unshare', ['-Urm', '/bin/sh', '-c', `${cover}; exec "$0" -e "$1"`, process.execPath, attempt(options)], {
+        encoding: 'utf8',
+      }),
+    );
   expect(run('{}')).toMatchObject({ name: 'SysError', code: 'EPERM', origin: 'proc', hint: expect.stringContaining("proc: 'prefer'") });
   const preferred = run("{ proc: 'prefer', reject: false }");
   expect(preferred.dropped).toContainEqual(expect.objectContaining({ control: 'proc', fix: expect.any(String) }));
@@ -46,21 +65,65 @@ test('where /proc is covered by other mounts, proc is refused, or left out and r
 interface DockerProfile {
   readonly defaultAction: string;
   readonly defaultErrnoRet: number;
-  readonly syscalls: readonly { names: string[]; action: string; errnoRet?: number; args?: unknown[]; includes?: { caps?: string[]; arches?: string[]; minKernel?: string }; excludes?: { caps?: string[] } }[];
+  readonly syscalls: readonly {
+    names: string[];
+    action: string;
+    errnoRet?: number;
+    args?: unknown[];
+    includes?: { caps?: string[]; arches?: string[]; minKernel?: string };
+    excludes?: { caps?: string[] };
+  }[];
 }
 
 /** Docker's default profile as it applies to a container without extra capabilities. */
 function dockerSeccomp() {
   const profile = JSON.parse(readFileSync(join(checkout, 'test/data/moby-default-seccomp.json'), 'utf8')) as DockerProfile;
   const arch = process.arch === 'x64' ? 'amd64' : 'arm64';
-  const applies = ({ includes }: DockerProfile['syscalls'][number]) => !includes?.caps?.length && (!includes?.arches || includes.arches.includes(arch));
-  const syscalls = profile.syscalls.filter(applies).map(({ names, action, errnoRet, args }) => ({ names, action, ...(errnoRet === undefined ? {} : { errnoRet }), ...(args?.length ? { args } : {}) }));
-  return { defaultAction: profile.defaultAction, defaultErrnoRet: profile.defaultErrnoRet, architectures: [process.arch === 'x64' ? 'SCMP_ARCH_X86_64' : 'SCMP_ARCH_AARCH64'], syscalls };
+  const applies = ({ includes }: DockerProfile['syscalls'][number]) =>
+    !includes?.caps?.length && (!includes?.arches || includes.arches.includes(arch));
+  const syscalls = profile.syscalls
+    .filter(applies)
+    .map(({ names, action, errnoRet, args }) => ({
+      names,
+      action,
+      ...(errnoRet === undefined ? {} : { errnoRet }),
+      ...(args?.length ? { args } : {}),
+    }));
+  return {
+    defaultAction: profile.defaultAction,
+    defaultErrnoRet: profile.defaultErrnoRet,
+    architectures: [process.arch === 'x64' ? 'SCMP_ARCH_X86_64' : 'SCMP_ARCH_AARCH64'],
+    syscalls,
+  };
 }
 
-const dockerMasks = ['/proc/acpi', '/proc/asound', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/timer_list', '/proc/scsi'];
+const dockerMasks = [
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/scsi',
+];
 const dockerReadonly = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
-const capabilities = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FSETID', 'CAP_FOWNER', 'CAP_MKNOD', 'CAP_NET_RAW', 'CAP_SETGID', 'CAP_SETUID', 'CAP_SETFCAP', 'CAP_SETPCAP', 'CAP_NET_BIND_SERVICE', 'CAP_SYS_CHROOT', 'CAP_KILL', 'CAP_AUDIT_WRITE'];
+const capabilities = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FSETID',
+  'CAP_FOWNER',
+  'CAP_MKNOD',
+  'CAP_NET_RAW',
+  'CAP_SETGID',
+  'CAP_SETUID',
+  'CAP_SETFCAP',
+  'CAP_SETPCAP',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_SYS_CHROOT',
+  'CAP_KILL',
+  'CAP_AUDIT_WRITE',
+];
 
 /** A root of links into /usr; what is mounted on it runc makes itself. */
 function makeRoot(bundle: string): string {
@@ -77,7 +140,14 @@ function inContainer(options: string, seccomp: boolean) {
   const sets = Object.fromEntries(['bounding', 'effective', 'permitted'].map((set) => [set, capabilities]));
   const config = {
     ociVersion: '1.0.2',
-    process: { user: { uid: 0, gid: 0 }, args: [process.execPath, '-e', attempt(options)], env: ['PATH=/usr/bin:/bin'], cwd: '/', capabilities: sets, noNewPrivileges: false },
+    process: {
+      user: { uid: 0, gid: 0 },
+      args: [process.execPath, '-e', attempt(options)],
+      env: ['PATH=/usr/bin:/bin'],
+      cwd: '/',
+      capabilities: sets,
+      noNewPrivileges: false,
+    },
     root: { path: makeRoot(bundle.path), readonly: false },
     mounts: [
       { destination: '/proc', type: 'proc', source: 'proc' },
@@ -96,7 +166,10 @@ function inContainer(options: string, seccomp: boolean) {
   mkdirSync(join(bundle.path, 'state'));
   writeFileSync(join(bundle.path, 'config.json'), JSON.stringify(config));
   const name = `nsjs-test-${process.pid}-${Date.now()}`;
-  const { stdout, stderr } = spawnSync('runc', ['--root', join(bundle.path, 'state'), 'run', '--bundle', bundle.path, name], { encoding: 'utf8', timeout: 50_000 });
+  const { stdout, stderr } = spawnSync('runc', ['--root', join(bundle.path, 'state'), 'run', '--bundle', bundle.path, name], {
+    encoding: 'utf8',
+    timeout: 50_000,
+  });
   bundle.remove();
   try {
     return JSON.parse(stdout);
@@ -110,7 +183,11 @@ const hasRunc = isRoot && spawnSync('runc', ['--version']).error === undefined;
 testIf(hasRunc, 'runc and root', 'in Docker’s default container the error names the seccomp filter around', () => {
   const answer = inContainer('{}', true);
   expect(answer).toMatchObject({ name: 'SysError', syscall: 'clone3', origin: 'namespaces', hint: expect.any(String) });
-  expect(answer.features.userNamespaces).toMatchObject({ available: false, reason: expect.stringContaining('seccomp'), fix: expect.stringContaining('--security-opt') });
+  expect(answer.features.userNamespaces).toMatchObject({
+    available: false,
+    reason: expect.stringContaining('seccomp'),
+    fix: expect.stringContaining('--security-opt'),
+  });
 });
 
 testIf(hasRunc, 'runc and root', 'in a container without seccomp, with Docker’s masks, it runs where proc is only preferred', () => {

@@ -28,4 +28,6 @@ export const wrongPreset: SandboxOptions = { preset: 'strict' };
 // @ts-expect-error a size has a unit of one letter
 export const wrongSize: SandboxOptions = { limits: { memory: '64MB' } };
 // @ts-expect-error frozen
-export const assign = (policy: SandboxOptions) => { policy.hostname = 'x'; };
+export const assign = (policy: SandboxOptions) => {
+  policy.hostname = 'x';
+};

@@ -1,0 +1,13 @@
+// Builds what only tests run, into build/test: the launcher with test/native/fault.cc in place of its direct system
+// calls, and the static program of attacks.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { buildLauncher } from './launcher.mjs';
+
+mkdirSync('build/test', { recursive: true });
+buildLauncher({ output: 'build/test/launcher-fault', extra: ['-DNSJS_FAULT', 'test/native/fault.cc'] });
+execFileSync(
+  process.env.CC ?? 'gcc',
+  ['-O1', '-Wall', '-Werror', '-static', '-pthread', '-o', 'build/test/probes', 'test/threats/probes.c'],
+  { stdio: 'inherit' },
+);
