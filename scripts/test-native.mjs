@@ -15,7 +15,7 @@ function run(command, args) {
   return stdout;
 }
 
-run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-O', folder, '--CDNODE_EXECUTABLE=' + process.execPath]);
+run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-O', folder, `--CDNODE_EXECUTABLE=${process.execPath}`]);
 for (const made of ['compile_commands.json', 'plan-test']) {
   if (!existsSync(`${folder}/${made}`)) throw new Error(`cmake did not make ${made}`);
 }

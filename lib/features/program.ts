@@ -1,5 +1,6 @@
-import { noSlot, type Slot } from '../plan/writer';
+import { noSlot } from '../plan/writer';
 import type { Step } from './feature';
+import type { Spec } from './index';
 
 const readWrite = 2;
 const nullDevice = '/dev/null';

@@ -81,14 +81,12 @@ function dockerSeccomp() {
   const arch = process.arch === 'x64' ? 'amd64' : 'arm64';
   const applies = ({ includes }: DockerProfile['syscalls'][number]) =>
     !includes?.caps?.length && (!includes?.arches || includes.arches.includes(arch));
-  const syscalls = profile.syscalls
-    .filter(applies)
-    .map(({ names, action, errnoRet, args }) => ({
-      names,
-      action,
-      ...(errnoRet === undefined ? {} : { errnoRet }),
-      ...(args?.length ? { args } : {}),
-    }));
+  const syscalls = profile.syscalls.filter(applies).map(({ names, action, errnoRet, args }) => ({
+    names,
+    action,
+    ...(errnoRet === undefined ? {} : { errnoRet }),
+    ...(args?.length ? { args } : {}),
+  }));
   return {
     defaultAction: profile.defaultAction,
     defaultErrnoRet: profile.defaultErrnoRet,
