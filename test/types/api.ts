@@ -27,7 +27,7 @@ export const wrongCapability: SandboxOptions = { capabilities: ['CAP_EVERYTHING'
 export const wrongPreset: SandboxOptions = { preset: 'strict' };
 // @ts-expect-error a size has a unit of one letter
 export const wrongSize: SandboxOptions = { limits: { memory: '64MB' } };
-// @ts-expect-error frozen
 export const assign = (policy: SandboxOptions) => {
+  // @ts-expect-error policy is data that nobody changes
   policy.hostname = 'x';
 };
