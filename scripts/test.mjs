@@ -18,12 +18,16 @@ function count(title, passed, failed, skipped = 0) {
   console.log(`== ${title}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
 }
 
+// What a suite answers when the host lacks what it needs; it has said what.
+const missing = 77;
+
 /** A command that passes or fails as a whole. */
 function check(title, command, args, options = {}) {
   console.log(`== ${title} …`);
   const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'], ...options });
   if (error) console.error(`${command}: ${error.message}`);
-  count(title, status === 0 ? 1 : 0, status === 0 ? 0 : 1);
+  if (status === missing) count(title, 0, 0, 1);
+  else count(title, status === 0 ? 1 : 0, status === 0 ? 0 : 1);
 }
 
 const node = (title, ...args) => check(title, process.execPath, args);
@@ -97,6 +101,9 @@ const suites = {
     if (!isRoot) return;
     const prefix = ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', '--'];
     kernelSuites('user', { cwd: copyForUser(), prefix, env: { HOME: '/tmp', USER: 'user' } });
+  },
+  vm() {
+    if (isRoot) node('guest kernel: limits by cgroup version 2', 'scripts/test-vm.mjs');
   },
   package() {
     node('package: pack, install, load, types', 'scripts/test-package.mjs');
