@@ -25,15 +25,8 @@ export interface Host {
 }
 
 const systemNames = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
-const etcNames = [
-  '/etc/alternatives',
-  '/etc/ssl',
-  '/etc/pki',
-  '/etc/ca-certificates',
-  '/etc/ld.so.cache',
-  '/etc/ld.so.conf',
-  '/etc/ld.so.conf.d',
-];
+// Where certificates lie beside /etc/ssl is a matter of the distribution.
+const etcNames = ['/etc/alternatives', '/etc/ssl', '/etc/pki', '/etc/ca-certificates/extracted', '/etc/ld.so.cache', '/etc/ld.so.conf'];
 const deviceNames = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 const capSysAdmin = 21n;
 

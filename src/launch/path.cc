@@ -22,14 +22,16 @@ Result<Parent> resolve_parent(int base, const char* path) {
     found.status = kNameTooLong;
     return found;
   }
-  char directory[kPathMax] = {'/', 0};
-  for (std::size_t index = 0; index < slash; ++index) directory[index] = path[index];
-  if (slash != 0) directory[slash] = 0;
-
-  auto dir = resolve(base, directory, O_DIRECTORY);
-  found.status = dir.status;
-  found.value.dir = std::move(dir.value);
+  found.value.dir = base;
   found.value.name = path + slash + (path[slash] == '/' ? 1 : 0);
+  if (slash == 0) return found;
+  char directory[kPathMax];
+  for (std::size_t index = 0; index < slash; ++index) directory[index] = path[index];
+  directory[slash] = 0;
+  auto opened = resolve(base, directory, O_DIRECTORY);
+  found.status = opened.status;
+  found.value.opened = std::move(opened.value);
+  found.value.dir = found.value.opened.get();
   return found;
 }
 

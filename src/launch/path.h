@@ -12,7 +12,8 @@ Result<Fd> resolve(int base, const char* path, int flags);
 
 // The directory that holds `path`, resolved as above, and the last name in it.
 struct Parent {
-  Fd dir;
+  int dir = -1;  // `base` itself, or `opened`
+  Fd opened;
   const char* name = nullptr;
 };
 Result<Parent> resolve_parent(int base, const char* path);

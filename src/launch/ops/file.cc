@@ -40,7 +40,7 @@ Status MakeDir(Context& context, const Op& op) {
   const char* path = context.plan.text(op.arg[1]).data;
   if (base == sys::kCwd) return sys::mkdirat(base, path, op.arg[2]);
   NSJS_TRY_VALUE(parent, resolve_parent(base, path));
-  const Status status = sys::mkdirat(parent.dir.get(), parent.name, op.arg[2]);
+  const Status status = sys::mkdirat(parent.dir, parent.name, op.arg[2]);
   if (status.err != kExists) return status;
   return resolve(base, path, O_DIRECTORY).status;
 }
@@ -51,7 +51,7 @@ Status MakeFile(Context& context, const Op& op) {
   const char* path = context.plan.text(op.arg[1]).data;
   const Text data = context.plan.text(op.arg[2]);
   NSJS_TRY_VALUE(parent, resolve_parent(base, path));
-  auto file = sys::openat(parent.dir.get(), parent.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, op.arg[3]);
+  auto file = sys::openat(parent.dir, parent.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, op.arg[3]);
   if (file.status.err == kExists && data.size == 0) return resolve(base, path, 0).status;
   NSJS_TRY(file.status);
   return write_all(file.value.get(), data.data, data.size);
@@ -59,7 +59,7 @@ Status MakeFile(Context& context, const Op& op) {
 
 Status Symlink(Context& context, const Op& op) {
   NSJS_TRY_VALUE(parent, resolve_parent(context.base(op.arg[0]), context.plan.text(op.arg[1]).data));
-  return sys::symlinkat(context.plan.text(op.arg[2]).data, parent.dir.get(), parent.name);
+  return sys::symlinkat(context.plan.text(op.arg[2]).data, parent.dir, parent.name);
 }
 
 Status ReadFile(Context& context, const Op& op) {
