@@ -8,6 +8,7 @@ import { lines } from './output';
 import type { Report } from './report';
 import type { Result } from './result';
 import { Run } from './run';
+import { traceSpawn } from './tracing';
 
 /** Events of {@link IsolatedProcess.events}. `error` is emitted only if somebody listens. */
 export interface ProcessEvents<Output extends string | Buffer = string> {
@@ -86,7 +87,10 @@ class Handle {
   private run: Run | undefined;
   private ipc: JsonChannel | undefined;
 
+  private readonly traceEnd: ReturnType<typeof traceSpawn>;
+
   constructor(private readonly parsed: ParsedOptions) {
+    this.traceEnd = traceSpawn([parsed.command.file, ...parsed.command.args]);
     for (const side of [this.spawned, this.exited, this.done]) side.promise.catch(() => {});
     this.begin();
     this.process = this.assemble();
@@ -142,6 +146,7 @@ class Handle {
       this.promise.resolve(result);
     }
     this.done.resolve(result);
+    this.traceEnd(error, result);
     // Listeners are attached after the call returns, so what fails at once must wait for them.
     queueMicrotask(() => {
       if (error && this.events.listenerCount('error') > 0) this.events.emit('error', error);

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { tracingChannel } from 'node:diagnostics_channel';
 import { mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -281,6 +282,26 @@ describe('events and ChildProcess', () => {
     expect([child.exitCode, text]).toEqual([5, 'through']);
     const missing = spawnIsolated('no-such-command').asChildProcess();
     expect(await new Promise((resolve) => missing.on('error', resolve))).toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('tracing', () => {
+  test('nsjs:spawn tells of the start and of the end', async () => {
+    const seen: unknown[] = [];
+    const note = (kind: string) => (message: unknown) => seen.push([kind, (message as { error?: { code: string } }).error?.code]);
+    const subscribers = { start: note('start'), end: () => {}, asyncStart: () => {}, asyncEnd: note('asyncEnd'), error: note('error') };
+    const channels = tracingChannel('nsjs:spawn');
+    channels.subscribe(subscribers);
+    await spawnIsolated('true');
+    await rejection(spawnIsolated('no-such-command'));
+    channels.unsubscribe(subscribers);
+    expect(seen).toEqual([
+      ['start', undefined],
+      ['asyncEnd', undefined],
+      ['start', undefined],
+      ['error', 'ENOENT'],
+      ['asyncEnd', 'ENOENT'],
+    ]);
   });
 });
 

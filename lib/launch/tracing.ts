@@ -1,0 +1,27 @@
+import { tracingChannel } from 'node:diagnostics_channel';
+
+/** What subscribers of the tracing channel `nsjs:spawn` get; `result` or `error` is there at the end. */
+export interface SpawnTrace {
+  readonly command: readonly string[];
+  result?: unknown;
+  error?: unknown;
+}
+
+const channels = tracingChannel<unknown, SpawnTrace>('nsjs:spawn');
+
+/** Publishes `start`; the returned function publishes `error` and `asyncEnd`. Costs nothing without subscribers. */
+export function traceSpawn(command: readonly string[]): (error: Error | undefined, result: unknown) => void {
+  const { start, asyncEnd, error: failed } = channels;
+  if (!start.hasSubscribers && !asyncEnd.hasSubscribers && !failed.hasSubscribers) return () => {};
+  const trace: SpawnTrace = { command };
+  start.publish(trace);
+  return (error, result) => {
+    if (error) {
+      trace.error = error;
+      failed.publish(trace);
+    } else {
+      trace.result = result;
+    }
+    asyncEnd.publish(trace);
+  };
+}
