@@ -81,6 +81,7 @@ const suites = {
     check('lint: biome', 'node_modules/.bin/biome', ['check', '.']);
     node('lint: layers', 'scripts/check-layers.mjs');
     node('lint: generated files', 'scripts/gen-ops.mjs', '--check');
+    node('lint: documentation', 'scripts/gen-docs.mjs', '--check');
     node('lint: C++', 'scripts/check-cpp.mjs');
   },
   build() {

@@ -1,0 +1,54 @@
+// Makes docs/options.md from the doc comments of lib/features: one section for each option. `--check` only compares.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+const folder = 'lib/features';
+const files = [
+  ...readdirSync(folder)
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => `${folder}/${name}`),
+  'lib/launch/options.ts',
+];
+
+const plain = (comment) =>
+  comment
+    .split('\n')
+    .map((line) => line.replace(/^\s*(\/\*\*|\*\/|\*)? ?/, '').replace(/\s*\*\/$/, ''))
+    .join('\n')
+    .trim();
+
+function options(file) {
+  const text = readFileSync(file, 'utf8');
+  return [...text.matchAll(/export interface ((?!Parsed)\w+Options) (?:extends [^{]+ )?\{\n(.*?)\n\}/gs)].flatMap(([, owner, body]) =>
+    [...body.matchAll(/^ {2}(\/\*\*.*?\*\/)\n {2}readonly (\w+)\?: /gms)].map(([, comment, key]) => ({
+      key,
+      comment: plain(comment),
+      isRun: owner === 'RunOptions',
+    })),
+  );
+}
+
+const all = files.flatMap(options).sort((a, b) => (a.key < b.key ? -1 : 1));
+const section = (isRun) =>
+  all
+    .filter((option) => option.isRun === isRun)
+    .map(({ key, comment }) => `### ${key}\n\n${comment}\n`)
+    .join('\n');
+const output = `# Options
+
+Made from the doc comments by \`scripts/gen-docs.mjs\`.
+
+## The sandbox
+
+${section(false)}
+## The run
+
+${section(true)}`;
+
+if (process.argv.includes('--check')) {
+  if (readFileSync('docs/options.md', 'utf8') !== output) {
+    console.error('docs/options.md is not what scripts/gen-docs.mjs makes: run it and commit the result');
+    process.exit(1);
+  }
+} else {
+  writeFileSync('docs/options.md', output);
+}
