@@ -5,12 +5,10 @@ import { channel, stdioKind } from '../native';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { finish, Output } from './output';
-import { cleanupPlan } from './plan';
 import { unstarted } from './record';
 import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
-import { Session } from './session';
-import { type Started, start } from './start';
+import { openCleanup, type Started, start } from './start';
 
 const kill = 9;
 
@@ -33,7 +31,7 @@ export class Run {
   private readonly timers = new Set<NodeJS.Timeout>();
   private readonly waiting: number[] = [];
   private openStreams = 0;
-  private keeperEnded = false;
+  private gone = false;
   private settled = false;
   private readonly onAbort = () => this.stop('aborted');
 
@@ -53,7 +51,7 @@ export class Run {
 
   /** False once the program has ended. */
   get alive(): boolean {
-    return !this.keeperEnded && !this.outcome.exited;
+    return !this.gone && !this.outcome.exited;
   }
 
   /** Sends a signal; SIGKILL ends the whole sandbox. What comes before the program runs waits for it. */
@@ -75,7 +73,7 @@ export class Run {
 
   /** Kills every process of the sandbox now. */
   end(reason: Reason): void {
-    if (this.keeperEnded) return;
+    if (this.gone) return;
     this.outcome.stopped ??= reason;
     this.launch.session.kill();
   }
@@ -131,17 +129,22 @@ export class Run {
       this.timers.delete(timer);
       act();
     }, ms);
+    // The session keeps the loop alive as long as there is something to time.
+    timer.unref();
     this.timers.add(timer);
   }
 
+  // The sandbox is gone when its keeper says so: every process reaped, the control group removed. What the keeper still
+  // holds, the mount namespace, ends with it a moment later and keeps nobody waiting.
   private onReadable(which: number): void {
-    if (which === channel.keeperEnd) {
-      this.read(channel.init);
-      this.read(channel.control);
-      this.onKeeperEnd();
-    } else {
-      this.read(which);
-    }
+    const keeperEnded = which === channel.keeperEnd;
+    this.read(keeperEnded ? channel.control : which);
+    const cleaned = this.outcome.ended?.err === 0;
+    if (keeperEnded || cleaned) this.read(channel.init);
+    if (keeperEnded) this.launch.session.close();
+    if (this.gone) return;
+    if (cleaned) this.onGone();
+    else if (keeperEnded) this.cleanUp();
   }
 
   private read(which: number): void {
@@ -165,15 +168,12 @@ export class Run {
     this.events.exited(exitCode, signal);
   }
 
-  private onKeeperEnd(): void {
-    this.launch.session.close();
-    this.keeperEnded = true;
+  private onGone(): void {
+    this.gone = true;
     this.releaseStreams();
     for (const timer of this.timers) clearTimeout(timer);
     this.parsed.signal?.removeEventListener('abort', this.onAbort);
-    const { ended } = this.outcome;
-    if (ended && ended.err === 0) this.settleIfDone();
-    else this.cleanUp();
+    this.settleIfDone();
   }
 
   // Nobody reads any more what goes in; what comes out and nobody listens to must still reach its end.
@@ -186,26 +186,21 @@ export class Run {
 
   // The keeper was killed or could not clean up: another launcher does it.
   private cleanUp(): void {
-    const plan = cleanupPlan(this.launch.plan);
-    if (!plan) {
-      this.settleIfDone();
+    const session = openCleanup(this.launch.plan);
+    if (!session) {
+      this.onGone();
       return;
     }
-    const session = new Session(plan, -1, undefined);
-    this.keeperEnded = false;
     session.watch((which) => {
-      if (which !== channel.keeperEnd) {
-        for (const _ of session.messages(which));
-        return;
-      }
+      for (const _ of session.messages(which));
+      if (which !== channel.keeperEnd) return;
       session.close();
-      this.keeperEnded = true;
-      this.settleIfDone();
+      this.onGone();
     });
   }
 
   private settleIfDone(): void {
-    if (!this.keeperEnded || this.openStreams > 0 || this.settled) return;
+    if (!this.gone || this.openStreams > 0 || this.settled) return;
     this.settled = true;
     const { outcome, parsed } = this;
     if (outcome.started && !outcome.exited) this.tellExit();

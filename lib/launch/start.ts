@@ -3,7 +3,7 @@ import type { Scene } from '../features/feature';
 import type { PlanWriter } from '../plan/writer';
 import { closeLauncher, openLauncher } from './launcher';
 import type { ParsedOptions } from './options';
-import { writePlan } from './plan';
+import { cleanupPlan, writePlan } from './plan';
 import { openScene } from './scene';
 import { Session } from './session';
 
@@ -37,5 +37,17 @@ export function start(parsed: ParsedOptions): Started {
     }
   } finally {
     scene.release();
+  }
+}
+
+/** A launcher that only cleans up after one that could not; undefined if there is nothing to do, or no way to start it. */
+export function openCleanup(plan: PlanWriter): Session | undefined {
+  const cleanup = cleanupPlan(plan);
+  if (!cleanup) return undefined;
+  try {
+    return new Session(cleanup, -1, undefined);
+  } catch (error) {
+    debug('could not clean up: %s', (error as Error).message);
+    return undefined;
   }
 }
