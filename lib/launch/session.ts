@@ -39,8 +39,13 @@ export class Session {
     if (this.handle) native().adopt(this.handle);
   }
 
+  /** Calls back with each channel that can be read. Throws a SysError, and ends the sandbox, if that can't be had. */
   watch(onReadable: (channel: number) => void): void {
-    if (this.handle) native().watch(this.handle, onReadable);
+    if (!this.handle) return;
+    const result = native().watch(this.handle, onReadable);
+    if (result === 0) return;
+    native().close(this.handle, 0);
+    throw new SysError({ errno: -result, syscall: 'epoll_ctl', origin: 'launcher' });
   }
 
   fd(which: number): number {
