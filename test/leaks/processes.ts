@@ -43,3 +43,8 @@ export function sandboxCgroups(): readonly string[] {
 
 export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 export const mountCount = (): number => read('/proc/self/mountinfo').split('\n').length;
+
+/** A keeper ends a moment after its last word. Waits for that, a second at most. */
+export async function keepersGone(): Promise<void> {
+  for (let waited = 0; waited < 1000 && ownChildren().length > 0; waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
+}
