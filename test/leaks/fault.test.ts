@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Result, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { useTestLauncher } from '../../dist/launch/launcher';
-import { keepersGone, mountCount, openDescriptors, ownChildren, sandboxCgroups, sandboxProcesses } from './processes';
+import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from './processes';
 
 const image = readFileSync(join(__dirname, '../../build/test/launcher-fault'));
 const at = image.indexOf('NSJSFLT1') + 8;
@@ -70,7 +70,7 @@ describe.each([
   const normal = (text: string) => text.replace(/19000\d{5}/g, 'ID');
 
   test.each(roles)('whichever call of %s fails, the program runs fully confined or not at all, and nothing remains', async (role) => {
-    const before = { descriptors: openDescriptors(), mounts: mountCount(), processes: sandboxProcesses().length };
+    const before = { descriptors: openDescriptors(), mounts: mountCount(), processes: ownLaunchers().length };
     const seen = { errors: 0, silent: 0, whole: 0 };
     let clean = 0;
     let nth = 1;
@@ -99,7 +99,7 @@ describe.each([
     expect(sandboxCgroups()).toEqual([]);
     await keepersGone();
     expect(ownChildren()).toEqual([]);
-    expect({ mounts: mountCount(), processes: sandboxProcesses().length }).toEqual({ mounts: before.mounts, processes: before.processes });
+    expect({ mounts: mountCount(), processes: ownLaunchers().length }).toEqual({ mounts: before.mounts, processes: before.processes });
     expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors);
     process.stdout.write(
       `${role}: ${nth - 1} calls; ${seen.errors} typed errors, ${seen.silent} without a record, ${seen.whole} ran whole\n`,

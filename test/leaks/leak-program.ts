@@ -1,6 +1,6 @@
 // Many spawns of every kind in one process; prints what is left. Run with --expose-gc by leaks.test.ts.
 import { spawnIsolated } from 'nsjs';
-import { mountCount, openDescriptors, ownChildren, sandboxCgroups, sandboxProcesses } from './processes';
+import { mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from './processes';
 
 const total = Number(process.argv[2] ?? 2000);
 const firstMeasure = total / 4;
@@ -24,7 +24,7 @@ const kinds: readonly (() => Promise<unknown>)[] = [
 const state = () => ({
   descriptors: openDescriptors(),
   children: ownChildren().length,
-  processes: sandboxProcesses().length,
+  processes: ownLaunchers().length,
   cgroups: sandboxCgroups().length,
   mounts: mountCount(),
 });

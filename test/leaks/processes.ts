@@ -19,6 +19,17 @@ export function sandboxProcesses(marker = '\0none'): readonly number[] {
     .map(Number);
 }
 
+const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
+
+/** Launchers that descend from this process. */
+export function ownLaunchers(): readonly number[] {
+  return sandboxProcesses().filter((pid) => {
+    let ancestor = pid;
+    while (ancestor > 1 && ancestor !== process.pid) ancestor = parentOf(ancestor);
+    return ancestor === process.pid;
+  });
+}
+
 /** Zombies and children of this process. */
 export function ownChildren(): readonly string[] {
   return readdirSync('/proc/self/task').flatMap((task) => read(`/proc/self/task/${task}/children`).split(' ').filter(Boolean));
@@ -26,8 +37,8 @@ export function ownChildren(): readonly string[] {
 
 const hierarchies = ['/sys/fs/cgroup', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids'];
 
-/** Folders of control groups that sandboxes of any process made. */
-export function sandboxCgroups(): readonly string[] {
+/** Folders of control groups that sandboxes of one process made. */
+export function sandboxCgroups(pid: number | undefined = process.pid): readonly string[] {
   const own = read('/proc/self/cgroup')
     .split('\n')
     .map((line) => line.split(':')[2] ?? '/');
@@ -36,7 +47,7 @@ export function sandboxCgroups(): readonly string[] {
     .filter((folder) => existsSync(folder))
     .flatMap((folder) =>
       readdirSync(folder)
-        .filter((name) => name.startsWith('nsjs-'))
+        .filter((name) => name.startsWith(`nsjs-${pid}-`))
         .map((name) => `${folder}/${name}`),
     );
 }
