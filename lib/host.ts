@@ -19,8 +19,10 @@ export interface Host {
   readonly system: readonly SystemEntry[];
   /** Entries of /etc that programs need and that hold nothing of the host's users. */
   readonly etc: readonly string[];
-  /** The running Node's installation, if it lies outside of the system folders. */
-  readonly node?: SystemEntry;
+  /** The running Node's program and its packages, if they lie outside of the system folders. */
+  readonly node: readonly { readonly target: string; readonly kind: 'dir' | 'file' }[];
+  /** This process's hard limits, by the names of getrlimit(2); those that are not unlimited. */
+  readonly hardLimits: Readonly<Record<string, number>>;
   readonly devices: readonly string[];
 }
 
@@ -38,7 +40,6 @@ export function host(): Host {
 }
 
 function read(): Host {
-  const node = nodeInstallation();
   return {
     uid: process.geteuid?.() ?? 0,
     gid: process.getegid?.() ?? 0,
@@ -47,7 +48,8 @@ function read(): Host {
     system: systemNames.flatMap(systemEntry),
     etc: etcNames.filter(exists),
     devices: deviceNames.filter((name) => exists(`/dev/${name}`)),
-    ...(node ? { node } : {}),
+    node: nodeInstallation(),
+    hardLimits: readHardLimits(),
   };
 }
 
@@ -72,11 +74,28 @@ function systemEntry(target: string): readonly SystemEntry[] {
   return [found.isSymbolicLink() ? { target, link: readlinkSync(target) } : { target }];
 }
 
-// Only the folder of a real installation: the parent of a lone binary could be somebody's home.
-function nodeInstallation(): SystemEntry | undefined {
+// Not the whole prefix: that may be somebody's home.
+function nodeInstallation(): Host['node'] {
   const binary = realpathSync(process.execPath);
-  if (systemNames.some((name) => binary.startsWith(`${name}/`))) return undefined;
-  const prefix = dirname(dirname(binary));
-  const isInstallation = prefix !== '/' && exists(`${prefix}/include/node/node.h`);
-  return { target: isInstallation ? prefix : binary };
+  if (systemNames.some((name) => binary.startsWith(`${name}/`))) return [];
+  const packages = `${dirname(dirname(binary))}/lib/node_modules`;
+  return [{ target: binary, kind: 'file' } as const, ...(exists(packages) ? [{ target: packages, kind: 'dir' } as const] : [])];
+}
+
+const limitNames: Readonly<Record<string, string>> = {
+  'Max core file size': 'core',
+  'Max open files': 'nofile',
+  'Max locked memory': 'memlock',
+  'Max msgqueue size': 'msgqueue',
+  'Max pending signals': 'sigpending',
+};
+
+function readHardLimits(): Readonly<Record<string, number>> {
+  const lines = readFileSync('/proc/self/limits', 'latin1').split('\n');
+  const found = lines.flatMap((line) => {
+    const [, label = '', hard = ''] = /^(.+?)\s{2,}\S+\s+(\S+)/.exec(line) ?? [];
+    const name = limitNames[label];
+    return name && hard !== 'unlimited' ? [[name, Number(hard)] as const] : [];
+  });
+  return Object.fromEntries(found);
 }

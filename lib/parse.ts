@@ -66,7 +66,8 @@ export function parseObject<const K extends string>(value: unknown, at: string, 
 export function parseRecord(value: unknown, at: string): Readonly<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrongType(at || 'options', 'an object', value);
   const copy: Record<string, unknown> = Object.create(null);
-  for (const key of Object.keys(value)) copy[key] = (value as Record<string, unknown>)[key];
+  // Inherited properties count: an option that is there must not be passed over.
+  for (const key in value) copy[key] = (value as Record<string, unknown>)[key];
   return copy;
 }
 

@@ -66,7 +66,7 @@ export const capabilities = feature({
   key: 'capabilities',
   parse(value = [], at): readonly Capability[] {
     if (value === 'all') return capabilityNames;
-    return parseArray(value, at).map((entry, index) => parseCapability(entry, `${at}[${index}]`));
+    return [...new Set(parseArray(value, at).map((entry, index) => parseCapability(entry, `${at}[${index}]`)))];
   },
   emit(plan, { capabilities: kept, namespaces, user }, { hostId }) {
     const [low, high] = words(kept);

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { OptionError } from '../errors';
 import { parseRecord, parseString, parseTarget } from '../parse';
 import { feature } from './feature';
@@ -15,8 +16,11 @@ export interface EnvOptions {
   readonly argv0?: string;
 }
 
+const systemPath = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
+
 const defaults: Readonly<Record<string, string>> = {
-  PATH: '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin',
+  // The running Node is found wherever it is installed.
+  PATH: [...new Set([...systemPath, dirname(process.execPath)])].join(':'),
   HOME: homeFolder,
   LANG: 'C.UTF-8',
   TERM: 'dumb',

@@ -56,7 +56,7 @@ const parsers: { readonly [K in keyof LimitsSpec]-?: (value: unknown, at: string
   pids: (value, at) => parseInteger(value, at, 1, maxPids),
   cpuTime: (value, at) => parseInteger(value, at, 1),
   fileSize: (value, at) => parseBytes(value, at, 0),
-  openFiles: (value, at) => parseInteger(value, at, 3, 2 ** 20),
+  openFiles: (value, at) => parseInteger(value, at, 16, 2 ** 20),
   wallTime: (value, at) => parseInteger(value, at, 1, maxTime),
 };
 

@@ -70,7 +70,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
     if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
     else tree.symlink(target, link, 'root');
   }
-  if (host.node) bindSystem(plan, tree, scene, host.node.target, host.node.target === process.execPath ? 'file' : 'dir');
+  for (const { target, kind } of host.node) bindSystem(plan, tree, scene, target, kind);
   for (const path of host.etc) bindSystem(plan, tree, scene, path, path.endsWith('.cache') || path.endsWith('.conf') ? 'file' : 'dir');
   for (const [path, text] of etcFiles(spec, host)) tree.file(path, Buffer.from(text), 0o644, 'root');
   emitMount(plan, tree, { type: 'dev', target: '/dev' }, 'root', spec, scene);

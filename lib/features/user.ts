@@ -1,5 +1,6 @@
 import type { Host } from '../host';
 import { parseBoolean, parseInteger, parseObject } from '../parse';
+import { noSlot } from '../plan/writer';
 import { feature, type Step } from './feature';
 
 export interface UserOptions {
@@ -22,6 +23,8 @@ const maxId = 0xfffffffe;
 // The overflow id stands for every id that is not mapped: a program that is 65534 would own the host's files.
 const overflowId = 65534;
 const fallbackId = 1000;
+const inotifyLimit = '/proc/sys/user/max_inotify_instances';
+const inotifyInstances = '32';
 
 export const user = feature({
   key: 'user',
@@ -45,6 +48,8 @@ export const user = feature({
     plan.op('maps', 'user', 'WriteInit', 'gid_map', `${outer.gid} ${outside.gid} 1`);
     if (hostId !== undefined) plan.op('inside', 'user', 'SetGroups', new Uint8Array());
     plan.op('inside', 'user', 'SetIds', outer.uid, outer.gid);
+    // Counted per user of the host: without a limit of its own a sandbox could take all of its caller's.
+    plan.optional('inside', () => plan.op('inside', 'user.inotify', 'WriteFile', noSlot, inotifyLimit, inotifyInstances));
     if (spec.user.inner) plan.op('program', 'user', 'InnerUserNs', `${uid} 0 1`, `${gid} 0 1`);
   },
 });

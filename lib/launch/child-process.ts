@@ -28,7 +28,9 @@ export function asChildProcess(
   const emitter = new EventEmitter();
   process.catch((error: Error & { code?: string }) => {
     // child_process has no error for a program that ran and failed.
-    if (error.code !== 'ERR_NSJS_EXIT') emitter.emit('error', error);
+    if (error.code === 'ERR_NSJS_EXIT') return;
+    emitter.emit('error', error);
+    emitter.emit('close', state.exitCode, state.signalCode);
   });
   events.on('spawn', () => emitter.emit('spawn'));
   events.on('message', (message) => emitter.emit('message', message));

@@ -1,3 +1,4 @@
+import type { Mount } from '../features/mounts';
 import { parseArray, parseHostPath } from '../parse';
 import type { SpawnOptions } from './options';
 import { type IsolatedProcess, spawnIsolated } from './spawn';
@@ -7,7 +8,7 @@ import { type IsolatedProcess, spawnIsolated } from './spawn';
  * and `'message'` work inside. Preset `node`. Only the file itself is visible inside, at its own path; what it requires
  * is to be added to `mounts`.
  */
-export function forkIsolated(modulePath: string | URL, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess {
+export function forkIsolated(modulePath: string | URL, args?: readonly string[], options?: SpawnOptions): IsolatedProcess {
   const file = parseHostPath(modulePath, 'modulePath');
   const own = { type: 'bind', source: file } as const;
   const rest = args === undefined ? [] : parseArray(args, 'args').map(String);
@@ -15,6 +16,6 @@ export function forkIsolated(modulePath: string | URL, args?: readonly string[],
     preset: 'node',
     ipc: 'json',
     ...options,
-    mounts: [own, ...(options.mounts ?? [])],
+    mounts: [own, ...((options?.mounts === undefined ? [] : parseArray(options.mounts, 'mounts')) as readonly Mount[])],
   }) as IsolatedProcess;
 }

@@ -1,4 +1,14 @@
 import type { Readable } from 'node:stream';
+import { OptionError } from '../errors';
+
+/** Passes on what can be written to a pipe; anything else is the caller's mistake. */
+export async function* checkedInput(source: AsyncIterable<unknown>): AsyncGenerator<string | Uint8Array> {
+  for await (const chunk of source) {
+    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array))
+      throw new OptionError('input', 'the stream yields neither strings nor bytes', 'ERR_INVALID_ARG_TYPE');
+    yield chunk;
+  }
+}
 
 /** Collects a stream up to a number of bytes. */
 export class Output {
@@ -38,15 +48,30 @@ export function finish(bytes: Buffer, encoding: 'utf8' | 'buffer', stripFinalNew
 }
 
 /** The lines of a stream, without their line breaks; the last one may lack one. */
-export async function* lines(stream: Readable): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for await (const chunk of stream) {
-    rest += decoder.decode(chunk as Buffer, { stream: true });
-    const parts = rest.split('\n');
-    rest = parts.pop() ?? '';
-    for (const line of parts) yield line.endsWith('\r') ? line.slice(0, -1) : line;
+export async function* lines(stream: Readable, maxLine: number, onOverflow: () => void): AsyncGenerator<string> {
+  const newline = 0x0a;
+  let rest: Buffer[] = [];
+  let size = 0;
+  for await (const data of stream) {
+    const chunk = data as Buffer;
+    let from = 0;
+    for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, from)) {
+      yield text([...rest, chunk.subarray(from, end)]);
+      rest = [];
+      size = 0;
+      from = end + 1;
+    }
+    rest.push(chunk.subarray(from));
+    size += chunk.length - from;
+    if (size > maxLine) {
+      onOverflow();
+      return;
+    }
   }
-  rest += decoder.decode();
-  if (rest !== '') yield rest;
+  if (size > 0) yield text(rest);
+}
+
+function text(parts: readonly Buffer[]): string {
+  const line = Buffer.concat(parts).toString('utf8');
+  return line.endsWith('\r') ? line.slice(0, -1) : line;
 }

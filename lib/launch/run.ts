@@ -4,7 +4,7 @@ import { AbortError } from '../errors';
 import { channel, stdioKind } from '../native';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
-import { finish, Output } from './output';
+import { checkedInput, finish, Output } from './output';
 import { unstarted } from './record';
 import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
@@ -31,6 +31,7 @@ export class Run {
   private readonly timers = new Set<NodeJS.Timeout>();
   private readonly waiting: number[] = [];
   private openStreams = 0;
+  private inputError: Error | undefined;
   private gone = false;
   private settled = false;
   private readonly onAbort = () => this.stop('aborted');
@@ -96,7 +97,7 @@ export class Run {
 
   private collect(): readonly Output[] {
     return [1, 2].map((number) => {
-      const output = new Output(this.parsed.maxBuffer, () => this.end('output'));
+      const output = new Output(this.parsed.maxBuffer, () => this.overflow());
       const stream = this.streams[number];
       if (!stream || !this.parsed.buffer) return output;
       output.attach(stream);
@@ -114,7 +115,20 @@ export class Run {
     const stdin = this.streams[0];
     if (input === undefined || !stdin) return;
     if (typeof input === 'string' || input instanceof Uint8Array) stdin.end(input);
-    else pipeline(input as Readable, stdin, () => {});
+    else pipeline(input as Readable, checkedInput, stdin, (error) => this.onInputEnd(error));
+  }
+
+  // A program that stops reading is none of the caller's errors; a source that fails is.
+  private onInputEnd(error: NodeJS.ErrnoException | null): void {
+    if (!error || ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'].includes(error.code ?? '')) return;
+    this.inputError = error;
+    this.end('killed');
+  }
+
+  // Also when the sandbox is gone already: output that was cut is no success.
+  private overflow(): void {
+    this.outcome.stopped ??= 'output';
+    this.end('output');
   }
 
   private arm(): void {
@@ -186,7 +200,7 @@ export class Run {
 
   // The keeper was killed or could not clean up: another launcher does it.
   private cleanUp(): void {
-    const session = openCleanup(this.launch.plan);
+    const session = openCleanup(this.launch.plan, this.parsed.spec.launcherPath);
     if (!session) {
       this.onGone();
       return;
@@ -208,7 +222,7 @@ export class Run {
       this.events.settled(new AbortError(parsed.signal?.reason), undefined);
       return;
     }
-    const error = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
+    const error = this.inputError ?? (outcome.stopped && !outcome.started ? undefined : outcome.setupError());
     if (error) {
       for (const stream of this.streams) stream?.destroy();
       this.events.settled(error, undefined);

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { AbortError, NsError, OptionError, OptionRangeError } from '../errors';
+import { parseInteger } from '../parse';
 import { asChildProcess, type IsolatedChildProcess } from './child-process';
 import { JsonChannel } from './ipc';
 import { type ParsedOptions, parseOptions, parseSignalNumber, type SpawnOptions } from './options';
@@ -144,6 +145,9 @@ class Handle {
       this.exited.reject(error);
     } else if (result) {
       this.promise.resolve(result);
+      // What was ended before it ran has an end all the same.
+      this.spawned.reject(new NsError('ERR_NSJS_CLOSED', 'the sandbox was ended before its program ran'));
+      this.exited.resolve({ code: result.exitCode, signal: result.signal });
     }
     this.done.resolve(result);
     this.traceEnd(error, result);
@@ -188,6 +192,7 @@ class Handle {
   }
 
   private stop(grace?: number): Promise<AnyResult | undefined> {
+    if (grace !== undefined) parseInteger(grace, 'grace', 0, 2 ** 31 - 1);
     this.markHandled();
     this.run?.stop('killed', grace);
     return this.done.promise;
@@ -207,7 +212,7 @@ class Handle {
     this.markHandled();
     let finished = false;
     try {
-      if (this.process.stdout) yield* lines(this.process.stdout);
+      if (this.process.stdout) yield* lines(this.process.stdout, this.parsed.maxBuffer, () => this.run?.end('output'));
       finished = true;
     } finally {
       if (!finished) await this.stop();

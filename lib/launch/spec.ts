@@ -1,5 +1,7 @@
 import { OptionError } from '../errors';
 import { features, type SandboxOptions, type Spec } from '../features';
+import type { RlimitsOptions } from '../features/rlimits';
+import { host } from '../host';
 import { deepFreeze, parseObject, parseOneOf } from '../parse';
 import { presets } from '../presets';
 
@@ -21,14 +23,27 @@ export function parseSandboxOptions(options: SandboxOptions): Spec {
 }
 
 function merge(key: string, base: unknown, given: unknown): unknown {
+  if (key === 'rlimits') return mergeRlimits(base as RlimitsOptions['rlimits'], given);
   if (given === undefined) return base;
   if (key === 'mounts' && Array.isArray(base) && Array.isArray(given)) return [...base, ...given];
-  if (!merged.includes(key) || typeof base !== 'object' || typeof given !== 'object') return given;
-  return Array.isArray(given) || given === null ? given : { ...base, ...given };
+  if ((key !== '' && !merged.includes(key)) || typeof base !== 'object' || typeof given !== 'object') return given;
+  if (Array.isArray(given) || given === null) return given;
+  // `undefined` removes a variable of the environment; of anything else it leaves what the preset says.
+  const named = Object.entries(given).filter(([, value]) => key === 'env' || value !== undefined);
+  return { ...base, ...Object.fromEntries(named) };
+}
+
+// A preset asks for no more than the caller may give: only what the caller itself writes can fail for that.
+function mergeRlimits(base: RlimitsOptions['rlimits'] = {}, given: unknown): unknown {
+  const hard = host().hardLimits;
+  const capped = Object.entries(base).map(([name, value]) => [name, Math.min(Number(value), hard[name] ?? Number.POSITIVE_INFINITY)]);
+  return given === undefined ? Object.fromEntries(capped) : merge('', Object.fromEntries(capped), given);
 }
 
 // What only options together can get wrong. The rest of such checks sits in the features' emit.
 function checked(spec: Spec): Spec {
+  if (!spec.namespaces.user && !spec.namespaces.net)
+    throw new OptionError('network', "the host's network with the host's user namespace would leave the network unprotected");
   if (spec.network !== 'host') return spec;
   if (!spec.namespaces.user) throw new OptionError('network', "'host' with the host's user namespace would leave the network unprotected");
   return deepFreeze({ ...spec, namespaces: { ...spec.namespaces, net: false } });

@@ -41,11 +41,16 @@ export function start(parsed: ParsedOptions): Started {
 }
 
 /** A launcher that only cleans up after one that could not; undefined if there is nothing to do, or no way to start it. */
-export function openCleanup(plan: PlanWriter): Session | undefined {
+export function openCleanup(plan: PlanWriter, launcherPath: string | undefined): Session | undefined {
   const cleanup = cleanupPlan(plan);
   if (!cleanup) return undefined;
   try {
-    return new Session(cleanup, -1, undefined);
+    const launcher = launcherPath === undefined ? -1 : openLauncher(launcherPath);
+    try {
+      return new Session(cleanup, launcher, undefined);
+    } finally {
+      closeLauncher(launcher);
+    }
   } catch (error) {
     debug('could not clean up: %s', (error as Error).message);
     return undefined;

@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs';
+import { fstatSync, type Stats } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { OptionError } from '../errors';
 import { stdioKind } from '../native';
@@ -39,7 +39,8 @@ function parseEntry(value: unknown, number: number, at: string): ParsedStdio {
     case 'pipe':
       return { pass: number === 0 ? stdioKind.readPipe : stdioKind.writePipe };
     case 'inherit':
-      return { pass: number };
+      // The caller's own three may be sockets, as in every child of child_process: the word is explicit.
+      return { pass: number > 2 ? plainFile(number, at) : number };
   }
   if (typeof value === 'number') return { pass: plainFile(parseInteger(value, at, 0, 2 ** 31 - 1), at) };
   if (typeof value !== 'object' || value === null) {
@@ -60,12 +61,14 @@ function streamFd(value: object): number | undefined {
 }
 
 function plainFile(fd: number, at: string): number {
-  let isSocket: boolean;
+  let found: Stats;
   try {
-    isSocket = fstatSync(fd).isSocket();
+    found = fstatSync(fd);
   } catch {
     throw new OptionError(at, `descriptor ${fd} is not open`);
   }
-  if (isSocket) throw new OptionError(at, `descriptor ${fd} is a socket; write {fd: ${fd}, socket: true} to pass it all the same`);
+  if (found.isDirectory())
+    throw new OptionError(at, `descriptor ${fd} is a folder: through it the program would reach the host; use a bind`);
+  if (found.isSocket()) throw new OptionError(at, `descriptor ${fd} is a socket; write {fd: ${fd}, socket: true} to pass it all the same`);
   return fd;
 }

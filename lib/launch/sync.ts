@@ -7,7 +7,7 @@ import { Outcome, type Reason } from './outcome';
 import { finish, Output } from './output';
 import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
-import { type Started, start } from './start';
+import { openCleanup, type Started, start } from './start';
 
 const pollIn = 1;
 const pollOut = 4;
@@ -119,6 +119,14 @@ class SyncRun {
     }
     session.close();
     for (const number of [...this.open]) this.drain(number);
+    if (this.outcome.ended?.err !== 0) this.cleanUp();
+  }
+
+  private cleanUp(): void {
+    const session = openCleanup(this.launch.plan, this.parsed.spec.launcherPath);
+    if (!session) return;
+    native().poll(Int32Array.from([(session.fd(channel.keeperEnd) << 3) | pollIn]), -1);
+    session.close();
   }
 
   private nextAlarm(): number {

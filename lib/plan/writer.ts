@@ -30,6 +30,7 @@ const magic = 0x314e534e;
 const headerSize = 32;
 const opSize = 32;
 const maxSlots = 256;
+const maxPlan = 2 ** 26;
 const maxPassed = 60;
 
 /**
@@ -155,6 +156,7 @@ class Encoder {
 
   private reserve(size: number): void {
     const needed = this.end + size + 16;
+    if (needed > maxPlan) throw new OptionRangeError('mounts', `files, arguments and environment together exceed ${maxPlan} bytes`);
     if (needed <= this.buffer.length) return;
     const larger = Buffer.alloc(2 ** Math.ceil(Math.log2(needed + 1)));
     larger.set(this.buffer);

@@ -85,6 +85,9 @@ const allowValues = (name: string, index: Condition['index'], values: readonly n
 
 const families = { unix: 1, inet: 2, inet6: 10, netlink: 16 } as const;
 
+// The family's own, IPPROTO_TCP, IPPROTO_UDP
+const protocols = [0, 6, 17];
+
 /** Requests of ioctl(2) that reach beyond the descriptor they are made on. */
 const refusedRequests = {
   TIOCSTI: 0x5412,
@@ -127,7 +130,15 @@ export function defaultProfile({ nestedUserNamespaces, netlinkRoute }: ProfileOp
     { names: ['prlimit64'], action: allow, why: 'limits can only be lowered' },
     ...allowValues('socketpair', 0, [families.unix], 'pipes between own processes'),
     { names: ['socketpair'], action: errno(eafnosupport), why: 'no other family' },
-    ...allowValues('socket', 0, [families.unix, families.inet, families.inet6], 'its own network namespace'),
+    ...allowValues('socket', 0, [families.unix], 'between its own processes'),
+    ...[families.inet, families.inet6].flatMap((family) =>
+      protocols.map((protocol) => ({
+        names: ['socket'],
+        action: allow,
+        when: [arg(0, 'eq', family), arg(2, 'eq', protocol)],
+        why: 'TCP and UDP; other protocols would load modules of the kernel',
+      })),
+    ),
     ...(netlinkRoute
       ? [{ names: ['socket'], action: allow, when: [arg(0, 'eq', families.netlink), arg(2, 'eq', 0)], why: 'getifaddrs' }]
       : []),

@@ -50,8 +50,13 @@ void Session::on_readable(uv_poll_t* handle, int, int) {
   napi_get_global(env, &global);
   napi_get_reference_value(env, session->callback_, &callback);
   napi_create_uint32(env, poll->channel, &channel);
-  // An exception thrown by the callback is the callback's: TypeScript lets none out.
-  if (callback != nullptr) napi_make_callback(env, nullptr, global, callback, 1, &channel, nullptr);
+  if (callback != nullptr && napi_make_callback(env, nullptr, global, callback, 1, &channel, nullptr) == napi_pending_exception) {
+    // Thrown by a listener, or by whatever ran after it: it must become an uncaught exception here and now. Left pending
+    // it would come out of the next call into the addon, and keep this callback from ever running again.
+    napi_value exception = nullptr;
+    napi_get_and_clear_last_exception(env, &exception);
+    napi_fatal_exception(env, exception);
+  }
   napi_close_handle_scope(env, scope);
 }
 

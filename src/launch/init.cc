@@ -179,7 +179,7 @@ void wait_for_go(Context& context) {
   context.close_slots(true);
   read_namespace_ids(context);
   serve(context, program, signals.value);
-  if (!context.owns_pids) kill_descendants();
+  if (!context.owns_pids) kill_descendants(context.proc.get(), "thread-self/children");
   sys::exit_group(0);
 }
 

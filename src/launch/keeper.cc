@@ -11,9 +11,10 @@ std::uint64_t microseconds(const timeval& time) {
   return static_cast<std::uint64_t>(time.tv_sec) * 1000000 + static_cast<std::uint64_t>(time.tv_usec);
 }
 
-// Ends the sandbox. Without a pid namespace of its own init must kill its descendants itself: the end of `go` tells it.
+// Ends the sandbox. Killing init kills its pid namespace; without one its descendants come to the keeper, their
+// subreaper, which kills them once init is gone. Init is never asked: the program may have stopped it.
 void end_sandbox(Context& context) {
-  if (context.owns_pids) (void)sys::pidfd_send_signal(context.init.get(), SIGKILL);
+  (void)sys::pidfd_send_signal(context.init.get(), SIGKILL);
   context.go.reset();
 }
 
@@ -75,7 +76,7 @@ void watch(Context& context) {
     watch(context);
     siginfo_t info{};
     (void)sys::waitid(sys::kPidfdType, context.init.get(), &info, WEXITED | kWaitAll, &usage);
-    if (!context.owns_pids) kill_descendants();
+    if (!context.owns_pids) kill_descendants(sys::kCwd, "/proc/thread-self/children");
   }
   finish(context, usage);
 }

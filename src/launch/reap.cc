@@ -7,9 +7,9 @@ namespace {
 
 constexpr int kAll = 0;  // P_ALL
 
-// Reads the pids of /proc/thread-self/children and kills each: they are this process's own until it waits for them.
-bool kill_children() {
-  const auto list = sys::openat(sys::kCwd, "/proc/thread-self/children", O_RDONLY);
+// Reads the pids of this process's children and kills each: they are this process's own until it waits for them.
+bool kill_children(int directory, const char* path) {
+  const auto list = sys::openat(directory, path, O_RDONLY);
   if (!list.ok()) return false;
   char text[4096] = {};
   const auto got = sys::read(list.value.get(), text, sizeof text - 1);
@@ -28,9 +28,9 @@ bool kill_children() {
 
 }  // namespace
 
-void kill_descendants() {
+void kill_descendants(int directory, const char* list) {
   for (;;) {
-    if (!kill_children()) return;
+    if (!kill_children(directory, list)) return;
     siginfo_t info{};
     struct rusage usage {};
     if (!sys::waitid(kAll, 0, &info, WEXITED | kWaitAll, &usage).ok()) return;
