@@ -31,9 +31,9 @@ export type Mount =
   | { readonly type: 'dev'; readonly target: string }
   /** A file with the given content, read-only. */
   | { readonly type: 'file'; readonly target: string; readonly data: string | Uint8Array; readonly mode?: number }
-  /** A symbolic link at `target` that leads to `to`. */
+  /** A symbolic link at `target` that leads to `to`; below a writable bind it is made on the host. */
   | { readonly type: 'symlink'; readonly target: string; readonly to: string }
-  /** An empty folder, read-only. */
+  /** An empty folder, read-only; below a writable bind it is made on the host and writable. */
   | { readonly type: 'dir'; readonly target: string; readonly mode?: number }
   /** Hides what is at `target`: a file reads as empty, a folder is empty and read-only. */
   | { readonly type: 'mask'; readonly target: string };

@@ -11,6 +11,8 @@ export interface NamespacesOptions {
   /**
    * Which namespaces are new (`true`) and which are the host's (`false` or `'host'`), namespaces(7).
    * Default: all new but `time`. Sharing `user` needs root; sharing `mnt` needs `root: 'host'` and no mounts.
+   * Sharing `pid` gives up what holds a sandbox together: run by a user, the program can signal every process of that
+   * user, the launcher included, and so outlive its sandbox.
    */
   readonly namespaces?: { readonly [T in NamespaceType]?: boolean | 'host' };
 }
