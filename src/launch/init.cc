@@ -94,17 +94,13 @@ void read_exec_pipe(Context& context, Program& program) {
   if (program.started && !program.failed) send_started(context, program);
 }
 
-std::uint64_t microseconds(const timeval& time) {
-  return static_cast<std::uint64_t>(time.tv_sec) * 1000000 + static_cast<std::uint64_t>(time.tv_usec);
-}
-
 void send_exited(Context& context, const siginfo_t& info, const struct rusage& usage) {
   Record record{};
   record.kind = RecordKind::kExited;
   record.code = info.si_code;
   record.status = info.si_status;
-  record.user_us = microseconds(usage.ru_utime);
-  record.system_us = microseconds(usage.ru_stime);
+  record.user_us = sys::microseconds(usage.ru_utime);
+  record.system_us = sys::microseconds(usage.ru_stime);
   record.max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss);
   (void)sys::write(context.out, &record, sizeof record);
 }

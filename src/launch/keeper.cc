@@ -7,10 +7,6 @@
 namespace nsjs {
 namespace {
 
-std::uint64_t microseconds(const timeval& time) {
-  return static_cast<std::uint64_t>(time.tv_sec) * 1000000 + static_cast<std::uint64_t>(time.tv_usec);
-}
-
 // Ends the sandbox. Killing init kills its pid namespace; without one its descendants come to the keeper, their
 // subreaper, which kills them once init is gone. Init is never asked: the program may have stopped it.
 void end_sandbox(Context& context) {
@@ -50,8 +46,8 @@ void watch(Context& context) {
     ended.nr = failure.status.nr;
   }
   ended.section = kAfter;
-  ended.user_us = microseconds(usage.ru_utime);
-  ended.system_us = microseconds(usage.ru_stime);
+  ended.user_us = sys::microseconds(usage.ru_utime);
+  ended.system_us = sys::microseconds(usage.ru_stime);
   ended.max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss);
   (void)sys::write(kControlFd, &ended, sizeof ended);
   sys::exit_group(0);

@@ -61,10 +61,13 @@ inline Status reset_signals() {
   return {};
 }
 
+inline std::uint64_t microseconds(const timeval& time) {
+  return static_cast<std::uint64_t>(time.tv_sec) * 1000000 + static_cast<std::uint64_t>(time.tv_usec);
+}
+
 inline Status setpgid() { return to_status(__NR_setpgid, raw(__NR_setpgid, 0, 0)); }
 inline Status setsid() { return to_status(__NR_setsid, raw(__NR_setsid)); }
 inline Status unshare(unsigned long flags) { return to_status(__NR_unshare, raw(__NR_unshare, static_cast<long>(flags))); }
-inline Status setns(int fd, int type) { return to_status(__NR_setns, raw(__NR_setns, fd, type)); }
 inline Status sethostname(const char* name, std::size_t size) {
   return to_status(__NR_sethostname, raw(__NR_sethostname, as_arg(name), static_cast<long>(size)));
 }

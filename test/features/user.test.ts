@@ -37,7 +37,7 @@ testIf(!isRoot, 'an unprivileged user', 'on the host the program is its caller',
 test('files the program writes belong to the caller', async () => {
   const folder = temporaryFolder();
   try {
-    await sh('echo hello > /work/out', { mounts: [{ type: 'bind', source: folder.path, target: '/work', readonly: false }] });
+    await sh('echo hello > /job/out', { mounts: [{ type: 'bind', source: folder.path, target: '/job', readonly: false }] });
     expect(statSync(join(folder.path, 'out')).uid).toBe(process.geteuid?.());
   } finally {
     folder.remove();

@@ -117,7 +117,7 @@ test('the preset for Node opens only what it says', () => {
 });
 
 test('with a writable bind nothing else opens', () => {
-  const writable = [...mounts, { type: 'bind', source: '/var/tmp', target: '/work', readonly: false }] as const;
+  const writable = [...mounts, { type: 'bind', source: '/var/tmp', target: '/job', readonly: false }] as const;
   expect([...nsjsInLeakyNode({ mounts: writable })].filter(([, answer]) => answer === 'OPEN')).toEqual([]);
 });
 

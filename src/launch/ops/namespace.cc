@@ -21,7 +21,6 @@ struct Ack {
 }  // namespace
 
 Status Unshare(Context&, const Op& op) { return sys::unshare(op.arg[0]); }
-Status SetNs(Context& context, const Op& op) { return sys::setns(context.fd(op.arg[0]), static_cast<int>(op.arg[1])); }
 
 // The process shares the launcher's mm, whose owner is nobody here: without PR_SET_DUMPABLE its own /proc files are not its own.
 Status InnerUserNs(Context& context, const Op& op) {
