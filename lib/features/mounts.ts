@@ -126,7 +126,7 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
       return;
     }
     case 'tmpfs':
-      tree.mount(emitTmpfs(plan, mount, origin), mount.target, 'dir', origin, true);
+      tree.mount(emitTmpfs(plan, mount, origin, spec, scene), mount.target, 'dir', origin, true);
       return;
     case 'proc':
       emitProc(plan, tree, mount.target, origin, spec);
@@ -148,14 +148,13 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
   }
 }
 
-function emitTmpfs(plan: PlanWriter, { size, inodes, mode }: Extract<MountSpec, { type: 'tmpfs' }>, origin: string) {
-  return newFs(
-    plan,
-    'tmpfs',
-    { size: `${size}`, nr_inodes: `${inodes}`, mode: mode.toString(8) },
-    mountAttr.nosuid | mountAttr.nodev,
-    origin,
-  );
+function emitTmpfs(plan: PlanWriter, mount: Extract<MountSpec, { type: 'tmpfs' }>, origin: string, spec: Spec, { hostId }: Scene) {
+  const { size, inodes, mode } = mount;
+  // In the host's user namespace init is root and the program is not: what it may write to must be made its own.
+  const owner: Readonly<Record<string, string>> =
+    spec.namespaces.user || hostId === undefined ? {} : { uid: `${hostId}`, gid: `${hostId}` };
+  const options = { size: `${size}`, nr_inodes: `${inodes}`, mode: mode.toString(8), ...owner };
+  return newFs(plan, 'tmpfs', options, mountAttr.nosuid | mountAttr.nodev, origin);
 }
 
 // On the new root the file is simply made there. Elsewhere it comes on a file system of its own, mounted over what exists.

@@ -35,6 +35,7 @@ test('sharing the mount namespace refuses a root of its own', () => {
 testIf(isRoot, 'root', 'the user namespace can be the host’s; the program still is nobody', async () => {
   expect(await inside('user', { namespaces: { user: false } })).toBe(link('user'));
   expect(Number(await output('id', ['-u'], { namespaces: { user: false } }))).toBeGreaterThanOrEqual(1_900_000_000);
+  expect(await sh('echo own > ~/file; cat ~/file', { namespaces: { user: false } })).toBe('own');
 });
 
 testIf(!isRoot, 'an unprivileged user', 'only root can share the user namespace', () => {
