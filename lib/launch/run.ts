@@ -190,10 +190,11 @@ export class Run {
     this.settleIfDone();
   }
 
-  // Nobody reads any more what goes in; what comes out and nobody listens to must still reach its end.
+  // Without a program nothing comes out. Nobody reads any more what goes in; what comes out and nobody listens to must still reach its end.
   private releaseStreams(): void {
     for (const [number, stream] of this.streams.entries()) {
-      if (this.parsed.program.stdio[number] === stdioKind.readPipe) stream?.destroy();
+      const isUnused = !this.outcome.started || this.parsed.program.stdio[number] === stdioKind.readPipe;
+      if (isUnused) stream?.destroy();
       else if (this.parsed.buffer || number > 2) stream?.resume();
     }
   }

@@ -13,8 +13,10 @@ Status write_proc(int pid, const char* name, Text text) {
   return write_all(file.get(), text.data, text.size);
 }
 
-[[noreturn]] void wait_to_be_killed() {
-  (void)sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
+// Holds nothing that others wait for, and never outlives the keeper: it may have died before the signal was asked for.
+[[noreturn]] void wait_to_be_killed(long keeper) {
+  if (!sys::close_range(0, ~0u, 0).ok() || !sys::prctl(PR_SET_PDEATHSIG, SIGKILL).ok()) sys::exit_group(1);
+  if (sys::raw(__NR_getppid) != keeper) sys::exit_group(1);
   for (;;) (void)sys::ppoll(nullptr, 0, -1);
 }
 
@@ -68,13 +70,14 @@ Status OpenInit(Context& context, const Op& op) {
 
 // A child that does nothing owns the namespace until a descriptor holds it.
 Status UserNs(Context& context, const Op& op) {
+  const long keeper = sys::raw(__NR_getpid);
   int pidfd = -1;
   clone_args args{};
   args.flags = CLONE_NEWUSER | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   NSJS_TRY_VALUE(pid, sys::clone3(args));
-  if (pid == 0) wait_to_be_killed();
+  if (pid == 0) wait_to_be_killed(keeper);
   const Fd child(pidfd);
   const Status status = map_and_open(context, op, static_cast<int>(pid));
   NSJS_TRY(sys::pidfd_send_signal(child.get(), SIGKILL));
