@@ -2,10 +2,12 @@
 // physical floor (bench/floor.c). Prints a table of medians, p90, p99 and ratios; writes bench/results/latest.json.
 // Absolute times differ from machine to machine and from minute to minute: quote the ratios.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { spawnIsolated } from 'nsjs';
+import { filterFor } from '../dist/features/seccomp.js';
+import { parseSandboxOptions } from '../dist/launch/spec.js';
 
 const rounds = Number(process.env.NSJS_BENCH_ROUNDS ?? 200);
 const warmUp = 20;
@@ -13,11 +15,43 @@ const ballastMb = 512;
 const pauseMs = 100;
 const program = '/usr/bin/true';
 
+// The policy of nsjs as far as bwrap can have it: the same mounts but for the small files of /etc, the same seccomp filter,
+// nested user namespaces refused, tmpfs with a size. It has no limits, no idmapped binds, no report.
+const filterFile = join(tmpdir(), `nsjs-filter-${process.pid}`);
+writeFileSync(filterFile, filterFor(parseSandboxOptions({})).bytes);
+process.on('exit', () => rmSync(filterFile, { force: true }));
+const filterFd = 3;
+const size = String(64 * 2 ** 20);
+const etc = ['/etc/alternatives', '/etc/ssl', '/etc/ld.so.cache', '/etc/ld.so.conf'].filter(existsSync);
+const links = ['/bin', '/sbin', '/lib', '/lib32', '/lib64'].filter((path) => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink());
 const bwrapArgs = [
-  ...['--unshare-all', '--new-session', '--die-with-parent', '--clearenv', '--cap-drop', 'ALL'],
-  ...['--ro-bind', '/usr', '/usr', '--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64', '--symlink', 'usr/bin', '/bin'],
-  ...['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/tmp', '--tmpfs', '/home/sandbox', program],
+  ...['--unshare-all', '--unshare-user', '--disable-userns', '--new-session', '--die-with-parent', '--cap-drop', 'ALL'],
+  ...[
+    '--clearenv',
+    '--setenv',
+    'PATH',
+    '/usr/bin',
+    '--setenv',
+    'HOME',
+    '/home/sandbox',
+    '--setenv',
+    'LANG',
+    'C.UTF-8',
+    '--hostname',
+    'sandbox',
+  ],
+  ...['--ro-bind', '/usr', '/usr', ...links.flatMap((path) => ['--symlink', readlinkSync(path), path])],
+  ...etc.flatMap((path) => ['--ro-bind', path, path]),
+  ...['--proc', '/proc', '--dev', '/dev', '--size', size, '--tmpfs', '/tmp', '--size', size, '--tmpfs', '/home/sandbox'],
+  ...['--seccomp', String(filterFd), '--chdir', '/home/sandbox', program],
 ];
+
+function bwrap() {
+  const fd = openSync(filterFile, 'r');
+  const child = spawn('bwrap', bwrapArgs, { stdio: ['ignore', 'pipe', 'pipe', fd] });
+  closeSync(fd);
+  return closed(child);
+}
 
 const closed = (child) =>
   new Promise((resolve, reject) => {
@@ -29,7 +63,7 @@ const contenders = {
   'child_process.spawn': () => closed(spawn(program)),
   nsjs: () => spawnIsolated(program),
   'nsjs, no cgroup': () => spawnIsolated(program, [], { cgroup: 'off' }),
-  'Node + bwrap': () => closed(spawn('bwrap', bwrapArgs)),
+  'Node + bwrap': bwrap,
 };
 
 function usable() {
