@@ -32,7 +32,14 @@ export function explain(options: SandboxOptions = {}, command = 'program', args:
           folders: Object.fromEntries(Object.entries(layout.parents).map(([name, parent]) => [name, `${parent}/nsjs-…`])),
           swapAccounting: layout.swapAccounting,
         };
-  const plan = writePlan(spec, { host: host(), cgroups, dropped: [], program, ...(privileged ? { hostId: firstHostId } : {}) });
+  const plan = writePlan(spec, {
+    host: host(),
+    cgroups,
+    dropped: [],
+    program,
+    kind: 'run',
+    ...(privileged ? { hostId: firstHostId } : {}),
+  });
   const steps = sections.flatMap((section) =>
     plan.section(section).map((op) => ({ section, operation: op.name, origin: op.origin, args: op.args.map(text), op })),
   );

@@ -21,9 +21,19 @@ export interface Native {
   launch(plan: Uint8Array, stdio: Int32Array, launcherFd: number, uid: number, gid: number, results: Int32Array): NativeSession | undefined;
   watch(session: NativeSession, onReadable: (channel: number) => void): number;
   adopt(session: NativeSession): void;
-  /** `results`: pid, on the host, of the process that the message speaks of. */
+  /** `results`: pid, on the host, of the process that the message speaks of; number of descriptors beside it; these. 0 at its end. */
   receive(session: NativeSession, channel: number, buffer: Uint8Array, results: Int32Array): number;
   send(session: NativeSession, channel: number, bytes: Uint8Array): number;
+  /** One more program; `results`: errno, number of the system call, then this side's descriptor of each stdio entry. */
+  spawnProgram(
+    session: NativeSession,
+    id: number,
+    plan: Uint8Array,
+    stdio: Int32Array,
+    uid: number,
+    gid: number,
+    results: Int32Array,
+  ): void;
   fd(session: NativeSession, channel: number): number;
   ref(session: NativeSession, on: number): void;
   /** Ends the sandbox; with `keeperEnded` 1 frees the session. */

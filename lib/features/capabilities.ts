@@ -64,6 +64,7 @@ const securebits = { noRoot: 0x3, noSetuidFixup: 0xc, keepCapsLocked: 0x20, noAm
 
 export const capabilities = feature({
   key: 'capabilities',
+  scope: 'program',
   parse(value = [], at): readonly Capability[] {
     if (value === 'all') return capabilityNames;
     return [...new Set(parseArray(value, at).map((entry, index) => parseCapability(entry, `${at}[${index}]`)))];
@@ -86,6 +87,7 @@ export const capabilities = feature({
 
 export const noNewPrivileges = feature({
   key: 'noNewPrivileges',
+  scope: 'program',
   parse: (value = true, at): boolean => parseBoolean(value, at),
   emit(plan, spec) {
     if (spec.noNewPrivileges) plan.op('program', 'noNewPrivileges', 'NoNewPrivs');

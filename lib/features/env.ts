@@ -44,6 +44,7 @@ export const env = feature({
 
 export const cwd = feature({
   key: 'cwd',
+  scope: 'program',
   parse: (value, at): string | undefined => (value === undefined ? undefined : parseTarget(value, at)),
   emit(plan, { cwd: folder, root, namespaces }) {
     const fallback = root === 'system' && namespaces.mnt ? homeFolder : '/';

@@ -23,6 +23,8 @@ export interface Scene {
   /** What is known to be dropped before anything starts. */
   readonly dropped: readonly Dropped[];
   readonly program: Program;
+  /** A program with its own sandbox, a sandbox for programs that come later, or one of these. */
+  readonly kind: 'run' | 'sandbox' | 'program';
 }
 
 /** The program of a plan. */
@@ -46,6 +48,8 @@ export interface Cgroups {
 
 /** Operations that several options share, or none asks for. */
 export interface Step {
+  /** Whether they belong to the sandbox, to each program in it, or look at `scene.kind` themselves. Default: the sandbox. */
+  readonly scope?: 'sandbox' | 'program' | 'both';
   /** Pure: writes operations, touches nothing. */
   emit(plan: PlanWriter, spec: Spec, scene: Scene): void;
 }

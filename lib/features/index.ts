@@ -11,12 +11,12 @@ import { type NetlinkOptions, netlink } from './netlink';
 import { type NetworkOptions, network } from './network';
 import { type ProcOptions, proc } from './proc';
 import { keyring, newSession, type ProcessOptions, umask } from './process';
-import { descriptors, exec, openHostNull, openOwnNull } from './program';
+import { descriptors, exec, openHostNull, openOwnNull, releaseProgram, startBeside, startLater } from './program';
 import { type RlimitsOptions, rlimits } from './rlimits';
 import { type RootOptions, root, rootTree } from './root';
 import { type ScratchOptions, scratch } from './scratch';
 import { type SeccompOptions, seccomp } from './seccomp';
-import { deathSignal, type UserOptions, user } from './user';
+import { deathSignal, innerUser, programUser, type UserOptions, user } from './user';
 
 /** What a sandbox may be given; every key is one feature. All of it is plain data. */
 export interface SandboxOptions
@@ -81,17 +81,22 @@ export const steps: readonly Step[] = [
   cgroup, // host: the group and its limits; after: its last words, then away with it
   namespaces, // clone
   joinCgroup, // init's first act, before it can use anything
-  user, // ids of init; the program's own user namespace, while it still may
+  user, // ids of init
   deathSignal, // after the ids: changing them clears it
   lateNamespaces, // in the cgroup and before the fork
   nestedUserNamespaces, // through the old root's /proc
   openHostNull,
+  startBeside, // from here on the first program's process works beside init
+  innerUser, // of later programs: before another root lies on the old one
   rootTree, // mounts, then pivot_root
-  openOwnNull,
   network,
   hostname,
   domainname,
+  releaseProgram, // all is in place
+  startLater,
   newSession,
+  openOwnNull, // before a limit of descriptors holds
+  programUser, // the program's own user namespace, while it still may
   keyring,
   rlimits,
   limits,

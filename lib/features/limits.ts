@@ -64,6 +64,7 @@ const names = Object.keys(parsers) as (keyof LimitsSpec)[];
 
 export const limits = feature({
   key: 'limits',
+  scope: 'program',
   parse(value = {}, at): LimitsSpec {
     const given = parseObject(value, at, names);
     const parsed = names.filter((name) => given[name] !== undefined).map((name) => [name, parsers[name](given[name], `${at}.${name}`)]);

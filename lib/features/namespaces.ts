@@ -2,6 +2,7 @@ import { OptionError } from '../errors';
 import { parseBoolean, parseObject } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
+import { isNetBeside } from './network';
 
 /** The eight namespace types of namespaces(7), as /proc/<pid>/ns names them. */
 export const namespaceTypes = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
@@ -46,9 +47,12 @@ export const namespaces = feature({
     };
     return Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
   },
-  emit(plan, { namespaces: chosen }, { host }) {
+  emit(plan, spec, scene) {
+    const { namespaces: chosen } = spec;
+    const { host } = scene;
     if (!chosen.user && !host.privileged) throw new OptionError('namespaces.user', 'only root can share the user namespace of the host');
-    const flags = namespaceTypes.filter((type) => chosen[type] && !byInit.includes(type)).map((type) => cloneFlags[type]);
+    const late = isNetBeside(spec, scene) ? [...byInit, 'net'] : byInit;
+    const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
     plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot);
     plan.op('inside', 'namespaces', 'Dumpable', 0);
     if (chosen.mnt) holdMounts(plan);

@@ -17,7 +17,7 @@ const limitFile = '/proc/sys/user/max_user_namespaces';
 export const nestedUserNamespaces = feature({
   key: 'nestedUserNamespaces',
   parse: (value = false, at): boolean => parseBoolean(value, at),
-  emit(plan, spec) {
+  emit(plan, spec, { kind }) {
     if (spec.nestedUserNamespaces) return;
     const { namespaces, seccomp, user } = spec;
     if (!namespaces.user || !user.inner) {
@@ -28,6 +28,8 @@ export const nestedUserNamespaces = feature({
         );
       return;
     }
+    // Of programs that come later the user namespace is made with its own limit.
+    if (kind === 'sandbox') return;
     const limit = () => plan.op('inside', 'nestedUserNamespaces', 'WriteFile', noSlot, limitFile, '1');
     // Two walls by default; one may be missing if the other is sure.
     if (seccomp === 'off') limit();

@@ -1,7 +1,9 @@
 import { OptionError } from '../errors';
 import { linkUp, netlinkRoute } from '../netlink/route';
 import { parseOneOf } from '../parse';
-import { feature } from './feature';
+import { feature, type Scene } from './feature';
+import type { Spec } from './index';
+import { cloneFlags } from './namespaces';
 
 export interface NetworkOptions {
   /**
@@ -13,11 +15,21 @@ export interface NetworkOptions {
 
 const loopback = 1;
 
+/**
+ * A network namespace is the dearest of all: of a single program its own process makes it, beside init's work, and init
+ * enters it when both are done.
+ */
+export const isNetBeside = ({ namespaces }: Spec, { kind }: Scene): boolean => kind === 'run' && namespaces.net;
+
 export const network = feature({
   key: 'network',
   parse: (value, at): 'none' | 'host' | undefined => (value === undefined ? undefined : parseOneOf(value, at, ['none', 'host'])),
-  emit(plan, { network: mode, namespaces }) {
+  emit(plan, spec, scene) {
+    const { network: mode, namespaces } = spec;
     if (mode === 'none' && !namespaces.net) throw new OptionError('network', "'none' needs a net namespace of its own");
-    if (namespaces.net) plan.op('inside', 'network', 'Netlink', netlinkRoute, linkUp(loopback));
+    if (!namespaces.net) return;
+    const section = isNetBeside(spec, scene) ? 'beside' : 'inside';
+    if (section === 'beside') plan.op('beside', 'namespaces', 'Unshare', cloneFlags.net);
+    plan.op(section, 'network', 'Netlink', netlinkRoute, linkUp(loopback));
   },
 });

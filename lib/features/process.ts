@@ -12,18 +12,21 @@ export interface ProcessOptions {
 
 export const newSession = feature({
   key: 'newSession',
+  scope: 'program',
   parse: (value = true, at): boolean => parseBoolean(value, at),
-  emit: (plan, spec) => spec.newSession && plan.op('program', 'newSession', 'Session'),
+  emit: (plan, spec) => spec.newSession && plan.op('beside', 'newSession', 'Session'),
 });
 
 export const keyring = feature({
   key: 'keyring',
+  scope: 'program',
   parse: (value = true, at): boolean => parseBoolean(value, at),
   emit: (plan, spec) => spec.keyring && plan.op('program', 'keyring', 'Keyring'),
 });
 
 export const umask = feature({
   key: 'umask',
+  scope: 'program',
   parse: (value = 0o022, at): number => parseInteger(value, at, 0, 0o777),
   emit: (plan, spec) => plan.op('program', 'umask', 'Umask', spec.umask),
 });

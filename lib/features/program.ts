@@ -1,12 +1,36 @@
 import { noSlot } from '../plan/writer';
-import type { Step } from './feature';
+import type { Program, Step } from './feature';
 import type { Spec } from './index';
+import { isNetBeside } from './network';
 
 const readWrite = 2;
 const nullDevice = '/dev/null';
 
+/** The first program's process, forked early: what it does by itself takes no time of init's. */
+export const startBeside: Step = {
+  emit(plan, spec, scene) {
+    if (scene.kind === 'run') plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0);
+  },
+};
+
+/** Init has done its part; it enters the network that the program's process has made. */
+export const releaseProgram: Step = {
+  emit(plan, _spec, { kind }) {
+    if (kind === 'run') plan.op('inside', 'command', 'ReleaseProgram');
+  },
+};
+
+/** A program of a sandbox that is there already. */
+export const startLater: Step = {
+  scope: 'program',
+  emit(plan, _spec, { kind }) {
+    if (kind === 'program') plan.op('inside', 'command', 'StartProgram', 0, 0);
+  },
+};
+
 /** The program's descriptors: exactly those that were named, at their numbers; every other one ends at exec. */
 export const descriptors: Step = {
+  scope: 'program',
   emit(plan, _spec, { program }) {
     const slots = program.stdio.map((entry) =>
       entry === 'ignore' ? plan.shared(nullDevice, () => plan.slot('stdio')) : plan.pass('stdio', entry),
@@ -18,26 +42,31 @@ export const descriptors: Step = {
 };
 
 // The sandbox's own device where it has one, so that /proc/self/fd/0 leads to a path that exists inside.
-const hasOwnNull = ({ root, mounts }: Spec) =>
+/** Whether the sandbox has a /dev/null that its programs can open. */
+export const hasOwnNull = ({ root, mounts }: Spec) =>
   root === 'system' || root === 'host' || mounts.some(({ type, target }) => type === 'dev' && target === '/dev');
 
-const openNullWhen = (own: boolean): Step => ({
+const openNull = (section: 'inside' | 'program', own: boolean): Step => ({
+  scope: 'both',
   emit(plan, spec, { program }) {
     if (!program.stdio.includes('ignore') || hasOwnNull(spec) !== own) return;
     const slot = plan.shared(nullDevice, () => plan.slot('stdio'));
-    plan.op('inside', 'stdio', 'Open', slot, noSlot, nullDevice, readWrite);
+    plan.op(section, 'stdio', 'Open', slot, noSlot, nullDevice, readWrite);
   },
 });
 
 /** /dev/null of the host, before its root is gone: for a root without /dev. */
-export const openHostNull = openNullWhen(false);
+export const openHostNull = openNull('inside', false);
 /** /dev/null of the sandbox, once its root is there. */
-export const openOwnNull = openNullWhen(true);
+export const openOwnNull = openNull('program', true);
 
 export const exec: Step = {
-  emit(plan, _spec, { program: { candidates, argv, env } }) {
-    const list = (entries: readonly string[]) => entries.map((entry) => `${entry}\0`).join('');
-    const environment = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-    plan.op('program', 'command', 'Exec', list(candidates), list(argv), list(environment));
-  },
+  scope: 'program',
+  emit: (plan, _spec, { program }) => plan.op('program', 'command', 'Exec', ...execTexts(program)),
 };
+
+/** Candidate paths, argv and envp, each NUL-separated. */
+export function execTexts({ candidates, argv, env }: Program): readonly string[] {
+  const list = (entries: readonly string[]) => entries.map((entry) => `${entry}\0`).join('');
+  return [list(candidates), list(argv), list(Object.entries(env).map(([name, value]) => `${name}=${value}`))];
+}

@@ -49,6 +49,7 @@ const names = Object.keys(resources) as Resource[];
 
 export const rlimits = feature({
   key: 'rlimits',
+  scope: 'program',
   parse(value = {}, at): RlimitsSpec {
     const given = parseObject(value, at, names);
     const pairs = names.filter((name) => given[name] !== undefined).map((name) => [name, parsePair(given[name], `${at}.${name}`)]);

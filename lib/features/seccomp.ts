@@ -25,6 +25,7 @@ const eperm = 1;
 
 export const seccomp = feature({
   key: 'seccomp',
+  scope: 'program',
   parse(value = 'default', at): SeccompSpec {
     if (value === 'off') return 'off';
     if (typeof value === 'string' && value !== 'default')

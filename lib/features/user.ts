@@ -2,6 +2,8 @@ import type { Host } from '../host';
 import { parseBoolean, parseInteger, parseObject } from '../parse';
 import { noSlot } from '../plan/writer';
 import { feature, type Step } from './feature';
+import type { Spec } from './index';
+import { cloneFlags } from './namespaces';
 
 export interface UserOptions {
   /**
@@ -50,9 +52,40 @@ export const user = feature({
     plan.op('inside', 'user', 'SetIds', outer.uid, outer.gid);
     // Counted per user of the host: without a limit of its own a sandbox could take all of its caller's.
     plan.optional('inside', () => plan.op('inside', 'user.inotify', 'WriteFile', noSlot, inotifyLimit, inotifyInstances));
-    if (spec.user.inner) plan.op('program', 'user', 'InnerUserNs', `${uid} 0 1`, `${gid} 0 1`);
   },
 });
+
+const innerKey = 'inner user namespace';
+
+/**
+ * The user namespace of programs that come later, held by init: each enters it, none can make another. The limit lies
+ * between it and the one that owns mounts and network, so that this one can still be shared with other sandboxes.
+ */
+export const innerUser: Step = {
+  emit(plan, spec, { host, kind }) {
+    if (kind !== 'sandbox' || !hasInner(spec)) return;
+    const { uid, gid } = insideIds(spec.user, host);
+    const slot = plan.shared(innerKey, () => plan.slot('user'));
+    const make = (lock: 0 | 1, origin: string) => plan.op('inside', origin, 'LockedUserNs', slot, `${uid} 0 1`, `${gid} 0 1`, lock);
+    // Two walls by default; one may be missing if the other is sure.
+    if (!spec.nestedUserNamespaces && spec.seccomp !== 'off') plan.optional('inside', () => make(1, 'nestedUserNamespaces'));
+    make(spec.nestedUserNamespaces || spec.seccomp !== 'off' ? 0 : 1, 'user');
+    plan.op('inside', 'user', 'Hold', slot);
+  },
+};
+
+/** The program's own user namespace: of a single program it is made here. */
+export const programUser: Step = {
+  scope: 'program',
+  emit(plan, spec, { host, kind }) {
+    if (!hasInner(spec)) return;
+    const { uid, gid } = insideIds(spec.user, host);
+    if (kind === 'run') plan.op('program', 'user', 'InnerUserNs', `${uid} 0 1`, `${gid} 0 1`);
+    else plan.op('program', 'user', 'SetNs', plan.known(innerKey) ?? noSlot, cloneFlags.user);
+  },
+};
+
+const hasInner = ({ namespaces, user }: Spec): boolean => namespaces.user && user.inner;
 
 /** Ids of the program as it sees them. */
 export function insideIds(spec: UserSpec, host: Host): { readonly uid: number; readonly gid: number } {
@@ -62,8 +95,11 @@ export function insideIds(spec: UserSpec, host: Host): { readonly uid: number; r
 
 /** Init dies with the keeper; after every change of credentials, which clears the signal (PR_SET_PDEATHSIG(2const)). */
 export const deathSignal: Step = {
-  emit(plan, spec) {
+  scope: 'both',
+  emit(plan, spec, { kind }) {
     // Without a pid namespace init must live long enough to kill its descendants; it watches the keeper's pipe instead.
-    plan.op(spec.namespaces.pid ? 'inside' : 'program', 'namespaces', 'DeathSignal');
+    if (spec.namespaces.pid) {
+      if (kind !== 'program') plan.op('inside', 'namespaces', 'DeathSignal');
+    } else if (kind !== 'sandbox') plan.op('program', 'namespaces', 'DeathSignal');
   },
 };

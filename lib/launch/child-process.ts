@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Duplex, Readable, Writable } from 'node:stream';
-import type { IsolatedProcess, ProcessEvents } from './spawn';
+import type { IsolatedProcess, ProcessEvents } from './process';
 
 /** What libraries use of a ChildProcess: streams, `pid`, `kill`, and the events of child_process. */
 export interface IsolatedChildProcess extends EventEmitter {

@@ -1,7 +1,8 @@
 import type { Mount } from '../features/mounts';
 import { parseArray, parseHostPath } from '../parse';
 import type { SpawnOptions } from './options';
-import { type IsolatedProcess, spawnIsolated } from './spawn';
+import type { IsolatedProcess } from './process';
+import { spawnIsolated } from './spawn';
 
 /**
  * Runs a JavaScript file with this Node in a sandbox, with a JSON channel, as child_process.fork does: `process.send`

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { errnoName, NsError, SysError } from '../errors';
 import type { Dropped } from '../features/feature';
-import { type PlannedOp, type PlanWriter, sections } from '../plan/writer';
+import { type LaunchPlan, type PlannedOp, sections } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { hintFor } from './hints';
 import { type LaunchRecord, recordKind } from './record';
@@ -34,7 +34,7 @@ export class Outcome {
   private failed?: LaunchRecord;
 
   constructor(
-    private readonly plan: PlanWriter,
+    private readonly plan: LaunchPlan,
     private readonly command: readonly string[],
   ) {}
 
@@ -53,7 +53,7 @@ export class Outcome {
         this.exited = record;
         break;
       case recordKind.text:
-        this.lastWords.set(this.fileOf(record), record.text);
+        this.lastWords.set(this.plan.lastWord(record.step), record.text);
         break;
       case recordKind.ended:
         this.ended = record;
@@ -105,11 +105,6 @@ export class Outcome {
   private opOf({ section, step }: LaunchRecord): PlannedOp | undefined {
     const name = sections[section];
     return name && this.plan.section(name)[step];
-  }
-
-  private fileOf(record: LaunchRecord): string {
-    const path = String(this.opOf(record)?.args[0] ?? '');
-    return path.slice(path.lastIndexOf('/') + 1);
   }
 
   private drop(record: LaunchRecord): void {

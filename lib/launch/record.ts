@@ -1,12 +1,13 @@
 /** What a record from the launcher says, src/plan/wire.h. */
-export const recordKind = { started: 1, failed: 2, dropped: 3, exited: 4, text: 5, ended: 6 } as const;
+export const recordKind = { started: 1, failed: 2, dropped: 3, exited: 4, text: 5, ended: 6, opened: 7, fd: 9 } as const;
 
 /** Size of a record on the wire; a text may follow. */
-export const recordSize = 120;
+export const recordSize = 128;
 /** The longest message: a record and the text of one file. */
 export const messageSize = recordSize + 3072;
 
-const namespaceOrder = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
+/** Order of the namespaces in records, and of the descriptors beside `opened`. */
+export const namespaceOrder = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
 
 export interface LaunchRecord {
   readonly kind: number;
@@ -24,6 +25,8 @@ export interface LaunchRecord {
   readonly maxRss: number;
   /** Inode numbers of the namespaces. */
   readonly namespaces: Readonly<Record<(typeof namespaceOrder)[number], number>>;
+  /** Which program it is about, as this side numbered it; 0 for the sandbox itself and for its only program. */
+  readonly program: number;
   readonly text: string;
 }
 
@@ -43,10 +46,22 @@ export function readRecord(message: Buffer): LaunchRecord | undefined {
     userMs: wide(0) / 1000,
     systemMs: wide(1) / 1000,
     maxRss: wide(2) * 1024,
-    namespaces: Object.fromEntries(namespaceOrder.map((type, index) => [type, wide(3 + index)])) as LaunchRecord['namespaces'],
-    text: message.toString('utf8', recordSize),
+    namespaces: readNamespaces(wide),
+    program: word(30),
+    text: message.length > recordSize ? message.toString('utf8', recordSize) : '',
   };
 }
+
+const readNamespaces = (wide: (index: number) => number): LaunchRecord['namespaces'] => ({
+  user: wide(3),
+  mnt: wide(4),
+  pid: wide(5),
+  net: wide(6),
+  ipc: wide(7),
+  uts: wide(8),
+  cgroup: wide(9),
+  time: wide(10),
+});
 
 /** For a sandbox that was ended before its program ran. */
 export const unstarted: LaunchRecord = Object.freeze({
@@ -61,5 +76,6 @@ export const unstarted: LaunchRecord = Object.freeze({
   systemMs: 0,
   maxRss: 0,
   namespaces: Object.freeze({ user: 0, mnt: 0, pid: 0, net: 0, ipc: 0, uts: 0, cgroup: 0, time: 0 }),
+  program: 0,
   text: '',
 });

@@ -1,14 +1,14 @@
 import { Socket } from 'node:net';
 import { pipeline, type Readable } from 'node:stream';
 import { AbortError } from '../errors';
-import { channel, stdioKind } from '../native';
+import { stdioKind } from '../native';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { checkedInput, finish, Output } from './output';
-import { unstarted } from './record';
+import { type LaunchRecord, unstarted } from './record';
 import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
-import { openCleanup, type Started, start } from './start';
+import type { Started } from './start';
 
 const kill = 9;
 
@@ -19,14 +19,22 @@ export interface RunEvents {
   settled(error: Error | undefined, result: Result<string | Buffer> | undefined): void;
 }
 
-/** One program in one sandbox, from start to the end of both: streams, timers, and the records of the launcher. */
+/** What a run needs of the launcher that its program is in. */
+export interface Link extends Started {
+  /** Sends a signal to the program. */
+  signal(number: number): void;
+  /** Kills the program, and with it whatever is there for its sake alone. */
+  end(): void;
+  ref(on: boolean): void;
+}
+
+/** One program, from its start to the end of its streams: streams, timers, and what the records about it add up to. */
 export class Run {
   /** By descriptor number; null where the program's descriptor is not a pipe to this process. */
   readonly streams: readonly (Socket | null)[];
+  readonly outcome: Outcome;
   report: Report | undefined;
   private readonly startedAt = performance.now();
-  private readonly launch: Started;
-  private readonly outcome: Outcome;
   private readonly outputs: readonly Output[];
   private readonly timers = new Set<NodeJS.Timeout>();
   private readonly waiting: number[] = [];
@@ -39,13 +47,11 @@ export class Run {
   constructor(
     private readonly parsed: ParsedOptions,
     private readonly events: RunEvents,
+    private readonly link: Link,
   ) {
-    this.launch = start(parsed);
-    this.outcome = new Outcome(this.launch.plan, [parsed.command.file, ...parsed.command.args]);
-    this.streams = this.launch.ours.map((fd, number) => this.openStream(fd, number));
-    this.launch.session.adopt();
+    this.outcome = new Outcome(link.plan, [parsed.command.file, ...parsed.command.args]);
+    this.streams = link.ours.map((fd, number) => this.openStream(fd, number));
     this.outputs = this.collect();
-    this.launch.session.watch((which) => this.onReadable(which));
     this.feedInput();
     this.arm();
   }
@@ -55,12 +61,12 @@ export class Run {
     return !this.gone && !this.outcome.exited;
   }
 
-  /** Sends a signal; SIGKILL ends the whole sandbox. What comes before the program runs waits for it. */
+  /** Sends a signal; SIGKILL ends the whole sandbox of its own. What comes before the program runs waits for it. */
   signal(number: number): boolean {
     if (!this.alive) return false;
     if (number === kill) this.end('killed');
     else if (!this.outcome.started) this.waiting.push(number);
-    else this.launch.session.signal(number);
+    else this.link.signal(number);
     return true;
   }
 
@@ -72,16 +78,47 @@ export class Run {
     this.after(grace, () => this.end(reason));
   }
 
-  /** Kills every process of the sandbox now. */
+  /** Kills it now. */
   end(reason: Reason): void {
     if (this.gone) return;
     this.outcome.stopped ??= reason;
-    this.launch.session.kill();
+    this.link.end();
   }
 
   ref(on: boolean): void {
-    this.launch.session.ref(on);
+    this.link.ref(on);
     for (const stream of this.streams) on ? stream?.ref() : stream?.unref();
+  }
+
+  /** A record about this program, or about its sandbox. */
+  feed(record: LaunchRecord, pid: number): void {
+    const { started, exited } = this.outcome;
+    this.outcome.feed(record);
+    if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
+    if (!exited && this.outcome.exited) this.tellExit();
+  }
+
+  /** It is gone, and with it all that could still write. */
+  onGone(): void {
+    if (this.gone) return;
+    this.gone = true;
+    this.releaseStreams();
+    for (const timer of this.timers) clearTimeout(timer);
+    this.parsed.signal?.removeEventListener('abort', this.onAbort);
+    this.settleIfDone();
+  }
+
+  /** Ends streams that others may hold open: once nothing has come for this many ms. */
+  drain(idleMs: number): void {
+    const open = this.streams.slice(1).filter((stream) => stream !== null && !stream.destroyed);
+    if (open.length === 0) return;
+    const timer = setTimeout(() => {
+      for (const stream of open) stream?.destroy();
+    }, idleMs);
+    for (const stream of open) {
+      stream?.on('data', () => timer.refresh());
+      stream?.once('close', () => open.every((one) => one?.destroyed) && clearTimeout(timer));
+    }
   }
 
   private openStream(fd: number, number: number): Socket | null {
@@ -148,46 +185,16 @@ export class Run {
     this.timers.add(timer);
   }
 
-  // The sandbox is gone when its keeper says so: every process reaped, the control group removed. What the keeper still
-  // holds, the mount namespace, ends with it a moment later and keeps nobody waiting.
-  private onReadable(which: number): void {
-    const keeperEnded = which === channel.keeperEnd;
-    this.read(keeperEnded ? channel.control : which);
-    const cleaned = this.outcome.ended?.err === 0;
-    if (keeperEnded || cleaned) this.read(channel.init);
-    if (keeperEnded) this.launch.session.close();
-    if (this.gone) return;
-    if (cleaned) this.onGone();
-    else if (keeperEnded) this.cleanUp();
-  }
-
-  private read(which: number): void {
-    for (const { record, pid } of this.launch.session.messages(which)) {
-      const { started, exited } = this.outcome;
-      this.outcome.feed(record);
-      if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
-      if (!exited && this.outcome.exited) this.tellExit();
-    }
-  }
-
   private onStarted(pid: number): void {
     const { started, dropped } = this.outcome;
-    if (started) this.report = makeReport(this.parsed.spec, this.launch.scene, started, dropped);
-    for (const number of this.waiting.splice(0)) this.launch.session.signal(number);
+    if (started) this.report = makeReport(this.parsed.spec, this.link.scene, started, dropped);
+    for (const number of this.waiting.splice(0)) this.link.signal(number);
     this.events.started(pid);
   }
 
   private tellExit(): void {
     const { exitCode, signal } = this.outcome.exit();
     this.events.exited(exitCode, signal);
-  }
-
-  private onGone(): void {
-    this.gone = true;
-    this.releaseStreams();
-    for (const timer of this.timers) clearTimeout(timer);
-    this.parsed.signal?.removeEventListener('abort', this.onAbort);
-    this.settleIfDone();
   }
 
   // Without a program nothing comes out. Nobody reads any more what goes in; what comes out and nobody listens to must still reach its end.
@@ -197,21 +204,6 @@ export class Run {
       if (isUnused) stream?.destroy();
       else if (this.parsed.buffer || number > 2) stream?.resume();
     }
-  }
-
-  // The keeper was killed or could not clean up: another launcher does it.
-  private cleanUp(): void {
-    const session = openCleanup(this.launch.plan, this.parsed.spec.launcherPath);
-    if (!session) {
-      this.onGone();
-      return;
-    }
-    session.watch((which) => {
-      for (const _ of session.messages(which));
-      if (which !== channel.keeperEnd) return;
-      session.close();
-      this.onGone();
-    });
   }
 
   private settleIfDone(): void {
@@ -243,7 +235,7 @@ export class Run {
       stderr: stderr ?? '',
       durationMs: performance.now() - this.startedAt,
       ...makeUsage(outcome),
-      report: this.report ?? makeReport(parsed.spec, this.launch.scene, unstarted, outcome.dropped),
+      report: this.report ?? makeReport(parsed.spec, this.link.scene, unstarted, outcome.dropped),
     };
   }
 }

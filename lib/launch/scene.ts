@@ -10,10 +10,13 @@ import { takeHostId } from './host-id';
 
 const noCgroups: Cgroups = { version: undefined, folders: {}, swapAccounting: false };
 
+// Names of one length, so that a plan can be written over. Pids come again; what is drawn here does not.
 let count = 0;
+const countDigits = 9;
+const unique = randomBytes(4).toString('hex');
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
-export function openScene(spec: Spec, program: Program): Scene & { release(): void } {
+export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox'): Scene & { release(): void } {
   const { cgroups, dropped } = chooseCgroups(spec);
   const machine = host();
   const hostId = machine.privileged ? takeHostId() : undefined;
@@ -22,6 +25,7 @@ export function openScene(spec: Spec, program: Program): Scene & { release(): vo
     cgroups,
     dropped,
     program,
+    kind,
     ...(hostId ? { hostId: hostId.id, lockFd: hostId.fd } : {}),
     release: () => hostId && closeSync(hostId.fd),
   };
@@ -36,7 +40,7 @@ function chooseCgroups({ cgroup, limits }: Spec): { readonly cgroups: Cgroups; r
     const reason = `${layout.reason}; limits.memory holds per process (RLIMIT_DATA), limits.pids by RLIMIT_NPROC`;
     return { cgroups: noCgroups, dropped: [{ control: 'cgroup', reason, fix: layout.fix }] };
   }
-  const name = `nsjs-${process.pid}-${count++}-${randomBytes(4).toString('hex')}`;
+  const name = `nsjs-${process.pid}-${`${count++}`.padStart(countDigits, '0')}-${unique}`;
   const folders = Object.fromEntries(Object.entries(layout.parents).map(([controller, parent]) => [controller, join(parent, name)]));
   const lostSwap = layout.swapAccounting || limits.swap === undefined ? [] : [swapDropped];
   return { cgroups: { version: layout.version, folders, swapAccounting: layout.swapAccounting }, dropped: lostSwap };

@@ -1,37 +1,50 @@
 import { SysError } from '../errors';
 import { channel, type NativeSession, native } from '../native';
-import type { PlanWriter } from '../plan/writer';
+import type { LaunchPlan } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { type LaunchRecord, messageSize, readRecord } from './record';
 
 const command = { kill: 1, signal: 2 } as const;
-const resultHeader = 3;
-const eagain = -11;
+const launchHeader = 3;
+const spawnHeader = 2;
+const maxBeside = 16;
 
 /** What arrived on a channel. */
 export interface Message {
   readonly record: LaunchRecord;
   /** The program's pid on the host. */
   readonly pid: number;
+  /** Descriptors beside it; the receiver's from now on. */
+  readonly fds: readonly number[];
 }
 
 /** One running launcher: starting it, its channels, ending it. Knows records, not what they mean. */
 export class Session {
   /** This side's descriptor of each passed entry that is a pipe or socket pair. */
   readonly ours: readonly number[];
+  private readonly owner: number;
+  private readonly buffer = Buffer.allocUnsafeSlow(messageSize);
+  private readonly beside = new Int32Array(2 + maxBeside);
   private handle: NativeSession | undefined;
-  private open = true;
 
   /** Throws a SysError if the launcher can't be started. `launcherFd` -1 stands for the embedded one. */
-  constructor(plan: PlanWriter, launcherFd: number, hostId: number | undefined) {
-    const results = new Int32Array(resultHeader + plan.passed.length);
-    const owner = hostId ?? -1;
-    this.handle = native().launch(plan.bytes(), Int32Array.from(plan.passed), launcherFd, owner, owner, results);
+  constructor(plan: LaunchPlan, launcherFd: number, hostId: number | undefined) {
+    const results = new Int32Array(launchHeader + plan.passed.length);
+    this.owner = hostId ?? -1;
+    this.handle = native().launch(plan.bytes(), Int32Array.from(plan.passed), launcherFd, this.owner, this.owner, results);
     const [errno = 0, nr = 0] = results;
-    if (!this.handle) {
-      throw new SysError({ errno, syscall: syscallName(nr, process.arch as Arch), origin: 'launcher', hint: launchHint(errno) });
-    }
-    this.ours = [...results.subarray(resultHeader)];
+    if (!this.handle) throw launchError(errno, nr);
+    this.ours = [...results.subarray(launchHeader)];
+  }
+
+  /** Starts one more program; returns this side's descriptors as `ours`. Throws a SysError if it can't be asked for. */
+  spawn(plan: LaunchPlan, id: number): readonly number[] {
+    const results = new Int32Array(spawnHeader + plan.passed.length);
+    if (!this.handle) throw launchError(epipe, 0);
+    native().spawnProgram(this.handle, id, plan.bytes(), Int32Array.from(plan.passed), this.owner, this.owner, results);
+    const [errno = 0, nr = 0] = results;
+    if (errno !== 0) throw launchError(errno, nr);
+    return [...results.subarray(spawnHeader)];
   }
 
   /** Streams have been made of `ours`: closing the session leaves them alone from now on. */
@@ -58,24 +71,29 @@ export class Session {
 
   /** All that can be read from a channel now. */
   *messages(which: number): Generator<Message> {
-    const buffer = Buffer.alloc(messageSize);
-    const beside = new Int32Array(1);
-    while (this.handle && this.open) {
+    const { buffer, beside } = this;
+    while (this.handle) {
       const size = native().receive(this.handle, which, buffer, beside);
-      if (size === eagain || size <= 0) return;
+      if (size <= 0) return;
       const record = readRecord(buffer.subarray(0, size));
-      if (record) yield { record, pid: beside[0] ?? 0 };
+      const [pid = 0, count = 0] = beside;
+      if (record) yield { record, pid, fds: count === 0 ? [] : [...beside.subarray(2, 2 + count)] };
     }
   }
 
-  /** Sends a signal to the program. */
-  signal(number: number): void {
-    this.send(channel.init, [command.signal, number]);
+  /** Sends a signal to a program. */
+  signal(number: number, program = 0): void {
+    this.send(channel.init, command.signal, program, number);
   }
 
   /** Kills every process of the sandbox. */
   kill(): void {
-    this.send(channel.control, [command.kill]);
+    this.send(channel.control, command.kill, 0, 0);
+  }
+
+  /** Ends the sandbox without waiting for it. */
+  abandon(): void {
+    if (this.handle) native().close(this.handle, 0);
   }
 
   /** The keeper has ended: gives back what this process holds. */
@@ -83,17 +101,19 @@ export class Session {
     if (!this.handle) return;
     native().close(this.handle, 1);
     this.handle = undefined;
-    this.open = false;
   }
 
-  private send(which: number, bytes: readonly number[]): void {
-    if (this.handle) native().send(this.handle, which, Uint8Array.from(bytes));
+  private send(which: number, ...words: readonly number[]): void {
+    if (this.handle) native().send(this.handle, which, new Uint8Array(Uint32Array.from(words).buffer));
   }
 }
 
-function launchHint(errno: number): string | undefined {
-  const eacces = 13;
-  const eperm = 1;
-  if (errno === eacces || errno === eperm) return 'the host forbids executing a memfd: give the launcher as a file with launcherPath';
-  return undefined;
+const epipe = 32;
+const eacces = 13;
+const eperm = 1;
+
+function launchError(errno: number, nr: number): SysError {
+  const forbidden = errno === eacces || errno === eperm;
+  const hint = forbidden ? 'the host forbids executing a memfd: give the launcher as a file with launcherPath' : undefined;
+  return new SysError({ errno, syscall: syscallName(nr, process.arch as Arch), origin: 'launcher', hint });
 }

@@ -17,9 +17,24 @@ export const sandboxKeys: readonly string[] = ['preset', ...keys];
 export function parseSandboxOptions(options: SandboxOptions): Spec {
   const given = parseObject(options, '', [...keys, 'preset']);
   const preset = given.preset === undefined ? 'untrusted' : parseOneOf(given.preset, 'preset', presetNames);
+  const changed = keys.filter((key) => given[key] !== undefined);
+  const base = parsedPreset(preset);
+  if (changed.length === 0) return base;
+  const parsed = changed.map((key) => [key, deepFreeze(features[key].parse(merge(key, presets[preset][key], given[key]), key))]);
+  return checked(Object.freeze({ ...base, ...Object.fromEntries(parsed) }) as Spec);
+}
+
+const parsedPresets = new Map<string, Spec>();
+
+// The spec of a preset alone: the same object each time, by which plans are known again.
+function parsedPreset(preset: (typeof presetNames)[number]): Spec {
+  const known = parsedPresets.get(preset);
+  if (known) return known;
   const base = presets[preset];
-  const parsed = keys.map((key) => [key, features[key].parse(merge(key, base[key], given[key]), key)]);
-  return checked(deepFreeze(Object.fromEntries(parsed) as Spec));
+  const parsed = keys.map((key) => [key, features[key].parse(merge(key, base[key], undefined), key)]);
+  const spec = checked(deepFreeze(Object.fromEntries(parsed) as Spec));
+  parsedPresets.set(preset, spec);
+  return spec;
 }
 
 function merge(key: string, base: unknown, given: unknown): unknown {

@@ -1,36 +1,38 @@
 import { debuglog } from 'node:util';
 import type { Scene } from '../features/feature';
-import type { PlanWriter } from '../plan/writer';
+import { type LaunchPlan, sections } from '../plan/writer';
 import { closeLauncher, openLauncher } from './launcher';
 import type { ParsedOptions } from './options';
-import { cleanupPlan, writePlan } from './plan';
+import { cleanupPlan } from './plan';
 import { openScene } from './scene';
 import { Session } from './session';
+import { planFor } from './template';
 
 const debug = debuglog('nsjs');
 
 /** A launcher that has been started for parsed options. */
 export interface Started {
   readonly session: Session;
-  readonly plan: PlanWriter;
+  readonly plan: LaunchPlan;
   readonly scene: Scene;
   /** This side's descriptor for each of the program's, by its number; -1 where there is none. */
   readonly ours: readonly number[];
 }
 
 /** From parsed options to a running launcher, in one native call. Throws what kept it from starting. */
-export function start(parsed: ParsedOptions): Started {
-  const scene = openScene(parsed.spec, parsed.program);
+export function start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: 'run' | 'sandbox' = 'run'): Started {
+  const scene = openScene(spec, program, kind);
   try {
-    const plan = writePlan(parsed.spec, scene);
-    const launcher = openLauncher(parsed.spec.launcherPath);
+    const plan = planFor(spec, scene);
+    const launcher = openLauncher(spec.launcherPath);
     try {
       const session = new Session(plan, launcher, scene.hostId);
-      debug(
-        'started %s: %d operations',
-        parsed.command.file,
-        plan.section('host').length + plan.section('inside').length + plan.section('program').length,
-      );
+      if (debug.enabled)
+        debug(
+          'started %s: %d operations',
+          program.argv[0],
+          sections.reduce((sum, name) => sum + plan.section(name).length, 0),
+        );
       return { session, plan, scene, ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1) };
     } finally {
       closeLauncher(launcher);
@@ -41,7 +43,7 @@ export function start(parsed: ParsedOptions): Started {
 }
 
 /** A launcher that only cleans up after one that could not; undefined if there is nothing to do, or no way to start it. */
-export function openCleanup(plan: PlanWriter, launcherPath: string | undefined): Session | undefined {
+export function openCleanup(plan: LaunchPlan, launcherPath: string | undefined): Session | undefined {
   const cleanup = cleanupPlan(plan);
   if (!cleanup) return undefined;
   try {

@@ -1,8 +1,9 @@
 import { OptionRangeError } from '../errors';
-import { type OpName, ops } from './ops';
+import { encodePlan } from './encode';
+import type { OpName } from './ops';
 
 /** Sections of a plan, in the order of the wire format. */
-export const sections = ['host', 'inside', 'program', 'after'] as const;
+export const sections = ['host', 'inside', 'beside', 'program', 'after'] as const;
 export type Section = (typeof sections)[number];
 
 /** One operation as a feature wrote it. */
@@ -26,19 +27,27 @@ export const noSlot = new Slot(0xffffffff);
 
 export type Argument = number | string | Uint8Array | Slot;
 
-const magic = 0x314e534e;
-const headerSize = 32;
-const opSize = 32;
+/** What a launcher is started with, and what its records are understood by. */
+export interface LaunchPlan {
+  /** What is passed beside the plan, by slot: a descriptor, or a kind of `stdioKind`. */
+  readonly passed: readonly number[];
+  /** Slots of the program's descriptors, by their number. */
+  readonly stdio: readonly Slot[];
+  bytes(): Uint8Array;
+  section(section: Section): readonly PlannedOp[];
+  lastWord(step: number): string;
+}
+
 const maxSlots = 256;
-const maxPlan = 2 ** 26;
 const maxPassed = 60;
 
 /**
- * Collects the operations of one sandbox. Features write to the sections; `host` is written before the clone,
- * `maps` runs in the same process right after it.
+ * Collects the operations of one sandbox, or of one more program in it. Features write to the sections: `host` runs in
+ * the keeper before the clone, `maps` in the same process right after it, `inside` in init, `beside` in the process that
+ * becomes the program, while init is still at work, `program` in the same process when init is done, `after` at the end.
  */
-export class PlanWriter {
-  readonly ops: Record<Section | 'maps', PlannedOp[]> = { host: [], maps: [], inside: [], program: [], after: [] };
+export class PlanWriter implements LaunchPlan {
+  readonly ops: Record<Section | 'maps', PlannedOp[]> = { host: [], maps: [], inside: [], beside: [], program: [], after: [] };
   /** What is passed beside the plan, by slot: a descriptor, or a kind of `stdioKind`. */
   readonly passed: number[] = [];
   /** The sandbox's root folder. */
@@ -48,7 +57,12 @@ export class PlanWriter {
   /** Slots of the program's descriptors, by their number. */
   stdio: readonly Slot[] = [];
   private readonly sharedSlots = new Map<string, Slot>();
-  private slots = maxPassed + 1;
+  private slots: number;
+
+  /** `running`: the plan of the sandbox that a further program is for; its held slots are left alone. */
+  constructor(readonly running?: PlanWriter) {
+    this.slots = running?.slots ?? maxPassed + 1;
+  }
 
   /** Adds an operation that ends the set-up if it fails. */
   op(section: Section | 'maps', origin: string, name: OpName, ...args: readonly Argument[]): void {
@@ -62,6 +76,11 @@ export class PlanWriter {
     write();
     const first = list[start];
     if (first) list[start] = { ...first, optional: list.length - start };
+  }
+
+  /** The slot that another feature of the running sandbox, or of this one, has made. */
+  known(key: string): Slot | undefined {
+    return this.sharedSlots.get(key) ?? this.running?.known(key);
   }
 
   /** A slot that several features share: made by the first who asks. */
@@ -88,79 +107,18 @@ export class PlanWriter {
     return section === 'host' ? [...this.ops.host, ...this.ops.maps] : this.ops[section];
   }
 
-  /** The wire format of src/plan/wire.h. */
-  bytes(): Uint8Array {
-    const all = sections.map((section) => this.section(section));
-    const count = all.reduce((sum, list) => sum + list.length, 0);
-    const encoder = new Encoder(headerSize + count * opSize);
-    let at = headerSize;
-    for (const list of all) {
-      for (const { name, optional, args } of list) {
-        encoder.word(at, ops[name].code | (optional << 16));
-        for (let index = 0; index < args.length; index++) encoder.word(at + 4 + index * 4, encoder.encode(args[index] ?? 0));
-        at += opSize;
-      }
-    }
-    const header = [magic, encoder.end, ...all.map((list) => list.length), this.passed.length, at];
-    for (const [index, word] of header.entries()) encoder.word(index * 4, word);
-    return encoder.finished();
-  }
-}
-
-// Large enough for most plans at once.
-const firstSize = 32_768;
-
-/** Operations at the front, text behind them; equal texts are stored once. This is on the way of every spawn. */
-class Encoder {
-  end: number;
-  private buffer = Buffer.alloc(firstSize);
-  private words = new Uint32Array(this.buffer.buffer, this.buffer.byteOffset, firstSize / 4);
-  private readonly known = new Map<string, number>();
-
-  constructor(textStart: number) {
-    this.end = textStart;
-    this.reserve(0);
+  /** Name of the file that a ReadFile of `after` reads. */
+  lastWord(step: number): string {
+    const path = String(this.ops.after[step]?.args[0] ?? '');
+    return path.slice(path.lastIndexOf('/') + 1);
   }
 
-  word(at: number, value: number): void {
-    this.words[at >> 2] = value;
-  }
-
-  encode(argument: Argument): number {
-    if (typeof argument === 'number') return argument;
-    if (argument instanceof Slot) return argument.index;
-    if (typeof argument !== 'string') {
-      this.reserve(argument.byteLength);
-      this.buffer.set(argument, this.end + 4);
-      return this.commit(argument.byteLength);
-    }
-    const known = this.known.get(argument);
-    if (known !== undefined) return known;
-    this.reserve(argument.length * 3);
-    const at = this.commit(this.buffer.write(argument, this.end + 4));
-    this.known.set(argument, at);
-    return at;
-  }
-
-  finished(): Uint8Array {
-    return this.buffer.subarray(0, this.end);
-  }
-
-  // length, bytes, NUL, up to the next multiple of four
-  private commit(size: number): number {
-    const at = this.end;
-    this.word(at, size);
-    this.end = (at + 4 + size + 1 + 3) & ~3;
-    return at;
-  }
-
-  private reserve(size: number): void {
-    const needed = this.end + size + 16;
-    if (needed > maxPlan) throw new OptionRangeError('mounts', `files, arguments and environment together exceed ${maxPlan} bytes`);
-    if (needed <= this.buffer.length) return;
-    const larger = Buffer.alloc(2 ** Math.ceil(Math.log2(needed + 1)));
-    larger.set(this.buffer);
-    this.buffer = larger;
-    this.words = new Uint32Array(larger.buffer, larger.byteOffset, larger.length / 4);
+  /** The wire format of src/plan/wire.h. `onText` is told of every text that operations before `exec` refer to, and of its place. */
+  bytes(onText?: (op: PlannedOp, text: string, at: number) => void): Uint8Array {
+    return encodePlan(
+      sections.map((section) => this.section(section)),
+      this.passed.length,
+      onText,
+    );
   }
 }

@@ -4,6 +4,7 @@
 
 #include "../sys/socket.h"
 #include "spawn.h"
+#include "stdio.h"
 #include "values.h"
 
 extern "C" const unsigned char nsjs_launcher_image[];
@@ -11,11 +12,6 @@ extern "C" const unsigned char nsjs_launcher_image_end[];
 
 namespace nsjs {
 namespace {
-
-// How the program's descriptors are asked for in `stdio`: a descriptor to pass, or one of these.
-enum Stdio : std::int32_t { kReadPipe = -1, kWritePipe = -2, kSocketPair = -3 };
-
-constexpr unsigned kNoId = 0xffffffff;
 
 std::size_t image_size() { return static_cast<std::size_t>(nsjs_launcher_image_end - nsjs_launcher_image); }
 
@@ -40,33 +36,11 @@ Status open_node(Environment& environment) {
   return {};
 }
 
-Result<Fd> write_plan(const void* bytes, std::size_t size) {
-  auto plan = sys::memfd_create("nsjs-plan", MFD_CLOEXEC);
-  if (!plan.ok()) return plan;
-  const auto written = sys::write(plan.value.get(), bytes, size);
-  if (!written.ok()) plan.status = written.status;
-  return plan;
-}
-
-struct Pair {
-  Fd ours;
-  Fd theirs;
-};
-
-Status open_pair(std::int32_t kind, Pair& pair) {
-  int ends[2] = {-1, -1};
-  NSJS_TRY(kind == kSocketPair ? sys::socketpair(SOCK_STREAM, ends) : sys::pipe2(ends, 0));
-  const bool they_read = kind == kReadPipe;
-  pair.theirs = Fd(ends[they_read ? 0 : 1]);
-  pair.ours = Fd(ends[they_read ? 1 : 0]);
-  return {};
-}
-
 struct Launch {
   Fd plan;
   Pair control;
   Pair init;
-  Pair stdio[Session::kMaxLoose];
+  Stdio stdio;
   Passed passed{};
 };
 
@@ -82,21 +56,6 @@ Status open_channels(Launch& launch) {
                         sys::raw(__NR_setsockopt, launch.init.ours.get(), SOL_SOCKET, SO_PASSCRED, sys::as_arg(&on), sizeof on));
 }
 
-// Pipes made by root belong to the sandbox's id, or /dev/stdout could not be opened inside.
-Status open_stdio(Launch& launch, const std::int32_t* stdio, std::size_t count, unsigned uid, unsigned gid) {
-  for (std::size_t index = 0; index < count; ++index) {
-    int fd = stdio[index];
-    if (fd < 0) {
-      Pair& pair = launch.stdio[index];
-      NSJS_TRY(open_pair(fd, pair));
-      if (uid != kNoId) NSJS_TRY(sys::fchown(pair.theirs.get(), uid, gid));
-      fd = pair.theirs.get();
-    }
-    launch.passed.fds[launch.passed.count++] = fd;
-  }
-  return {};
-}
-
 Status start(Environment& environment, Launch& launch, int launcher, Result<Keeper>& keeper) {
   NSJS_TRY(open_node(environment));
   if (launcher < 0) NSJS_TRY(open_image(environment));
@@ -109,13 +68,15 @@ Status prepare(Environment& environment, const Arguments<6>& arguments, Launch& 
   std::size_t stdio_count = 0;
   const void* plan = arguments.typed_array(0, &plan_size);
   const auto* stdio = static_cast<const std::int32_t*>(arguments.typed_array(1, &stdio_count));
-  if (stdio_count > Session::kMaxLoose) return {EINVAL, 0};
   NSJS_TRY(open_channels(launch));
   NSJS_TRY(open_node(environment));
   NSJS_TRY_VALUE(written, write_plan(plan, plan_size));
   launch.plan = std::move(written);
   launch.passed = {{launch.control.theirs.get(), launch.plan.get(), environment.node.get(), launch.init.theirs.get()}, 4};
-  return open_stdio(launch, stdio, stdio_count, static_cast<unsigned>(arguments.int32(3)), static_cast<unsigned>(arguments.int32(4)));
+  const Owner owner{static_cast<unsigned>(arguments.int32(3)), static_cast<unsigned>(arguments.int32(4))};
+  NSJS_TRY(open_stdio(launch.stdio, stdio, stdio_count, owner));
+  for (std::size_t index = 0; index < stdio_count; ++index) launch.passed.fds[launch.passed.count++] = launch.stdio.theirs[index];
+  return {};
 }
 
 }  // namespace
@@ -136,64 +97,10 @@ napi_value launch(napi_env env, napi_callback_info info) {
 
   auto* session = new Session(environment, std::move(launch.control.ours), std::move(launch.init.ours), std::move(keeper.value.pidfd));
   results[2] = keeper.value.pid;
-  for (unsigned index = 0; index + 3 < result_count; ++index) {
-    session->loose[index] = std::move(launch.stdio[index].ours);
-    results[index + 3] = session->loose[index].get();
-  }
+  session->take(launch.stdio, results + 3, result_count - 3);
   napi_value external = nullptr;
   napi_create_external(env, session, nullptr, nullptr, &external);
   return external;
-}
-
-napi_value watch(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  return number(env, arguments.external<Session>(0)->watch(env, arguments[1]));
-}
-
-napi_value adopt(napi_env env, napi_callback_info info) {
-  const Arguments<1> arguments(env, info);
-  for (Fd& fd : arguments.external<Session>(0)->loose) fd.release();
-  return nullptr;
-}
-
-// results: [pid of the process that the message speaks of]
-napi_value receive(napi_env env, napi_callback_info info) {
-  const Arguments<4> arguments(env, info);
-  const auto channel = static_cast<Channel>(arguments.int32(1));
-  std::size_t size = 0;
-  std::size_t unused = 0;
-  void* buffer = arguments.typed_array(2, &size);
-  auto* results = static_cast<std::int32_t*>(arguments.typed_array(3, &unused));
-  auto received = sys::receive(arguments.external<Session>(0)->fd(channel), buffer, size, MSG_DONTWAIT);
-  if (!received.ok()) return number(env, -received.status.err);
-  results[0] = received.value.pid;
-  return number(env, received.value.size);
-}
-
-napi_value send(napi_env env, napi_callback_info info) {
-  const Arguments<3> arguments(env, info);
-  std::size_t size = 0;
-  const void* bytes = arguments.typed_array(2, &size);
-  const auto sent = sys::send(arguments.external<Session>(0)->fd(static_cast<Channel>(arguments.int32(1))), bytes, size);
-  return number(env, sent.ok() ? sent.value : -sent.status.err);
-}
-
-napi_value fd(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  return number(env, arguments.external<Session>(0)->fd(static_cast<Channel>(arguments.int32(1))));
-}
-
-napi_value ref(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  arguments.external<Session>(0)->ref(arguments.int32(1) != 0);
-  return nullptr;
-}
-
-napi_value close_session(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  auto* session = arguments.external<Session>(0);
-  arguments.int32(1) != 0 ? session->close() : session->close_channels();
-  return nullptr;
 }
 
 napi_value image(napi_env env, napi_callback_info) {

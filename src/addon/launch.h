@@ -9,6 +9,7 @@ napi_value launch(napi_env env, napi_callback_info info);         // (plan, stdi
 napi_value watch(napi_env env, napi_callback_info info);          // (session, callback) -> -errno
 napi_value adopt(napi_env env, napi_callback_info info);          // (session): its pipe ends are streams now
 napi_value receive(napi_env env, napi_callback_info info);        // (session, channel, buffer, results) -> size, -errno
+napi_value spawn_program(napi_env env, napi_callback_info info);  // (session, id, plan, stdio, uid, gid, results)
 napi_value send(napi_env env, napi_callback_info info);           // (session, channel, bytes) -> size, -errno
 napi_value fd(napi_env env, napi_callback_info info);             // (session, channel) -> fd
 napi_value ref(napi_env env, napi_callback_info info);            // (session, on)

@@ -55,6 +55,7 @@ NAPI_MODULE_INIT() {
                          {"adopt", adopt},
                          {"receive", receive},
                          {"send", send},
+                         {"spawnProgram", spawn_program},
                          {"fd", fd},
                          {"ref", ref},
                          {"close", close_session},

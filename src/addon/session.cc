@@ -77,6 +77,13 @@ void Session::stop(Channel channel) {
   if (channel != kKeeperEnd) fds_[channel].reset();
 }
 
+void Session::take(Stdio& stdio, std::int32_t* numbers, std::size_t count) {
+  for (unsigned index = 0; index < count; ++index) {
+    loose[index] = std::move(stdio.pairs[index].ours);
+    numbers[index] = loose[index].get();
+  }
+}
+
 void Session::close_channels() {
   stop(kControlChannel);
   stop(kInitChannel);

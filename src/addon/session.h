@@ -5,6 +5,7 @@
 
 #include "../plan/wire.h"
 #include "../sys/fd.h"
+#include "stdio.h"
 
 namespace nsjs {
 
@@ -23,6 +24,10 @@ class Session {
   // Calls back with the number of a channel each time it can be read. Without a watch the owner polls.
   int watch(napi_env env, napi_value callback);
   void ref(bool on);
+  // The other end of the channel is gone: nothing more comes from it.
+  void stop(Channel channel);
+  // This side's ends of the pairs become `loose`; `numbers` receives them.
+  void take(Stdio& stdio, std::int32_t* numbers, std::size_t count);
   // Ends the sandbox: the keeper sees its channel close.
   void close_channels();
   // To be called when the keeper has ended; frees the session.
@@ -46,7 +51,6 @@ class Session {
 
   static void on_readable(uv_poll_t* handle, int status, int events);
   static void on_closed(uv_handle_t* handle);
-  void stop(Channel channel);
   void free_if_done();
 
   Environment& environment_;

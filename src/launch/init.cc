@@ -3,100 +3,53 @@
 #include "../sys/cred.h"
 #include "../sys/process.h"
 #include "../sys/socket.h"
+#include "map.h"
+#include "programs.h"
 #include "reap.h"
+#include "run.h"
 
 namespace nsjs {
 namespace {
 
 constexpr int kAllChildren = 0;  // P_ALL
-constexpr int kTryAgain = 11;    // EAGAIN
 constexpr std::uint64_t kChildSignal = 1ull << (SIGCHLD - 1);
 
-struct Program {
-  int pid = 0;
-  Fd pidfd;
-  Fd exec;  // read end; its end of file after kStarted means that exec has happened
-  Record ready{};
-  bool started = false;
-  bool failed = false;
-};
+// In the order of NamespaceId.
+constexpr const char* kNamespaceFiles[] = {"self/ns/user", "self/ns/mnt", "self/ns/pid",    "self/ns/net",
+                                           "self/ns/ipc",  "self/ns/uts", "self/ns/cgroup", "self/ns/time_for_children"};
 
-[[noreturn]] void fail(Context& context, Section section, const Failure& failure) {
-  report(context.out, section, failure);
+[[noreturn]] void fail(const Context& context, const Failure& failure) {
+  report(context, kInside, failure);
   sys::exit_group(1);
 }
 
-[[noreturn]] void run_program(Context& context, Fd exec) {
-  context.out = exec.release();
-  const Failure failure = run(context, kProgram);
-  report(context.out, kProgram, failure);
-  sys::exit_group(127);
-}
-
-// exec pipe end above every number that Dup may place
-Result<Fd> move_high(Fd fd) {
-  const auto moved = sys::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstFd);
-  return {Fd(static_cast<int>(moved.value)), moved.status};
-}
-
-Status start_program(Context& context, Program& program) {
-  int ends[2] = {-1, -1};
-  NSJS_TRY(sys::pipe2(ends, O_NONBLOCK));
-  program.exec = Fd(ends[0]);
-  NSJS_TRY_VALUE(child_end, move_high(Fd(ends[1])));
-
-  int pidfd = -1;
-  clone_args args{};
-  args.flags = CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  NSJS_TRY_VALUE(pid, sys::clone3(args));
-  if (pid == 0) run_program(context, std::move(child_end));
-  program.pid = static_cast<int>(pid);
-  program.pidfd = Fd(pidfd);
-  return {};
-}
-
-// In the order of NamespaceId. Read while the program's child is still at work, so it costs no time.
+// Read while a program's child is still at work, so it costs no time. pid_for_children needs a child to be readable.
 void read_namespace_ids(Context& context) {
-  static constexpr const char* kNames[] = {"self/ns/user", "self/ns/mnt", "self/ns/pid",    "self/ns/net",
-                                           "self/ns/ipc",  "self/ns/uts", "self/ns/cgroup", "self/ns/time_for_children"};
-  for (unsigned index = 0; index < kNamespaces; ++index) context.id[index] = sys::inode(context.proc.get(), kNames[index]).value;
+  for (unsigned index = 0; index < kNamespaces; ++index) context.id[index] = sys::inode(context.proc.get(), kNamespaceFiles[index]).value;
 }
 
-// Only who owns the pid namespace may speak for another process in it; elsewhere the number is the host's anyway.
-void send_started(Context& context, Program& program) {
-  Record record = program.ready;
-  record.kind = RecordKind::kStarted;
-  record.status = program.pid;
-  for (unsigned index = 0; index < kNamespaces; ++index)
-    if (record.id[index] == 0) record.id[index] = context.id[index];
-  (void)sys::send(context.out, &record, sizeof record, context.owns_pids ? program.pid : 0);
-}
-
-// Passes on what the program's child says; at the end of the pipe the program runs, has failed, or died without a word.
-void read_exec_pipe(Context& context, Program& program) {
-  for (;;) {
-    Record record{};
-    const auto got = sys::read(program.exec.get(), &record, sizeof record);
-    if (got.status.err == kTryAgain) return;
-    if (!got.ok()) sys::exit_group(1);  // not to know how the set-up went ends the sandbox
-    if (got.value != static_cast<long>(sizeof record)) break;
-    if (record.kind == RecordKind::kStarted) {
-      program.ready = record;
-      program.started = true;
-      continue;
-    }
-    program.failed = program.failed || record.kind == RecordKind::kFailed;
-    (void)sys::write(context.out, &record, sizeof record);
+// A descriptor of each namespace goes to Node: the only way to them, since nobody may look into init's /proc files.
+Status send_opened(const Context& context) {
+  Record record{};
+  record.kind = RecordKind::kOpened;
+  Fd opened[kNamespaces];
+  int fds[kNamespaces];
+  for (unsigned index = 0; index < kNamespaces; ++index) {
+    NSJS_TRY_VALUE(ns, sys::openat(context.proc.get(), kNamespaceFiles[index], O_RDONLY));
+    opened[index] = std::move(ns);
+    fds[index] = opened[index].get();
+    record.id[index] = context.id[index];
   }
-  program.exec.reset();
-  if (program.started && !program.failed) send_started(context, program);
+  sys::Beside beside;
+  beside.fds = fds;
+  beside.count = kNamespaces;
+  return sys::send(context.out, &record, sizeof record, beside).status;
 }
 
-void send_exited(Context& context, const siginfo_t& info, const struct rusage& usage) {
+void send_exited(Context& context, const Program& program, const siginfo_t& info, const struct rusage& usage) {
   Record record{};
   record.kind = RecordKind::kExited;
+  record.program = program.id;
   record.code = info.si_code;
   record.status = info.si_status;
   record.user_us = sys::microseconds(usage.ru_utime);
@@ -105,44 +58,75 @@ void send_exited(Context& context, const siginfo_t& info, const struct rusage& u
   (void)sys::write(context.out, &record, sizeof record);
 }
 
-// Reaps what has ended. True when the program itself has, or when there is no way to know.
-bool reap(Context& context, Program& program) {
+// Reaps what has ended. True when the sandbox ends with it: the only program has, or there is no way to know.
+bool reap(Context& context, bool serves) {
   for (;;) {
     siginfo_t info{};
     struct rusage usage {};
-    if (!sys::waitid(kAllChildren, 0, &info, WEXITED | WNOHANG | kWaitAll, &usage).ok()) return true;
+    const Status status = sys::waitid(kAllChildren, 0, &info, WEXITED | WNOHANG | kWaitAll, &usage);
+    if (!status.ok()) return !serves || status.err != 10;  // ECHILD
     if (info.si_pid == 0) return false;
-    if (info.si_pid != program.pid) continue;
-    if (program.exec.is_open()) read_exec_pipe(context, program);
-    if (program.started && !program.failed) send_exited(context, info, usage);
-    return true;
+    Program* program = g_programs.find([&info](const Program& one) { return one.pid == info.si_pid; });
+    if (program == nullptr) continue;
+    read_exec_channel(context, *program);
+    if (serves || (program->started && !program->failed)) send_exited(context, *program, info, usage);
+    if (!serves) return true;
+    g_programs.remove(program);
   }
 }
 
+// Runs the `inside` section of a further plan, which starts its program. What fails is that program's failure alone.
+void spawn(Context& context, std::uint32_t id, sys::Received& received) {
+  const Plan sandbox = context.plan;
+  context.program = id;
+  Failure failure{0, received.count > 0 ? map_plan(received.fds[0].get(), context.plan) : Status{22, __NR_recvmsg}};
+  if (failure.status.ok()) {
+    for (unsigned slot = 0; slot + 1 < received.count && failure.status.ok(); ++slot) {
+      // Above every number that the program may want, so that Dup can place them in any order.
+      auto high = sys::fcntl(received.fds[slot + 1].get(), F_DUPFD_CLOEXEC, kFirstFd);
+      if (high.ok()) context.slots[slot].fd = Fd(static_cast<int>(high.value));
+      failure.status = high.status;
+    }
+    if (failure.status.ok()) failure = run(context, kInside);
+    unmap_plan(context.plan);
+  }
+  context.plan = sandbox;
+  context.close_slots(false);
+  if (failure.status.ok()) return;
+  report(context, kInside, failure);
+}
+
 // True when Node closed the channel.
-bool obey(Context& context, const Program& program) {
-  Command command[2] = {};
-  const auto got = sys::read(context.out, command, sizeof command);
-  if (!got.ok() || got.value <= 0) return true;
-  if (command[0] == Command::kSignal && got.value == 2) (void)sys::pidfd_send_signal(program.pidfd.get(), static_cast<int>(command[1]));
+bool obey(Context& context) {
+  Request request{};
+  sys::Received received;
+  if (!sys::receive(context.out, &request, sizeof request, 0, received).ok() || received.size <= 0) return true;
+  if (received.size != static_cast<long>(sizeof request)) return false;
+  if (request.command == Command::kSpawn) spawn(context, request.program, received);
+  if (request.command != Command::kSignal) return false;
+  const Program* program = g_programs.find([&request](const Program& one) { return one.id == request.program; });
+  if (program != nullptr) (void)sys::pidfd_send_signal(program->pidfd.get(), static_cast<int>(request.value));
   return false;
 }
 
-// Serves until the program has ended, the keeper is gone or Node is. Signals only wake it: they can be forged from inside.
-void serve(Context& context, Program& program, const Fd& signals) {
+constexpr unsigned kOwnPolls = 3;
+
+// Serves until the only program has ended, the keeper is gone or Node is. Signals only wake it: they can be forged from inside.
+void serve(Context& context, const Fd& signals, bool serves) {
   for (;;) {
-    pollfd fds[] = {{signals.get(), POLLIN, 0},
-                    {context.out, POLLIN, 0},
-                    {context.go.get(), POLLIN, 0},
-                    {program.exec.is_open() ? program.exec.get() : -1, POLLIN, 0}};
-    if (!sys::ppoll(fds, 4, -1).ok()) return;
-    if (fds[3].revents != 0) read_exec_pipe(context, program);
+    pollfd fds[kOwnPolls + kMaxPrograms] = {{signals.get(), POLLIN, 0}, {context.out, POLLIN, 0}, {context.go.get(), POLLIN, 0}};
+    const unsigned programs = g_programs.end();
+    for (unsigned index = 0; index < programs; ++index)
+      fds[kOwnPolls + index] = {g_programs[index] != nullptr ? g_programs[index]->exec.get() : -1, POLLIN, 0};
+    if (!sys::ppoll(fds, kOwnPolls + programs, -1).ok()) return;
+    for (unsigned index = 0; index < programs; ++index)
+      if (fds[kOwnPolls + index].revents != 0) read_exec_channel(context, *g_programs[index]);
     if (fds[0].revents != 0) {
       unsigned char drained[128 * 4];
       (void)sys::read(signals.get(), drained, sizeof drained);
-      if (reap(context, program)) return;
+      if (reap(context, serves)) return;
     }
-    if (fds[2].revents != 0 || (fds[1].revents != 0 && obey(context, program))) return;
+    if (fds[2].revents != 0 || (fds[1].revents != 0 && obey(context))) return;
   }
 }
 
@@ -151,6 +135,17 @@ void wait_for_go(Context& context) {
   char go = 0;
   const auto got = sys::read(context.go.get(), &go, 1);
   if (!got.ok() || got.value != 1) sys::exit_group(1);
+}
+
+// Ends this process if any of it fails: what could not be set up is never used.
+Fd set_up(Context& context) {
+  auto proc = sys::openat(sys::kCwd, "/proc", O_PATH | O_DIRECTORY);
+  if (!proc.ok()) fail(context, {context.plan.ops(kInside).count, proc.status});
+  context.proc = std::move(proc.value);
+  if (const Failure failure = run(context, kInside); !failure.status.ok()) fail(context, failure);
+  auto signals = sys::signalfd(kChildSignal, O_CLOEXEC | O_NONBLOCK);
+  if (!signals.ok()) fail(context, {context.plan.ops(kInside).count, signals.status});
+  return std::move(signals.value);
 }
 
 }  // namespace
@@ -162,19 +157,14 @@ void wait_for_go(Context& context) {
   if (!context.owns_pids && !sys::prctl(PR_SET_CHILD_SUBREAPER, 1).ok()) sys::exit_group(1);
   wait_for_go(context);
 
-  auto proc = sys::openat(sys::kCwd, "/proc", O_PATH | O_DIRECTORY);
-  if (!proc.ok()) fail(context, kInside, {context.plan.ops(kInside).count, proc.status});
-  context.proc = std::move(proc.value);
-  if (const Failure failure = run(context, kInside); !failure.status.ok()) fail(context, kInside, failure);
-
-  auto signals = sys::signalfd(kChildSignal, O_CLOEXEC | O_NONBLOCK);
-  Program program;
-  if (!signals.ok()) fail(context, kInside, {context.plan.ops(kInside).count, signals.status});
-  if (const Status status = start_program(context, program); !status.ok())
-    fail(context, kInside, {context.plan.ops(kInside).count, status});
-  context.close_slots(true);
+  const Fd signals = set_up(context);
+  const bool serves = g_programs.end() == 0;
+  context.close_slots(!serves);
   read_namespace_ids(context);
-  serve(context, program, signals.value);
+  if (serves) {
+    if (const Status status = send_opened(context); !status.ok()) fail(context, {context.plan.ops(kInside).count, status});
+  }
+  serve(context, signals, serves);
   if (!context.owns_pids) kill_descendants(context.proc.get(), "thread-self/children");
   sys::exit_group(0);
 }

@@ -18,9 +18,9 @@ void end_sandbox(Context& context) {
 bool must_end(const pollfd& control, const pollfd& node) {
   if (node.revents != 0 || (control.revents & (POLLHUP | POLLERR)) != 0) return true;
   if ((control.revents & POLLIN) == 0) return false;
-  Command command{};
-  const auto got = sys::read(kControlFd, &command, sizeof command);
-  return !got.ok() || got.value <= 0 || command == Command::kKill;
+  Request request{};
+  const auto got = sys::read(kControlFd, &request, sizeof request);
+  return !got.ok() || got.value <= 0 || request.command == Command::kKill;
 }
 
 // Returns when init is gone. A dying Node's pidfd is watched beside the channel: another process may hold the channel open.
@@ -60,7 +60,7 @@ void watch(Context& context) {
   // (the scheduler makes a task group for it), and the keeper has no use for one: its signals are blocked.
   (void)sys::setpgid();
   const Failure failure = run(context, kHost);
-  if (!failure.status.ok()) report(kControlFd, kHost, failure);
+  if (!failure.status.ok()) report(context, kHost, failure);
 
   struct rusage usage {};
   if (context.init.is_open()) {

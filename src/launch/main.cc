@@ -1,12 +1,11 @@
 // The launcher's entry. It is executed by the addon from a sealed memfd with an empty environment and the descriptors
 // of wire.h; this process is the keeper. It knows no policy: it walks the plan.
-#include <sys/mman.h>
-
 #include <new>
 
 #include "../sys/cred.h"
 #include "../sys/process.h"
 #include "keeper.h"
+#include "map.h"
 
 extern "C" {
 
@@ -39,14 +38,6 @@ namespace {
 // Too large for the stack, and never destroyed: a static Context would want an atexit.
 alignas(Context) unsigned char g_context[sizeof(Context)];
 
-bool map_plan(Plan& plan) {
-  const long size = sys::raw(__NR_lseek, kPlanFd, 0, 2 /* SEEK_END */);
-  if (size <= 0) return false;
-  const long at = sys::raw(__NR_mmap, 0, size, PROT_READ, MAP_PRIVATE, kPlanFd, 0);
-  if (!sys::to_status(__NR_mmap, at).ok()) return false;
-  return plan.parse(reinterpret_cast<const unsigned char*>(at), static_cast<std::size_t>(size));
-}
-
 // Only the descriptors that the addon placed: whatever Node had open without CLOEXEC ends here.
 Status adopt(Context& context) {
   const unsigned fds = context.plan.fds();
@@ -54,8 +45,9 @@ Status adopt(Context& context) {
   NSJS_TRY(sys::close_range(kSlotFd + fds, ~0u, 0));
   NSJS_TRY(sys::close_range(kFirstFd, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
   for (unsigned slot = 0; slot < fds; ++slot) context.slots[slot].fd = Fd(kSlotFd + static_cast<int>(slot));
-  NSJS_TRY(sys::reset_signals());
-  return sys::umask(0);  // modes in a plan are meant as they are written
+  NSJS_TRY(sys::reset_signal(SIGCHLD));  // ignored, it would hide how init ended
+  NSJS_TRY(sys::chdir("/"));             // the caller's own folder must not be held, nor seen
+  return sys::umask(0);                  // modes in a plan are meant as they are written
 }
 
 }  // namespace
@@ -64,9 +56,9 @@ Status adopt(Context& context) {
 extern "C" [[noreturn]] void launcher_main() {
   using namespace nsjs;
   Context& context = *new (g_context) Context;
-  if (!map_plan(context.plan)) sys::exit_group(120);
+  if (!map_plan(kPlanFd, context.plan).ok()) sys::exit_group(120);
   if (const Status status = adopt(context); !status.ok()) {
-    report(kControlFd, kHost, {0, status});
+    report(context, kHost, {0, status});
     sys::exit_group(121);
   }
   keep(context);

@@ -26,7 +26,7 @@ Failure walk(Context& context, Section section, bool stop) {
     const Status status = apply(context, ops.first[step]);
     if (status.ok()) continue;
     if (ops.first[step].optional != 0) {
-      report(context.out, section, {step, status}, RecordKind::kDropped);
+      report(context, section, {step, status}, RecordKind::kDropped);
       step += ops.first[step].optional - 1;
       continue;
     }
@@ -41,14 +41,15 @@ Failure walk(Context& context, Section section, bool stop) {
 Failure run(Context& context, Section section) { return walk(context, section, true); }
 Failure run_all(Context& context, Section section) { return walk(context, section, false); }
 
-void report(int to, Section section, const Failure& failure, RecordKind kind) {
+void report(const Context& context, Section section, const Failure& failure, RecordKind kind) {
   Record record{};
   record.kind = kind;
   record.section = section;
   record.step = failure.step;
   record.err = failure.status.err;
   record.nr = failure.status.nr;
-  (void)sys::write(to, &record, sizeof record);
+  record.program = context.program;
+  (void)sys::write(context.out, &record, sizeof record);
 }
 
 }  // namespace nsjs

@@ -14,6 +14,6 @@ Failure run(Context& context, Section section);
 // As run(), but goes on after a failure: cleaning up must reach every step. Returns the first failure.
 Failure run_all(Context& context, Section section);
 
-void report(int to, Section section, const Failure& failure, RecordKind kind = RecordKind::kFailed);
+void report(const Context& context, Section section, const Failure& failure, RecordKind kind = RecordKind::kFailed);
 
 }  // namespace nsjs

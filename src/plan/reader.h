@@ -25,6 +25,8 @@ class Plan {
   [[nodiscard]] Ops ops(Section section) const;
   [[nodiscard]] Text text(std::uint32_t offset) const;
   [[nodiscard]] unsigned fds() const { return header_->fds; }
+  [[nodiscard]] const void* data() const { return header_; }
+  [[nodiscard]] std::size_t size() const { return header_->size; }
 
  private:
   [[nodiscard]] bool valid_op(const Op& op) const;

@@ -12,12 +12,13 @@ enum class OpCode : std::uint16_t {
   kCount
 };
 
-enum Section : std::uint32_t { kHost, kInside, kProgram, kAfter, kSections };
+enum Section : std::uint32_t { kHost, kInside, kBeside, kProgram, kAfter, kSections };
 
-constexpr std::uint32_t kMagic = 0x314e534e;  // "NSN1"
+constexpr std::uint32_t kMagic = 0x324e534e;  // "NSN2"
 constexpr std::uint32_t kNoSlot = 0xffffffff;
 constexpr unsigned kOpArgs = 7;
 constexpr unsigned kMaxSlots = 256;
+constexpr unsigned kMaxPrograms = 256;  // of one sandbox at a time
 
 struct Header {
   std::uint32_t magic;
@@ -25,6 +26,7 @@ struct Header {
   std::uint32_t count[kSections];  // operations in each section
   std::uint32_t fds;               // descriptors passed beside the plan: slots 0 … fds-1
   std::uint32_t text;              // offset of the text
+  std::uint32_t reserved[7];
 };
 
 struct Op {
@@ -32,15 +34,18 @@ struct Op {
   std::uint16_t optional;  // 0: failure ends the set-up. n: failure is reported, this and the next n-1 operations are left out
   std::uint32_t arg[kOpArgs];
 };
-static_assert(sizeof(Header) == 32 && sizeof(Op) == 32);
+static_assert(sizeof(Header) == 64 && sizeof(Op) == 32);
 
 enum class RecordKind : std::uint32_t {
-  kStarted = 1,  // from init: the program runs; its pidfd is passed; id[] holds namespace inodes
+  kStarted = 1,  // from init: the program runs; id[] holds namespace inodes
   kFailed,       // from any: section, step, err, nr
   kDropped,      // from any: an optional operation failed
   kExited,       // from init: waitid of the program
   kText,         // from the keeper: ReadFile; the text follows the record
   kEnded,        // from the keeper: all is gone and cleaned; usage of the whole sandbox
+  kOpened,       // from init: the sandbox is ready for programs; a descriptor of each namespace is beside it
+  kWaiting,      // from a program's child to init alone: `beside` is done
+  kFd,           // from init: a descriptor is beside it; `status` says which
 };
 
 enum NamespaceId : unsigned { kUser, kMnt, kPid, kNet, kIpc, kUts, kCgroup, kTime, kNamespaces };
@@ -58,8 +63,10 @@ struct Record {
   std::uint64_t system_us;
   std::uint64_t max_rss_kb;
   std::uint64_t id[kNamespaces];
+  std::uint32_t program;  // which one, as Node numbered it
+  std::uint32_t reserved;
 };
-static_assert(sizeof(Record) == 120);
+static_assert(sizeof(Record) == 128);
 
 // Descriptors of the launcher as the addon places them; the program's own numbers lie below.
 constexpr int kFirstFd = 64;
@@ -70,7 +77,18 @@ constexpr int kInitFd = kFirstFd + 3;  // to Node: init's channel
 constexpr int kSlotFd = kFirstFd + 4;  // slot 0
 constexpr unsigned kMaxPassedFds = 64;
 
-// What Node writes into the channels: one byte, and for kSignal a second one.
-enum class Command : std::uint8_t { kKill = 1, kSignal = 2 };
+// What Node writes into the channels.
+enum class Command : std::uint32_t {
+  kKill = 1,  // keeper: ends the sandbox
+  kSignal,    // init: sends signal `value` to `program`
+  kSpawn,     // init: a plan and what it passes are beside it; its `inside` section starts `program`
+};
+
+struct Request {
+  Command command;
+  std::uint32_t program;
+  std::uint32_t value;
+};
+static_assert(sizeof(Request) == 12);
 
 }  // namespace nsjs

@@ -66,6 +66,11 @@ inline Result<long> fcntl(int fd, int command, long argument) {
   return {result, to_status(__NR_fcntl, result)};
 }
 
+inline Result<long> ioctl(int fd, unsigned request, long argument) {
+  const long result = raw(__NR_ioctl, fd, request, argument);
+  return {result, to_status(__NR_ioctl, result)};
+}
+
 inline Result<Fd> memfd_create(const char* name, unsigned flags) {
   return to_fd(__NR_memfd_create, raw(__NR_memfd_create, as_arg(name), flags));
 }

@@ -46,18 +46,20 @@ inline Result<Fd> signalfd(std::uint64_t set, int flags) {
   return to_fd(__NR_signalfd4, raw(__NR_signalfd4, -1, as_arg(&set), sizeof set, flags));
 }
 
-// Every signal back to its default action: what Node ignores (SIGPIPE) must not stay ignored in the program.
-inline Status reset_signals() {
+inline Status reset_signal(int signal) {
   struct KernelSigaction {
     void* handler;
     unsigned long flags;
     void* restorer;
     std::uint64_t mask;
   } const fallback{};
-  for (int signal = 1; signal <= 64; ++signal) {
-    if (signal == SIGKILL || signal == SIGSTOP) continue;
-    NSJS_TRY(to_status(__NR_rt_sigaction, raw(__NR_rt_sigaction, signal, as_arg(&fallback), 0, sizeof(std::uint64_t))));
-  }
+  return to_status(__NR_rt_sigaction, raw(__NR_rt_sigaction, signal, as_arg(&fallback), 0, sizeof(std::uint64_t)));
+}
+
+// Every signal back to its default action: what Node ignores (SIGPIPE) must not stay ignored in the program.
+inline Status reset_signals() {
+  for (int signal = 1; signal <= 64; ++signal)
+    if (signal != SIGKILL && signal != SIGSTOP) NSJS_TRY(reset_signal(signal));
   return {};
 }
 
@@ -67,6 +69,7 @@ inline std::uint64_t microseconds(const timeval& time) {
 
 inline Status setpgid() { return to_status(__NR_setpgid, raw(__NR_setpgid, 0, 0)); }
 inline Status setsid() { return to_status(__NR_setsid, raw(__NR_setsid)); }
+inline Status setns(int fd, int type) { return to_status(__NR_setns, raw(__NR_setns, fd, type)); }
 inline Status unshare(unsigned long flags) { return to_status(__NR_unshare, raw(__NR_unshare, static_cast<long>(flags))); }
 inline Status sethostname(const char* name, std::size_t size) {
   return to_status(__NR_sethostname, raw(__NR_sethostname, as_arg(name), static_cast<long>(size)));

@@ -18,24 +18,52 @@ inline Status socketpair(int type, int pair[2]) {
 
 inline Status pipe2(int pair[2], int flags) { return to_status(__NR_pipe2, raw(__NR_pipe2, as_arg(pair), flags | O_CLOEXEC)); }
 
-constexpr std::size_t kCredentialsSize = CMSG_SPACE(sizeof(ucred));
+constexpr unsigned kMaxFdsBeside = 64;
+constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(kMaxFdsBeside * sizeof(int));
 
-// With `pid` the message speaks of that process: the kernel translates the number into the receiver's pid namespace.
-inline Result<long> send(int fd, const void* data, std::size_t size, int pid = 0) {
+// What goes beside the bytes of a message, unix(7).
+struct Beside {
+  int pid = 0;  // the message speaks of that process: the kernel translates the number into the receiver's pid namespace
+  const int* fds = nullptr;
+  unsigned count = 0;
+};
+
+// One after the other into a buffer.
+class ControlWriter {
+ public:
+  void* add(int type, std::size_t size) {
+    auto* header = reinterpret_cast<cmsghdr*>(bytes_ + size_);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = type;
+    header->cmsg_len = CMSG_LEN(size);
+    size_ += CMSG_SPACE(size);
+    return CMSG_DATA(header);
+  }
+  void attach(msghdr& message) {
+    message.msg_control = bytes_;
+    message.msg_controllen = size_;
+  }
+
+ private:
+  alignas(cmsghdr) char bytes_[kControlSize] = {};
+  std::size_t size_ = 0;
+};
+
+inline Result<long> send(int fd, const void* data, std::size_t size, const Beside& beside = {}) {
   iovec part{const_cast<void*>(data), size};
-  alignas(cmsghdr) char control[kCredentialsSize] = {};
+  ControlWriter control;
+  if (beside.pid != 0) {
+    auto* about = static_cast<ucred*>(control.add(SCM_CREDENTIALS, sizeof(ucred)));
+    *about = {beside.pid, static_cast<uid_t>(raw(__NR_geteuid)), static_cast<gid_t>(raw(__NR_getegid))};
+  }
+  if (beside.count != 0) {
+    auto* fds = static_cast<int*>(control.add(SCM_RIGHTS, beside.count * sizeof(int)));
+    for (unsigned index = 0; index < beside.count; ++index) fds[index] = beside.fds[index];
+  }
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  if (pid != 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    auto* header = reinterpret_cast<cmsghdr*>(control);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_CREDENTIALS;
-    header->cmsg_len = CMSG_LEN(sizeof(ucred));
-    *reinterpret_cast<ucred*>(CMSG_DATA(header)) = {pid, static_cast<uid_t>(raw(__NR_geteuid)), static_cast<gid_t>(raw(__NR_getegid))};
-  }
+  control.attach(message);
   const long result = raw(__NR_sendmsg, fd, as_arg(&message), MSG_NOSIGNAL);
   return {result, to_status(__NR_sendmsg, result)};
 }
@@ -43,22 +71,33 @@ inline Result<long> send(int fd, const void* data, std::size_t size, int pid = 0
 struct Received {
   long size = 0;
   int pid = 0;  // with SO_PASSCRED: of the sender, or of whom it speaks
+  unsigned count = 0;
+  Fd fds[kMaxFdsBeside];
 };
 
-inline Result<Received> receive(int fd, void* data, std::size_t size, int flags) {
+inline Status receive(int fd, void* data, std::size_t size, int flags, Received& received) {
   iovec part{data, size};
-  alignas(cmsghdr) char control[kCredentialsSize] = {};
+  alignas(cmsghdr) char control[kControlSize] = {};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  const long result = raw(__NR_recvmsg, fd, as_arg(&message), flags | MSG_CMSG_CLOEXEC);
-  Received received{result, 0};
-  const auto* header = reinterpret_cast<const cmsghdr*>(control);
-  if (result >= 0 && message.msg_controllen >= CMSG_LEN(sizeof(ucred)) && header->cmsg_type == SCM_CREDENTIALS)
-    received.pid = reinterpret_cast<const ucred*>(CMSG_DATA(header))->pid;
-  return {received, to_status(__NR_recvmsg, result)};
+  received.size = raw(__NR_recvmsg, fd, as_arg(&message), flags | MSG_CMSG_CLOEXEC);
+  NSJS_TRY(to_status(__NR_recvmsg, received.size));
+  const auto* at = reinterpret_cast<const cmsghdr*>(control);
+  for (std::size_t left = message.msg_controllen; left >= sizeof *at;) {
+    const std::size_t length = at->cmsg_len - CMSG_LEN(0);
+    if (at->cmsg_type == SCM_CREDENTIALS) received.pid = reinterpret_cast<const ucred*>(CMSG_DATA(at))->pid;
+    if (at->cmsg_type == SCM_RIGHTS)
+      for (std::size_t index = 0; index < length / sizeof(int); ++index)
+        received.fds[received.count++] = Fd(reinterpret_cast<const int*>(CMSG_DATA(at))[index]);
+    const std::size_t step = CMSG_SPACE(length);
+    if (step >= left) break;
+    left -= step;
+    at = reinterpret_cast<const cmsghdr*>(reinterpret_cast<const unsigned char*>(at) + step);
+  }
+  return {};
 }
 
 }  // namespace nsjs::sys

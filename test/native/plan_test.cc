@@ -23,16 +23,18 @@ struct Bytes {
   std::size_t size = 0;
 };
 
+constexpr std::uint32_t kText = sizeof(nsjs::Header) + sizeof(nsjs::Op);
+
 // One operation with a text argument in the section `inside`.
 Bytes good_plan() {
   Bytes plan{};
-  const nsjs::Header header{nsjs::kMagic, 32 + 32 + 12, {0, 1, 0, 0}, 0, 64};
-  nsjs::Op op{nsjs::OpCode::SetHostname, 0, {64}};
+  const nsjs::Header header{nsjs::kMagic, kText + 12, {0, 1, 0, 0, 0}, 0, kText, {}};
+  nsjs::Op op{nsjs::OpCode::SetHostname, 0, {kText}};
   const unsigned length = 3;
   std::memcpy(plan.data, &header, sizeof header);
-  std::memcpy(plan.data + 32, &op, sizeof op);
-  std::memcpy(plan.data + 64, &length, 4);
-  std::memcpy(plan.data + 68, "box", 4);
+  std::memcpy(plan.data + sizeof header, &op, sizeof op);
+  std::memcpy(plan.data + kText, &length, 4);
+  std::memcpy(plan.data + kText + 4, "box", 4);
   plan.size = header.size;
   return plan;
 }
@@ -45,7 +47,7 @@ bool parses(const unsigned char* data, std::size_t size) {
   const bool ok = plan.parse(exact, size);
   std::size_t seen = 0;
   if (ok) {
-    for (const auto section : {nsjs::kHost, nsjs::kInside, nsjs::kProgram, nsjs::kAfter}) {
+    for (const auto section : {nsjs::kHost, nsjs::kInside, nsjs::kBeside, nsjs::kProgram, nsjs::kAfter}) {
       const nsjs::Ops ops = plan.ops(section);
       for (unsigned step = 0; step < ops.count; ++step)
         if (ops.first[step].code == nsjs::OpCode::SetHostname) seen += std::strlen(plan.text(ops.first[step].arg[0]).data);
@@ -73,7 +75,8 @@ void test_random_plans() {
   std::srand(1);
   for (int round = 0; round < 200000; ++round) {
     Bytes plan = good_plan();
-    for (int change = 0; change < 1 + round % 6; ++change) plan.data[static_cast<std::size_t>(std::rand()) % plan.size] = static_cast<unsigned char>(std::rand());
+    for (int change = 0; change < 1 + round % 6; ++change)
+      plan.data[static_cast<std::size_t>(std::rand()) % plan.size] = static_cast<unsigned char>(std::rand());
     (void)parses(plan.data, plan.size);
   }
   passed++;
@@ -82,7 +85,7 @@ void test_random_plans() {
 void test_wrong_arguments() {
   const auto with = [](auto change) {
     Bytes plan = good_plan();
-    change(*reinterpret_cast<nsjs::Header*>(plan.data), *reinterpret_cast<nsjs::Op*>(plan.data + 32));
+    change(*reinterpret_cast<nsjs::Header*>(plan.data), *reinterpret_cast<nsjs::Op*>(plan.data + sizeof(nsjs::Header)));
     return parses(plan.data, plan.size);
   };
   check(!with([](auto&, auto& op) { op.code = nsjs::OpCode::kCount; }), "an unknown operation is refused");
@@ -100,7 +103,8 @@ void test_paths() {
   const auto parent = nsjs::resolve_parent(root.value.get(), "/usr/bin");
   check(parent.ok() && std::string(parent.value.name) == "bin", "a path is split at its last slash");
   check(nsjs::resolve_parent(root.value.get(), "/usr").ok(), "a path of one name has the root as its parent");
-  check(nsjs::resolve_parent(root.value.get(), std::string("/" + std::string(5000, 'a') + "/b").c_str()).status.err == ENAMETOOLONG, "a long path is refused");
+  check(nsjs::resolve_parent(root.value.get(), std::string("/" + std::string(5000, 'a') + "/b").c_str()).status.err == ENAMETOOLONG,
+        "a long path is refused");
   check(nsjs::resolve(root.value.get(), "/proc/self", 0).status.err == ELOOP, "no link is followed inside a root");
   check(nsjs::resolve(root.value.get(), "/../../etc", O_DIRECTORY).ok(), "the parent of the root is the root");
   check(std::string(nsjs::ProcPath(2147483647, "uid_map").text) == "/proc/2147483647/uid_map", "the path of a process is written");

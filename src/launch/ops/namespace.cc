@@ -7,9 +7,43 @@
 namespace nsjs::ops {
 namespace {
 
-Status write_self(int proc, const char* name, Text text) {
+Status write_below(int proc, const char* name, Text text) {
   NSJS_TRY_VALUE(file, sys::openat(proc, name, O_WRONLY));
   return write_all(file.get(), text.data, text.size);
+}
+
+// The process shares the launcher's mm, whose owner is nobody here: without PR_SET_DUMPABLE its own /proc files are not its own.
+Status enter_user_ns(int proc, Text uid_map, Text gid_map) {
+  NSJS_TRY(sys::prctl(PR_SET_DUMPABLE, 1));
+  NSJS_TRY(sys::unshare(CLONE_NEWUSER));
+  NSJS_TRY(write_below(proc, "self/setgroups", {"deny", 4}));
+  NSJS_TRY(write_below(proc, "self/uid_map", uid_map));
+  return write_below(proc, "self/gid_map", gid_map);
+}
+
+struct MadeUserNs {
+  int fd = -1;
+  Status status;
+};
+
+Status enter_lock(int proc) {
+  static constexpr Text kSelfMap{"0 0 1", 5};
+  NSJS_TRY(enter_user_ns(proc, kSelfMap, kSelfMap));
+  return write_below(proc, "sys/user/max_user_namespaces", {"1", 1});
+}
+
+[[noreturn]] void make_locked_user_ns(const Context& context, const Op& op, int report) {
+  const int proc = context.proc.get();
+  MadeUserNs made;
+  if (op.arg[3] != 0) made.status = enter_lock(proc);
+  if (made.status.ok()) made.status = enter_user_ns(proc, context.plan.text(op.arg[1]), context.plan.text(op.arg[2]));
+  if (made.status.ok()) {
+    auto ns = sys::openat(proc, "self/ns/user", O_RDONLY);
+    made.status = ns.status;
+    made.fd = ns.value.release();
+  }
+  (void)sys::write(report, &made, sizeof made);
+  sys::exit_group(0);
 }
 
 struct Ack {
@@ -22,17 +56,45 @@ struct Ack {
 
 Status Unshare(Context&, const Op& op) { return sys::unshare(op.arg[0]); }
 
-// The process shares the launcher's mm, whose owner is nobody here: without PR_SET_DUMPABLE its own /proc files are not its own.
-Status InnerUserNs(Context& context, const Op& op) {
-  const int proc = context.proc.get();
-  NSJS_TRY(sys::prctl(PR_SET_DUMPABLE, 1));
-  NSJS_TRY(sys::unshare(CLONE_NEWUSER));
-  NSJS_TRY(write_self(proc, "self/setgroups", {"deny", 4}));
-  NSJS_TRY(write_self(proc, "self/uid_map", context.plan.text(op.arg[0])));
-  NSJS_TRY(write_self(proc, "self/gid_map", context.plan.text(op.arg[1])));
-  NSJS_TRY_VALUE(inode, sys::inode(proc, "self/ns/user"));
+Status SetNs(Context& context, const Op& op) {
+  NSJS_TRY(sys::setns(context.fd(op.arg[0]), static_cast<int>(op.arg[1])));
+  if (op.arg[1] != CLONE_NEWUSER || !context.proc.is_open()) return {};
+  NSJS_TRY_VALUE(inode, sys::inode(context.proc.get(), "self/ns/user"));
   context.id[kUser] = inode;
   return {};
+}
+
+Status InnerUserNs(Context& context, const Op& op) {
+  NSJS_TRY(enter_user_ns(context.proc.get(), context.plan.text(op.arg[0]), context.plan.text(op.arg[1])));
+  NSJS_TRY_VALUE(inode, sys::inode(context.proc.get(), "self/ns/user"));
+  context.id[kUser] = inode;
+  return {};
+}
+
+// For programs that come later: a helper makes the namespace, shares init's table of descriptors and leaves one there. With
+// a lock there is one more namespace between: its limit is used up by the one below, whatever is made beside it.
+Status LockedUserNs(Context& context, const Op& op) {
+  if (context.slots[op.arg[0]].fd.is_open()) return {};
+  int report[2] = {-1, -1};
+  NSJS_TRY(sys::pipe2(report, 0));
+  const Fd read_end(report[0]);
+  const Fd write_end(report[1]);
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_FILES | CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  NSJS_TRY_VALUE(pid, sys::clone3(args));
+  if (pid == 0) make_locked_user_ns(context, op, write_end.get());
+  const Fd helper(pidfd);
+  siginfo_t info{};
+  NSJS_TRY(sys::waitid(sys::kPidfdType, helper.get(), &info, WEXITED, nullptr));
+  MadeUserNs made{};
+  NSJS_TRY(sys::fcntl(read_end.get(), F_SETFL, O_NONBLOCK).status);
+  NSJS_TRY_VALUE(size, sys::read(read_end.get(), &made, sizeof made));
+  if (size != static_cast<long>(sizeof made)) return {71, __NR_clone3};  // EPROTO
+  if (made.status.ok()) context.slots[op.arg[0]].fd = Fd(made.fd);
+  return made.status;
 }
 
 Status SetHostname(Context& context, const Op& op) {
@@ -50,7 +112,8 @@ Status Netlink(Context& context, const Op& op) {
   NSJS_TRY_VALUE(socket, sys::socket(AF_NETLINK, SOCK_RAW, static_cast<int>(op.arg[0])));
   NSJS_TRY(sys::send(socket.get(), request.data, request.size).status);
   Ack ack{};
-  NSJS_TRY_VALUE(received, sys::receive(socket.get(), &ack, sizeof ack, 0));
+  sys::Received received;
+  NSJS_TRY(sys::receive(socket.get(), &ack, sizeof ack, 0, received));
   if (received.size < static_cast<long>(sizeof ack.header + sizeof ack.error.error) || ack.header.nlmsg_type != NLMSG_ERROR)
     return {71, __NR_recvmsg};  // EPROTO
   return {-ack.error.error, __NR_sendmsg};

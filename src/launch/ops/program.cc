@@ -2,7 +2,9 @@
 
 #include "../../sys/cred.h"
 #include "../../sys/process.h"
+#include "../../sys/socket.h"
 #include "../ops.h"
+#include "../programs.h"
 
 namespace nsjs::ops {
 namespace {
@@ -11,6 +13,9 @@ constexpr int kNoEntry = 2;        // ENOENT
 constexpr int kAccess = 13;        // EACCES
 constexpr int kNotDirectory = 20;  // ENOTDIR
 constexpr unsigned long kNoMagicLinks = 0x02;
+constexpr unsigned kSetTerminal = 0x540e;     // TIOCSCTTY
+constexpr unsigned kSetPtyLock = 0x40045431;  // TIOCSPTLCK
+constexpr unsigned kGetPtyPeer = 0x5441;      // TIOCGPTPEER
 
 const char* after(const char* text) {
   while (*text != 0) ++text;
@@ -49,7 +54,38 @@ Status say_ready(const Context& context) {
 
 }  // namespace
 
+Status StartProgram(Context& context, const Op& op) { return start_program(context, {op.arg[0] != 0, op.arg[1] != 0}); }
+
+Status ReleaseProgram(Context& context, const Op&) { return release_program(context); }
+
+Status SendFd(Context& context, const Op& op) {
+  Record record{};
+  record.kind = RecordKind::kFd;
+  record.program = context.program;
+  record.status = static_cast<std::int32_t>(op.arg[1]);
+  const int fd = context.fd(op.arg[0]);
+  sys::Beside beside;
+  beside.fds = &fd;
+  beside.count = 1;
+  return sys::send(context.out, &record, sizeof record, beside).status;
+}
+
+// A new terminal of the devpts that the path leads to: the slave is opened by the master, never by name.
+Status OpenPty(Context& context, const Op& op) {
+  const int unlocked = 0;
+  NSJS_TRY_VALUE(master, sys::openat2(context.base(op.arg[2]), context.plan.text(op.arg[3]).data, O_RDWR | O_NOCTTY, 0, kNoMagicLinks));
+  NSJS_TRY(sys::ioctl(master.get(), kSetPtyLock, sys::as_arg(&unlocked)).status);
+  NSJS_TRY_VALUE(slave, sys::ioctl(master.get(), kGetPtyPeer, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  NSJS_TRY_VALUE(high, sys::fcntl(static_cast<int>(slave), F_DUPFD_CLOEXEC, kFirstFd));
+  const Fd low(static_cast<int>(slave));
+  context.slots[op.arg[0]].fd = std::move(master);
+  context.slots[op.arg[1]].fd = Fd(static_cast<int>(high));
+  return {};
+}
+
 Status Session(Context&, const Op&) { return sys::setsid(); }
+
+Status Terminal(Context& context, const Op& op) { return sys::ioctl(context.fd(op.arg[0]), kSetTerminal, 0).status; }
 
 Status Rlimit(Context&, const Op& op) {
   const auto wide = [&op](unsigned low) { return (static_cast<std::uint64_t>(op.arg[low + 1]) << 32) | op.arg[low]; };

@@ -1,0 +1,44 @@
+import type { EventEmitter } from 'node:events';
+import type { Duplex, Readable, Writable } from 'node:stream';
+import type { IsolatedChildProcess } from './child-process';
+import type { Report } from './report';
+import type { Result } from './result';
+
+/** Events of {@link IsolatedProcess.events}. `error` is emitted only if somebody listens. */
+export interface ProcessEvents<Output extends string | Buffer = string> {
+  /** The program runs. */
+  spawn: [];
+  exit: [code: number | null, signal: NodeJS.Signals | null];
+  /** The sandbox is gone, its streams have ended. */
+  close: [result: Result<Output>];
+  error: [error: Error];
+  message: [message: unknown];
+}
+
+/** A program in its sandbox, and the promise of its result. */
+export interface IsolatedProcess<Output extends string | Buffer = string> extends Promise<Result<Output>>, AsyncIterable<string> {
+  /** On the host; undefined until `spawned`. */
+  readonly pid: number | undefined;
+  /** When the program runs; rejects if the sandbox could not be set up. */
+  readonly spawned: Promise<void>;
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+  readonly stdio: readonly (Duplex | null)[];
+  readonly events: EventEmitter<ProcessEvents<Output>>;
+  /** What is in force; undefined until `spawned`. */
+  readonly report: Report | undefined;
+  /** Sends a signal to the program (default SIGTERM); SIGKILL ends the whole sandbox. False if it has ended. */
+  kill(signal?: NodeJS.Signals | number): boolean;
+  /** killSignal, after `grace` ms (default killGrace) SIGKILL; resolves with the result, whatever it is. */
+  stop(grace?: number): Promise<Result<Output> | undefined>;
+  /** Sends a message to a program with `ipc: 'json'`. */
+  send(message: unknown): Promise<void>;
+  ref(): this;
+  unref(): this;
+  /** For libraries that want a ChildProcess: the same program as an emitter of its events. */
+  asChildProcess(): IsolatedChildProcess;
+  /** As `stop()`: TERM, grace, KILL. Never throws for a program that has ended. */
+  [Symbol.asyncDispose](): Promise<void>;
+}

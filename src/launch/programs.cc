@@ -1,0 +1,150 @@
+#include "programs.h"
+
+#include "../sys/process.h"
+#include "../sys/socket.h"
+#include "context.h"
+#include "run.h"
+
+namespace nsjs {
+
+constinit Programs g_programs;
+
+namespace {
+
+constexpr int kTryAgain = 11;  // EAGAIN
+
+// Nothing to say: what kept the set-up from going on is known already, or nobody is left who wants to know.
+[[noreturn]] void give_up() { sys::exit_group(127); }
+
+// Init may not look into the child's /proc files (they belong to whom the launcher was executed by), so the child hands over.
+Status say_waiting(const Context& context, Gate gate) {
+  Record waiting{};
+  waiting.kind = RecordKind::kWaiting;
+  if (!gate.has_net) return sys::write(context.out, &waiting, sizeof waiting).status;
+  NSJS_TRY_VALUE(net, sys::openat(context.proc.get(), "self/ns/net", O_RDONLY));
+  const int fd = net.get();
+  sys::Beside beside;
+  beside.fds = &fd;
+  beside.count = 1;
+  return sys::send(context.out, &waiting, sizeof waiting, beside).status;
+}
+
+void wait_for_release(const Context& context, Gate gate) {
+  if (const Status status = say_waiting(context, gate); !status.ok()) {
+    report(context, kBeside, {context.plan.ops(kBeside).count, status});
+    give_up();
+  }
+  char go = 0;
+  const auto got = sys::read(context.out, &go, 1);
+  if (!got.ok() || got.value != 1) give_up();
+}
+
+[[noreturn]] void run_program(Context& context, Fd exec, Gate gate) {
+  context.out = exec.release();
+  if (const Status status = sys::reset_signals(); !status.ok()) {
+    report(context, kProgram, {context.plan.ops(kProgram).count, status});
+    give_up();
+  }
+  for (const Section section : {kBeside, kProgram}) {
+    if (section == kProgram && gate.waits) wait_for_release(context, gate);
+    if (const Failure failure = run(context, section); !failure.status.ok()) {
+      report(context, section, failure);
+      give_up();
+    }
+  }
+  give_up();
+}
+
+// The child's end must lie above every number that Dup may place.
+Result<Fd> move_high(Fd fd) {
+  const auto moved = sys::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstFd);
+  return {Fd(static_cast<int>(moved.value)), moved.status};
+}
+
+Status fork_program(Context& context, Program& program, Gate gate) {
+  int ends[2] = {-1, -1};
+  NSJS_TRY(sys::socketpair(SOCK_SEQPACKET, ends));
+  program.exec = Fd(ends[0]);
+  NSJS_TRY_VALUE(child_end, move_high(Fd(ends[1])));
+
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  NSJS_TRY_VALUE(pid, sys::clone3(args));
+  if (pid == 0) run_program(context, std::move(child_end), gate);
+  program.pid = static_cast<int>(pid);
+  program.pidfd = Fd(pidfd);
+  return {};
+}
+
+// Only who owns the pid namespace may speak for another process in it; elsewhere the number is the host's anyway.
+void send_started(Context& context, Program& program) {
+  Record record = program.ready;
+  record.kind = RecordKind::kStarted;
+  record.status = program.pid;
+  record.program = program.id;
+  for (unsigned index = 0; index < kNamespaces; ++index)
+    if (record.id[index] == 0) record.id[index] = context.id[index];
+  sys::Beside beside;
+  beside.pid = context.owns_pids ? program.pid : 0;
+  (void)sys::send(context.out, &record, sizeof record, beside);
+}
+
+// False at the end of the channel, or when nothing more can be read now.
+bool read_record(Context& context, Program& program, int flags, Record& record, sys::Received& received) {
+  const Status status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
+  if (status.err == kTryAgain) return false;
+  if (!status.ok()) sys::exit_group(1);  // not to know how the set-up went ends the sandbox
+  if (received.size == static_cast<long>(sizeof record)) return true;
+  program.exec.reset();
+  if (program.started && !program.failed) send_started(context, program);
+  return false;
+}
+
+void take_record(Context& context, Program& program, Record& record) {
+  if (record.kind == RecordKind::kStarted) {
+    program.ready = record;
+    program.started = true;
+    return;
+  }
+  program.failed = program.failed || record.kind == RecordKind::kFailed;
+  record.program = program.id;
+  (void)sys::write(context.out, &record, sizeof record);
+}
+
+}  // namespace
+
+Status start_program(Context& context, Gate gate) {
+  Program* program = g_programs.add(context.program);
+  if (program == nullptr) return {kTryAgain, __NR_clone3};
+  const Status status = fork_program(context, *program, gate);
+  if (!status.ok()) g_programs.remove(program);
+  return status;
+}
+
+Status release_program(Context& context) {
+  Program* program = g_programs[0];
+  Record record{};
+  sys::Received received;
+  while (program->exec.is_open() && read_record(context, *program, 0, record, received)) {
+    if (record.kind != RecordKind::kWaiting) {
+      take_record(context, *program, record);
+      continue;
+    }
+    if (received.count > 0) NSJS_TRY(sys::setns(received.fds[0].get(), CLONE_NEWNET));
+    static constexpr char kGo = 'g';
+    if (sys::write(program->exec.get(), &kGo, 1).ok()) return {};
+    break;
+  }
+  sys::exit_group(1);  // the child has said why, or died without a word
+}
+
+void read_exec_channel(Context& context, Program& program) {
+  Record record{};
+  sys::Received received;
+  while (program.exec.is_open() && read_record(context, program, MSG_DONTWAIT, record, received)) take_record(context, program, record);
+}
+
+}  // namespace nsjs

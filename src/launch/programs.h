@@ -1,0 +1,84 @@
+// The programs that init has started and not yet reaped.
+#pragma once
+#include <new>
+
+#include "../plan/wire.h"
+#include "../sys/fd.h"
+#include "../sys/result.h"
+
+namespace nsjs {
+
+struct Program {
+  std::uint32_t id = 0;
+  int pid = 0;
+  Fd pidfd;
+  Fd exec;  // init's end of the exec channel; its end of file after `ready` means that exec has happened
+  Record ready{};
+  bool started = false;
+  bool failed = false;
+};
+
+// All zero is empty: a table that nobody uses costs no memory.
+class Programs {
+ public:
+  constexpr Programs() = default;
+  Programs(const Programs&) = delete;
+  Programs& operator=(const Programs&) = delete;
+
+  // nullptr when the table is full.
+  Program* add(std::uint32_t id) {
+    unsigned free = 0;
+    while (free < kMaxPrograms && used_[free]) ++free;
+    if (free == kMaxPrograms) return nullptr;
+    used_[free] = true;
+    if (free >= end_) end_ = free + 1;
+    auto* program = new (storage_[free]) Program;
+    program->id = id;
+    return program;
+  }
+
+  void remove(Program* program) {
+    const auto index = static_cast<unsigned>(program - at(0));
+    program->~Program();
+    used_[index] = false;
+    while (end_ > 0 && !used_[end_ - 1]) --end_;
+  }
+
+  // One past the last place in use.
+  [[nodiscard]] unsigned end() const { return end_; }
+  // nullptr where nothing is.
+  Program* operator[](unsigned index) { return used_[index] ? at(index) : nullptr; }
+
+  template <class Test>
+  Program* find(Test test) {
+    for (unsigned index = 0; index < end_; ++index)
+      if (used_[index] && test(*at(index))) return at(index);
+    return nullptr;
+  }
+
+ private:
+  Program* at(unsigned index) { return std::launder(reinterpret_cast<Program*>(storage_[index])); }
+
+  unsigned end_ = 0;
+  bool used_[kMaxPrograms] = {};
+  alignas(Program) unsigned char storage_[kMaxPrograms][sizeof(Program)] = {};
+};
+
+extern Programs g_programs;
+
+struct Context;
+
+// How a program's child and init go together.
+struct Gate {
+  bool waits;    // the child does `beside` and then waits for release_program()
+  bool has_net;  // it hands over the net namespace that it has made
+};
+
+// Forks the program of the plan, under the number of context.program.
+Status start_program(Context& context, Gate gate);
+// Waits until the child has done `beside`, enters the namespace that it hands over, and lets it go on.
+Status release_program(Context& context);
+// Passes on what the program's child says. At the end of the channel the program runs, has failed, or died without a word.
+void read_exec_channel(Context& context, Program& program);
+
+}  // namespace nsjs
