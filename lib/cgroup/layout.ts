@@ -20,6 +20,12 @@ export interface NoCgroups {
   readonly fix: string;
 }
 
+/** Where a group that can be frozen can be made. */
+export interface FreezerLayout {
+  readonly version: 1 | 2;
+  readonly parent: string;
+}
+
 interface Membership {
   /** Controllers of a version 1 hierarchy; empty for version 2. */
   readonly controllers: readonly string[];
@@ -41,6 +47,38 @@ let known: CgroupLayout | NoCgroups | undefined;
 export function cgroupLayout(): CgroupLayout | NoCgroups {
   known ??= Object.freeze(find());
   return known;
+}
+
+let knownFreezer: FreezerLayout | undefined | null = null;
+
+/** Looks once where a group that can be frozen can be made: version 2 even where the controllers sit on version 1. */
+export function freezerLayout(): FreezerLayout | undefined {
+  if (knownFreezer === null) knownFreezer = findFreezer();
+  return knownFreezer;
+}
+
+function findFreezer(): FreezerLayout | undefined {
+  const layout = cgroupLayout();
+  if (layout.version === 2) return { version: 2, parent: layout.parents.memory ?? '' };
+  const memberships = parseMemberships(readText('/proc/self/cgroup'));
+  const mounts = parseMounts(readText('/proc/self/mountinfo'));
+  const candidates = [
+    {
+      version: 2,
+      mount: mounts.find(({ version }) => version === 2),
+      own: memberships.find(({ controllers: names }) => names.length === 0),
+    },
+    {
+      version: 1,
+      mount: mounts.find(({ version, options }) => version === 1 && options.includes('freezer')),
+      own: memberships.find(({ controllers: names }) => names.includes('freezer')),
+    },
+  ] as const;
+  for (const { version, mount, own } of candidates) {
+    const parent = mount && own ? folderOf(mount, own.path) : undefined;
+    if (parent && isWritable(parent)) return { version, parent };
+  }
+  return undefined;
 }
 
 function find(): CgroupLayout | NoCgroups {

@@ -20,6 +20,8 @@ export interface Scene {
   readonly lockFd?: number;
   /** Folders of this sandbox's control groups. */
   readonly cgroups: Cgroups;
+  /** The group that can be frozen, of a sandbox that stays; `own` where it is not the one of the limits. */
+  readonly freezer?: { readonly version: 1 | 2; readonly folder: string; readonly own: boolean };
   /** What is known to be dropped before anything starts. */
   readonly dropped: readonly Dropped[];
   readonly program: Program;

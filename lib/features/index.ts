@@ -1,6 +1,7 @@
 import { type CapabilitiesOptions, capabilities, noNewPrivileges } from './capabilities';
 import { argv0, cwd, type EnvOptions, env } from './env';
 import type { Step } from './feature';
+import { freezer, joinFreezer } from './freezer';
 import { domainname, type HostnameOptions, hostname } from './hostname';
 import { type LauncherPathOptions, launcherPath } from './launcher-path';
 import { type CgroupOptions, cgroup, joinCgroup, type LimitsOptions, limits } from './limits';
@@ -79,8 +80,10 @@ export type Spec = { readonly [K in keyof typeof features]: ReturnType<(typeof f
  */
 export const steps: readonly Step[] = [
   cgroup, // host: the group and its limits; after: its last words, then away with it
+  freezer,
   namespaces, // clone
   joinCgroup, // init's first act, before it can use anything
+  joinFreezer,
   user, // ids of init
   deathSignal, // after the ids: changing them clears it
   lateNamespaces, // in the cgroup and before the fork

@@ -33,7 +33,7 @@ export const descriptors: Step = {
   scope: 'program',
   emit(plan, _spec, { program }) {
     const slots = program.stdio.map((entry) =>
-      entry === 'ignore' ? plan.shared(nullDevice, () => plan.slot('stdio')) : plan.pass('stdio', entry),
+      entry === 'ignore' ? (plan.known(nullDevice) ?? plan.shared(nullDevice, () => plan.slot('stdio'))) : plan.pass('stdio', entry),
     );
     plan.stdio = slots;
     for (const [number, slot] of slots.entries()) plan.op('program', `stdio[${number}]`, 'Dup', slot, number);
@@ -42,23 +42,35 @@ export const descriptors: Step = {
 };
 
 // The sandbox's own device where it has one, so that /proc/self/fd/0 leads to a path that exists inside.
-/** Whether the sandbox has a /dev/null that its programs can open. */
-export const hasOwnNull = ({ root, mounts }: Spec) =>
+const hasOwnNull = ({ root, mounts }: Spec) =>
   root === 'system' || root === 'host' || mounts.some(({ type, target }) => type === 'dev' && target === '/dev');
 
-const openNull = (section: 'inside' | 'program', own: boolean): Step => ({
-  scope: 'both',
-  emit(plan, spec, { program }) {
-    if (!program.stdio.includes('ignore') || hasOwnNull(spec) !== own) return;
-    const slot = plan.shared(nullDevice, () => plan.slot('stdio'));
-    plan.op(section, 'stdio', 'Open', slot, noSlot, nullDevice, readWrite);
-  },
-});
-
 /** /dev/null of the host, before its root is gone: for a root without /dev. */
-export const openHostNull = openNull('inside', false);
+export const openHostNull: Step = {
+  emit(plan, spec, { kind, program }) {
+    if (hasOwnNull(spec) || (kind === 'run' && !program.stdio.includes('ignore'))) return;
+    const slot = plan.shared(nullDevice, () => plan.slot('stdio'));
+    plan.op('inside', 'stdio', 'Open', slot, noSlot, nullDevice, readWrite);
+    if (kind === 'sandbox') plan.op('inside', 'stdio', 'Hold', slot);
+  },
+};
+
 /** /dev/null of the sandbox, once its root is there. */
-export const openOwnNull = openNull('program', true);
+export const openOwnNull: Step = {
+  scope: 'program',
+  emit(plan, spec, { program }) {
+    if (!hasOwnNull(spec) || !program.stdio.includes('ignore')) return;
+    plan.op(
+      'program',
+      'stdio',
+      'Open',
+      plan.shared(nullDevice, () => plan.slot('stdio')),
+      noSlot,
+      nullDevice,
+      readWrite,
+    );
+  },
+};
 
 export const exec: Step = {
   scope: 'program',

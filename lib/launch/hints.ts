@@ -11,6 +11,12 @@ const hints: Readonly<Partial<Record<OpName, Readonly<Record<string, string>>>>>
     EUSERS: 'user namespaces are nested 32 deep already',
     EAGAIN: 'a limit of processes of the caller is reached (ulimit -u, pids.max)',
   },
+  StartProgram: { EAGAIN: 'limits.pids is reached, or 256 programs run in this sandbox' },
+  SetNs: {
+    EPERM: 'the caller has no rights over the user namespace that owns it',
+    EINVAL: 'the descriptor is a namespace of another type',
+  },
+  OpenPty: { ENOENT: 'the sandbox has no /dev/pts: open it with `terminal: true`' },
   WriteInit: {
     EPERM:
       'the kernel refuses the id map: in a container the caller needs CAP_SETFCAP, under AppArmor a profile that allows userns; run `nsjs probe`',

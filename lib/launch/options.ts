@@ -6,7 +6,8 @@ import type { Program } from '../features/feature';
 import { stdioKind } from '../native';
 import { type Bytes, parseBoolean, parseBytes, parseInteger, parseOneOf, parseRecord } from '../parse';
 import { type Command, candidates, parseCommand } from './command';
-import { parseSandboxOptions, sandboxKeys } from './spec';
+import type { IsolatedProcess } from './process';
+import { parseProgramChanges, parseSandboxOptions, sandboxKeys } from './spec';
 import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
 
 /** What one run of a program may be given beside its sandbox. */
@@ -37,8 +38,16 @@ export interface RunOptions {
   readonly ipc?: 'json' | false;
 }
 
+/** What programs can be started in. */
+export interface SpawnTarget {
+  spawn(command: string, args?: readonly string[], options?: ProgramOptions): IsolatedProcess<string | Buffer>;
+}
+
 /** Options of `spawnIsolated`: the sandbox's and the run's. */
-export interface SpawnOptions extends SandboxOptions, RunOptions {}
+export interface SpawnOptions extends SandboxOptions, RunOptions {
+  /** An open {@link Sandbox} to run in, instead of one of its own: the same as its `spawn`. */
+  readonly sandbox?: SpawnTarget;
+}
 
 /** All of it read: frozen data but for `input` and `signal`. */
 export interface ParsedOptions {
@@ -73,6 +82,7 @@ const runKeys = [
   'buffer',
   'stripFinalNewline',
   'ipc',
+  'sandbox',
 ] as const;
 const maxDelay = 2 ** 31 - 1;
 const defaultGrace = 5000;
@@ -115,6 +125,36 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
     ...(signal === undefined ? {} : { signal }),
     ...(ipc ? { ipcFd: parsed.length } : {}),
   };
+}
+
+/** What may differ from program to program in one sandbox. */
+export const programKeys = ['env', 'cwd', 'argv0', 'umask', 'rlimits', 'limits'] as const;
+const programLimits = ['cpuTime', 'fileSize', 'openFiles', 'wallTime'];
+
+/** Options of `sandbox.spawn`: the run's, and what one program may be given of its own. */
+export interface ProgramOptions extends RunOptions, Pick<SandboxOptions, (typeof programKeys)[number]> {}
+
+/** Reads a command for a sandbox that is there. Throws OptionError or OptionRangeError; creates nothing. */
+export function parseProgramOptions(
+  sandbox: { readonly options: SandboxOptions; readonly spec: Spec },
+  file: unknown,
+  args: unknown,
+  options: unknown,
+): ParsedOptions {
+  const command = parseCommand(file, args);
+  const given = parseRecord(options ?? {}, 'options');
+  const isOwn = (key: string) => programKeys.some((name) => name === key);
+  for (const key of Object.keys(given)) {
+    if (isOwn(key) || runKeys.some((name) => name === key)) continue;
+    throw new OptionError(key, sandboxKeys.includes(key) ? 'belongs to the sandbox: give it to Sandbox.open' : 'unknown option');
+  }
+  if (given.limits !== undefined) {
+    const stray = Object.keys(parseRecord(given.limits, 'limits')).find((key) => !programLimits.includes(key));
+    if (stray !== undefined) throw new OptionError(`limits.${stray}`, 'holds for the whole sandbox: give it to Sandbox.open');
+  }
+  const changes = Object.fromEntries(Object.entries(given).filter(([key]) => isOwn(key)));
+  const spec = parseProgramChanges(sandbox.options, sandbox.spec, changes);
+  return { command, spec, ...parseRun(given, command, spec) };
 }
 
 /** A signal of signal(7) by name or number. */

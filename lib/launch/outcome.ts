@@ -31,6 +31,8 @@ export class Outcome {
   readonly dropped: Dropped[] = [];
   /** What this process ended it for. */
   stopped?: Reason;
+  /** Whether the kernel killed for lack of memory meanwhile, where last words can't tell. */
+  oomKilled?: boolean;
   private failed?: LaunchRecord;
 
   constructor(
@@ -98,7 +100,7 @@ export class Outcome {
 
   private kernelReason(exitCode: number | null, signal: NodeJS.Signals | null): Reason {
     if (exitCode !== null) return 'exited';
-    if (signal === 'SIGKILL' && this.oomKills > 0) return 'oom';
+    if (signal === 'SIGKILL' && (this.oomKilled ?? this.oomKills > 0)) return 'oom';
     return this.exited ? 'signaled' : 'killed';
   }
 

@@ -95,7 +95,7 @@ export class Run {
     const { started, exited } = this.outcome;
     this.outcome.feed(record);
     if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
-    if (!exited && this.outcome.exited) this.tellExit();
+    if (!exited && this.outcome.exited && this.outcome.started) this.tellExit();
   }
 
   /** It is gone, and with it all that could still write. */
@@ -108,17 +108,21 @@ export class Run {
     this.settleIfDone();
   }
 
-  /** Ends streams that others may hold open: once nothing has come for this many ms. */
+  /** The program has ended, but others may hold its streams open: they end once nothing has come for so long. */
   drain(idleMs: number): void {
-    const open = this.streams.slice(1).filter((stream) => stream !== null && !stream.destroyed);
-    if (open.length === 0) return;
-    const timer = setTimeout(() => {
+    const read = () => this.streams.reduce((sum, stream) => sum + (stream?.bytesRead ?? 0), 0);
+    let before = read();
+    const timer = setInterval(() => {
+      const open = this.streams.filter((stream) => stream !== null && !stream.destroyed);
+      const isBehind = open.some((stream) => (stream?.readableLength ?? 0) > 0);
+      if (open.length > 0 && (isBehind || read() !== before)) {
+        before = read();
+        return;
+      }
+      clearInterval(timer);
       for (const stream of open) stream?.destroy();
     }, idleMs);
-    for (const stream of open) {
-      stream?.on('data', () => timer.refresh());
-      stream?.once('close', () => open.every((one) => one?.destroyed) && clearTimeout(timer));
-    }
+    if (this.streams.every((stream) => stream === null || stream.destroyed)) clearInterval(timer);
   }
 
   private openStream(fd: number, number: number): Socket | null {

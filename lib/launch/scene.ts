@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
-import { cgroupLayout } from '../cgroup/layout';
+import { cgroupLayout, freezerLayout } from '../cgroup/layout';
 import { NsError } from '../errors';
 import type { Spec } from '../features';
 import type { Cgroups, Dropped, Program, Scene } from '../features/feature';
@@ -14,6 +14,7 @@ const noCgroups: Cgroups = { version: undefined, folders: {}, swapAccounting: fa
 let count = 0;
 const countDigits = 9;
 const unique = randomBytes(4).toString('hex');
+const nextGroupName = () => `nsjs-${process.pid}-${`${count++}`.padStart(countDigits, '0')}-${unique}`;
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
 export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox'): Scene & { release(): void } {
@@ -26,9 +27,16 @@ export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox')
     dropped,
     program,
     kind,
+    ...(kind === 'sandbox' ? chooseFreezer(cgroups) : {}),
     ...(hostId ? { hostId: hostId.id, lockFd: hostId.fd } : {}),
     release: () => hostId && closeSync(hostId.fd),
   };
+}
+
+function chooseFreezer({ version, folders }: Cgroups): Pick<Scene, 'freezer'> {
+  if (version === 2) return { freezer: { version, folder: folders.memory ?? '', own: false } };
+  const layout = freezerLayout();
+  return layout ? { freezer: { version: layout.version, folder: join(layout.parent, nextGroupName()), own: true } } : {};
 }
 
 function chooseCgroups({ cgroup, limits }: Spec): { readonly cgroups: Cgroups; readonly dropped: readonly Dropped[] } {
@@ -40,7 +48,7 @@ function chooseCgroups({ cgroup, limits }: Spec): { readonly cgroups: Cgroups; r
     const reason = `${layout.reason}; limits.memory holds per process (RLIMIT_DATA), limits.pids by RLIMIT_NPROC`;
     return { cgroups: noCgroups, dropped: [{ control: 'cgroup', reason, fix: layout.fix }] };
   }
-  const name = `nsjs-${process.pid}-${`${count++}`.padStart(countDigits, '0')}-${unique}`;
+  const name = nextGroupName();
   const folders = Object.fromEntries(Object.entries(layout.parents).map(([controller, parent]) => [controller, join(parent, name)]));
   const lostSwap = layout.swapAccounting || limits.swap === undefined ? [] : [swapDropped];
   return { cgroups: { version: layout.version, folders, swapAccounting: layout.swapAccounting }, dropped: lostSwap };

@@ -37,6 +37,18 @@ function parsedPreset(preset: (typeof presetNames)[number]): Spec {
   return spec;
 }
 
+/** Reads what one program of a sandbox is given beside its sandbox's options; the same spec if it is nothing. */
+export function parseProgramChanges(options: SandboxOptions, spec: Spec, given: Readonly<Record<string, unknown>>): Spec {
+  const changed = keys.filter((key) => given[key] !== undefined);
+  if (changed.length === 0) return spec;
+  const preset = presets[options.preset ?? 'untrusted'];
+  const parsed = changed.map((key) => {
+    const base = merge(key, preset[key], options[key as keyof SandboxOptions]);
+    return [key, deepFreeze(features[key].parse(merge(key, base, given[key]), key))];
+  });
+  return checked(Object.freeze({ ...spec, ...Object.fromEntries(parsed) }) as Spec);
+}
+
 function merge(key: string, base: unknown, given: unknown): unknown {
   if (key === 'rlimits') return mergeRlimits(base as RlimitsOptions['rlimits'], given);
   if (given === undefined) return base;

@@ -3,7 +3,7 @@ import type { Scene } from '../features/feature';
 import { type LaunchPlan, sections } from '../plan/writer';
 import { closeLauncher, openLauncher } from './launcher';
 import type { ParsedOptions } from './options';
-import { cleanupPlan } from './plan';
+import { cleanupPlan, writePlan } from './plan';
 import { openScene } from './scene';
 import { Session } from './session';
 import { planFor } from './template';
@@ -23,7 +23,7 @@ export interface Started {
 export function start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: 'run' | 'sandbox' = 'run'): Started {
   const scene = openScene(spec, program, kind);
   try {
-    const plan = planFor(spec, scene);
+    const plan = kind === 'run' ? planFor(spec, scene) : writePlan(spec, scene);
     const launcher = openLauncher(spec.launcherPath);
     try {
       const session = new Session(plan, launcher, scene.hostId);

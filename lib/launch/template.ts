@@ -21,7 +21,7 @@ const templates = new WeakMap<Spec, Map<string, Template>>();
 
 /** The plan of a program, from a template where there is one. The same, byte for byte in effect, as writePlan gives. */
 export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchPlan {
-  if (!isRepeatable(spec)) return writePlan(spec, scene, running);
+  if (!isRepeatable(spec, scene)) return writePlan(spec, scene, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
   const shape = `${scene.kind} ${scene.program.stdio.map((entry) => (entry === 'ignore' ? 'i' : 'p')).join('')}`;
@@ -33,8 +33,8 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
 }
 
 // What looks at the machine each time it is written cannot be kept.
-const isRepeatable = ({ mounts, namespaces, root }: Spec): boolean =>
-  namespaces.user && (root === 'system' || root === 'empty') && mounts.length === 0;
+const isRepeatable = ({ mounts, namespaces, root }: Spec, { kind }: Scene): boolean =>
+  namespaces.user && (kind === 'program' || ((root === 'system' || root === 'empty') && mounts.length === 0));
 
 function makeTemplate(writer: PlanWriter, scene: Scene): Template {
   const ids: number[] = [];

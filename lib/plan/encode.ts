@@ -34,7 +34,7 @@ export function encodePlan(
       at += opSize;
     }
   }
-  const header = [magic, encoder.end, ...lists.map((list) => list.length), passed, at, 0, 0, 0, 0, 0, 0, 0];
+  const header = [magic, encoder.end, ...lists.map((list) => list.length), passed, at, 0, 0, 0, 0, 0, 0];
   for (let index = 0; index < header.length; index++) encoder.word(index * 4, header[index] ?? 0);
   return encoder.finished();
 }

@@ -3,7 +3,7 @@ import { encodePlan } from './encode';
 import type { OpName } from './ops';
 
 /** Sections of a plan, in the order of the wire format. */
-export const sections = ['host', 'inside', 'beside', 'program', 'after'] as const;
+export const sections = ['host', 'inside', 'beside', 'program', 'end', 'after'] as const;
 export type Section = (typeof sections)[number];
 
 /** One operation as a feature wrote it. */
@@ -44,10 +44,11 @@ const maxPassed = 60;
 /**
  * Collects the operations of one sandbox, or of one more program in it. Features write to the sections: `host` runs in
  * the keeper before the clone, `maps` in the same process right after it, `inside` in init, `beside` in the process that
- * becomes the program, while init is still at work, `program` in the same process when init is done, `after` at the end.
+ * becomes the program, while init is still at work, `program` in the same process when init is done, `end` in
+ * the keeper before it kills, `after` when all is dead.
  */
 export class PlanWriter implements LaunchPlan {
-  readonly ops: Record<Section | 'maps', PlannedOp[]> = { host: [], maps: [], inside: [], beside: [], program: [], after: [] };
+  readonly ops: Record<Section | 'maps', PlannedOp[]> = { host: [], maps: [], inside: [], beside: [], program: [], end: [], after: [] };
   /** What is passed beside the plan, by slot: a descriptor, or a kind of `stdioKind`. */
   readonly passed: number[] = [];
   /** The sandbox's root folder. */

@@ -104,6 +104,10 @@ bool obey(Context& context) {
   if (received.size != static_cast<long>(sizeof request)) return false;
   if (request.command == Command::kSpawn) spawn(context, request.program, received);
   if (request.command != Command::kSignal) return false;
+  if (request.program == kEveryone) {
+    if (context.owns_pids) (void)sys::raw(__NR_kill, -1, request.value);  // of this pid namespace, but for init
+    return false;
+  }
   const Program* program = g_programs.find([&request](const Program& one) { return one.id == request.program; });
   if (program != nullptr) (void)sys::pidfd_send_signal(program->pidfd.get(), static_cast<int>(request.value));
   return false;
@@ -152,6 +156,7 @@ Fd set_up(Context& context) {
 
 [[noreturn]] void init(Context& context) {
   context.out = kInitFd;
+  for (Slot& slot : context.slots) slot.held = false;  // by the keeper
   (void)sys::raw(__NR_close, kControlFd);
   (void)sys::raw(__NR_close, kNodeFd);
   if (!context.owns_pids && !sys::prctl(PR_SET_CHILD_SUBREAPER, 1).ok()) sys::exit_group(1);

@@ -10,6 +10,7 @@ namespace {
 // Ends the sandbox. Killing init kills its pid namespace; without one its descendants come to the keeper, their
 // subreaper, which kills them once init is gone. Init is never asked: the program may have stopped it.
 void end_sandbox(Context& context) {
+  (void)run_all(context, kEnd);
   (void)sys::pidfd_send_signal(context.init.get(), SIGKILL);
   context.go.reset();
 }

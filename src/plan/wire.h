@@ -12,7 +12,7 @@ enum class OpCode : std::uint16_t {
   kCount
 };
 
-enum Section : std::uint32_t { kHost, kInside, kBeside, kProgram, kAfter, kSections };
+enum Section : std::uint32_t { kHost, kInside, kBeside, kProgram, kEnd, kAfter, kSections };
 
 constexpr std::uint32_t kMagic = 0x324e534e;  // "NSN2"
 constexpr std::uint32_t kNoSlot = 0xffffffff;
@@ -26,7 +26,7 @@ struct Header {
   std::uint32_t count[kSections];  // operations in each section
   std::uint32_t fds;               // descriptors passed beside the plan: slots 0 … fds-1
   std::uint32_t text;              // offset of the text
-  std::uint32_t reserved[7];
+  std::uint32_t reserved[6];
 };
 
 struct Op {
@@ -83,6 +83,8 @@ enum class Command : std::uint32_t {
   kSignal,    // init: sends signal `value` to `program`
   kSpawn,     // init: a plan and what it passes are beside it; its `inside` section starts `program`
 };
+
+constexpr std::uint32_t kEveryone = 0xffffffff;  // as `program` of kSignal
 
 struct Request {
   Command command;

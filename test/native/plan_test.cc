@@ -28,7 +28,7 @@ constexpr std::uint32_t kText = sizeof(nsjs::Header) + sizeof(nsjs::Op);
 // One operation with a text argument in the section `inside`.
 Bytes good_plan() {
   Bytes plan{};
-  const nsjs::Header header{nsjs::kMagic, kText + 12, {0, 1, 0, 0, 0}, 0, kText, {}};
+  const nsjs::Header header{nsjs::kMagic, kText + 12, {0, 1, 0, 0, 0, 0}, 0, kText, {}};
   nsjs::Op op{nsjs::OpCode::SetHostname, 0, {kText}};
   const unsigned length = 3;
   std::memcpy(plan.data, &header, sizeof header);
@@ -47,7 +47,7 @@ bool parses(const unsigned char* data, std::size_t size) {
   const bool ok = plan.parse(exact, size);
   std::size_t seen = 0;
   if (ok) {
-    for (const auto section : {nsjs::kHost, nsjs::kInside, nsjs::kBeside, nsjs::kProgram, nsjs::kAfter}) {
+    for (const auto section : {nsjs::kHost, nsjs::kInside, nsjs::kBeside, nsjs::kProgram, nsjs::kEnd, nsjs::kAfter}) {
       const nsjs::Ops ops = plan.ops(section);
       for (unsigned step = 0; step < ops.count; ++step)
         if (ops.first[step].code == nsjs::OpCode::SetHostname) seen += std::strlen(plan.text(ops.first[step].arg[0]).data);

@@ -10,7 +10,7 @@ test('a plan has the layout of src/plan/wire.h', () => {
   const bytes = Buffer.from(plan.bytes());
   const words = Array.from({ length: 8 }, (_, index) => bytes.readUInt32LE(index * 4));
   expect(words).toEqual([0x324e534e, bytes.length, 1, 1, 0, 0, 0, 0]);
-  expect(bytes.readUInt32LE(32)).toBe(64 + 2 * 32);
+  expect(bytes.readUInt32LE(36)).toBe(64 + 2 * 32);
   const text = bytes.readUInt32LE(64 + 32 + 4);
   expect(bytes.readUInt32LE(text)).toBe(3);
   expect(bytes.toString('latin1', text + 4, text + 8)).toBe('box\0');

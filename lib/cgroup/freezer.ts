@@ -1,0 +1,21 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** A control group that can be frozen, cgroups(7). */
+export interface FreezerGroup {
+  readonly version: 1 | 2;
+  readonly folder: string;
+}
+
+const files = {
+  1: { control: 'freezer.state', state: 'freezer.state', on: 'FROZEN', off: 'THAWED', isOn: /^FROZEN/ },
+  2: { control: 'cgroup.freeze', state: 'cgroup.events', on: '1', off: '0', isOn: /^frozen 1$/m },
+} as const;
+const pauseMs = 2;
+
+/** Stops every task of the group, or lets them go on; settles when it is so. */
+export async function setFrozen({ version, folder }: FreezerGroup, frozen: boolean): Promise<void> {
+  const { control, state, on, off, isOn } = files[version];
+  await writeFile(join(folder, control), frozen ? on : off);
+  while (isOn.test(await readFile(join(folder, state), 'latin1')) !== frozen) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+}

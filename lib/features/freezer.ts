@@ -1,0 +1,34 @@
+import { join } from 'node:path';
+import { noSlot } from '../plan/writer';
+import type { Step } from './feature';
+
+const directory = 0o10200000; // O_PATH | O_DIRECTORY
+const writeOnly = 1;
+
+/** The group that pause() freezes, where the group of the limits can't be: made before the sandbox, gone after it. */
+export const freezer: Step = {
+  emit(plan, _spec, { freezer: group }) {
+    if (!group?.own) return;
+    const { folder, version } = group;
+    plan.op('host', 'cgroup.freezer', 'MakeDir', noSlot, folder, 0o755);
+    if (version === 2) {
+      plan.cgroup = plan.slot('cgroup');
+      plan.op('host', 'cgroup.freezer', 'Open', plan.cgroup, noSlot, folder, directory);
+    } else {
+      const tasks = plan.shared('cgroup freezer', () => plan.slot('cgroup'));
+      plan.op('host', 'cgroup.freezer', 'Open', tasks, noSlot, join(folder, 'tasks'), writeOnly);
+      // What is frozen by version 1 can't be killed.
+      for (const section of ['end', 'after'] as const) {
+        plan.optional(section, () => plan.op(section, 'cgroup.freezer', 'WriteFile', noSlot, join(folder, 'freezer.state'), 'THAWED'));
+      }
+    }
+    plan.op('after', 'cgroup.freezer', 'RemoveDir', folder);
+  },
+};
+
+/** Init enters the group of version 1; of version 2 it is born in it. */
+export const joinFreezer: Step = {
+  emit(plan, _spec, { freezer: group }) {
+    if (group?.own && group.version === 1) plan.op('inside', 'cgroup.freezer', 'WriteFd', plan.known('cgroup freezer') ?? noSlot, '0');
+  },
+};

@@ -1,0 +1,221 @@
+import { closeSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { AbortError, NsError } from '../errors';
+import type { Spec } from '../features';
+import type { NamespaceType } from '../features/namespaces';
+import { channel } from '../native';
+import { PlanWriter } from '../plan/writer';
+import type { ParsedOptions } from './options';
+import { Outcome } from './outcome';
+import { ProgramLink } from './program-link';
+import { type LaunchRecord, namespaceOrder, recordKind } from './record';
+import { Run, type RunEvents } from './run';
+import { cleanUp } from './solo';
+import { type Started, start } from './start';
+import { planFor } from './template';
+
+// Others may hold a program's pipes open after its end: they get this long to write more.
+const idleMs = 100;
+const pollMs = 5;
+/** Stands for every process of the sandbox. */
+const everyone = 0xffffffff;
+
+/** What a sandbox is when it is ready for programs. */
+export interface Opened {
+  readonly record: LaunchRecord;
+  /** A descriptor for each namespace; they stay open until the sandbox has ended. */
+  readonly namespaces: Readonly<Record<NamespaceType, number>>;
+}
+
+/** A launcher that stays: its init starts one program after the other, on request. */
+export class Resident {
+  readonly opened: Promise<Opened>;
+  /** Settles when everything of it is gone. */
+  readonly ended: Promise<void>;
+  readonly outcome: Outcome;
+  private readonly started: Started;
+  private readonly programs = new Map<number, ProgramLink>();
+  private readonly fds: number[] = [];
+  private lastId = 0;
+  private isOpen = false;
+  private isClosing = false;
+  private resolveOpened!: (opened: Opened) => void;
+  private rejectOpened!: (error: Error) => void;
+  private resolveEnded!: () => void;
+
+  /** Throws what kept the launcher from starting. */
+  constructor(readonly spec: Spec) {
+    this.opened = new Promise((resolve, reject) => {
+      this.resolveOpened = resolve;
+      this.rejectOpened = reject;
+    });
+    this.opened.catch(() => {});
+    this.ended = new Promise((resolve) => {
+      this.resolveEnded = resolve;
+    });
+    this.started = start({ spec, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'sandbox');
+    this.outcome = new Outcome(this.started.plan, ['sandbox']);
+    this.started.session.watch((which) => this.onReadable(which));
+  }
+
+  get scene(): Started['scene'] {
+    return this.started.scene;
+  }
+
+  /** False once it is closing, or has ended by itself. */
+  get usable(): boolean {
+    return this.isOpen && !this.isClosing;
+  }
+
+  /** Starts a program. Throws what kept it from being asked for. */
+  spawn(parsed: ParsedOptions, events: RunEvents): Run {
+    if (!this.usable) throw closedError();
+    const { session, scene, plan } = this.started;
+    const running = plan instanceof PlanWriter ? plan : undefined;
+    const { lockFd: _, ...lasting } = scene;
+    const ownScene = {
+      ...lasting,
+      kind: 'program',
+      dropped: [...scene.dropped, ...this.outcome.dropped],
+      program: parsed.program,
+    } as const;
+    const programPlan = planFor(parsed.spec, ownScene, running);
+    const id = ++this.lastId;
+    const fds = session.spawn(programPlan, id);
+    const link = new ProgramLink(
+      { session, plan: programPlan, scene: ownScene, ours: programPlan.stdio.map((slot) => fds[slot.index] ?? -1) },
+      id,
+      this.oomKills(),
+      () => this.holdLoop(),
+    );
+    link.run = new Run(parsed, events, link);
+    session.adopt();
+    this.programs.set(id, link);
+    this.holdLoop();
+    return link.run;
+  }
+
+  /** Sends a signal to every process of it but its init. */
+  signalAll(number: number): void {
+    this.started.session.signal(number, everyone);
+  }
+
+  /** Sends SIGTERM to every process and waits until no program is left, `grace` ms at most. */
+  async terminate(grace: number): Promise<void> {
+    this.signalAll(constants.signals.SIGTERM);
+    const end = performance.now() + grace;
+    while (this.programs.size > 0 && this.usable && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+
+  /** Kills every process of it. Settles when all is gone. */
+  close(): Promise<void> {
+    if (!this.isClosing) {
+      this.isClosing = true;
+      this.holdLoop();
+      for (const { run } of this.programs.values()) if (run) run.outcome.stopped ??= 'killed';
+      this.started.session.kill();
+    }
+    return this.ended;
+  }
+
+  // An idle sandbox does not keep the process alive; one that starts, ends or has programs does.
+  private holdLoop(): void {
+    const isBusy = !this.isOpen || this.isClosing || [...this.programs.values()].some(({ isHeld }) => isHeld);
+    this.started.session.ref(isBusy);
+  }
+
+  private onReadable(which: number): void {
+    const keeperEnded = which === channel.keeperEnd;
+    this.read(keeperEnded ? channel.control : which);
+    const cleaned = this.outcome.ended?.err === 0;
+    if (keeperEnded || cleaned) this.read(channel.init);
+    if (keeperEnded) this.started.session.close();
+    if (cleaned) this.onGone();
+    else if (keeperEnded) cleanUp(this.started, this.spec.launcherPath, () => this.onGone());
+  }
+
+  private read(which: number): void {
+    for (const { record, pid, fds } of this.started.session.messages(which)) {
+      const link = this.programs.get(record.program);
+      if (link) this.feedProgram(link, record, pid);
+      else if (record.kind === recordKind.opened) this.onOpened(record, fds);
+      else if (record.program === 0) this.outcome.feed(record);
+    }
+  }
+
+  private onOpened(record: LaunchRecord, fds: readonly number[]): void {
+    this.isOpen = true;
+    this.fds.push(...fds);
+    const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1]));
+    this.resolveOpened({ record, namespaces: namespaces as Opened['namespaces'] });
+    this.holdLoop();
+  }
+
+  private feedProgram(link: ProgramLink, record: LaunchRecord, pid: number): void {
+    const { run } = link;
+    if (!run) return;
+    const failedInInit = record.kind === recordKind.failed && record.section === insideSection;
+    if (record.kind === recordKind.exited) {
+      run.outcome.oomKilled = this.oomKills() > link.oomKillsBefore;
+      run.outcome.ended = record;
+    }
+    run.feed(record, pid);
+    if (record.kind === recordKind.exited || failedInInit) this.onProgramGone(link);
+  }
+
+  private onProgramGone(link: ProgramLink): void {
+    this.programs.delete(link.id);
+    link.run?.drain(idleMs);
+    link.run?.onGone();
+    this.holdLoop();
+  }
+
+  private onGone(): void {
+    const wasOpen = this.isOpen;
+    this.isOpen = false;
+    this.isClosing = true;
+    for (const link of [...this.programs.values()]) this.onProgramGone(link);
+    for (const fd of this.fds.splice(0)) closeSync(fd);
+    if (!wasOpen) this.rejectOpened(this.outcome.setupError() ?? closedError());
+    this.resolveEnded();
+  }
+
+  private oomKills(): number {
+    for (const { name, args } of this.started.plan.section('after')) {
+      const path = String(args[0]);
+      if (name !== 'ReadFile' || !/memory\.(oom_control|events)$/.test(path)) continue;
+      return Number(/^oom_kill (\d+)$/m.exec(readText(path))?.[1] ?? 0);
+    }
+    return 0;
+  }
+}
+
+const insideSection = 1;
+
+/** What is asked of a sandbox that is closed rejects with this. */
+export const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** Opens a sandbox. Rejects once all of it is gone again: with what failed, or an AbortError. Throws no more than the launcher's own errors. */
+export async function openResident(
+  spec: Spec,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly resident: Resident; readonly opened: Opened }> {
+  if (signal?.aborted) throw new AbortError(signal.reason);
+  const resident = new Resident(spec);
+  const onAbort = () => void resident.close();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  void resident.ended.then(() => signal?.removeEventListener('abort', onAbort));
+  try {
+    return { resident, opened: await resident.opened };
+  } catch (error) {
+    throw signal?.aborted ? new AbortError(signal.reason) : error;
+  }
+}

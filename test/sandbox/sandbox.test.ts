@@ -1,0 +1,256 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
+import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from '../leaks/processes';
+import { hasCgroups, rejection, sleep, testIf, thrown } from '../support';
+
+const line = (sandbox: Sandbox, text: string) => sandbox.spawn('/bin/sh', ['-c', text], { reject: false });
+
+async function within(options: SandboxOptions, body: (sandbox: Sandbox) => Promise<void>): Promise<void> {
+  const sandbox = await Sandbox.open(options);
+  try {
+    await body(sandbox);
+  } finally {
+    await sandbox.close();
+  }
+}
+
+describe('programs of one sandbox', () => {
+  test('share its files and its namespaces, and are confined alike', () =>
+    within({}, async (sandbox) => {
+      await line(sandbox, 'echo kept > /tmp/file');
+      expect((await line(sandbox, 'cat /tmp/file')).stdout).toBe('kept');
+      const facts =
+        'readlink /proc/self/ns/*; grep -E "^(Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups)" /proc/self/status; ulimit -a; pwd; env; umask';
+      const [first, second] = [(await line(sandbox, facts)).stdout, (await line(sandbox, facts)).stdout];
+      expect(second).toBe(first);
+      const alone = (await spawnIsolated('/bin/sh', ['-c', facts], { encoding: 'utf8' })).stdout;
+      const withoutIds = (text: string) => text.replace(/\[\d+\]|19000\d{5}/g, '');
+      expect(withoutIds(first)).toBe(withoutIds(alone));
+    }));
+
+  test('see each other, and init as process 1', () =>
+    within({}, async (sandbox) => {
+      const one = sandbox.spawn('sleep', ['100'], { reject: false });
+      await one.spawned;
+      expect((await line(sandbox, 'cat /proc/*/comm')).stdout).toContain('sleep');
+      expect((await line(sandbox, 'kill -9 1; kill -STOP 1; echo still here')).stdout).toBe('still here');
+    }));
+
+  test('may have other environment, folder and limits each', () =>
+    within({ env: { A: '1', B: '2' } }, async (sandbox) => {
+      const { stdout } = await sandbox.spawn('/bin/sh', ['-c', 'echo $A $B $C; pwd; ulimit -n; umask'], {
+        env: { B: undefined, C: '3' },
+        cwd: '/tmp',
+        limits: { openFiles: 32 },
+        umask: 0o77,
+      });
+      expect(stdout).toBe('1 3\n/tmp\n32\n0077');
+    }));
+
+  test('run side by side, many at a time', () =>
+    within({ limits: { pids: 300 } }, async (sandbox) => {
+      const results = await Promise.all(Array.from({ length: 100 }, (_, index) => sandbox.spawn('echo', [`${index}`])));
+      expect(results.map(({ stdout }) => Number(stdout))).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    }));
+
+  test('past the last place one is refused with an error', () =>
+    within({ limits: { pids: 400 } }, async (sandbox) => {
+      const running = Array.from({ length: 300 }, () => sandbox.spawn('sleep', ['100'], { reject: false, buffer: false }));
+      for (const one of running) one.catch(() => {});
+      const outcomes = await Promise.all(
+        running.map((one) =>
+          one.spawned.then(
+            () => 'runs',
+            (error) => error.code,
+          ),
+        ),
+      );
+      expect(new Set(outcomes)).toEqual(new Set(['runs', 'EAGAIN']));
+      expect(outcomes.filter((outcome) => outcome === 'runs')).toHaveLength(256);
+    }));
+
+  test('the end of one is its own: exit code, signal, timeout, abort, missing command', () =>
+    within({}, async (sandbox) => {
+      expect(await line(sandbox, 'exit 3')).toMatchObject({ exitCode: 3, reason: 'exited' });
+      expect(await line(sandbox, 'kill -SEGV $$')).toMatchObject({ signal: 'SIGSEGV', reason: 'signaled' });
+      expect(await sandbox.spawn('sleep', ['100'], { timeout: 100, reject: false })).toMatchObject({
+        reason: 'timeout',
+        signal: 'SIGTERM',
+      });
+      expect(await rejection(sandbox.spawn('sleep', ['100'], { signal: AbortSignal.timeout(50) }))).toMatchObject({ code: 'ABORT_ERR' });
+      expect(await rejection(sandbox.spawn('no-such-command'))).toMatchObject({ code: 'ENOENT', syscall: 'spawn no-such-command' });
+      expect(await rejection(sandbox.spawn('true', [], { cwd: '/nonexistent' }))).toMatchObject({ code: 'ENOENT', origin: 'cwd' });
+      const killed = sandbox.spawn('sleep', ['100'], { reject: false });
+      await killed.spawned;
+      killed.kill('SIGKILL');
+      expect(await killed).toMatchObject({ reason: 'killed', signal: 'SIGKILL' });
+      expect((await line(sandbox, 'echo goes on')).stdout).toBe('goes on');
+    }));
+
+  test('what one leaves running does not keep its result, and ends with the sandbox', async () => {
+    const sandbox = await Sandbox.open();
+    const { stdout } = await line(sandbox, 'setsid sleep 4242 & echo done');
+    expect(stdout).toBe('done');
+    await sandbox.close();
+    expect(execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })).not.toContain('sleep 4242');
+  });
+
+  test('output that comes late, but not too late, is kept', () =>
+    within({}, async (sandbox) => {
+      expect((await line(sandbox, '(for i in 1 2 3 4 5; do echo $i; sleep 0.05; done) & exit 0')).stdout).toBe('1\n2\n3\n4\n5');
+    }));
+
+  testIf(hasCgroups, 'control groups', 'lack of memory is told of the program that was killed for it', () =>
+    within({ limits: { memory: '64M' } }, async (sandbox) => {
+      const greedy = 'const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));';
+      expect(await sandbox.spawn(process.execPath, ['-e', greedy], { reject: false })).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });
+      const killed = sandbox.spawn('sleep', ['100'], { reject: false });
+      await killed.spawned;
+      process.kill(killed.pid ?? 0, 'SIGKILL');
+      expect(await killed).toMatchObject({ reason: 'signaled', signal: 'SIGKILL' });
+    }),
+  );
+});
+
+describe('the sandbox', () => {
+  test('its end ends every program in it; it is closed from then on', async () => {
+    const sandbox = await Sandbox.open();
+    const running = sandbox.spawn('sleep', ['100'], { reject: false });
+    await running.spawned;
+    const pid = running.pid ?? 0;
+    await sandbox.close();
+    expect(await running).toMatchObject({ reason: 'killed', signal: 'SIGKILL' });
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+    expect(sandbox.closed).toBe(true);
+    expect(await rejection(sandbox.spawn('true'))).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
+    await sandbox.close();
+  });
+
+  test('close with a grace lets programs end by themselves', async () => {
+    const sandbox = await Sandbox.open();
+    const running = line(sandbox, 'trap "echo bye; exit 0" TERM; echo ready; while :; do sleep 0.05; done');
+    await new Promise((resolve) => running.stdout?.once('data', resolve));
+    await sandbox.close({ grace: 5000 });
+    expect(await running).toMatchObject({ stdout: 'ready\nbye', exitCode: 0 });
+  });
+
+  test('pause stops every process, resume lets them go on; what is spawned meanwhile waits', () =>
+    within({}, async (sandbox) => {
+      const counting = sandbox.spawn('/bin/sh', ['-c', 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; done'], { reject: false });
+      await counting.spawned;
+      await sleep(50);
+      const ticks = () => readFileSync(`/proc/${counting.pid}/stat`, 'latin1').split(' ').slice(13, 15).join();
+      await sandbox.pause();
+      await sleep(30);
+      const before = ticks();
+      await sleep(100);
+      expect(ticks()).toBe(before);
+      const later = sandbox.spawn('echo', ['later']);
+      await sandbox.resume();
+      expect((await later).stdout).toBe('later');
+      await sleep(100);
+      expect(ticks()).not.toBe(before);
+    }));
+
+  test('a paused one can be closed', async () => {
+    const sandbox = await Sandbox.open();
+    const running = sandbox.spawn('sleep', ['100'], { reject: false });
+    await running.spawned;
+    await sandbox.pause();
+    await sandbox.close();
+    expect(await running).toMatchObject({ signal: 'SIGKILL' });
+  });
+
+  test('the keeper is killed: programs end, the reason says so, the sandbox is closed', async () => {
+    const sandbox = await Sandbox.open();
+    const running = sandbox.spawn('sleep', ['100'], { reject: false });
+    await running.spawned;
+    const parent = (pid: number) => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]);
+    process.kill(parent(parent(running.pid ?? 0)), 'SIGKILL');
+    expect(await running).toMatchObject({ reason: 'supervisor' });
+    await sandbox.close();
+    expect(sandboxCgroups()).toEqual([]);
+  });
+
+  test('what can not be set up rejects and leaves nothing', async () => {
+    const before = openDescriptors();
+    const mounts = [{ type: 'bind', source: '/nonexistent' }] as const;
+    expect(await rejection(Sandbox.open({ mounts }))).toMatchObject({ code: 'ENOENT', origin: 'mounts[0]' });
+    expect(thrown(() => Sandbox.open({ hostname: '' }))).toMatchObject({ path: 'hostname' });
+    expect(await rejection(Sandbox.open({}, { signal: AbortSignal.abort() }))).toMatchObject({ code: 'ABORT_ERR' });
+    await keepersGone();
+    expect(openDescriptors()).toBeLessThanOrEqual(before);
+  });
+
+  test('aborted while it opens, it rejects with an AbortError', async () => {
+    const controller = new AbortController();
+    const opening = Sandbox.open({}, { signal: controller.signal });
+    controller.abort('enough');
+    expect(await rejection(opening)).toMatchObject({ code: 'ABORT_ERR', cause: 'enough' });
+  });
+
+  test('options of the sandbox are not for one program', () =>
+    within({}, async (sandbox) => {
+      for (const [options, path] of [
+        [{ network: 'host' }, 'network'],
+        [{ limits: { memory: '1G' } }, 'limits.memory'],
+        [{ nonsense: 1 }, 'nonsense'],
+      ] as const) {
+        expect(thrown(() => sandbox.spawn('true', [], options as object))).toMatchObject({ path });
+      }
+    }));
+
+  test('nothing remains of many', async () => {
+    await (await Sandbox.open()).close();
+    await keepersGone();
+    const before = { fds: openDescriptors(), mounts: mountCount() };
+    for (let round = 0; round < 30; round++) {
+      const sandbox = await Sandbox.open(round % 3 === 0 ? { root: 'empty' } : {});
+      const running = [1, 2].map(() => sandbox.spawn('sleep', ['100'], { reject: false }).catch(() => {}));
+      if (round % 2 === 0) await sandbox.spawn('true').catch(() => {});
+      await sandbox.close();
+      await Promise.all(running);
+    }
+    await keepersGone();
+    await sleep(200);
+    expect({ fds: openDescriptors(), mounts: mountCount() }).toEqual(before);
+    expect([ownChildren(), ownLaunchers(), sandboxCgroups()]).toEqual([[], [], []]);
+  });
+
+  test('an idle one does not keep the process alive', () => {
+    const script = "require('nsjs').Sandbox.open().then(() => console.log('open'))";
+    expect(execFileSync(process.execPath, ['-e', script], { cwd: __dirname, encoding: 'utf8', timeout: 20_000 })).toBe('open\n');
+  });
+});
+
+describe('the builder', () => {
+  test('is immutable, adds up, and is its options as JSON', () => {
+    const base = Sandbox.define({ hostname: 'one', limits: { pids: 10 } });
+    const more = base
+      .with({ hostname: 'two' })
+      .limit({ memory: '64M' })
+      .env({ A: '1' })
+      .mount({ type: 'dir', target: '/data' })
+      .network('none');
+    expect(base.options).toEqual({ hostname: 'one', limits: { pids: 10 } });
+    expect(JSON.parse(JSON.stringify(more))).toEqual({
+      hostname: 'two',
+      limits: { pids: 10, memory: '64M' },
+      env: { A: '1' },
+      mounts: [{ type: 'dir', target: '/data' }],
+      network: 'none',
+    });
+    expect(more.explain().toString()).toContain('SetHostname');
+    expect(Object.isFrozen(more.options)).toBe(true);
+    expect(thrown(() => base.with({ hostname: '' }))).toMatchObject({ path: 'hostname' });
+  });
+
+  test('opens, and a sandbox gives its options back', async () => {
+    await within({ hostname: 'one' }, async (sandbox) => {
+      const other = await Sandbox.open(sandbox.with({ hostname: 'other' }));
+      expect((await other.spawn('uname', ['-n'])).stdout).toBe('other');
+      await other.close();
+    });
+  });
+});
