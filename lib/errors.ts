@@ -51,6 +51,7 @@ export type NsErrorCode =
   | 'ERR_NSJS_LAUNCHER'
   | 'ERR_NSJS_EXIT'
   | 'ERR_NSJS_CLOSED'
+  | 'ERR_NSJS_THREAD'
   | 'ERR_NSJS_IPC';
 
 /** An error of nsjs that is not a system call's. */

@@ -9,6 +9,14 @@ export interface NativeSession {
   readonly [sessionBrand]: true;
 }
 
+/** A descriptor that is waited for; opaque. */
+export interface NativeWatch {
+  readonly [sessionBrand]: false;
+}
+
+/** A number, all 64 bits, or the address of a buffer. */
+export type SyscallArgument = number | bigint | ArrayBufferView | null;
+
 /** Channels of a session: the keeper's, init's, and the end of the keeper itself. */
 export const channel = { control: 0, init: 1, keeperEnd: 2 } as const;
 
@@ -43,8 +51,19 @@ export interface Native {
   poll(entries: Int32Array, timeoutMs: number): number;
   /** An OFD write lock on one byte. */
   lockByte(fd: number, index: number): number;
-  pidfdOpen(pid: number, flags: number): number;
-  pidfdSendSignal(fd: number, signal: number): number;
+  /** Any system call by number. */
+  syscall(number: number, ...args: readonly SyscallArgument[]): number;
+  /** The same on a thread of libuv's pool. */
+  syscallLater(callback: (result: number) => void, number: number, ...args: readonly SyscallArgument[]): void;
+  /** Where a buffer lies, for structures that point to others. */
+  address(buffer: ArrayBufferView): bigint;
+  /** `results`: errno, number of the system call, pid, pidfd, descriptor that lets it go on, one that tells how exec went. */
+  cloneExec(args: BigUint64Array, path: Uint8Array, argv: Uint8Array, envp: Uint8Array, fds: Int32Array, results: Int32Array): void;
+  /** Fills in the results of each request; `results`: errno and number of the system call that failed for all. */
+  socketIn(userFd: number, netFd: number, requests: Uint8Array, results: Int32Array): void;
+  /** Calls back each time the descriptor is ready (1 readable, 2 writable, 8 priority). */
+  watchFd(fd: number, events: number, onReady: (events: number) => void): NativeWatch | number;
+  unwatchFd(watch: NativeWatch): void;
 }
 
 let loaded: Native | undefined;

@@ -1,13 +1,20 @@
 import { constants } from 'node:os';
 import { setFrozen } from './cgroup/freezer';
+import { SysError } from './errors';
 import type { SandboxOptions } from './features';
+import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { handle } from './launch/handle';
 import { type ProgramOptions, parseProgramOptions } from './launch/options';
 import type { IsolatedProcess } from './launch/process';
 import { makeReport, type Report } from './launch/report';
 import { closedError, type Opened, openResident, type Resident } from './launch/resident';
 import { parseSandboxOptions } from './launch/spec';
+import { Namespace } from './namespace';
+import { NamespaceSockets } from './network/sockets';
+import { parseOneOf } from './parse';
 import { SandboxBuilder } from './sandbox-builder';
+import { dup } from './sys/file';
+import { pidFromPidns, pidInPidns } from './sys/namespace';
 
 /** Beside the options of the sandbox itself. */
 export interface OpenOptions {
@@ -26,14 +33,23 @@ export class Sandbox {
   readonly report: Report;
   /** As they were given. */
   readonly options: SandboxOptions;
+  /** Sockets of this process in its network namespace; closed with it. */
+  readonly net: NamespaceSockets;
 
   private constructor(
     builder: SandboxBuilder,
     private readonly resident: Resident,
-    opened: Opened,
+    private readonly opened: Opened,
   ) {
     this.options = builder.options;
     this.report = makeReport(resident.spec, resident.scene, opened.record, resident.outcome.dropped);
+    const { namespaces } = opened;
+    const owner = resident.scene.hostId === undefined && resident.spec.namespaces.user ? { userFd: namespaces.user } : {};
+    this.net = new NamespaceSockets(() => {
+      if (this.closed) throw closedError();
+      return { netFd: namespaces.net, ...owner };
+    });
+    void resident.ended.then(() => this.net.close());
     this.id = `nsjs-${process.pid}-${opened.record.namespaces.mnt}`;
   }
 
@@ -74,6 +90,26 @@ export class Sandbox {
     return handle(parsed, (ready, events) => this.resident.spawn(ready, events));
   }
 
+  /**
+   * One of its namespaces, to be shared with another sandbox, entered or inspected; the caller closes it. Type `user` gives the
+   * outer one, which owns the others. Throws NsError ERR_NSJS_CLOSED once the sandbox is closed.
+   */
+  namespace<T extends NamespaceType>(type: T): Namespace<T> {
+    parseOneOf(type, 'type', namespaceTypes);
+    if (this.closed) throw closedError();
+    return Namespace.take(dup(this.opened.namespaces[type]), type);
+  }
+
+  /**
+   * Which number a process of the sandbox has outside: `outside(pid)`, and inside: `inside(pid)`; undefined for what is not
+   * there, or not in it. Linux 6.11.
+   */
+  get pids(): { outside(pid: number): number | undefined; inside(pid: number): number | undefined } {
+    if (this.closed) throw closedError();
+    const { pid: fd } = this.opened.namespaces;
+    return { outside: (pid) => attemptPid(() => pidFromPidns(fd, pid)), inside: (pid) => attemptPid(() => pidInPidns(fd, pid)) };
+  }
+
   /** Its options with others on top, as a value: {@link SandboxBuilder.with}. */
   with(options: SandboxOptions): SandboxBuilder {
     return new SandboxBuilder(this.options).with(options);
@@ -102,6 +138,7 @@ export class Sandbox {
 
   /** Kills every process of it; settles when all is gone. The same as close() without a grace. */
   kill(): Promise<void> {
+    this.net.close();
     return this.resident.close();
   }
 
@@ -111,10 +148,19 @@ export class Sandbox {
    */
   async close({ grace = 0 }: { readonly grace?: number } = {}): Promise<void> {
     if (grace > 0 && this.resident.usable) await this.resident.terminate(grace);
-    await this.resident.close();
+    await this.kill();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+}
+
+function attemptPid(find: () => number): number | undefined {
+  try {
+    return find();
+  } catch (error) {
+    if (error instanceof SysError && error.code === 'ESRCH') return undefined;
+    throw error;
   }
 }

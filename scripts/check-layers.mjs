@@ -19,13 +19,25 @@ const allowed = {
   'lib/plan': ['lib'],
   'lib/cgroup': ['lib'],
   'lib/features': ['lib', 'lib/plan', 'lib/seccomp', 'lib/netlink'],
-  'lib/launch': ['lib', 'lib/plan', 'lib/seccomp', 'lib/cgroup', 'lib/features'],
-  'lib/sys': ['lib'],
+  'lib/launch': ['lib', 'lib/plan', 'lib/seccomp', 'lib/cgroup', 'lib/features', 'lib/sys'],
+  'lib/sys': ['lib', 'lib/seccomp'],
 };
 // Of the files directly in lib, these are floor 0: what is below them may not import upward.
-const top = ['index', 'explain', 'probe', 'presets', 'sandbox', 'sandbox-builder', 'namespace', 'list-namespaces'].map(
-  (name) => `lib/${name}.ts`,
-);
+const top = [
+  'index',
+  'explain',
+  'probe',
+  'presets',
+  'sandbox',
+  'sandbox-builder',
+  'namespace',
+  'namespace-create',
+  'namespace-inspect',
+  'namespace-reference',
+  'namespace-set',
+  'namespace-target',
+  'list-namespaces',
+].map((name) => `lib/${name}.ts`);
 
 const home = (file) => Object.keys(allowed).find((folder) => file.startsWith(`${folder}/`)) ?? dirname(file);
 const problems = [];

@@ -77,7 +77,7 @@ export const capabilities = feature({
       plan.op('program', 'capabilities', 'Securebits', securebits.noRoot | securebits.noSetuidFixup | securebits.keepCapsLocked | ambient);
     }
     // Sharing the host's user namespace, the program still is root here.
-    if (!namespaces.user && hostId !== undefined) {
+    if (!namespaces.user && namespaces.joined.user === undefined && hostId !== undefined) {
       plan.op('program', 'user', 'SetGroups', new Uint8Array());
       plan.op('program', 'user', 'SetIds', user.uid ?? hostId, user.gid ?? hostId);
     }

@@ -17,6 +17,7 @@ import { type RlimitsOptions, rlimits } from './rlimits';
 import { type RootOptions, root, rootTree } from './root';
 import { type ScratchOptions, scratch } from './scratch';
 import { type SeccompOptions, seccomp } from './seccomp';
+import { type TimeOptions, time, timeOffsets } from './time';
 import { deathSignal, innerUser, programUser, type UserOptions, user } from './user';
 
 /** What a sandbox may be given; every key is one feature. All of it is plain data. */
@@ -30,6 +31,7 @@ export interface SandboxOptions
     HostnameOptions,
     NetworkOptions,
     NetlinkOptions,
+    TimeOptions,
     NestedUserNamespacesOptions,
     EnvOptions,
     ProcessOptions,
@@ -53,6 +55,7 @@ export const features = {
   scratch,
   hostname,
   domainname,
+  time,
   network,
   netlink,
   nestedUserNamespaces,
@@ -87,6 +90,7 @@ export const steps: readonly Step[] = [
   user, // ids of init
   deathSignal, // after the ids: changing them clears it
   lateNamespaces, // in the cgroup and before the fork
+  timeOffsets,
   nestedUserNamespaces, // through the old root's /proc
   openHostNull,
   startBeside, // from here on the first program's process works beside init

@@ -1,24 +1,35 @@
 import { OptionError } from '../errors';
-import { parseBoolean, parseObject } from '../parse';
+import { parseBoolean, parseInteger, parseObject } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
-import { feature, type Step } from './feature';
+import { feature, type Scene, type Step } from './feature';
+import type { Spec } from './index';
 import { isNetBeside } from './network';
 
 /** The eight namespace types of namespaces(7), as /proc/<pid>/ns names them. */
 export const namespaceTypes = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
 export type NamespaceType = (typeof namespaceTypes)[number];
 
-export interface NamespacesOptions {
-  /**
-   * Which namespaces are new (`true`) and which are the host's (`false` or `'host'`), namespaces(7).
-   * Default: all new but `time`. Sharing `user` needs root; sharing `mnt` needs `root: 'host'` and no mounts.
-   * Sharing `pid` gives up what holds a sandbox together: run by a user, the program can signal every process of that
-   * user, the launcher included, and so outlive its sandbox.
-   */
-  readonly namespaces?: { readonly [T in NamespaceType]?: boolean | 'host' };
+/** A namespace that is there already: a {@link Namespace}, or anything with its type and an open descriptor of it. */
+export interface NamespaceHandle {
+  readonly type: NamespaceType;
+  readonly fd: number;
 }
 
-export type NamespacesSpec = Readonly<Record<NamespaceType, boolean>>;
+export interface NamespacesOptions {
+  /**
+   * Which namespaces are new (`true`), which are the host's (`false` or `'host'`) and which are others that exist, as a
+   * {@link Namespace}; namespaces(7). Default: all new but `time`, `time` too where `time` is given. Sharing the host's `user`
+   * needs root; sharing `mnt` needs `root: 'host'` and no mounts.
+   * Sharing the host's `pid` gives up what holds a sandbox together: run by a user, the program can signal every process of
+   * that user, the launcher included, and so outlive its sandbox. Another sandbox's `pid` can't be shared: spawn in that sandbox.
+   */
+  readonly namespaces?: { readonly [T in NamespaceType]?: boolean | 'host' | NamespaceHandle };
+}
+
+/** By type whether it is new; in `joined` the descriptors of those that exist. */
+export type NamespacesSpec = Readonly<Record<NamespaceType, boolean>> & {
+  readonly joined: Readonly<Partial<Record<NamespaceType, number>>>;
+};
 
 /** Flags of clone(2) and unshare(2). */
 export const cloneFlags: Readonly<Record<NamespaceType, number>> = {
@@ -40,24 +51,51 @@ export const namespaces = feature({
   key: 'namespaces',
   parse(value = {}, at): NamespacesSpec {
     const given = parseObject(value, at, namespaceTypes);
+    const joined: Partial<Record<NamespaceType, number>> = {};
     const isNew = (type: NamespaceType) => {
       const chosen = given[type];
       if (chosen === undefined) return type !== 'time';
-      return chosen === 'host' ? false : parseBoolean(chosen, `${at}.${type}`);
+      if (typeof chosen !== 'object') return chosen === 'host' ? false : parseBoolean(chosen, `${at}.${type}`);
+      joined[type] = parseHandle(chosen, type, `${at}.${type}`);
+      return false;
     };
-    return Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
+    const types = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
+    return { ...types, joined };
   },
   emit(plan, spec, scene) {
     const { namespaces: chosen } = spec;
     const { host } = scene;
-    if (!chosen.user && !host.privileged) throw new OptionError('namespaces.user', 'only root can share the user namespace of the host');
+    if (!chosen.user && chosen.joined.user === undefined && !host.privileged)
+      throw new OptionError('namespaces.user', 'only root can share the user namespace of the host');
     const late = isNetBeside(spec, scene) ? [...byInit, 'net'] : byInit;
     const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
+    join(plan, spec, scene);
     plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot);
     plan.op('inside', 'namespaces', 'Dumpable', 0);
     if (chosen.mnt) holdMounts(plan);
   },
 });
+
+function parseHandle(value: object | null, type: NamespaceType, at: string): number {
+  const { type: found, fd } = (value ?? {}) as Partial<NamespaceHandle>;
+  if (typeof fd !== 'number') throw new OptionError(at, "expected true, false, 'host' or a Namespace", 'ERR_INVALID_ARG_TYPE');
+  if (found !== type) throw new OptionError(at, `expected a namespace of type '${type}', received one of type '${found}'`);
+  if (type === 'pid') throw new OptionError(at, 'cannot be shared; start the program in the sandbox it belongs to, with its spawn()');
+  return parseInteger(fd, `${at}.fd`, 0, 2 ** 31 - 1);
+}
+
+/** Into the namespaces that exist, first the user namespace that gives rights over the others (setns(2)). */
+function join(plan: PlanWriter, { namespaces: { joined } }: Spec, { ownerFd }: Scene): void {
+  const enter = (type: NamespaceType, fd: number) =>
+    plan.op('maps', `namespaces.${type}`, 'SetNs', plan.pass(`namespaces.${type}`, fd), cloneFlags[type]);
+  const user = joined.user ?? ownerFd;
+  if (user !== undefined) {
+    enter('user', user);
+    // Entering it took that away, and init's maps could not be written.
+    plan.op('maps', 'namespaces.user', 'Dumpable', 1);
+  }
+  for (const [type, fd] of Object.entries(joined) as [NamespaceType, number][]) if (type !== 'user') enter(type, fd);
+}
 
 // Taking a mount namespace down takes the kernel a fifth of a whole run. The keeper holds it until it has said that
 // all else is gone, so nobody waits for that.

@@ -20,7 +20,7 @@ export const nestedUserNamespaces = feature({
   emit(plan, spec, { kind }) {
     if (spec.nestedUserNamespaces) return;
     const { namespaces, seccomp, user } = spec;
-    if (!namespaces.user || !user.inner) {
+    if ((!namespaces.user && namespaces.joined.user === undefined) || !user.inner) {
       if (seccomp === 'off')
         throw new OptionError(
           'nestedUserNamespaces',

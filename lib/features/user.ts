@@ -1,6 +1,6 @@
 import type { Host } from '../host';
 import { parseBoolean, parseInteger, parseObject } from '../parse';
-import { noSlot } from '../plan/writer';
+import { noSlot, type PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
 import type { Spec } from './index';
 import { cloneFlags } from './namespaces';
@@ -38,11 +38,13 @@ export const user = feature({
       inner: inner === undefined ? true : parseBoolean(inner, `${at}.inner`),
     };
   },
-  emit(plan, spec, { host, hostId, lockFd }) {
+  emit(plan, spec, { host, hostId, lockFd, ownerFd }) {
     if (lockFd !== undefined) plan.op('host', 'user', 'Hold', plan.pass('user', lockFd));
+    if (spec.namespaces.joined.user !== undefined) becomeRoot(plan, hostId !== undefined);
     if (!spec.namespaces.user) return;
     const { uid, gid } = insideIds(spec.user, host);
-    const outside = { uid: hostId ?? host.uid, gid: hostId ?? host.gid };
+    // In a user namespace that nsjs has made its maker is 0.
+    const outside = ownerFd === undefined ? { uid: hostId ?? host.uid, gid: hostId ?? host.gid } : { uid: 0, gid: 0 };
     const outer = spec.user.inner ? { uid: 0, gid: 0 } : { uid, gid };
     // Without CAP_SETGID over the parent, gid_map can only be written once setgroups(2) is given up (Linux 3.19).
     if (hostId === undefined) plan.op('maps', 'user', 'WriteInit', 'setgroups', 'deny');
@@ -85,7 +87,13 @@ export const programUser: Step = {
   },
 };
 
-const hasInner = ({ namespaces, user }: Spec): boolean => namespaces.user && user.inner;
+const hasInner = ({ namespaces, user }: Spec): boolean => (namespaces.user || namespaces.joined.user !== undefined) && user.inner;
+
+// In a user namespace that is shared.
+function becomeRoot(plan: PlanWriter, privileged: boolean): void {
+  if (privileged) plan.op('inside', 'user', 'SetGroups', new Uint8Array());
+  plan.op('inside', 'user', 'SetIds', 0, 0);
+}
 
 /** Ids of the program as it sees them. */
 export function insideIds(spec: UserSpec, host: Host): { readonly uid: number; readonly gid: number } {

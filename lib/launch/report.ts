@@ -1,12 +1,12 @@
 import type { Spec } from '../features';
 import type { Dropped, Scene } from '../features/feature';
-import type { NamespaceType } from '../features/namespaces';
+import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import { filterFor } from '../features/seccomp';
 import type { LaunchRecord } from './record';
 
 /** What is in force in a sandbox. */
 export interface Report {
-  /** Inode numbers of the program's namespaces, as `ls -l /proc/<pid>/ns` shows them; those in `shared` are the host's. */
+  /** Inode numbers of the program's namespaces, as `ls -l /proc/<pid>/ns` shows them; those in `shared` were there before. */
   readonly namespaces: Readonly<Record<NamespaceType, number>>;
   readonly shared: readonly NamespaceType[];
   /** The program's uid and gid on the host. */
@@ -27,10 +27,9 @@ export interface Report {
 export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, dropped: readonly Dropped[]): Report {
   const { host, hostId, cgroups } = scene;
   const filter = spec.seccomp === 'off' ? undefined : filterFor(spec);
-  const types = Object.keys(spec.namespaces) as NamespaceType[];
   return Object.freeze({
     namespaces: started.namespaces,
-    shared: types.filter((type) => !spec.namespaces[type]),
+    shared: namespaceTypes.filter((type) => !spec.namespaces[type]),
     hostId: { uid: hostId ?? host.uid, gid: hostId ?? host.gid },
     groups: hostId === undefined ? host.groups.filter((group) => group !== host.gid) : [],
     capabilities: spec.capabilities,

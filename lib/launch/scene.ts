@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync } from 'node:fs';
+import { closeSync, fstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { cgroupLayout, freezerLayout } from '../cgroup/layout';
-import { NsError } from '../errors';
+import { NsError, OptionError } from '../errors';
 import type { Spec } from '../features';
 import type { Cgroups, Dropped, Program, Scene } from '../features/feature';
 import { host } from '../host';
+import { nsUserns } from '../sys/namespace';
 import { takeHostId } from './host-id';
 
 const noCgroups: Cgroups = { version: undefined, folders: {}, swapAccounting: false };
@@ -20,6 +21,7 @@ const nextGroupName = () => `nsjs-${process.pid}-${`${count++}`.padStart(countDi
 export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox'): Scene & { release(): void } {
   const { cgroups, dropped } = chooseCgroups(spec);
   const machine = host();
+  const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostId = machine.privileged ? takeHostId() : undefined;
   return {
     host: machine,
@@ -29,8 +31,30 @@ export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox')
     kind,
     ...(kind === 'sandbox' ? chooseFreezer(cgroups) : {}),
     ...(hostId ? { hostId: hostId.id, lockFd: hostId.fd } : {}),
-    release: () => hostId && closeSync(hostId.fd),
+    ...(ownerFd === undefined ? {} : { ownerFd }),
+    release: () => {
+      if (hostId) closeSync(hostId.fd);
+      if (ownerFd !== undefined) closeSync(ownerFd);
+    },
   };
+}
+
+// A user has rights over a namespace only inside the user namespace that owns it.
+function openOwner({ namespaces: { joined } }: Spec): number | undefined {
+  if (joined.user !== undefined) return undefined;
+  const own = statSync('/proc/self/ns/user').ino;
+  let owner: { readonly fd: number; readonly ino: number } | undefined;
+  for (const [type, fd] of Object.entries(joined)) {
+    const opened = nsUserns(fd);
+    const { ino } = fstatSync(opened);
+    if (ino === own || ino === owner?.ino) closeSync(opened);
+    else if (owner === undefined) owner = { fd: opened, ino };
+    else {
+      for (const one of [opened, owner.fd]) closeSync(one);
+      throw new OptionError(`namespaces.${type}`, 'is owned by another user namespace than the others');
+    }
+  }
+  return owner?.fd;
 }
 
 function chooseFreezer({ version, folders }: Cgroups): Pick<Scene, 'freezer'> {

@@ -68,10 +68,21 @@ function mergeRlimits(base: RlimitsOptions['rlimits'] = {}, given: unknown): unk
 }
 
 // What only options together can get wrong. The rest of such checks sits in the features' emit.
-function checked(spec: Spec): Spec {
-  if (!spec.namespaces.user && !spec.namespaces.net)
+function checked(given: Spec): Spec {
+  const spec = withTime(given);
+  const { joined } = spec.namespaces;
+  const isHost = (type: 'user' | 'net') => !spec.namespaces[type] && joined[type] === undefined;
+  if (isHost('user') && isHost('net'))
     throw new OptionError('network', "the host's network with the host's user namespace would leave the network unprotected");
   if (spec.network !== 'host') return spec;
-  if (!spec.namespaces.user) throw new OptionError('network', "'host' with the host's user namespace would leave the network unprotected");
+  if (joined.net !== undefined) throw new OptionError('network', "'host' and another namespace exclude each other");
+  if (isHost('user')) throw new OptionError('network', "'host' with the host's user namespace would leave the network unprotected");
   return deepFreeze({ ...spec, namespaces: { ...spec.namespaces, net: false } });
+}
+
+function withTime(spec: Spec): Spec {
+  if (spec.time === undefined) return spec;
+  if (spec.namespaces.joined.time !== undefined)
+    throw new OptionError('time', 'the offsets of a time namespace that exists cannot be changed');
+  return deepFreeze({ ...spec, namespaces: { ...spec.namespaces, time: true } });
 }

@@ -34,7 +34,9 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
 
 // What looks at the machine each time it is written cannot be kept.
 const isRepeatable = ({ mounts, namespaces, root }: Spec, { kind }: Scene): boolean =>
-  namespaces.user && (kind === 'program' || ((root === 'system' || root === 'empty') && mounts.length === 0));
+  namespaces.user &&
+  Object.keys(namespaces.joined).length === 0 &&
+  (kind === 'program' || ((root === 'system' || root === 'empty') && mounts.length === 0));
 
 function makeTemplate(writer: PlanWriter, scene: Scene): Template {
   const ids: number[] = [];

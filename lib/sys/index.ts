@@ -1,1 +1,74 @@
-export { pidfdOpen, pidfdSendSignal } from './pidfd';
+/**
+ * Typed system calls with the names of their man pages, for those who build runtimes of their own. Descriptors are plain
+ * numbers here. A call that the kernel lacks throws a SysError with code ENOSYS (ENOTTY for an ioctl); `probe()` tells.
+ */
+export * from './constants';
+export { type CapabilitySets, capget, capset } from './cred';
+export {
+  close,
+  closeRange,
+  dup,
+  FD_NSFS_ROOT,
+  FD_PIDFS_ROOT,
+  type FileHandle,
+  memfdCreate,
+  nameToHandleAt,
+  type OpenHow,
+  openat2,
+  openat2Async,
+  openByHandleAt,
+} from './file';
+export { type LandlockRuleset, landlockAbi, landlockAddRule, landlockCreateRuleset, landlockRestrictSelf } from './landlock';
+export {
+  fsconfig,
+  fsmount,
+  fsopen,
+  fspick,
+  LSMT_ROOT,
+  listmount,
+  type MountAttr,
+  mount,
+  mountSetattr,
+  moveMount,
+  openTree,
+  openTreeAttr,
+  pivotRoot,
+  type StatMount,
+  statmount,
+  umount2,
+} from './mount';
+export {
+  nsId,
+  nsMntnsId,
+  nsMountCount,
+  nsOwnerUid,
+  nsParent,
+  nsType,
+  nsUserns,
+  pidFromPidns,
+  pidInPidns,
+  setdomainname,
+  sethostname,
+  setns,
+  unshare,
+} from './namespace';
+export {
+  type CloneArgs,
+  type Cloned,
+  clone3,
+  getrlimit,
+  type PidfdInfo,
+  pidfdGetfd,
+  pidfdInfo,
+  pidfdNamespace,
+  pidfdOpen,
+  pidfdSendSignal,
+  prctl,
+  prlimit,
+  type ResourceLimit,
+  type WaitStatus,
+  waitid,
+  waitidAsync,
+} from './process';
+export { seccompActionAvail, seccompSetModeFilter } from './seccomp';
+export { type SocketNamespaces, type SocketRequest, socketIn } from './socket';

@@ -1,5 +1,6 @@
 // The addon's whole surface. Arguments and results are numbers and one Uint8Array; errors are negative errno values,
 // and every Error object is made in TypeScript (lib/native.ts declares the types).
+#include "bind.h"
 #include "launch.h"
 #include "values.h"
 
@@ -29,16 +30,6 @@ napi_value lock_byte(napi_env env, napi_callback_info info) {
   return number(env, -sys::fcntl(arguments.int32(0), 37 /* F_OFD_SETLK */, sys::as_arg(&lock)).status.err);
 }
 
-napi_value pidfd_open(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  return take(env, sys::pidfd_open(arguments.int32(0), static_cast<unsigned>(arguments.int32(1))));
-}
-
-napi_value pidfd_send_signal(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  return number(env, -sys::pidfd_send_signal(arguments.int32(0), arguments.int32(1)).err);
-}
-
 void delete_environment(napi_env, void*, void*) {}  // the cleanup hook does: sessions may outlive the instance data
 
 }  // namespace
@@ -62,8 +53,13 @@ NAPI_MODULE_INIT() {
                          {"image", image},
                          {"poll", poll},
                          {"lockByte", lock_byte},
-                         {"pidfdOpen", pidfd_open},
-                         {"pidfdSendSignal", pidfd_send_signal}};
+                         {"syscall", syscall_now},
+                         {"syscallLater", syscall_later},
+                         {"address", address},
+                         {"cloneExec", clone_exec},
+                         {"socketIn", socket_in},
+                         {"watchFd", watch_fd},
+                         {"unwatchFd", unwatch_fd}};
   for (const auto& entry : functions) {
     napi_value function = nullptr;
     napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function);

@@ -1,19 +1,34 @@
 #include "session.h"
 
+#include "fd_watch.h"
+
 #include "../sys/process.h"
 
 namespace nsjs {
+
+void call_back(napi_env env, napi_value callback, int argument) {
+  napi_value global = nullptr;
+  napi_value value = nullptr;
+  napi_get_global(env, &global);
+  napi_create_int32(env, argument, &value);
+  if (napi_make_callback(env, nullptr, global, callback, 1, &value, nullptr) != napi_pending_exception) return;
+  // Thrown by a listener, or by whatever ran after it: it must become an uncaught exception here and now. Left pending
+  // it would come out of the next call into the addon, and keep this callback from ever running again.
+  napi_value exception = nullptr;
+  napi_get_and_clear_last_exception(env, &exception);
+  napi_fatal_exception(env, exception);
+}
 
 Session::Session(Environment& environment, Fd control, Fd init, Fd keeper) : environment_(environment) {
   fds_[kControlChannel] = std::move(control);
   fds_[kInitChannel] = std::move(init);
   fds_[kKeeperEnd] = std::move(keeper);
-  environment_.add(this);
+  environment_.add(environment_.sessions, this);
 }
 
 Session::~Session() {
   if (callback_ != nullptr) napi_delete_reference(environment_.env, callback_);
-  environment_.remove(this);
+  environment_.remove(environment_.sessions, this);
 }
 
 int Session::watch(napi_env env, napi_value callback) {
@@ -44,19 +59,9 @@ void Session::on_readable(uv_poll_t* handle, int, int) {
   napi_env env = environment.env;
   napi_handle_scope scope = nullptr;
   napi_open_handle_scope(env, &scope);
-  napi_value global = nullptr;
   napi_value callback = nullptr;
-  napi_value channel = nullptr;
-  napi_get_global(env, &global);
   napi_get_reference_value(env, session->callback_, &callback);
-  napi_create_uint32(env, poll->channel, &channel);
-  if (callback != nullptr && napi_make_callback(env, nullptr, global, callback, 1, &channel, nullptr) == napi_pending_exception) {
-    // Thrown by a listener, or by whatever ran after it: it must become an uncaught exception here and now. Left pending
-    // it would come out of the next call into the addon, and keep this callback from ever running again.
-    napi_value exception = nullptr;
-    napi_get_and_clear_last_exception(env, &exception);
-    napi_fatal_exception(env, exception);
-  }
+  if (callback != nullptr) call_back(env, callback, poll->channel);
   napi_close_handle_scope(env, scope);
 }
 
@@ -124,18 +129,6 @@ Environment& Environment::of(napi_env env) {
   return *static_cast<Environment*>(data);
 }
 
-void Environment::add(Session* session) {
-  session->next = sessions;
-  if (sessions != nullptr) sessions->previous = session;
-  sessions = session;
-}
-
-void Environment::remove(Session* session) {
-  (session->previous != nullptr ? session->previous->next : sessions) = session->next;
-  if (session->next != nullptr) session->next->previous = session->previous;
-  if (ending) finish_if_idle();
-}
-
 // Every sandbox of this environment ends now; the loop is kept until the last keeper is reaped.
 void Environment::on_cleanup(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
@@ -145,11 +138,12 @@ void Environment::on_cleanup(napi_async_cleanup_hook_handle, void* data) {
     session->watch(environment->env, nullptr);
     session->ref(true);
   }
+  for (FdWatch* watch = environment->watches; watch != nullptr; watch = watch->next) watch->close();
   environment->finish_if_idle();
 }
 
 void Environment::finish_if_idle() {
-  if (sessions != nullptr) return;
+  if (!ending || sessions != nullptr || watches != nullptr) return;
   napi_remove_async_cleanup_hook(hook);
   delete this;
 }

@@ -10,6 +10,7 @@
 namespace nsjs {
 
 struct Environment;
+class FdWatch;
 
 enum Channel : unsigned { kControlChannel, kInitChannel, kKeeperEnd, kChannels };
 
@@ -62,6 +63,7 @@ class Session {
   napi_ref callback_ = nullptr;
 
   friend struct Environment;
+  class FdWatch;
 };
 
 // What one Node environment (main thread or worker) owns. No globals: each worker has its own.
@@ -74,16 +76,30 @@ struct Environment {
   Fd node;   // pidfd of this process, for the keepers to watch
   Fd image;  // sealed memfd that holds the launcher
   Session* sessions = nullptr;
+  FdWatch* watches = nullptr;
   bool ending = false;
   napi_async_cleanup_hook_handle hook = nullptr;
 
   static Environment& of(napi_env env);
-  void add(Session* session);
-  void remove(Session* session);
+  template <class Member>
+  void add(Member*& list, Member* member) {
+    member->next = list;
+    if (list != nullptr) list->previous = member;
+    list = member;
+  }
+  template <class Member>
+  void remove(Member*& list, Member* member) {
+    (member->previous != nullptr ? member->previous->next : list) = member->next;
+    if (member->next != nullptr) member->next->previous = member->previous;
+    finish_if_idle();
+  }
 
  private:
   static void on_cleanup(napi_async_cleanup_hook_handle handle, void* data);
   void finish_if_idle();
 };
+
+// Calls back into JavaScript from the event loop.
+void call_back(napi_env env, napi_value callback, int argument);
 
 }  // namespace nsjs

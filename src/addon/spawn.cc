@@ -2,15 +2,13 @@
 
 #include <sched.h>
 #include <cerrno>
-#include <sys/mman.h>
 
 #include "../sys/process.h"
+#include "stack.h"
 
 namespace nsjs {
 namespace {
 
-constexpr std::size_t kStackSize = 64 * 1024;
-constexpr std::size_t kGuardSize = 4096;
 constexpr int kStagingFd = kFirstFd + static_cast<int>(kMaxPassedFds) + 64;  // above every final number
 
 struct Child {
@@ -39,38 +37,6 @@ int child_main(void* argument) {
   child->status = run_child(*child);
   sys::exit_group(127);
 }
-
-// A stack of the child's own, with a guard page below.
-class Stack {
- public:
-  Stack() : base_(mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
-    if (ok()) mprotect(base_, kGuardSize, PROT_NONE);
-  }
-  Stack(const Stack&) = delete;
-  Stack& operator=(const Stack&) = delete;
-  ~Stack() {
-    if (ok()) munmap(base_, kStackSize);
-  }
-  [[nodiscard]] bool ok() const { return base_ != MAP_FAILED; }
-  [[nodiscard]] void* top() const { return static_cast<char*>(base_) + kStackSize; }
-
- private:
-  void* base_;
-};
-
-class BlockedSignals {
- public:
-  BlockedSignals() {
-    const std::uint64_t all = ~0ull;
-    sys::raw(__NR_rt_sigprocmask, SIG_SETMASK, sys::as_arg(&all), sys::as_arg(&before_), sizeof all);
-  }
-  BlockedSignals(const BlockedSignals&) = delete;
-  BlockedSignals& operator=(const BlockedSignals&) = delete;
-  ~BlockedSignals() { sys::raw(__NR_rt_sigprocmask, SIG_SETMASK, sys::as_arg(&before_), 0, sizeof before_); }
-
- private:
-  std::uint64_t before_ = 0;
-};
 
 }  // namespace
 

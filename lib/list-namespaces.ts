@@ -1,0 +1,153 @@
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { type NamespaceType, namespaceTypes } from './features/namespaces';
+import { nsParent, nsUserns } from './sys/namespace';
+
+/** One namespace that some process is in, as lsns(8) shows it. */
+export interface ListedNamespace {
+  readonly type: NamespaceType;
+  /** Inode number: what `readlink /proc/<pid>/ns/<type>` shows. */
+  readonly inode: number;
+  /** Its processes, those that the caller may see. */
+  readonly processes: readonly number[];
+  /** The process with the lowest number. */
+  readonly leader: number;
+  /** Command line of the leader; its name if it has none. */
+  readonly command: string;
+  /** Who runs the leader: uid as the caller sees it, and name if /etc/passwd has one. */
+  readonly uid: number;
+  readonly user: string;
+  /** Inode of the parent, of pid and user namespaces; undefined where it is outside of what the caller may see. */
+  readonly parent?: number;
+  /** Inode of the user namespace that owns it. */
+  readonly owner?: number;
+}
+
+/** What {@link listNamespaces} found. Plain data. */
+export interface NamespaceList {
+  readonly namespaces: readonly ListedNamespace[];
+  /** By process: the namespaces it is in, by type. */
+  readonly byProcess: ReadonlyMap<number, Readonly<Partial<Record<NamespaceType, number>>>>;
+}
+
+/** A namespace and those below it: of user namespaces by parent, of all others by the user namespace that owns them. */
+export interface NamespaceNode {
+  readonly namespace: ListedNamespace;
+  readonly children: readonly NamespaceNode[];
+}
+
+/**
+ * Every namespace that some process is in, for what the caller may see: its own processes for a user, all for root
+ * (namespaces(7); links by ioctl_ns(2), Linux 4.9). Blocks for some milliseconds; a process that ends meanwhile is left out.
+ */
+export function listNamespaces({ types = namespaceTypes }: { readonly types?: readonly NamespaceType[] } = {}): NamespaceList {
+  const byProcess = new Map<number, Readonly<Partial<Record<NamespaceType, number>>>>();
+  const members = new Map<string, { readonly type: NamespaceType; readonly inode: number; readonly processes: number[] }>();
+  for (const name of readdirSync('/proc')) {
+    const first = name.charCodeAt(0);
+    if (first < zero || first > nine) continue;
+    const pid = Number(name);
+    const found = namespacesOf(name, types);
+    if (!found) continue;
+    byProcess.set(pid, found);
+    for (const type of types) {
+      const inode = found[type];
+      if (inode === undefined) continue;
+      const key = `${type} ${inode}`;
+      const known = members.get(key);
+      if (known) known.processes.push(pid);
+      else members.set(key, { type, inode, processes: [pid] });
+    }
+  }
+  const users = readUsers();
+  const namespaces = [...members.values()].map(({ type, inode, processes }) => describe(type, inode, processes, users));
+  return { namespaces: namespaces.sort((a, b) => a.inode - b.inode), byProcess };
+}
+
+/** The tree of a list; what belongs to nothing in the list is at the top. */
+export function namespaceTree(namespaces: readonly ListedNamespace[]): readonly NamespaceNode[] {
+  const above = ({ type, parent, owner }: ListedNamespace) => (type === 'user' ? parent : owner);
+  const isListed = (inode: number | undefined) => namespaces.some((one) => one.type === 'user' && one.inode === inode);
+  const node = (namespace: ListedNamespace): NamespaceNode => ({
+    namespace,
+    children: namespace.type === 'user' ? namespaces.filter((one) => above(one) === namespace.inode).map(node) : [],
+  });
+  return namespaces.filter((one) => !isListed(above(one))).map(node);
+}
+
+const zero = 48;
+const nine = 57;
+
+function namespacesOf(pid: string, types: readonly NamespaceType[]): Readonly<Partial<Record<NamespaceType, number>>> | undefined {
+  const found: Partial<Record<NamespaceType, number>> = {};
+  try {
+    for (const type of types) {
+      const link = readlinkSync(`/proc/${pid}/ns/${type}`);
+      found[type] = Number(link.slice(type.length + 2, -1));
+    }
+  } catch {
+    return undefined;
+  }
+  return found;
+}
+
+function describe(type: NamespaceType, inode: number, processes: readonly number[], users: ReadonlyMap<number, string>): ListedNamespace {
+  const leader = Math.min(...processes);
+  const uid = statSync(`/proc/${leader}`, { throwIfNoEntry: false })?.uid ?? -1;
+  return {
+    type,
+    inode,
+    processes: [...processes].sort((a, b) => a - b),
+    leader,
+    command: commandOf(leader),
+    uid,
+    user: users.get(uid) ?? `${uid}`,
+    ...links(`/proc/${leader}/ns/${type}`, type),
+  };
+}
+
+function commandOf(pid: number): string {
+  const line = readText(`/proc/${pid}/cmdline`).replace(/\0+$/, '').replaceAll('\0', ' ');
+  return line === '' ? readText(`/proc/${pid}/comm`).trim() : line;
+}
+
+function links(path: string, type: NamespaceType): { readonly parent?: number; readonly owner?: number } {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch {
+    return {};
+  }
+  try {
+    const parent = type === 'pid' || type === 'user' ? inodeOf(() => nsParent(fd)) : undefined;
+    const owner = inodeOf(() => nsUserns(fd));
+    return { ...(parent === undefined ? {} : { parent }), ...(owner === undefined ? {} : { owner }) };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function inodeOf(open: () => number): number | undefined {
+  try {
+    const fd = open();
+    const { ino } = fstatSync(fd);
+    closeSync(fd);
+    return ino;
+  } catch {
+    return undefined;
+  }
+}
+
+function readUsers(): ReadonlyMap<number, string> {
+  const lines = readText('/etc/passwd')
+    .split('\n')
+    .map((line) => line.split(':'));
+  return new Map(lines.flatMap(([name, , uid]) => (name && uid ? [[Number(uid), name] as const] : [])));
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

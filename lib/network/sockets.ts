@@ -1,0 +1,92 @@
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { isIPv6, type Server, Socket } from 'node:net';
+import { NsError } from '../errors';
+import { parseInteger, parseString } from '../parse';
+import { type SocketNamespaces, type SocketRequest, socketIn } from '../sys/socket';
+
+const backlog = 511;
+const maxPort = 65_535;
+
+/** What lives in the namespace on behalf of this process. */
+interface Resource {
+  close(): void;
+}
+
+/**
+ * Node's own sockets in another network namespace: they belong to this process and its event loop, and only what is in
+ * that namespace can reach them. Needs no process, no interface and no rights but over the namespace (setns(2), Linux 3.8).
+ */
+export class NamespaceSockets {
+  private readonly resources = new Set<Resource>();
+  private isClosed = false;
+
+  /** `find` gives the descriptors; it throws when there is no such namespace any more. */
+  constructor(private readonly find: () => SocketNamespaces) {}
+
+  /**
+   * Lets a server of this process (`net`, `http`, `https`) listen inside. `host` default: every IPv4 address there. Ports below 1024
+   * are free to use. Rejects with a SysError: EADDRINUSE, EADDRNOTAVAIL; OptionError, OptionRangeError.
+   */
+  async listen(server: Server, port: number, host = '0.0.0.0'): Promise<void> {
+    const bind = { host: parseString(host, 'host'), port: parseInteger(port, 'port', 0, maxPort) };
+    const fd = this.make({ type: 'stream', bind, listen: backlog });
+    server.listen({ fd });
+    this.own(server, () => server.close());
+    await once(server, 'listening');
+  }
+
+  /** Connects to what listens inside. `host` default: its loopback. The socket emits `connect` or `error` as any other. */
+  connect(port: number, host = '127.0.0.1'): Socket {
+    parseInteger(port, 'port', 1, maxPort);
+    const family = isIPv6(parseString(host, 'host')) ? 'inet6' : 'inet';
+    const socket = new Socket({ fd: this.make({ type: 'stream', family }), readable: true, writable: true });
+    this.own(socket, () => socket.destroy());
+    return socket.connect({ host, port });
+  }
+
+  /** A UDP socket that lives inside, bound to `port` (default: any) of `host` (default: every address). */
+  async udp(port = 0, host = '0.0.0.0'): Promise<DatagramSocket> {
+    const bind = { host: parseString(host, 'host'), port: parseInteger(port, 'port', 0, maxPort) };
+    const fd = this.make({ type: 'dgram', bind });
+    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    const listening = once(socket, 'listening');
+    socket.bind({ fd });
+    this.own(socket, () => socket.close());
+    await listening;
+    return socket;
+  }
+
+  /** Ends all of them: an open socket keeps its namespace alive. */
+  close(): void {
+    this.isClosed = true;
+    for (const resource of [...this.resources]) resource.close();
+    this.resources.clear();
+  }
+
+  private make(request: SocketRequest): number {
+    if (this.isClosed) throw new NsError('ERR_NSJS_CLOSED', 'the network namespace is closed');
+    const [fd = -1] = socketIn(this.find(), [request]);
+    return fd;
+  }
+
+  private own(emitter: Server | Socket | DatagramSocket, close: () => void): void {
+    const connections = new Set<Socket>();
+    const resource = {
+      close() {
+        try {
+          close();
+        } catch {
+          // Closed by its user already.
+        }
+        for (const connection of connections) connection.destroy();
+      },
+    };
+    this.resources.add(resource);
+    emitter.on('connection', (connection: Socket) => {
+      connections.add(connection);
+      connection.once('close', () => connections.delete(connection));
+    });
+    emitter.once('close', () => this.resources.delete(resource));
+  }
+}

@@ -1,0 +1,93 @@
+import { SysError } from '../errors';
+import { call, callLater } from './call';
+
+/** How {@link openat2} opens. */
+export interface OpenHow {
+  /** O_* of open(2); O_CLOEXEC is always added. */
+  readonly flags: number;
+  readonly mode?: number;
+  /** {@link RESOLVE}. */
+  readonly resolve?: number;
+}
+
+const cloexec = 0o2000000;
+const howSize = 24;
+
+const how = ({ flags, mode = 0, resolve = 0 }: OpenHow) => BigUint64Array.from([flags | cloexec, mode, resolve].map(BigInt));
+
+/**
+ * Opens a path that is resolved within bounds, openat2(2), Linux 5.6: the way to open what others may have prepared.
+ * Throws SysError: ELOOP (a link that is refused), EXDEV (it would leave), EAGAIN (a race; try again), those of open(2).
+ */
+export function openat2(dirFd: number, path: string, options: OpenHow): number {
+  return call('openat2', dirFd, path, how(options), howSize);
+}
+
+/** As {@link openat2}, on a thread of libuv's pool: opening a FIFO or a file of a network can block. */
+export function openat2Async(dirFd: number, path: string, options: OpenHow): Promise<number> {
+  return callLater('openat2', dirFd, path, how(options), howSize);
+}
+
+/** A name for a file that needs no descriptor, and no path. Plain data. */
+export interface FileHandle {
+  readonly type: number;
+  /** In hex. */
+  readonly bytes: string;
+}
+
+const maxHandle = 128;
+const headSize = 8;
+
+/**
+ * The handle of a file, name_to_handle_at(2), Linux 2.6.39; of pidfds 6.14, of namespaces 6.18 (with '' and AT.EMPTY_PATH).
+ * Throws SysError: EOPNOTSUPP where the file system has none, ENOENT.
+ */
+export function nameToHandleAt(dirFd: number, path: string, flags = 0): FileHandle & { readonly mountId: number } {
+  const handle = Buffer.alloc(headSize + maxHandle);
+  const mountId = new Int32Array(1);
+  handle.writeUInt32LE(maxHandle, 0);
+  call('name_to_handle_at', dirFd, path, handle, mountId, flags);
+  const size = handle.readUInt32LE(0);
+  return { type: handle.readInt32LE(4), bytes: handle.toString('hex', headSize, headSize + size), mountId: mountId[0] ?? 0 };
+}
+
+/** Stand for the file systems of pidfds (Linux 6.17) and of namespaces (6.18) in {@link openByHandleAt}. */
+export const FD_PIDFS_ROOT = -10002;
+export const FD_NSFS_ROOT = -10003;
+
+/**
+ * Opens a file by its handle, open_by_handle_at(2), Linux 2.6.39. Needs CAP_DAC_READ_SEARCH, but for pidfds and namespaces.
+ * Throws SysError: ESTALE if it is gone, EPERM, EINVAL.
+ */
+export function openByHandleAt(mountFd: number, { type, bytes }: FileHandle, flags = 0): number {
+  const data = Buffer.from(bytes, 'hex');
+  if (data.length > maxHandle || data.length * 2 !== bytes.length) throw new SysError({ errno: 22, syscall: 'open_by_handle_at' });
+  const handle = Buffer.alloc(headSize + data.length);
+  handle.writeUInt32LE(data.length, 0);
+  handle.writeInt32LE(type, 4);
+  data.copy(handle, headSize);
+  return call('open_by_handle_at', mountFd, handle, flags | cloexec);
+}
+
+/**
+ * Closes descriptors, or marks them close-on-exec (CLOSE_RANGE.CLOEXEC, Linux 5.11): close_range(2), Linux 5.9. They are
+ * the whole process's: closing what Node itself uses breaks it. Throws SysError: EINVAL.
+ */
+export function closeRange(first: number, last: number, flags = 0): void {
+  call('close_range', first, last, flags);
+}
+
+/** A file in memory, memfd_create(2), Linux 3.17. Throws SysError: EINVAL, EACCES (vm.memfd_noexec). */
+export function memfdCreate(name: string, flags: number): number {
+  return call('memfd_create', name, flags);
+}
+
+/** Closes a descriptor, close(2). Throws SysError: EBADF. */
+export function close(fd: number): void {
+  call('close', fd);
+}
+
+/** A copy of a descriptor, close-on-exec: F_DUPFD_CLOEXEC of fcntl(2). Throws SysError: EBADF, EMFILE. */
+export function dup(fd: number): number {
+  return call('fcntl', fd, 1030, 3);
+}

@@ -1,0 +1,156 @@
+import { call } from './call';
+import { STATMOUNT } from './constants';
+
+/**
+ * mount(2). Acts on the calling thread's mount namespace, which in Node is the process's own.
+ * Throws SysError: EPERM, ENOENT, EINVAL, EBUSY, ENODEV.
+ */
+export function mount(source: string | null, target: string, type: string | null, flags = 0, data: string | null = null): void {
+  call('mount', source, target, type, flags, data);
+}
+
+/** umount2(2), with the flags of {@link MNT}. Throws SysError: EPERM, EBUSY, EINVAL, EAGAIN. */
+export function umount2(target: string, flags = 0): void {
+  call('umount2', target, flags);
+}
+
+/**
+ * Changes the root mount of the calling thread's mount namespace, pivot_root(2); every process whose root it was goes along.
+ * Throws SysError: EBUSY, EINVAL, ENOTDIR, EPERM.
+ */
+export function pivotRoot(newRoot: string, putOld: string): void {
+  call('pivot_root', newRoot, putOld);
+}
+
+/** A context to make a file system in, fsopen(2), Linux 5.2; close-on-exec. Throws SysError: ENODEV, EPERM. */
+export function fsopen(type: string): number {
+  return call('fsopen', type, 1);
+}
+
+/** Sets a parameter of a file system context, or acts on it: fsconfig(2), Linux 5.2. Throws SysError: EINVAL, EPERM, EBUSY. */
+export function fsconfig(fd: number, command: number, key: string | null = null, value: string | Uint8Array | null = null, aux = 0): void {
+  call('fsconfig', fd, command, key, value, aux);
+}
+
+/** A detached mount of what a context has made, fsmount(2), Linux 5.2. `attributes`: {@link MOUNT_ATTR}. Throws SysError: EBUSY, EINVAL, EPERM. */
+export function fsmount(fd: number, attributes = 0): number {
+  return call('fsmount', fd, 1, attributes);
+}
+
+/** A context for a mount that is there, to reconfigure it: fspick(2), Linux 5.2. Throws SysError: EPERM, EINVAL, ENOENT. */
+export function fspick(dirFd: number, path: string, flags = 0): number {
+  return call('fspick', dirFd, path, flags | 1);
+}
+
+/** A descriptor of a mount, or, with OPEN_TREE.CLONE, a detached copy of it: open_tree(2), Linux 5.2. Throws SysError: EINVAL, EPERM, ENOENT. */
+export function openTree(dirFd: number, path: string, flags: number): number {
+  return call('open_tree', dirFd, path, flags);
+}
+
+/** What {@link mountSetattr} changes. */
+export interface MountAttr {
+  /** {@link MOUNT_ATTR} to set and to clear. */
+  readonly set?: number;
+  readonly clear?: number;
+  /** MS.PRIVATE, SLAVE, SHARED or UNBINDABLE; 0 leaves it. */
+  readonly propagation?: number;
+  /** A user namespace whose map becomes that of the mount; with MOUNT_ATTR.IDMAP. */
+  readonly usernsFd?: number;
+}
+
+const attrSize = 32;
+
+const attrBytes = ({ set = 0, clear = 0, propagation = 0, usernsFd = 0 }: MountAttr) =>
+  BigUint64Array.from([set, clear, propagation, usernsFd].map(BigInt));
+
+/** {@link openTree} and {@link mountSetattr} in one, so that an idmapped mount can be mapped anew: open_tree_attr(2), Linux 6.15. Throws SysError: EINVAL, EPERM. */
+export function openTreeAttr(dirFd: number, path: string, flags: number, attr: MountAttr): number {
+  return call('open_tree_attr', dirFd, path, flags, attrBytes(attr), attrSize);
+}
+
+/** Attaches or moves a mount, move_mount(2), Linux 5.2; MOVE_MOUNT.BENEATH 6.5. Throws SysError: EINVAL, EPERM, ELOOP, ENOENT. */
+export function moveMount(fromFd: number, fromPath: string, toFd: number, toPath: string, flags = 0): void {
+  call('move_mount', fromFd, fromPath, toFd, toPath, flags);
+}
+
+/** Changes attributes of a mount, with AT.RECURSIVE of all below it: mount_setattr(2), Linux 5.12. Throws SysError: EINVAL, EPERM, EBUSY. */
+export function mountSetattr(dirFd: number, path: string, flags: number, attr: MountAttr): void {
+  call('mount_setattr', dirFd, path, flags, attrBytes(attr), attrSize);
+}
+
+/** What {@link statmount} tells; what was not asked for is undefined. */
+export interface StatMount {
+  readonly id: bigint;
+  readonly parentId: bigint;
+  /** The number in /proc/<pid>/mountinfo, which comes again. */
+  readonly oldId: number;
+  readonly attributes: number;
+  readonly propagation: number;
+  readonly fsType?: string;
+  readonly root?: string;
+  readonly point?: string;
+  readonly options?: string;
+}
+
+const requestSize = 32;
+
+// struct mnt_id_req: size, what was spare, mount, parameter, mount namespace
+function request(mount: bigint, parameter: bigint, namespace: bigint): Buffer {
+  const bytes = Buffer.alloc(requestSize);
+  bytes.writeUInt32LE(requestSize, 0);
+  bytes.writeBigUInt64LE(mount, 8);
+  bytes.writeBigUInt64LE(parameter, 16);
+  bytes.writeBigUInt64LE(namespace, 24);
+  return bytes;
+}
+
+const statmountStrings = 512;
+const answerSize = 65_536;
+const basic = STATMOUNT.MNT_BASIC | STATMOUNT.MNT_ROOT | STATMOUNT.MNT_POINT | STATMOUNT.FS_TYPE;
+
+/**
+ * Facts about a mount by its unique number, statmount(2), Linux 6.8. `namespace`: {@link nsMntnsId} (Linux 6.11), 0n for the
+ * caller's. Throws SysError: ENOENT, EPERM, EOVERFLOW.
+ */
+export function statmount(id: bigint, mask: number = basic, namespace = 0n): StatMount {
+  const answer = Buffer.alloc(answerSize);
+  call('statmount', request(id, BigInt(mask), namespace), answer, answer.length, 0);
+  const filled = Number(answer.readBigUInt64LE(8));
+  const string = (bit: number, at: number) => {
+    if ((filled & bit) === 0) return {};
+    const start = statmountStrings + answer.readUInt32LE(at);
+    return answer.toString('utf8', start, answer.indexOf(0, start));
+  };
+  const optional = <K extends string>(key: K, bit: number, at: number) => {
+    const found = string(bit, at);
+    return typeof found === 'string' ? ({ [key]: found } as { [P in K]: string }) : {};
+  };
+  return {
+    id: answer.readBigUInt64LE(40),
+    parentId: answer.readBigUInt64LE(48),
+    oldId: answer.readUInt32LE(56),
+    attributes: Number(answer.readBigUInt64LE(64)),
+    propagation: Number(answer.readBigUInt64LE(72)),
+    ...optional('fsType', STATMOUNT.FS_TYPE, 36),
+    ...optional('root', STATMOUNT.MNT_ROOT, 104),
+    ...optional('point', STATMOUNT.MNT_POINT, 108),
+    ...optional('options', STATMOUNT.MNT_OPTS, 4),
+  };
+}
+
+/** Stands for the root mount in {@link listmount}. */
+export const LSMT_ROOT = 0xffffffffffffffffn;
+const batch = 512;
+
+/**
+ * Numbers of all mounts below one, listmount(2), Linux 6.8. `namespace` as in {@link statmount}. Throws SysError: ENOENT, EPERM.
+ */
+export function listmount(id: bigint = LSMT_ROOT, namespace = 0n): readonly bigint[] {
+  const found: bigint[] = [];
+  const ids = new BigUint64Array(batch);
+  for (let last = 0n; ; last = found.at(-1) ?? 0n) {
+    const count = call('listmount', request(id, last, namespace), ids, batch, 0);
+    found.push(...ids.subarray(0, count));
+    if (count < batch) return found;
+  }
+}

@@ -1,0 +1,223 @@
+import { SysError } from '../errors';
+import { native } from '../native';
+import { type Arch, syscallName } from '../seccomp/tables';
+import { call, callLater, ioctl, text } from './call';
+import { CLONE, W } from './constants';
+
+/** A process that {@link clone3} has made; the caller closes `pidfd`. */
+export interface Cloned {
+  readonly pid: number;
+  readonly pidfd: number;
+}
+
+/** What {@link clone3} executes, and in what it is born. */
+export interface CloneArgs {
+  /** CLONE_NEW*, CLONE_INTO_CGROUP, CLONE_CLEAR_SIGHAND; CLONE_PIDFD is always added. Flags that share memory are refused. */
+  readonly flags?: number | bigint;
+  /** Path of the program; no folder of PATH is searched. */
+  readonly exec: string;
+  readonly argv?: readonly string[];
+  /** `NAME=value`. Default: none. */
+  readonly env?: readonly string[];
+  /** Its descriptors by number; -1 stays closed, every other one ends. Default: 0, 1 and 2 of this process. */
+  readonly fds?: readonly number[];
+  /** Folder of a version 2 control group, with CLONE_INTO_CGROUP (Linux 5.7). */
+  readonly cgroup?: number;
+  /** Its pid in each pid namespace, innermost first (Linux 5.5; CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN). */
+  readonly setTid?: readonly number[];
+  /** Called before it executes: the moment to write its id maps. What it throws ends the child. */
+  readonly beforeExec?: (child: Cloned) => void;
+}
+
+const sharing = 0x100n | 0x200n | 0x400n | 0x800n | 0x4000n | 0x8000n | 0x10000n; // VM FS FILES SIGHAND VFORK PARENT THREAD
+const sigchld = 17n;
+const statusSize = 8;
+
+/**
+ * Makes a process with namespaces of its own and executes a program in it, clone3(2), Linux 5.3. It never returns into
+ * JavaScript in the child. The child is a copy of this process until it executes, so the call takes longer the more
+ * memory Node holds; sandboxes do not go this way. The calling thread is not changed.
+ * Throws SysError: EPERM, EINVAL, ENOSPC, EEXIST (a tid that is in use), EBADF (not a version 2 group), EAGAIN; those of
+ * execve(2), after which the child is gone.
+ */
+export function clone3(args: CloneArgs): Cloned {
+  const flags = BigInt(args.flags ?? 0) | BigInt(CLONE.PIDFD);
+  if ((flags & sharing) !== 0n)
+    throw new SysError({ errno: 22, syscall: 'clone3', hint: 'the child must not share memory or descriptors' });
+  const tids = Int32Array.from(args.setTid ?? []);
+  const words = new BigUint64Array(11);
+  words[0] = flags;
+  words[4] = sigchld;
+  words[8] = tids.length > 0 ? native().address(tids) : 0n;
+  words[9] = BigInt(tids.length);
+  words[10] = BigInt(args.cgroup ?? 0);
+  const results = new Int32Array(6);
+  const list = (entries: readonly string[]) => Buffer.concat([...entries.map(text)]);
+  const fds = Int32Array.from(args.fds ?? [0, 1, 2]);
+  native().cloneExec(words, text(args.exec), list(args.argv ?? [args.exec]), list(args.env ?? []), fds, results);
+  const [errno = 0, nr = 0, pid = 0, pidfd = -1, go = -1, status = -1] = results;
+  if (errno !== 0) throw new SysError({ errno, syscall: syscallName(nr, process.arch as Arch), path: args.exec });
+  return release({ pid, pidfd }, go, status, args);
+}
+
+function release(child: Cloned, go: number, status: number, { beforeExec, exec }: CloneArgs): Cloned {
+  const failed = Buffer.alloc(statusSize);
+  try {
+    beforeExec?.(child);
+    call('write', go, Buffer.from('g'), 1);
+    call('close', go);
+    go = -1;
+    if (call('read', status, failed, statusSize) === 0) return child;
+    throw new SysError({ errno: failed.readInt32LE(0), syscall: syscallName(failed.readUInt32LE(4), process.arch as Arch), path: exec });
+  } catch (error) {
+    if (go >= 0) call('close', go);
+    waitid(child.pidfd, W.EXITED);
+    call('close', child.pidfd);
+    throw error;
+  } finally {
+    call('close', status);
+  }
+}
+
+/**
+ * A descriptor that stands for a process, pidfd_open(2), Linux 5.3. The caller closes it.
+ * Throws SysError: EINVAL, ESRCH, EMFILE.
+ */
+export function pidfdOpen(pid: number, flags = 0): number {
+  return call('pidfd_open', pid, flags);
+}
+
+/**
+ * Sends a signal to the process of a pidfd, pidfd_send_signal(2), Linux 5.1: never to another one that got its number.
+ * Throws SysError: EBADF, EINVAL, EPERM, ESRCH.
+ */
+export function pidfdSendSignal(pidfd: number, signal: number): void {
+  call('pidfd_send_signal', pidfd, signal, null, 0);
+}
+
+/**
+ * A copy of a descriptor of another process, pidfd_getfd(2), Linux 5.6. Needs the rights of ptrace(2) over it.
+ * Throws SysError: EBADF, EPERM, ESRCH, EMFILE.
+ */
+export function pidfdGetfd(pidfd: number, targetFd: number): number {
+  return call('pidfd_getfd', pidfd, targetFd, 0);
+}
+
+/** What the kernel tells of the process of a pidfd. */
+export interface PidfdInfo {
+  readonly pid: number;
+  readonly ppid: number;
+  readonly ruid: number;
+  readonly euid: number;
+  readonly rgid: number;
+  readonly egid: number;
+  /** Number of its version 2 control group; undefined where the kernel does not tell. */
+  readonly cgroupId?: bigint;
+  /** Status as of wait(2), once it has been reaped (Linux 6.15). */
+  readonly exitCode?: number;
+}
+
+const getInfo = 0xc040ff0b; // PIDFD_GET_INFO with the first version of struct pidfd_info
+const infoMask = { pid: 1n, creds: 2n, cgroupId: 4n, exit: 8n } as const;
+
+/**
+ * Facts about the process of a pidfd, also after it has ended: PIDFD_GET_INFO, Linux 6.13.
+ * Throws SysError: ENOTTY or EINVAL on an older kernel, ESRCH if it is reaped and was not yet asked for before.
+ */
+export function pidfdInfo(pidfd: number): PidfdInfo {
+  const info = Buffer.alloc(64);
+  info.writeBigUInt64LE(infoMask.pid | infoMask.creds | infoMask.cgroupId | infoMask.exit, 0);
+  ioctl(pidfd, getInfo, 'PIDFD_GET_INFO', info);
+  const mask = info.readBigUInt64LE(0);
+  const word = (index: number) => info.readUInt32LE(16 + index * 4);
+  return {
+    pid: word(0),
+    ppid: word(2),
+    ruid: word(3),
+    rgid: word(4),
+    euid: word(5),
+    egid: word(6),
+    ...(mask & infoMask.cgroupId ? { cgroupId: info.readBigUInt64LE(8) } : {}),
+    ...(mask & infoMask.exit ? { exitCode: info.readInt32LE(60) } : {}),
+  };
+}
+
+const namespaceRequests = { cgroup: 1, ipc: 2, mnt: 3, net: 4, pid: 5, time: 7, user: 9, uts: 10 } as const;
+
+/**
+ * A descriptor of a namespace of the process of a pidfd, without a way through /proc: PIDFD_GET_*_NAMESPACE, Linux 6.11.
+ * Needs the rights of ptrace(2) over it. Throws SysError: ENOTTY on an older kernel, EPERM, ESRCH.
+ */
+export function pidfdNamespace(pidfd: number, type: keyof typeof namespaceRequests): number {
+  return ioctl(pidfd, 0xff00 | namespaceRequests[type], 'PIDFD_GET_NAMESPACE');
+}
+
+/** How a child ended, waitid(2). */
+export interface WaitStatus {
+  readonly pid: number;
+  /** CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3, CLD_STOPPED 5, CLD_CONTINUED 6. */
+  readonly code: number;
+  /** Exit code or signal. */
+  readonly status: number;
+}
+
+const pidfdType = 3; // P_PIDFD
+const siginfoSize = 128;
+
+/**
+ * Waits for a child of this process by its pidfd, waitid(2) with P_PIDFD, Linux 5.4. Blocks the event loop unless
+ * W.NOHANG is among the options; null then means that nothing has happened.
+ * Throws SysError: ECHILD for what is no child or has been waited for.
+ */
+export function waitid(pidfd: number, options: number): WaitStatus | null {
+  const info = Buffer.alloc(siginfoSize);
+  call('waitid', pidfdType, pidfd, info, options, null);
+  return readSiginfo(info);
+}
+
+/** As {@link waitid}, on a thread of libuv's pool: each pending one occupies a thread. */
+export async function waitidAsync(pidfd: number, options: number): Promise<WaitStatus | null> {
+  const info = Buffer.alloc(siginfoSize);
+  await callLater('waitid', pidfdType, pidfd, info, options, null);
+  return readSiginfo(info);
+}
+
+function readSiginfo(info: Buffer): WaitStatus | null {
+  const pid = info.readInt32LE(16);
+  return pid === 0 ? null : { pid, code: info.readInt32LE(8), status: info.readInt32LE(24) };
+}
+
+/**
+ * prctl(2) with the options of {@link PR}. Acts on the calling thread, but for PR_SET_DUMPABLE and PR_SET_CHILD_SUBREAPER,
+ * which are the whole process's; Node's other threads keep what they have.
+ * Throws SysError: EINVAL, EPERM.
+ */
+export function prctl(option: number, ...args: readonly (number | bigint)[]): number {
+  return call('prctl', option, ...args);
+}
+
+/** Soft and hard limit; Infinity is RLIM_INFINITY. */
+export interface ResourceLimit {
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** A limit of this process, getrlimit(2). Throws SysError: EINVAL. */
+export function getrlimit(resource: number): ResourceLimit {
+  return prlimit(0, resource);
+}
+
+/**
+ * Reads a limit of a process (0: this one) and, with `limit`, sets it; returns what it was. prlimit(2), Linux 2.6.36.
+ * Limits are the whole process's. Throws SysError: EPERM, EINVAL, ESRCH.
+ */
+export function prlimit(pid: number, resource: number, limit?: ResourceLimit): ResourceLimit {
+  const before = new BigUint64Array(2);
+  const after = limit && BigUint64Array.from([wide(limit.soft), wide(limit.hard)]);
+  call('prlimit64', pid, resource, after ?? null, before);
+  return { soft: narrow(before[0]), hard: narrow(before[1]) };
+}
+
+const infinite = 0xffffffffffffffffn;
+const wide = (value: number) => (value === Number.POSITIVE_INFINITY ? infinite : BigInt(value));
+const narrow = (value = infinite) => (value === infinite ? Number.POSITIVE_INFINITY : Number(value));

@@ -1,0 +1,15 @@
+// What nsjs/sys is made of.
+#pragma once
+#include <node_api.h>
+
+namespace nsjs {
+
+napi_value syscall_now(napi_env env, napi_callback_info info);    // (number, argument …) -> result, -errno
+napi_value syscall_later(napi_env env, napi_callback_info info);  // (callback, number, argument …): callback(result)
+napi_value address(napi_env env, napi_callback_info info);        // (buffer) -> bigint
+napi_value clone_exec(napi_env env, napi_callback_info info);     // (clone_args, path, argv, envp, fds, results)
+napi_value socket_in(napi_env env, napi_callback_info info);      // (userFd, netFd, requests) -> -errno
+napi_value watch_fd(napi_env env, napi_callback_info info);       // (fd, events, callback) -> watch, -errno
+napi_value unwatch_fd(napi_env env, napi_callback_info info);     // (watch)
+
+}  // namespace nsjs

@@ -1,0 +1,68 @@
+// Waiting for a descriptor on the event loop: a pidfd that ends, a file that changes.
+#include "fd_watch.h"
+
+#include "bind.h"
+#include "values.h"
+
+namespace nsjs {
+namespace {
+
+void on_closed(uv_handle_t* handle) { delete static_cast<FdWatch*>(handle->data); }
+
+void on_ready(uv_poll_t* handle, int, int events) {
+  auto* watch = static_cast<FdWatch*>(handle->data);
+  Environment& environment = watch->environment;
+  if (environment.ending) return;
+  napi_env env = environment.env;
+  napi_handle_scope scope = nullptr;
+  napi_open_handle_scope(env, &scope);
+  napi_value callback = nullptr;
+  napi_get_reference_value(env, watch->callback, &callback);
+  if (callback != nullptr) call_back(env, callback, events);
+  napi_close_handle_scope(env, scope);
+}
+
+}  // namespace
+
+FdWatch::FdWatch(Environment& owner) : environment(owner) { environment.add(environment.watches, this); }
+
+FdWatch::~FdWatch() {
+  if (callback != nullptr) napi_delete_reference(environment.env, callback);
+  environment.remove(environment.watches, this);
+}
+
+void FdWatch::close() {
+  if (closing_) return;
+  closing_ = true;
+  uv_close(reinterpret_cast<uv_handle_t*>(&handle), on_closed);
+}
+
+// events as uv_poll_start: 1 readable, 2 writable, 8 priority
+napi_value watch_fd(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  Environment& environment = Environment::of(env);
+  auto* watch = new FdWatch(environment);
+  watch->handle.data = watch;
+  int error = uv_poll_init(environment.loop, &watch->handle, arguments.int32(0));
+  if (error != 0) {
+    delete watch;
+    return number(env, error);
+  }
+  napi_create_reference(env, arguments[2], 1, &watch->callback);
+  error = uv_poll_start(&watch->handle, arguments.int32(1), on_ready);
+  if (error != 0) {
+    watch->close();
+    return number(env, error);
+  }
+  napi_value external = nullptr;
+  napi_create_external(env, watch, nullptr, nullptr, &external);
+  return external;
+}
+
+napi_value unwatch_fd(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  arguments.external<FdWatch>(0)->close();
+  return nullptr;
+}
+
+}  // namespace nsjs

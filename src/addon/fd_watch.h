@@ -1,0 +1,26 @@
+#pragma once
+#include "session.h"
+
+namespace nsjs {
+
+// Lives until uv_close has called back, even if the environment ends before.
+class FdWatch {
+ public:
+  explicit FdWatch(Environment& owner);
+  FdWatch(const FdWatch&) = delete;
+  FdWatch& operator=(const FdWatch&) = delete;
+  ~FdWatch();
+
+  void close();
+
+  Environment& environment;
+  uv_poll_t handle;
+  napi_ref callback = nullptr;
+  FdWatch* next = nullptr;
+  FdWatch* previous = nullptr;
+
+ private:
+  bool closing_ = false;
+};
+
+}  // namespace nsjs
