@@ -21,15 +21,11 @@ export interface Made {
 export async function createNamespaces(wanted: readonly NamespaceType[], { signal, ...options }: CreateOptions): Promise<Made> {
   const list = parseArray(wanted, 'types').map((type, index) => parseOneOf(type, `types[${index}]`, namespaceTypes));
   const types: readonly NamespaceType[] = host().privileged || list.includes('user') ? list : ['user', ...list];
-  const namespaces = Object.fromEntries(namespaceTypes.map((type) => [type, types.includes(type)]));
-  const spec = parseSandboxOptions({
-    ...options,
-    preset: 'none',
-    mounts: [],
-    proc: 'off',
-    namespaces,
-  });
-  const { resident, opened } = await openResident({ ...spec, mounts: [] }, signal);
+  const spec = parseSandboxOptions({ ...options, preset: 'none', proc: 'off' });
+  // No program runs in it, so what a sandbox must not share with the host does not matter here.
+  const isNew = (type: NamespaceType) => types.includes(type) || (type === 'time' && spec.namespaces.time);
+  const chosen = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
+  const { resident, opened } = await openResident({ ...spec, mounts: [], namespaces: { ...chosen, joined: {} } }, signal);
   const fds = types.map((type) => [type, dup(opened.namespaces[type])] as const);
   // A pid namespace whose first process has ended takes no other; everything else lives by its descriptors.
   if (types.includes('pid')) return { fds, held: { [Symbol.asyncDispose]: () => resident.close() } };

@@ -50,7 +50,10 @@ export class PidFd extends Fd {
     return pidfdInfo(this.fd);
   }
 
-  /** Settles when it has ended: with its status if it is a child of this process that nobody else waits for, else with null. */
+  /**
+   * Settles when it has ended, with its status where the kernel still has it: of a child of this process that is not waited
+   * for yet, or of any process from Linux 6.15 on; else with null. Takes it from nobody: child_process still sees its own exit.
+   */
   exited(): Promise<WaitStatus | null> {
     return new Promise((resolve, reject) => {
       const watch = native().watchFd(this.fd, readable, () => {
@@ -64,9 +67,32 @@ export class PidFd extends Fd {
 
   private status(): WaitStatus | null {
     try {
-      return waitid(this.fd, W.EXITED | W.NOHANG);
+      return waitid(this.fd, W.EXITED | W.NOHANG | W.NOWAIT);
+    } catch {
+      return this.statusAfterwards();
+    }
+  }
+
+  private statusAfterwards(): WaitStatus | null {
+    try {
+      const { exitCode } = this.info();
+      return exitCode === undefined ? null : fromWaitStatus(this.pid, exitCode);
     } catch {
       return null;
     }
   }
 }
+
+const signalMask = 0x7f;
+const dumpedFlag = 0x80;
+
+// As of wait(2).
+function fromWaitStatus(pid: number, status: number): WaitStatus {
+  const signal = status & signalMask;
+  if (signal === 0) return { pid, code: exitedCode, status: (status >> 8) & 0xff };
+  return { pid, code: status & dumpedFlag ? dumpedCode : killedCode, status: signal };
+}
+
+const exitedCode = 1; // CLD_EXITED
+const killedCode = 2; // CLD_KILLED
+const dumpedCode = 3; // CLD_DUMPED
