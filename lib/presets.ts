@@ -1,12 +1,51 @@
 import type { SandboxOptions } from './features';
 import { deepFreeze } from './parse';
 
+// What rootless containers of other runtimes have, all of them over the sandbox's own user namespace only.
+const containerCapabilities = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_KILL',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_SETFCAP',
+  'CAP_SETGID',
+  'CAP_SETPCAP',
+  'CAP_SETUID',
+  'CAP_SYS_CHROOT',
+] as const;
+
+// What CAP_SYS_CHROOT is for, and what making further namespaces takes.
+const nestingCalls = [
+  'chroot',
+  'clone3',
+  'fsconfig',
+  'fsmount',
+  'fsopen',
+  'fspick',
+  'keyctl',
+  'mount',
+  'mount_setattr',
+  'move_mount',
+  'open_tree',
+  'openat2',
+  'pivot_root',
+  'setdomainname',
+  'sethostname',
+  'setns',
+  'umount2',
+] as const;
+
 /**
  * Where options start from, as data.
  * - `untrusted`: a program that nobody has read. No network, no files of the host but programs and libraries, no
  *   capabilities, seccomp, limits on memory, processes and files.
  * - `node`: as `untrusted`, with what Node.js itself wants: more memory and threads, a /proc that shows the machine's
  *   processors and memory, and `os.networkInterfaces()`.
+ * - `container`: root inside, in a world that can hold others: namespaces and mounts of its own, a full /proc (which shows what
+ *   the machine's does), terminals, more capabilities over itself. More of the kernel is within reach than in the other two; it
+ *   is for programs that are trusted as far as that goes, such as nsjs itself. No bind can be writable in it.
  * - `none`: namespaces only, for those who build their own: root inside, the host's files, every capability over the
  *   new namespaces, no seccomp, no limits. Not a sandbox.
  */
@@ -21,6 +60,18 @@ export const presets: Readonly<Record<NonNullable<SandboxOptions['preset']>, San
     proc: 'masked',
     netlink: true,
     limits: { memory: '1G', swap: 0, pids: 128 },
+    rlimits: { core: 1, nofile: 4096, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
+  },
+  container: {
+    user: { uid: 0, gid: 0 },
+    cgroup: 'prefer',
+    proc: 'full',
+    netlink: true,
+    terminal: true,
+    nestedUserNamespaces: true,
+    capabilities: containerCapabilities,
+    seccomp: { allow: nestingCalls },
+    limits: { memory: '1G', swap: 0, pids: 256 },
     rlimits: { core: 1, nofile: 4096, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
   },
   none: {

@@ -10,10 +10,13 @@ export interface RunArguments {
   readonly args: readonly string[];
   readonly options: SpawnOptions;
   readonly showReport: boolean;
+  /** Gives the program a terminal of its own. */
+  readonly terminal: boolean;
 }
 
 export const runUsage = `options of run and explain:
-  --preset untrusted|node|none   where the policy starts from (untrusted)
+  --preset untrusted|node|container|none
+                                 where the policy starts from (untrusted)
   --bind SOURCE[:TARGET]         a file or folder of the host, read-only (repeatable)
   --bind-rw SOURCE[:TARGET]      the same, writable
   --tmpfs TARGET                 an empty folder in memory
@@ -23,6 +26,7 @@ export const runUsage = `options of run and explain:
   --timeout MS                   ends the program after this time
   --env NAME=VALUE               added to the environment; NAME alone passes the caller's on
   --cwd PATH  --hostname NAME
+  --tty                          a terminal of its own, connected with this one
   --report                       prints what is in force to stderr at the end`;
 
 const known = {
@@ -38,6 +42,7 @@ const known = {
   env: { type: 'string', multiple: true },
   cwd: { type: 'string' },
   hostname: { type: 'string' },
+  tty: { type: 'boolean' },
   report: { type: 'boolean' },
 } as const;
 
@@ -62,7 +67,13 @@ export function parseRunArguments(words: readonly string[]): RunArguments {
     ...(values.timeout === undefined ? {} : { timeout: Number(values.timeout) }),
     env: Object.fromEntries((values.env ?? []).map(environment)),
   };
-  return { command, args, options: options as SpawnOptions & SandboxOptions, showReport: values.report ?? false };
+  return {
+    command,
+    args,
+    options: options as SpawnOptions & SandboxOptions,
+    showReport: values.report ?? false,
+    terminal: values.tty ?? false,
+  };
 }
 
 function bind(text: string, readonly: boolean): Mount {

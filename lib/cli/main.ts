@@ -2,6 +2,7 @@
 import { explain } from '../explain';
 import { launcherImage } from '../launch/launcher';
 import { parseRunArguments, runUsage } from './arguments';
+import { lsUsage, runLs } from './ls';
 import { runProbe } from './probe';
 import { runProgram } from './run';
 
@@ -9,11 +10,14 @@ const usage = `nsjs: run untrusted programs in Linux namespaces
 
   nsjs run [options] -- command [args]    run a program in a sandbox
   nsjs explain [options] -- command       print what would be done, step by step
+  nsjs ls [--tree] [--json]               the namespaces of this machine, as far as you may see them
   nsjs probe [--json]                     what this host can do, and what to do about the rest
   nsjs launcher                           write the launcher to stdout (for launcherPath)
   nsjs --help
 
-${runUsage}`;
+${runUsage}
+
+${lsUsage}`;
 
 const misuse = 2;
 
@@ -26,6 +30,8 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
       console.log(explain(options, command, args).toString());
       return 0;
     }
+    case 'ls':
+      return runLs(rest);
     case 'probe':
       return runProbe(rest.includes('--json'));
     case 'launcher':

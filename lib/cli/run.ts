@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { spawnIsolated } from '../launch/spawn';
 import type { RunArguments } from './arguments';
+import { attachTerminal, terminalSize } from './terminal';
 
 // As shells and env(1) have it: not found, found but not to be run, killed by a signal.
 const notFound = 127;
@@ -9,8 +10,10 @@ const signalBase = 128;
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Runs the program with this process's own descriptors; returns the exit code to end with. */
-export async function runProgram({ command, args, options, showReport }: RunArguments): Promise<number> {
-  const running = spawnIsolated(command, args, { ...options, stdio: 'inherit', reject: false });
+export async function runProgram({ command, args, options, showReport, terminal }: RunArguments): Promise<number> {
+  const stdio = terminal ? ({ stdio: 'pty', tty: terminalSize(), buffer: false } as const) : ({ stdio: 'inherit' } as const);
+  const running = spawnIsolated(command, args, { ...options, ...stdio, reject: false });
+  const letGo = terminal ? attachTerminal(running) : () => {};
   for (const signal of forwarded) process.on(signal, () => running.kill(signal));
   try {
     const { exitCode, signal, reason, report, usage, limits } = await running;
@@ -21,5 +24,7 @@ export async function runProgram({ command, args, options, showReport }: RunArgu
     const { message, code } = error as NodeJS.ErrnoException;
     console.error(`nsjs: ${message}`);
     return code === 'ENOENT' ? notFound : notExecutable;
+  } finally {
+    letGo();
   }
 }

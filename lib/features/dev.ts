@@ -1,5 +1,6 @@
 import { noSlot, type PlanWriter } from '../plan/writer';
 import type { Scene } from './feature';
+import type { Spec } from './index';
 import { cloneFile, mountAttr, newFs } from './mount-ops';
 import { RootTree } from './root-tree';
 
@@ -14,15 +15,25 @@ const shmSize = 64 * 2 ** 20;
 const shmInodes = 16_384;
 
 /** The least that programs expect of /dev: the host's harmless character devices, and shared memory of its own. */
-export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { host }: Scene): void {
+export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { terminal }: Spec, { host }: Scene): void {
   if (tree.canMake(target)) {
     fill(plan, tree, target, origin, host.devices);
+    if (terminal) addTerminals(plan, tree, target, origin);
     return;
   }
   const dev = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid, origin);
   tree.mount(dev, target, 'dir', origin);
-  fill(plan, new RootTree(plan, dev, true), '', origin, host.devices);
+  const own = new RootTree(plan, dev, true);
+  fill(plan, own, '', origin, host.devices);
+  if (terminal) addTerminals(plan, own, '', origin);
   plan.op('inside', origin, 'SetAttr', dev, mountAttr.readonly, 0, 0, 0, noSlot);
+}
+
+// A devpts of its own: nothing of the host's terminals is in it.
+function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: string): void {
+  const options = { newinstance: '', ptmxmode: '0666', mode: '620' };
+  tree.mount(newFs(plan, 'devpts', options, mountAttr.nosuid | mountAttr.noexec, origin), `${folder}/pts`, 'dir', origin);
+  tree.symlink(`${folder}/ptmx`, 'pts/ptmx', origin);
 }
 
 function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, devices: readonly string[]): void {

@@ -37,8 +37,10 @@ export interface Program {
   readonly candidates: readonly string[];
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** By descriptor number of the program: what is passed (a descriptor or a stdioKind), or 'ignore' for /dev/null. */
-  readonly stdio: readonly (number | 'ignore')[];
+  /** By descriptor number of the program: what is passed (a descriptor or a stdioKind), 'ignore' for /dev/null, or 'pty' for its own terminal. */
+  readonly stdio: readonly (number | 'ignore' | 'pty')[];
+  /** Size of its terminal in characters, where it has one. */
+  readonly pty?: { readonly columns: number; readonly rows: number };
 }
 
 /** The control groups of one sandbox: by version, the folder for each controller. */

@@ -17,6 +17,7 @@ import { type RlimitsOptions, rlimits } from './rlimits';
 import { type RootOptions, root, rootTree } from './root';
 import { type ScratchOptions, scratch } from './scratch';
 import { type SeccompOptions, seccomp } from './seccomp';
+import { openTerminal, type TerminalOptions, terminal } from './terminal';
 import { type TimeOptions, time, timeOffsets } from './time';
 import { deathSignal, innerUser, programUser, type UserOptions, user } from './user';
 
@@ -32,6 +33,7 @@ export interface SandboxOptions
     NetworkOptions,
     NetlinkOptions,
     TimeOptions,
+    TerminalOptions,
     NestedUserNamespacesOptions,
     EnvOptions,
     ProcessOptions,
@@ -42,7 +44,7 @@ export interface SandboxOptions
     SeccompOptions,
     LauncherPathOptions {
   /** Where the options start from; what is written beside it is changed. Default `'untrusted'`. See `presets`. */
-  readonly preset?: 'untrusted' | 'node' | 'none';
+  readonly preset?: 'untrusted' | 'node' | 'container' | 'none';
 }
 
 /** Every option, by its key. */
@@ -56,6 +58,7 @@ export const features = {
   hostname,
   domainname,
   time,
+  terminal,
   network,
   netlink,
   nestedUserNamespaces,
@@ -102,6 +105,7 @@ export const steps: readonly Step[] = [
   releaseProgram, // all is in place
   startLater,
   newSession,
+  openTerminal,
   openOwnNull, // before a limit of descriptors holds
   programUser, // the program's own user namespace, while it still may
   keyring,

@@ -132,7 +132,7 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
       emitProc(plan, tree, mount.target, origin, spec);
       return;
     case 'dev':
-      emitDev(plan, tree, mount.target, origin, scene);
+      emitDev(plan, tree, mount.target, origin, spec, scene);
       return;
     case 'file':
       emitFile(plan, tree, mount, origin);

@@ -9,7 +9,8 @@ import type { RootTree } from './root-tree';
 export interface ProcOptions {
   /**
    * The /proc of a `system` root and of mounts of type `proc`, proc(5):
-   * - `'pids'` (default): only the folders of the sandbox's own processes (`subset=pid`, Linux 5.8).
+   * - `'pids'` (default): only the folders of the sandbox's own processes (`subset=pid`, Linux 5.8). Where user namespaces may be
+   *   nested init's own is covered: the kernel then refuses a /proc that shows more.
    * - `'masked'`: also what runtimes read of the machine (cpuinfo, meminfo, stat, …); all else is hidden.
    * - `'prefer'`: as `'pids'`, and none at all, reported as dropped, where the kernel refuses a new /proc because the
    *   host's own is covered by other mounts (inside most containers).
@@ -51,7 +52,8 @@ export const proc = feature({
   parse: (value = 'pids', at): ProcSpec => parseOneOf(value, at, ['pids', 'masked', 'full', 'prefer', 'off']),
 });
 
-export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origin: string, { proc: kind, namespaces }: Spec): void {
+export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origin: string, spec: Spec): void {
+  const { proc: kind, namespaces, nestedUserNamespaces } = spec;
   if (kind === 'off') return;
   if (!namespaces.pid) {
     bindHostProc(plan, tree, target, origin);
@@ -62,9 +64,13 @@ export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origi
   if (kind !== 'prefer') {
     tree.mount(newFs(plan, 'proc', options, attributes, origin), target, 'dir', origin);
     if (kind === 'masked') for (const name of hiddenNames()) tree.mask(`${target}/${name}`, origin);
+    if (kind === 'pids' && nestedUserNamespaces) tree.mask(`${target}/1`, origin);
     return;
   }
-  plan.optional('inside', () => tree.mount(newFs(plan, 'proc', options, attributes, 'proc'), target, 'dir', 'proc'));
+  plan.optional('inside', () => {
+    tree.mount(newFs(plan, 'proc', options, attributes, 'proc'), target, 'dir', 'proc');
+    if (nestedUserNamespaces) tree.mask(`${target}/1`, 'proc');
+  });
 }
 
 // A procfs shows one pid namespace, and the kernel lets nobody else mount the host's.

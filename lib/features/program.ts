@@ -1,4 +1,4 @@
-import { noSlot } from '../plan/writer';
+import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import type { Program, Step } from './feature';
 import type { Spec } from './index';
 import { isNetBeside } from './network';
@@ -33,13 +33,15 @@ export const descriptors: Step = {
   scope: 'program',
   emit(plan, _spec, { program }) {
     const slots = program.stdio.map((entry) =>
-      entry === 'ignore' ? (plan.known(nullDevice) ?? plan.shared(nullDevice, () => plan.slot('stdio'))) : plan.pass('stdio', entry),
+      typeof entry === 'number' ? plan.pass('stdio', entry) : own(plan, entry === 'pty' ? 'pty' : nullDevice),
     );
     plan.stdio = slots;
     for (const [number, slot] of slots.entries()) plan.op('program', `stdio[${number}]`, 'Dup', slot, number);
     plan.op('program', 'stdio', 'CloseFrom', slots.length);
   },
 };
+
+const own = (plan: PlanWriter, key: string): Slot => plan.known(key) ?? plan.shared(key, () => plan.slot('stdio'));
 
 // The sandbox's own device where it has one, so that /proc/self/fd/0 leads to a path that exists inside.
 const hasOwnNull = ({ root, mounts }: Spec) =>

@@ -19,6 +19,20 @@ export interface SeccompOptions {
 
 export type SeccompSpec = 'off' | { readonly allow: readonly string[]; readonly deny: readonly string[] };
 
+/** Calls that can make a set-id file; the profile looks at their modes. */
+const setIdCalls: readonly string[] = [
+  'chmod',
+  'fchmod',
+  'fchmodat',
+  'fchmodat2',
+  'open',
+  'openat',
+  'openat2',
+  'creat',
+  'mknod',
+  'mknodat',
+];
+
 /** What the launcher itself still calls once the filter is in force. */
 const needed = ['execve', 'write', 'mmap', 'rt_sigprocmask', 'exit_group'];
 const eperm = 1;
@@ -37,11 +51,7 @@ export const seccomp = feature({
     return spec;
   },
   emit(plan, spec) {
-    if (spec.seccomp === 'off') {
-      refuseSetIdHole(spec);
-      return;
-    }
-    plan.op('program', 'seccomp', 'Seccomp', filterFor(spec).bytes, 0);
+    if (spec.seccomp !== 'off') plan.op('program', 'seccomp', 'Seccomp', filterFor(spec).bytes, 0);
   },
 });
 
@@ -87,9 +97,11 @@ function parseNames(value: unknown, at: string): readonly string[] {
   });
 }
 
-// The filter is what keeps a program from leaving a set-id file of the folder's owner on the host.
-function refuseSetIdHole({ mounts }: Spec): void {
+/** The filter is what keeps a program from leaving a set-id file of the folder's owner on the host. Throws an OptionError without. */
+export function refuseSetIdHole({ mounts, seccomp: chosen }: Spec): void {
   const index = mounts.findIndex((mount) => mount.type === 'bind' && !mount.readonly);
-  if (index >= 0)
-    throw new OptionError(`mounts[${index}].readonly`, "a writable bind needs seccomp, which refuses set-id files; it is 'off'");
+  if (index < 0) return;
+  const hole =
+    chosen === 'off' ? "is 'off'" : chosen.allow.some((name) => setIdCalls.includes(name)) ? 'allows a call that makes them' : undefined;
+  if (hole) throw new OptionError(`mounts[${index}].readonly`, `a writable bind needs seccomp, which refuses set-id files; it ${hole}`);
 }

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { Socket } from 'node:net';
 import { AbortError, NsError, OptionError, OptionRangeError } from '../errors';
 import { parseInteger } from '../parse';
 import { asChildProcess } from './child-process';
@@ -63,7 +64,7 @@ class Handle {
   private openIpc(): void {
     const { ipcFd } = this.parsed;
     const stream = ipcFd === undefined ? undefined : this.run?.streams[ipcFd];
-    if (!stream) return;
+    if (!(stream instanceof Socket)) return;
     this.ipc = new JsonChannel(
       stream,
       (message) => this.events.emit('message', message),
@@ -123,6 +124,7 @@ class Handle {
       kill: (signal: NodeJS.Signals | number = 'SIGTERM') => this.run?.signal(parseSignalNumber(signal, 'signal')) ?? false,
       stop: (grace?: number) => this.stop(grace),
       send: (message: unknown) => this.send(message),
+      resize: (columns: number, rows: number) => this.resize(columns, rows),
       ref: () => this.ref(true),
       unref: () => this.ref(false),
       asChildProcess: () => asChildProcess(this.process, this.events),
@@ -140,6 +142,12 @@ class Handle {
     this.markHandled();
     this.run?.stop('killed', grace);
     return this.done.promise;
+  }
+
+  private resize(columns: number, rows: number): void {
+    const size = { columns: parseInteger(columns, 'columns', 0, 65_535), rows: parseInteger(rows, 'rows', 0, 65_535) };
+    if (this.run && !this.run.resize(size))
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'the program has no terminal', { hint: "spawn it with stdio: 'pty'" });
   }
 
   private async send(message: unknown): Promise<void> {

@@ -4,9 +4,10 @@ import { OptionError } from '../errors';
 import type { SandboxOptions, Spec } from '../features';
 import type { Program } from '../features/feature';
 import { stdioKind } from '../native';
-import { type Bytes, parseBoolean, parseBytes, parseInteger, parseOneOf, parseRecord } from '../parse';
+import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf, parseRecord } from '../parse';
 import { type Command, candidates, parseCommand } from './command';
 import type { IsolatedProcess } from './process';
+import type { TerminalSize } from './pty';
 import { parseProgramChanges, parseSandboxOptions, sandboxKeys } from './spec';
 import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
 
@@ -14,6 +15,8 @@ import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
 export interface RunOptions {
   /** The program's descriptors. Default: stdin from /dev/null, stdout and stderr as pipes. */
   readonly stdio?: StdioOption;
+  /** Size of the terminal of `stdio: 'pty'` in characters. Default 80 by 24. */
+  readonly tty?: { readonly columns?: number; readonly rows?: number };
   /** Written to the program's stdin, which then is closed. */
   readonly input?: string | Uint8Array | Readable;
   /** Type of `stdout` and `stderr` in the result. Default `'utf8'`. */
@@ -71,6 +74,7 @@ export interface ParsedOptions {
 
 const runKeys = [
   'stdio',
+  'tty',
   'input',
   'encoding',
   'signal',
@@ -94,7 +98,8 @@ export function parseOptions(file: unknown, args: unknown, options: unknown): Pa
   const stray = Object.keys(given).find((key) => !sandboxKeys.includes(key) && !runKeys.some((name) => name === key));
   if (stray !== undefined) throw new OptionError(stray, 'unknown option');
   const spec = parseSandboxOptions(Object.fromEntries(Object.entries(given).filter(([key]) => sandboxKeys.includes(key))));
-  return { command, spec, ...parseRun(given, command, spec) };
+  const run = parseRun(given, command, spec);
+  return { command, spec: run.program.pty && !spec.terminal ? Object.freeze({ ...spec, terminal: true }) : spec, ...run };
 }
 
 function parseRun(given: Readonly<Record<string, unknown>>, command: Command, spec: Spec): Omit<ParsedOptions, 'command' | 'spec'> {
@@ -104,14 +109,17 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
   const ipc = given.ipc !== undefined && given.ipc !== false && parseOneOf(given.ipc, 'ipc', ['json']) === 'json';
   const stdio = ipc ? [...parsed, { pass: stdioKind.socketPair }] : parsed;
   const channel = ipc ? { NODE_CHANNEL_FD: `${parsed.length}`, NODE_CHANNEL_SERIALIZATION_MODE: 'json' } : {};
+  const pty = parsed[0] === 'pty' ? parseSize(given.tty) : undefined;
+  if (given.tty !== undefined && !pty) throw new OptionError('tty', "needs stdio: 'pty'");
   const flag = (key: string, fallback: boolean) => (given[key] === undefined ? fallback : parseBoolean(given[key], key));
   return {
     stdio,
     program: {
       candidates: candidates(command.file, spec.env.PATH),
       argv: [spec.argv0 ?? command.file, ...command.args],
-      env: { ...spec.env, ...channel },
-      stdio: stdio.map((entry) => (entry === 'ignore' ? entry : entry.pass)),
+      env: { ...spec.env, ...(pty && spec.env.TERM === 'dumb' ? { TERM: terminalType } : {}), ...channel },
+      stdio: stdio.map((entry) => (typeof entry === 'string' ? entry : entry.pass)),
+      ...(pty ? { pty } : {}),
     },
     encoding: given.encoding === undefined ? 'utf8' : parseOneOf(given.encoding, 'encoding', ['utf8', 'buffer']),
     killSignal: parseSignalNumber(given.killSignal ?? 'SIGTERM', 'killSignal'),
@@ -125,6 +133,13 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
     ...(signal === undefined ? {} : { signal }),
     ...(ipc ? { ipcFd: parsed.length } : {}),
   };
+}
+
+const terminalType = 'xterm-256color';
+
+function parseSize(value: unknown): TerminalSize {
+  const { columns = 80, rows = 24 } = parseObject(value ?? {}, 'tty', ['columns', 'rows']);
+  return { columns: parseInteger(columns, 'tty.columns', 0, 65_535), rows: parseInteger(rows, 'tty.rows', 0, 65_535) };
 }
 
 /** What may differ from program to program in one sandbox. */
@@ -154,7 +169,10 @@ export function parseProgramOptions(
   }
   const changes = Object.fromEntries(Object.entries(given).filter(([key]) => isOwn(key)));
   const spec = parseProgramChanges(sandbox.options, sandbox.spec, changes);
-  return { command, spec, ...parseRun(given, command, spec) };
+  const run = parseRun(given, command, spec);
+  if (run.program.pty && !spec.terminal && spec.root !== 'host')
+    throw new OptionError('stdio', "'pty' needs a sandbox that was opened with terminal: true");
+  return { command, spec, ...run };
 }
 
 /** A signal of signal(7) by name or number. */

@@ -35,6 +35,8 @@ export interface IsolatedProcess<Output extends string | Buffer = string> extend
   stop(grace?: number): Promise<Result<Output> | undefined>;
   /** Sends a message to a program with `ipc: 'json'`. */
   send(message: unknown): Promise<void>;
+  /** Size of its terminal, with `stdio: 'pty'`, in characters: the program gets SIGWINCH. Throws NsError ERR_NSJS_UNSUPPORTED without one. */
+  resize(columns: number, rows: number): void;
   ref(): this;
   unref(): this;
   /** For libraries that want a ChildProcess: the same program as an emitter of its events. */

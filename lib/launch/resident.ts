@@ -137,9 +137,12 @@ export class Resident {
   private read(which: number): void {
     for (const { record, pid, fds } of this.started.session.messages(which)) {
       const link = this.programs.get(record.program);
-      if (link) this.feedProgram(link, record, pid);
+      if (link) this.feedProgram(link, record, pid, fds);
       else if (record.kind === recordKind.opened) this.onOpened(record, fds);
-      else if (record.program === 0) this.outcome.feed(record);
+      else {
+        for (const fd of fds) closeSync(fd);
+        if (record.program === 0) this.outcome.feed(record);
+      }
     }
   }
 
@@ -151,7 +154,7 @@ export class Resident {
     this.holdLoop();
   }
 
-  private feedProgram(link: ProgramLink, record: LaunchRecord, pid: number): void {
+  private feedProgram(link: ProgramLink, record: LaunchRecord, pid: number, fds: readonly number[]): void {
     const { run } = link;
     if (!run) return;
     const failedInInit = record.kind === recordKind.failed && record.section === insideSection;
@@ -159,7 +162,7 @@ export class Resident {
       run.outcome.oomKilled = this.oomKills() > link.oomKillsBefore;
       run.outcome.ended = record;
     }
-    run.feed(record, pid);
+    run.feed(record, pid, fds);
     if (record.kind === recordKind.exited || failedInInit) this.onProgramGone(link);
   }
 

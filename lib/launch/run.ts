@@ -1,14 +1,16 @@
-import { Socket } from 'node:net';
+import { closeSync } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { AbortError } from '../errors';
-import { stdioKind } from '../native';
+import { masterFd } from '../features/terminal';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { checkedInput, finish, Output } from './output';
-import { type LaunchRecord, unstarted } from './record';
+import type { TerminalSize } from './pty';
+import { type LaunchRecord, recordKind, unstarted } from './record';
 import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
 import type { Started } from './start';
+import { ProgramStreams } from './streams';
 
 const kill = 9;
 
@@ -31,7 +33,8 @@ export interface Link extends Started {
 /** One program, from its start to the end of its streams: streams, timers, and what the records about it add up to. */
 export class Run {
   /** By descriptor number; null where the program's descriptor is not a pipe to this process. */
-  readonly streams: readonly (Socket | null)[];
+  readonly streams: ProgramStreams['list'];
+  private readonly sides: ProgramStreams;
   readonly outcome: Outcome;
   report: Report | undefined;
   private readonly startedAt = performance.now();
@@ -50,7 +53,8 @@ export class Run {
     private readonly link: Link,
   ) {
     this.outcome = new Outcome(link.plan, [parsed.command.file, ...parsed.command.args]);
-    this.streams = link.ours.map((fd, number) => this.openStream(fd, number));
+    this.sides = new ProgramStreams(link.ours, parsed.program.stdio);
+    this.streams = this.sides.list;
     this.outputs = this.collect();
     this.feedInput();
     this.arm();
@@ -85,55 +89,42 @@ export class Run {
     this.link.end();
   }
 
-  ref(on: boolean): void {
-    this.link.ref(on);
-    for (const stream of this.streams) on ? stream?.ref() : stream?.unref();
+  /** Whether the program has a terminal; its size is then set. */
+  resize(size: TerminalSize): boolean {
+    this.sides.pty?.resize(size);
+    return this.sides.pty !== undefined;
   }
 
-  /** A record about this program, or about its sandbox. */
-  feed(record: LaunchRecord, pid: number): void {
+  ref(on: boolean): void {
+    this.link.ref(on);
+    this.sides.ref(on);
+  }
+
+  /** A record about this program, or about its sandbox; what is beside it is taken over. */
+  feed(record: LaunchRecord, pid: number, fds: readonly number[]): void {
+    for (const fd of fds) {
+      if (record.kind === recordKind.fd && record.status === masterFd && this.sides.pty) this.sides.pty.attach(fd);
+      else closeSync(fd);
+    }
     const { started, exited } = this.outcome;
     this.outcome.feed(record);
     if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
     if (!exited && this.outcome.exited && this.outcome.started) this.tellExit();
   }
 
+  /** It has ended, but what it left running may hold its streams open. */
+  drain(idleMs: number): void {
+    this.sides.drain(idleMs);
+  }
+
   /** It is gone, and with it all that could still write. */
   onGone(): void {
     if (this.gone) return;
     this.gone = true;
-    this.releaseStreams();
+    this.sides.release(this.outcome.started !== undefined, this.parsed.buffer);
     for (const timer of this.timers) clearTimeout(timer);
     this.parsed.signal?.removeEventListener('abort', this.onAbort);
     this.settleIfDone();
-  }
-
-  /** The program has ended, but others may hold its streams open: they end once nothing has come for so long. */
-  drain(idleMs: number): void {
-    const read = () => this.streams.reduce((sum, stream) => sum + (stream?.bytesRead ?? 0), 0);
-    let before = read();
-    const timer = setInterval(() => {
-      const open = this.streams.filter((stream) => stream !== null && !stream.destroyed);
-      const isBehind = open.some((stream) => (stream?.readableLength ?? 0) > 0);
-      if (open.length > 0 && (isBehind || read() !== before)) {
-        before = read();
-        return;
-      }
-      clearInterval(timer);
-      for (const stream of open) stream?.destroy();
-    }, idleMs);
-    if (this.streams.every((stream) => stream === null || stream.destroyed)) clearInterval(timer);
-  }
-
-  private openStream(fd: number, number: number): Socket | null {
-    if (fd < 0) return null;
-    const entry = this.parsed.program.stdio[number];
-    const readable = entry !== stdioKind.readPipe;
-    const writable = entry !== stdioKind.writePipe;
-    const stream = new Socket({ fd, readable, writable });
-    // A program that ends without reading its input is no error of the caller's.
-    stream.on('error', () => stream.destroy());
-    return stream;
   }
 
   private collect(): readonly Output[] {
@@ -199,15 +190,6 @@ export class Run {
   private tellExit(): void {
     const { exitCode, signal } = this.outcome.exit();
     this.events.exited(exitCode, signal);
-  }
-
-  // Without a program nothing comes out. Nobody reads any more what goes in; what comes out and nobody listens to must still reach its end.
-  private releaseStreams(): void {
-    for (const [number, stream] of this.streams.entries()) {
-      const isUnused = !this.outcome.started || this.parsed.program.stdio[number] === stdioKind.readPipe;
-      if (isUnused) stream?.destroy();
-      else if (this.parsed.buffer || number > 2) stream?.resume();
-    }
   }
 
   private settleIfDone(): void {

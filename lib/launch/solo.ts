@@ -55,7 +55,7 @@ class Solo implements Link {
   }
 
   private read(which: number): void {
-    for (const { record, pid } of this.session.messages(which)) this.run.feed(record, pid);
+    for (const { record, pid, fds } of this.session.messages(which)) this.run.feed(record, pid, fds);
   }
 }
 

@@ -1,12 +1,13 @@
 import { OptionError } from '../errors';
 import { features, type SandboxOptions, type Spec } from '../features';
 import type { RlimitsOptions } from '../features/rlimits';
+import { refuseSetIdHole } from '../features/seccomp';
 import { host } from '../host';
 import { deepFreeze, parseObject, parseOneOf } from '../parse';
 import { presets } from '../presets';
 
 const keys = Object.keys(features) as (keyof typeof features)[];
-const presetNames = ['untrusted', 'node', 'none'] as const;
+const presetNames = ['untrusted', 'node', 'container', 'none'] as const;
 // These add to what the preset says, key by key; every other option replaces it.
 const merged: readonly string[] = ['namespaces', 'user', 'limits', 'rlimits', 'env', 'scratch'];
 
@@ -70,6 +71,7 @@ function mergeRlimits(base: RlimitsOptions['rlimits'] = {}, given: unknown): unk
 // What only options together can get wrong. The rest of such checks sits in the features' emit.
 function checked(given: Spec): Spec {
   const spec = withTime(given);
+  refuseSetIdHole(spec);
   const { joined } = spec.namespaces;
   const isHost = (type: 'user' | 'net') => !spec.namespaces[type] && joined[type] === undefined;
   if (isHost('user') && isHost('net'))

@@ -10,24 +10,29 @@ import { parseArray, parseBoolean, parseInteger, parseObject } from '../parse';
  */
 export type StdioEntry = 'pipe' | 'inherit' | 'ignore' | Readable | Writable | number | { readonly fd: number; readonly socket?: boolean };
 
-/** As in child_process: one word for 0 to 2, or a list by number. Default: `['ignore', 'pipe', 'pipe']`. */
-export type StdioOption = 'pipe' | 'inherit' | 'ignore' | readonly (StdioEntry | null | undefined)[];
+/**
+ * As in child_process: one word for 0 to 2, or a list by number. Default: `['ignore', 'pipe', 'pipe']`. `'pty'`: all three are
+ * a terminal of the program's own; `stdin` and `stdout` of this side are then one stream (pty(7)).
+ */
+export type StdioOption = 'pipe' | 'inherit' | 'ignore' | 'pty' | readonly (StdioEntry | null | undefined)[];
 
 /** An entry read: what the launcher is given. */
-export type ParsedStdio = 'ignore' | { readonly pass: number };
+export type ParsedStdio = 'ignore' | 'pty' | { readonly pass: number };
 
 const defaults = ['ignore', 'pipe', 'pipe'] as const;
 const maxDescriptors = 32;
 
 /** Reads the option; `input` turns descriptor 0 into a pipe. */
 export function parseStdio(value: unknown, hasInput: boolean): readonly ParsedStdio[] {
+  if (value === 'pty') return ['pty', 'pty', 'pty'];
   const list = typeof value === 'string' || value === undefined ? [value, value, value] : parseArray(value, 'stdio');
   if (list.length > maxDescriptors) throw new OptionError('stdio', `at most ${maxDescriptors} descriptors`);
   const length = Math.max(list.length, defaults.length);
   return Array.from({ length }, (_, number) => {
     const fallback = number === 0 && hasInput ? 'pipe' : (defaults[number] ?? 'ignore');
     const entry = parseEntry(list[number] ?? fallback, number, `stdio[${number}]`);
-    if (number === 0 && hasInput && (entry === 'ignore' || entry.pass >= 0)) throw new OptionError('input', "needs stdio[0] to be 'pipe'");
+    if (number === 0 && hasInput && (typeof entry === 'string' || entry.pass >= 0))
+      throw new OptionError('input', "needs stdio[0] to be 'pipe'");
     return entry;
   });
 }

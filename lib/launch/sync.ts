@@ -30,6 +30,7 @@ export function spawnIsolatedSync(
 export function spawnIsolatedSync(command: string, args?: readonly string[], options: SpawnOptions = {}): Result<string | Buffer> {
   const parsed = parseOptions(command, args, options);
   if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
+  if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous form');
   if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');
   if (parsed.input instanceof Readable) throw new OptionError('input', 'a stream needs the asynchronous form');
   return new SyncRun(parsed).result();

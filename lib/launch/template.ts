@@ -33,7 +33,8 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
 }
 
 // What looks at the machine each time it is written cannot be kept.
-const isRepeatable = ({ mounts, namespaces, root }: Spec, { kind }: Scene): boolean =>
+const isRepeatable = ({ mounts, namespaces, root }: Spec, { kind, program }: Scene): boolean =>
+  !program.pty &&
   namespaces.user &&
   Object.keys(namespaces.joined).length === 0 &&
   (kind === 'program' || ((root === 'system' || root === 'empty') && mounts.length === 0));
@@ -73,7 +74,7 @@ class TemplatedPlan implements LaunchPlan {
     private readonly scene: Scene,
     private readonly running: PlanWriter | undefined,
   ) {
-    const own = scene.program.stdio.filter((entry): entry is number => entry !== 'ignore');
+    const own = scene.program.stdio.filter((entry): entry is number => typeof entry === 'number');
     this.passed = scene.lockFd === undefined ? own : [scene.lockFd, ...own];
     this.stdio = template.writer.stdio;
   }

@@ -12,7 +12,7 @@ export const ops = {
   StartProgram: { code: 7, kinds: 'NN' },
   ReleaseProgram: { code: 8, kinds: '' },
   SendFd: { code: 9, kinds: 'SN' },
-  OpenPty: { code: 10, kinds: 'OOST' },
+  OpenPty: { code: 10, kinds: 'OOSTNN' },
   Open: { code: 11, kinds: 'OSTN' },
   WriteFile: { code: 12, kinds: 'STT' },
   WriteFd: { code: 13, kinds: 'ST' },

@@ -103,7 +103,7 @@ bool read_record(Context& context, Program& program, int flags, Record& record, 
   return false;
 }
 
-void take_record(Context& context, Program& program, Record& record) {
+void take_record(Context& context, Program& program, Record& record, sys::Received& received) {
   if (record.kind == RecordKind::kStarted) {
     program.ready = record;
     program.started = true;
@@ -111,7 +111,12 @@ void take_record(Context& context, Program& program, Record& record) {
   }
   program.failed = program.failed || record.kind == RecordKind::kFailed;
   record.program = program.id;
-  (void)sys::write(context.out, &record, sizeof record);
+  const int fd = received.count > 0 ? received.fds[0].get() : -1;
+  sys::Beside beside;
+  beside.fds = &fd;
+  beside.count = fd >= 0 ? 1 : 0;
+  (void)sys::send(context.out, &record, sizeof record, beside);
+  received = {};
 }
 
 }  // namespace
@@ -130,7 +135,7 @@ Status release_program(Context& context) {
   sys::Received received;
   while (program->exec.is_open() && read_record(context, *program, 0, record, received)) {
     if (record.kind != RecordKind::kWaiting) {
-      take_record(context, *program, record);
+      take_record(context, *program, record, received);
       continue;
     }
     if (received.count > 0) NSJS_TRY(sys::setns(received.fds[0].get(), CLONE_NEWNET));
@@ -144,7 +149,8 @@ Status release_program(Context& context) {
 void read_exec_channel(Context& context, Program& program) {
   Record record{};
   sys::Received received;
-  while (program.exec.is_open() && read_record(context, program, MSG_DONTWAIT, record, received)) take_record(context, program, record);
+  while (program.exec.is_open() && read_record(context, program, MSG_DONTWAIT, record, received))
+    take_record(context, program, record, received);
 }
 
 }  // namespace nsjs

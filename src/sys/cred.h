@@ -42,6 +42,10 @@ inline Status prlimit(unsigned resource, std::uint64_t soft, std::uint64_t hard)
   return to_status(__NR_prlimit64, raw(__NR_prlimit64, 0, resource, as_arg(&limits), 0));
 }
 
+inline Status getrlimit(unsigned resource, std::uint64_t limits[2]) {
+  return to_status(__NR_prlimit64, raw(__NR_prlimit64, 0, resource, 0, as_arg(limits)));
+}
+
 inline Status join_session_keyring() { return to_status(__NR_keyctl, raw(__NR_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0)); }
 
 inline Status umask(unsigned mask) { return to_status(__NR_umask, raw(__NR_umask, mask)); }

@@ -1,0 +1,50 @@
+import { parseArgs } from 'node:util';
+import { namespaceTypes } from '../features/namespaces';
+import { type ListedNamespace, listNamespaces, type NamespaceNode, namespaceTree } from '../list-namespaces';
+import { parseOneOf } from '../parse';
+
+export const lsUsage = `options of ls:
+  --type TYPE[,TYPE]             only these types (${namespaceTypes.join(', ')})
+  --tree                         below the user namespaces that own them
+  --json                         as data`;
+
+const known = { type: { type: 'string' }, tree: { type: 'boolean' }, json: { type: 'boolean' } } as const;
+const columns = ['NS', 'TYPE', 'NPROCS', 'PID', 'USER', 'COMMAND'] as const;
+
+/** Prints the namespaces that the caller may see; always 0. */
+export function runLs(words: readonly string[]): number {
+  const { values } = parseArgs({ args: [...words], options: known });
+  const types = values.type?.split(',').map((name) => parseOneOf(name, '--type', namespaceTypes)) ?? namespaceTypes;
+  const { namespaces } = listNamespaces({ types });
+  if (values.json) console.log(JSON.stringify(values.tree ? namespaceTree(namespaces) : namespaces, undefined, 2));
+  else console.log(table(values.tree ? flatten(namespaceTree(namespaces)) : namespaces.map((namespace) => ({ namespace, indent: '' }))));
+  return 0;
+}
+
+interface Row {
+  readonly namespace: ListedNamespace;
+  readonly indent: string;
+}
+
+function flatten(nodes: readonly NamespaceNode[], indent = ''): readonly Row[] {
+  return nodes.flatMap(({ namespace, children }, index) => {
+    const isLast = index === nodes.length - 1;
+    return [{ namespace, indent: `${indent}${isLast ? '└─' : '├─'}` }, ...flatten(children, `${indent}${isLast ? '  ' : '│ '}`)];
+  });
+}
+
+function table(rows: readonly Row[]): string {
+  const cells = rows.map(({ namespace: { inode, type, processes, leader, user, command }, indent }) => [
+    `${indent}${inode}`,
+    type,
+    `${processes.length}`,
+    `${leader}`,
+    user,
+    command,
+  ]);
+  const all = [columns as readonly string[], ...cells];
+  const widths = columns.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  const isNumber = (column: number) => columns[column] === 'NPROCS' || columns[column] === 'PID';
+  const pad = (text: string, column: number) => (isNumber(column) ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0));
+  return all.map((row) => row.map(pad).join(' ').trimEnd()).join('\n');
+}

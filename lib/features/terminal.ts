@@ -1,0 +1,36 @@
+import { OptionError } from '../errors';
+import { parseBoolean } from '../parse';
+import { noSlot } from '../plan/writer';
+import { feature, type Step } from './feature';
+
+export interface TerminalOptions {
+  /**
+   * Whether the sandbox has terminals of its own: `/dev/ptmx` and a `/dev/pts` that holds nothing of the host's (pts(4),
+   * devpts). Default false; `stdio: 'pty'` implies it. Programs can then open more of them.
+   */
+  readonly terminal?: boolean;
+}
+
+export const terminal = feature({
+  key: 'terminal',
+  parse: (value = false, at): boolean => parseBoolean(value, at),
+});
+
+const multiplexer = '/dev/pts/ptmx';
+/** Says what a descriptor that is sent up is. */
+export const masterFd = 1;
+
+/** The program's own terminal: its master goes to this process, its other end becomes what controls the new session. */
+export const openTerminal: Step = {
+  scope: 'program',
+  emit(plan, { newSession }, { program }) {
+    const { pty } = program;
+    if (!pty) return;
+    if (!newSession) throw new OptionError('newSession', "a terminal controls a session: stdio 'pty' needs a new one");
+    const master = plan.slot('stdio');
+    const slave = plan.shared('pty', () => plan.slot('stdio'));
+    plan.op('program', 'stdio', 'OpenPty', master, slave, noSlot, multiplexer, pty.columns, pty.rows);
+    plan.op('program', 'stdio', 'SendFd', master, masterFd);
+    plan.op('program', 'stdio', 'Terminal', slave);
+  },
+};
