@@ -5,7 +5,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { spawnIsolated } from 'nsjs';
+import { listNamespaces, Sandbox, spawnIsolated } from 'nsjs';
 import { filterFor } from '../dist/features/seccomp.js';
 import { parseSandboxOptions } from '../dist/launch/spec.js';
 
@@ -153,6 +153,33 @@ async function liveMemory() {
   return kilobytes;
 }
 
+/** A second program in a sandbox that is open, against an un-isolated spawn; opening and closing one. */
+async function sandboxRows() {
+  const sandbox = await Sandbox.open();
+  const rows = await interleaved(
+    [
+      ['child_process.spawn', contenders['child_process.spawn']],
+      ['one more program in a sandbox', () => sandbox.spawn(program)],
+      ['Sandbox.open and close', async () => (await Sandbox.open()).close()],
+    ],
+    rounds,
+  );
+  await sandbox.close();
+  return rows;
+}
+
+/** What namespaces there are, by nsjs and by lsns, while some sandboxes are open. */
+async function listRows() {
+  const sandboxes = await Promise.all(Array.from({ length: 4 }, () => Sandbox.open()));
+  const list = [
+    ['lsns -J', async () => void execFileSync('lsns', ['-J'])],
+    ['listNamespaces()', async () => void listNamespaces()],
+  ];
+  const rows = spawnSync('lsns', ['--version']).error ? {} : await interleaved(list, Math.ceil(rounds / 4));
+  await Promise.all(sandboxes.map((sandbox) => sandbox.close()));
+  return rows;
+}
+
 /** Where the time of one spawn goes, as this process sees it. */
 async function steps() {
   const all = { 'the call (options, plan, launcher started)': [], 'the program runs': [], 'its exit is known': [], 'all is gone': [] };
@@ -192,6 +219,11 @@ for (const inFlight of [1, 8]) {
 console.log('');
 results.steps = await steps();
 table('Where the time goes (since the call)', results.steps);
+
+results.sandbox = await sandboxRows();
+table('A sandbox that stays', results.sandbox, 'child_process.spawn');
+results.list = await listRows();
+table('Listing namespaces', results.list, 'lsns -J');
 
 results.memory = await liveMemory();
 console.log(
