@@ -121,11 +121,19 @@ export class AbortError extends Error {
 
 /** 'EPERM' for 1. Unknown numbers become `errno 999`. */
 export function errnoName(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[0] ?? errnoNames.get(errno) ?? `errno ${errno}`;
+  return systemErrors().get(-errno)?.[0] ?? errnoNames.get(errno) ?? `errno ${errno}`;
 }
 
 function errnoMessage(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[1] ?? 'see errno(3)';
+  return systemErrors().get(-errno)?.[1] ?? 'see errno(3)';
+}
+
+let known: ReturnType<typeof getSystemErrorMap> | undefined;
+
+// Node makes a new map for each call.
+function systemErrors(): ReturnType<typeof getSystemErrorMap> {
+  known ??= getSystemErrorMap();
+  return known;
 }
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { nsParent, nsUserns } from './sys/namespace';
+import { readNamespaceLinks } from './sys/ns-links';
 
 /** One namespace that some process is in, as lsns(8) shows it. */
 export interface ListedNamespace {
@@ -41,25 +42,26 @@ export interface NamespaceNode {
  */
 export function listNamespaces({ types = namespaceTypes }: { readonly types?: readonly NamespaceType[] } = {}): NamespaceList {
   const byProcess = new Map<number, Readonly<Partial<Record<NamespaceType, number>>>>();
-  const members = new Map<string, { readonly type: NamespaceType; readonly inode: number; readonly processes: number[] }>();
+  const members = new Map<number, { readonly type: NamespaceType; readonly processes: number[] }>();
   for (const name of readdirSync('/proc')) {
     const first = name.charCodeAt(0);
     if (first < zero || first > nine) continue;
+    const inodes = readNamespaceLinks(name, types);
+    if (!inodes) continue;
     const pid = Number(name);
-    const found = namespacesOf(name, types);
-    if (!found) continue;
-    byProcess.set(pid, found);
-    for (const type of types) {
-      const inode = found[type];
-      if (inode === undefined) continue;
-      const key = `${type} ${inode}`;
-      const known = members.get(key);
+    const found: Partial<Record<NamespaceType, number>> = {};
+    for (let index = 0; index < types.length; index++) {
+      const [type, inode] = [types[index] as NamespaceType, inodes[index] as number];
+      found[type] = inode;
+      // No two namespaces have one inode, whatever their types.
+      const known = members.get(inode);
       if (known) known.processes.push(pid);
-      else members.set(key, { type, inode, processes: [pid] });
+      else members.set(inode, { type, processes: [pid] });
     }
+    byProcess.set(pid, found);
   }
   const users = readUsers();
-  const namespaces = [...members.values()].map(({ type, inode, processes }) => describe(type, inode, processes, users));
+  const namespaces = [...members].map(([inode, { type, processes }]) => describe(type, inode, processes, users));
   return { namespaces: namespaces.sort((a, b) => a.inode - b.inode), byProcess };
 }
 
@@ -76,19 +78,6 @@ export function namespaceTree(namespaces: readonly ListedNamespace[]): readonly 
 
 const zero = 48;
 const nine = 57;
-
-function namespacesOf(pid: string, types: readonly NamespaceType[]): Readonly<Partial<Record<NamespaceType, number>>> | undefined {
-  const found: Partial<Record<NamespaceType, number>> = {};
-  try {
-    for (const type of types) {
-      const link = readlinkSync(`/proc/${pid}/ns/${type}`);
-      found[type] = Number(link.slice(type.length + 2, -1));
-    }
-  } catch {
-    return undefined;
-  }
-  return found;
-}
 
 function describe(type: NamespaceType, inode: number, processes: readonly number[], users: ReadonlyMap<number, string>): ListedNamespace {
   const leader = Math.min(...processes);

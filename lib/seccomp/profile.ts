@@ -130,19 +130,7 @@ export function defaultProfile({ nestedUserNamespaces, netlinkRoute }: ProfileOp
     { names: ['prlimit64'], action: allow, why: 'limits can only be lowered' },
     ...allowValues('socketpair', 0, [families.unix], 'pipes between own processes'),
     { names: ['socketpair'], action: errno(eafnosupport), why: 'no other family' },
-    ...allowValues('socket', 0, [families.unix], 'between its own processes'),
-    ...[families.inet, families.inet6].flatMap((family) =>
-      protocols.map((protocol) => ({
-        names: ['socket'],
-        action: allow,
-        when: [arg(0, 'eq', family), arg(2, 'eq', protocol)],
-        why: 'TCP and UDP; other protocols would load modules of the kernel',
-      })),
-    ),
-    ...(netlinkRoute
-      ? [{ names: ['socket'], action: allow, when: [arg(0, 'eq', families.netlink), arg(2, 'eq', 0)], why: 'getifaddrs' }]
-      : []),
-    { names: ['socket'], action: errno(eafnosupport), why: 'AF_ALG, AF_VSOCK, AF_PACKET, AF_NETLINK and the like are attack surface' },
+    ...socketRules(netlinkRoute),
     ...Object.values(refusedRequests).map((request) => ({
       names: ['ioctl'],
       action: errno(eperm),
@@ -154,6 +142,21 @@ export function defaultProfile({ nestedUserNamespaces, netlinkRoute }: ProfileOp
     { names: ['seccomp'], action: allow, why: 'a program may confine itself further' },
   );
   return { rules, otherwise: errno(enosys) };
+}
+
+// One condition after the other: each rule of several repeats all that follows it in the filter, which every spawn has to load.
+function socketRules(netlinkRoute: boolean): readonly Rule[] {
+  const refused = { action: errno(eafnosupport), why: 'AF_ALG, AF_VSOCK, AF_PACKET and the like are attack surface' };
+  const internet = [families.inet, families.inet6] as const;
+  return [
+    ...allowValues('socket', 0, [families.unix], 'between its own processes'),
+    ...(netlinkRoute
+      ? [{ names: ['socket'], action: allow, when: [arg(0, 'eq', families.netlink), arg(2, 'eq', 0)], why: 'getifaddrs' }]
+      : []),
+    { names: ['socket'], when: internet.map((family) => arg(0, 'ne', family)), ...refused },
+    ...allowValues('socket', 2, protocols, 'TCP and UDP; other protocols would load modules of the kernel'),
+    { names: ['socket'], ...refused },
+  ];
 }
 
 function namespaceRules(nested: boolean): readonly Rule[] {
