@@ -29,5 +29,6 @@ export type { Bytes } from './parse';
 export { PidFd } from './pidfd';
 export { presets } from './presets';
 export { type Probe, type ProbedFeature, probe } from './probe';
+export type { ProbedCall } from './probe-calls';
 export { type OpenOptions, Sandbox } from './sandbox';
 export { SandboxBuilder } from './sandbox-builder';

@@ -4,6 +4,7 @@ import { isNsjsError, SysError } from './errors';
 import { host } from './host';
 import type { SpawnOptions } from './launch/options';
 import { spawnIsolated } from './launch/spawn';
+import { type ProbedCall, probeCalls } from './probe-calls';
 
 /** What {@link probe} tells of one feature of the host. */
 export interface ProbedFeature {
@@ -21,6 +22,8 @@ export interface Probe {
   readonly kernel: string;
   readonly privileged: boolean;
   readonly features: Readonly<Record<string, ProbedFeature>>;
+  /** Primitives of `nsjs/sys` by the names of the kernel. */
+  readonly calls: Readonly<Record<string, ProbedCall>>;
 }
 
 const here: ProbedFeature = Object.freeze({ available: true });
@@ -56,7 +59,7 @@ export async function probe(): Promise<Probe> {
     memfdExec: probeMemfd(),
     sandbox: untrusted ? fromError(untrusted) : here,
   };
-  return { ok: untrusted === undefined, kernel, privileged: host().privileged, features };
+  return { ok: untrusted === undefined, kernel, privileged: host().privileged, features, calls: probeCalls() };
 }
 
 async function tryOptions(options: SpawnOptions): Promise<Error | undefined> {

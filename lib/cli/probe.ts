@@ -10,6 +10,8 @@ export async function runProbe(json: boolean): Promise<number> {
       console.log(`${available ? 'yes' : 'no '}  ${name}`);
       if (!available) console.log(`       ${reason}\n       fix: ${fix?.replaceAll('\n', '\n            ')}`);
     }
+    const missing = Object.entries(found.calls).filter(([, { available }]) => !available);
+    for (const [name, { since }] of missing) console.log(`no   ${name} (nsjs/sys): Linux ${since} has it`);
   }
   return found.ok ? 0 : 1;
 }
