@@ -56,7 +56,16 @@ function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = 
 /** What an unprivileged user needs to run the tests, in a folder it can read and write. */
 function copyForUser() {
   const folder = join(work, 'user');
-  for (const name of ['package.json', 'jest.config.js', 'dist', 'dist-test', 'dist-examples', 'docs', 'build/Release/nsjs.node', 'build/test']) {
+  for (const name of [
+    'package.json',
+    'jest.config.js',
+    'dist',
+    'dist-test',
+    'dist-examples',
+    'docs',
+    'build/Release/nsjs.node',
+    'build/test',
+  ]) {
     if (existsSync(name)) cpSync(name, join(folder, name), { recursive: true });
   }
   cpSync('node_modules', join(folder, 'node_modules'), {

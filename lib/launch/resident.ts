@@ -1,6 +1,6 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { AbortError, NsError } from '../errors';
+import { AbortError } from '../errors';
 import type { Spec } from '../features';
 import type { NamespaceType } from '../features/namespaces';
 import { channel } from '../native';
@@ -10,6 +10,7 @@ import { Outcome } from './outcome';
 import { ProgramLink } from './program-link';
 import { type LaunchRecord, namespaceOrder, recordKind } from './record';
 import { Run, type RunEvents } from './run';
+import { closedError } from './session';
 import { cleanUp } from './solo';
 import { type Started, start } from './start';
 import { planFor } from './template';
@@ -194,9 +195,6 @@ export class Resident {
 }
 
 const insideSection = 1;
-
-/** What is asked of a sandbox that is closed rejects with this. */
-export const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
 
 function readText(path: string): string {
   try {

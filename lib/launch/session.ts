@@ -1,4 +1,4 @@
-import { SysError } from '../errors';
+import { NsError, SysError } from '../errors';
 import { channel, type NativeSession, native } from '../native';
 import type { LaunchPlan } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
@@ -40,9 +40,10 @@ export class Session {
   /** Starts one more program; returns this side's descriptors as `ours`. Throws a SysError if it can't be asked for. */
   spawn(plan: LaunchPlan, id: number): readonly number[] {
     const results = new Int32Array(spawnHeader + plan.passed.length);
-    if (!this.handle) throw launchError(epipe, 0);
+    if (!this.handle || this.fd(channel.init) < 0) throw closedError();
     native().spawnProgram(this.handle, id, plan.bytes(), Int32Array.from(plan.passed), this.owner, this.owner, results);
     const [errno = 0, nr = 0] = results;
+    if (errno === epipe || errno === econnreset) throw closedError();
     if (errno !== 0) throw launchError(errno, nr);
     return [...results.subarray(spawnHeader)];
   }
@@ -109,6 +110,11 @@ export class Session {
 }
 
 const epipe = 32;
+const econnreset = 104;
+
+/** What is asked of a sandbox that is closed rejects with this. */
+export const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
+
 const eacces = 13;
 const eperm = 1;
 

@@ -55,7 +55,7 @@ void send_exited(Context& context, const Program& program, const siginfo_t& info
   record.user_us = sys::microseconds(usage.ru_utime);
   record.system_us = sys::microseconds(usage.ru_stime);
   record.max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss);
-  (void)sys::write(context.out, &record, sizeof record);
+  if (!sys::write(context.out, &record, sizeof record).ok()) sys::exit_group(1);
 }
 
 // Reaps what has ended. True when the sandbox ends with it: the only program has, or there is no way to know.

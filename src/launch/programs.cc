@@ -79,7 +79,7 @@ Status fork_program(Context& context, Program& program, Gate gate) {
   return {};
 }
 
-// Only who owns the pid namespace may speak for another process in it; elsewhere the number is the host's anyway.
+// Node must know: what it can't be told of ends the sandbox. Only who owns the pid namespace may speak for another process in it; elsewhere the number is the host's anyway.
 void send_started(Context& context, Program& program) {
   Record record = program.ready;
   record.kind = RecordKind::kStarted;
@@ -89,7 +89,7 @@ void send_started(Context& context, Program& program) {
     if (record.id[index] == 0) record.id[index] = context.id[index];
   sys::Beside beside;
   beside.pid = context.owns_pids ? program.pid : 0;
-  (void)sys::send(context.out, &record, sizeof record, beside);
+  if (!sys::send(context.out, &record, sizeof record, beside).ok()) sys::exit_group(1);
 }
 
 // False at the end of the channel, or when nothing more can be read now.
@@ -115,7 +115,7 @@ void take_record(Context& context, Program& program, Record& record, sys::Receiv
   sys::Beside beside;
   beside.fds = &fd;
   beside.count = fd >= 0 ? 1 : 0;
-  (void)sys::send(context.out, &record, sizeof record, beside);
+  if (!sys::send(context.out, &record, sizeof record, beside).ok()) sys::exit_group(1);
   received = {};
 }
 

@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Result, type SpawnOptions, spawnIsolated } from 'nsjs';
+import { type Result, Sandbox, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { useTestLauncher } from '../../dist/launch/launcher';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from './processes';
 
@@ -23,8 +23,25 @@ type Outcome = { readonly error: Error & Record<string, unknown> } | { readonly 
 
 let count = 0;
 
-/** One spawn with the launcher whose `nth` call in process `role` fails. */
-async function spawnWithFault(role: number, nth: number, options: SpawnOptions): Promise<Outcome> {
+type Run = (options: SpawnOptions) => Promise<Result>;
+
+const script = ['-c', confinement] as const;
+const alone: Run = async (options) => spawnIsolated('/bin/sh', script, { ...options, encoding: 'utf8', reject: false });
+
+/** As the second program of a sandbox that stays. */
+const inSandbox: Run = async (options) => {
+  const sandbox = await Sandbox.open(options);
+  try {
+    await sandbox.spawn('true', [], { timeout: hang, reject: false });
+    return await sandbox.spawn('/bin/sh', script, { timeout: hang, encoding: 'utf8', reject: false });
+  } finally {
+    await sandbox.close();
+  }
+};
+const hang = 10_000;
+
+/** One run with the launcher whose `nth` call in process `role` fails. */
+async function spawnWithFault(role: number, nth: number, run: Run, options: SpawnOptions): Promise<Outcome> {
   const broken = Buffer.from(image);
   broken.writeUInt32LE(role, at);
   broken.writeUInt32LE(nth, at + 4);
@@ -33,7 +50,7 @@ async function spawnWithFault(role: number, nth: number, options: SpawnOptions):
   const fd = openSync(path, 'r');
   useTestLauncher(fd);
   try {
-    return { result: await spawnIsolated('/bin/sh', ['-c', confinement], { ...options, encoding: 'utf8', reject: false }) };
+    return { result: await run(options) };
   } catch (error) {
     return { error: error as Error & Record<string, unknown> };
   } finally {
@@ -45,15 +62,18 @@ async function spawnWithFault(role: number, nth: number, options: SpawnOptions):
 
 const roles = ['keeper', 'init', 'program'] as const;
 // EBUSY: a file that could not be closed keeps the root from being sealed. EACCES, ENOENT, ESRCH: init is gone when its maps are written.
-const codes = ['EIO', 'EBUSY', 'EACCES', 'ENOENT', 'ESRCH'];
+// EPROTO: a helper ended without a word.
+const codes = ['EIO', 'EBUSY', 'EACCES', 'ENOENT', 'ESRCH', 'EPROTO'];
 const limit = 2000;
 // So many runs in a row without an effect: the process has no more calls. Closing descriptors has none, many times over.
 const enough = 100;
 
 describe.each([
-  ['untrusted', {}],
+  ['untrusted', alone, {}],
+  ['in a sandbox that stays', inSandbox, {}],
   [
     'with binds',
+    alone,
     {
       mounts: [
         { type: 'bind', source: '/tmp', target: '/host-tmp' },
@@ -61,13 +81,13 @@ describe.each([
       ],
     },
   ],
-] as [string, SpawnOptions][])('%s', (_, options) => {
+] as [string, Run, SpawnOptions][])('%s', (_, run, options) => {
   let whole: string;
   beforeAll(async () => {
-    whole = (await spawnIsolated('/bin/sh', ['-c', confinement], { ...options, encoding: 'utf8' })).stdout;
+    whole = (await run(options)).stdout;
   });
-  // Paths of the sandbox's own cgroup and ids differ from run to run; nothing else does.
-  const normal = (text: string) => text.replace(/19000\d{5}/g, 'ID');
+  // Paths of the sandbox's own cgroup, ids and the number of the session differ from run to run; nothing else does.
+  const normal = (text: string) => text.replace(/19000\d{5}/g, 'ID').replace(/^\d+ 0$/m, 'SESSION 0');
 
   test.each(roles)('whichever call of %s fails, the program runs fully confined or not at all, and nothing remains', async (role) => {
     const before = { descriptors: openDescriptors(), mounts: mountCount(), processes: ownLaunchers().length };
@@ -75,19 +95,20 @@ describe.each([
     let clean = 0;
     let nth = 1;
     for (; clean < enough && nth < limit; nth++) {
-      const outcome = await spawnWithFault(roles.indexOf(role), nth, options);
+      const outcome = await spawnWithFault(roles.indexOf(role), nth, run, options);
       if ('error' in outcome) {
         const { error } = outcome;
         const typed =
           error.name === 'SysError'
-            ? (typeof error.origin === 'string' || error.syscall === 'spawn /bin/sh') && codes.includes(String(error.code))
-            : error.code === 'ERR_NSJS_LAUNCHER';
+            ? (typeof error.origin === 'string' || String(error.syscall).startsWith('spawn ')) && codes.includes(String(error.code))
+            : ['ERR_NSJS_LAUNCHER', 'ERR_NSJS_CLOSED'].includes(String(error.code));
         expect([nth, typed, error.message]).toEqual([nth, true, error.message]);
         error.name === 'SysError' ? seen.errors++ : seen.silent++;
         clean = 0;
         continue;
       }
       const { result } = outcome;
+      expect([nth, result.reason]).not.toEqual([nth, 'timeout']);
       // A program that was ended half-way has told the first half.
       const expected = result.reason === 'exited' ? normal(whole) : normal(whole).slice(0, normal(result.stdout).length);
       if (result.stdout !== '') expect([nth, normal(result.stdout)]).toEqual([nth, expected]);

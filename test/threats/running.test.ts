@@ -66,7 +66,7 @@ testIf(!isRoot, 'an unprivileged user', 'C05: the control: with init dumpable, t
 test('C05: it can be signalled by its neighbours, and that is an error, never a program half confined', async () => {
   const sandbox = await Sandbox.open({ limits: { pids: 100 } });
   const killer =
-    'while [ ! -e /tmp/stop ]; do for p in /proc/[0-9]*; do n=${p#/proc/}; [ $n -gt 1 ] && [ $n -ne $$ ] && kill -9 $n; done; done 2>/dev/null';
+    'while [ ! -e /tmp/stop ]; do for p in /proc/[0-9]*; do n=$(echo $p | cut -c7-); [ $n -gt 1 ] && [ $n -ne $$ ] && kill -9 $n; done; done 2>/dev/null';
   const killing = sandbox.spawn('/bin/sh', ['-c', killer], { reject: false });
   await killing.spawned;
   const outcomes = new Set<string>();

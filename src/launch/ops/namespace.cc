@@ -7,6 +7,8 @@
 namespace nsjs::ops {
 namespace {
 
+constexpr int kProtocol = 71;  // EPROTO
+
 Status write_below(int proc, const char* name, Text text) {
   NSJS_TRY_VALUE(file, sys::openat(proc, name, O_WRONLY));
   return write_all(file.get(), text.data, text.size);
@@ -91,8 +93,8 @@ Status LockedUserNs(Context& context, const Op& op) {
   NSJS_TRY(sys::waitid(sys::kPidfdType, helper.get(), &info, WEXITED, nullptr));
   MadeUserNs made{};
   NSJS_TRY(sys::fcntl(read_end.get(), F_SETFL, O_NONBLOCK).status);
-  NSJS_TRY_VALUE(size, sys::read(read_end.get(), &made, sizeof made));
-  if (size != static_cast<long>(sizeof made)) return {71, __NR_clone3};  // EPROTO
+  const auto got = sys::read(read_end.get(), &made, sizeof made);
+  if (got.value != static_cast<long>(sizeof made)) return {kProtocol, __NR_clone3};  // it ended without a word
   if (made.status.ok()) context.slots[op.arg[0]].fd = Fd(made.fd);
   return made.status;
 }
@@ -115,7 +117,7 @@ Status Netlink(Context& context, const Op& op) {
   sys::Received received;
   NSJS_TRY(sys::receive(socket.get(), &ack, sizeof ack, 0, received));
   if (received.size < static_cast<long>(sizeof ack.header + sizeof ack.error.error) || ack.header.nlmsg_type != NLMSG_ERROR)
-    return {71, __NR_recvmsg};  // EPROTO
+    return {kProtocol, __NR_recvmsg};
   return {-ack.error.error, __NR_sendmsg};
 }
 
