@@ -18,10 +18,12 @@ async function main(): Promise<void> {
   stdout.on('resize', () => shell.resize(stdout.columns, stdout.rows));
   if (shell.stdin) stdin.pipe(shell.stdin);
   shell.stdout?.pipe(stdout);
-  const { exitCode } = await shell;
-  if (stdin.isTTY) stdin.setRawMode(false);
-  stdin.destroy();
-  process.exitCode = exitCode ?? 1;
+  try {
+    process.exitCode = (await shell).exitCode ?? 1;
+  } finally {
+    if (stdin.isTTY) stdin.setRawMode(false);
+    stdin.destroy();
+  }
 }
 
 void main();

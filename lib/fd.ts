@@ -1,4 +1,5 @@
 import { NsError } from './errors';
+import { parseInteger } from './parse';
 import { close } from './sys/file';
 
 // Tells of what was forgotten, and closes it: a descriptor can hold a whole namespace.
@@ -17,7 +18,7 @@ export class Fd {
 
   /** Takes the descriptor over. `what` names it in warnings. */
   constructor(number: number, what = 'a descriptor') {
-    this.owned = number;
+    this.owned = parseInteger(number, 'fd', 0, 2 ** 31 - 1);
     forgotten.register(this, { number, what }, this);
   }
 

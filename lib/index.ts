@@ -32,3 +32,5 @@ export { type Probe, type ProbedFeature, probe } from './probe';
 export type { ProbedCall } from './probe-calls';
 export { type OpenOptions, Sandbox } from './sandbox';
 export { SandboxBuilder } from './sandbox-builder';
+export type { FileHandle } from './sys/file';
+export type { PidfdInfo, WaitStatus } from './sys/process';

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
+import { parseArray, parseObject, parseOneOf } from './parse';
 import { nsParent, nsUserns } from './sys/namespace';
 import { readNamespaceLinks } from './sys/ns-links';
 
@@ -40,7 +41,9 @@ export interface NamespaceNode {
  * Every namespace that some process is in, for what the caller may see: its own processes for a user, all for root
  * (namespaces(7); links by ioctl_ns(2), Linux 4.9). Blocks for some milliseconds; a process that ends meanwhile is left out.
  */
-export function listNamespaces({ types = namespaceTypes }: { readonly types?: readonly NamespaceType[] } = {}): NamespaceList {
+export function listNamespaces(options: { readonly types?: readonly NamespaceType[] } = {}): NamespaceList {
+  const given = parseObject(options, '', ['types']).types ?? namespaceTypes;
+  const types = parseArray(given, 'types').map((type, index) => parseOneOf(type, `types[${index}]`, namespaceTypes));
   const byProcess = new Map<number, Readonly<Partial<Record<NamespaceType, number>>>>();
   const members = new Map<number, { readonly type: NamespaceType; readonly processes: number[] }>();
   for (const name of readdirSync('/proc')) {
@@ -52,6 +55,7 @@ export function listNamespaces({ types = namespaceTypes }: { readonly types?: re
     const found: Partial<Record<NamespaceType, number>> = {};
     for (let index = 0; index < types.length; index++) {
       const [type, inode] = [types[index] as NamespaceType, inodes[index] as number];
+      if (inode === 0) continue;
       found[type] = inode;
       // No two namespaces have one inode, whatever their types.
       const known = members.get(inode);
@@ -66,7 +70,8 @@ export function listNamespaces({ types = namespaceTypes }: { readonly types?: re
 }
 
 /** The tree of a list; what belongs to nothing in the list is at the top. */
-export function namespaceTree(namespaces: readonly ListedNamespace[]): readonly NamespaceNode[] {
+export function namespaceTree(list: NamespaceList | readonly ListedNamespace[]): readonly NamespaceNode[] {
+  const namespaces = 'namespaces' in list ? list.namespaces : list;
   const above = ({ type, parent, owner }: ListedNamespace) => (type === 'user' ? parent : owner);
   const isListed = (inode: number | undefined) => namespaces.some((one) => one.type === 'user' && one.inode === inode);
   const node = (namespace: ListedNamespace): NamespaceNode => ({

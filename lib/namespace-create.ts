@@ -1,9 +1,13 @@
+import { OptionError } from './errors';
 import type { SandboxOptions } from './features';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { host } from './host';
+import { handle } from './launch/handle';
+import { parseProgramOptions, parseSignal, type SpawnOptions } from './launch/options';
+import type { IsolatedProcess } from './launch/process';
 import { openResident } from './launch/resident';
 import { parseSandboxOptions } from './launch/spec';
-import { parseArray, parseOneOf } from './parse';
+import { parseArray, parseObject, parseOneOf } from './parse';
 import { dup } from './sys/file';
 
 /** What new namespaces are given. */
@@ -11,24 +15,50 @@ export interface CreateOptions extends Pick<SandboxOptions, 'hostname' | 'domain
   readonly signal?: AbortSignal;
 }
 
+/** A parked launcher: what keeps a pid namespace, and can start programs in it. */
+export interface Holder extends AsyncDisposable {
+  spawn(command: string, args: readonly string[] | undefined, options: SpawnOptions): IsolatedProcess<string | Buffer>;
+}
+
 /** Descriptors of what was made, and what must stay for them. */
 export interface Made {
   readonly fds: readonly (readonly [type: NamespaceType, fd: number])[];
-  readonly held?: AsyncDisposable;
+  readonly held?: Holder;
 }
 
 /** Makes namespaces in a launcher that starts no program. Rejects with a SysError, OptionError or AbortError. */
-export async function createNamespaces(wanted: readonly NamespaceType[], { signal, ...options }: CreateOptions): Promise<Made> {
+export async function createNamespaces(wanted: readonly NamespaceType[], given: CreateOptions): Promise<Made> {
+  const { signal: abort, ...options } = parseObject(given, '', ['signal', 'hostname', 'domainname', 'time', 'launcherPath']);
+  const signal = abort === undefined ? undefined : parseSignal(abort);
   const list = parseArray(wanted, 'types').map((type, index) => parseOneOf(type, `types[${index}]`, namespaceTypes));
+  if (list.length === 0) throw new OptionError('types', 'is empty');
+  if (new Set(list).size < list.length) throw new OptionError('types', 'names one twice');
   const types: readonly NamespaceType[] = host().privileged || list.includes('user') ? list : ['user', ...list];
-  const spec = parseSandboxOptions({ ...options, preset: 'none', proc: 'off' });
+  const chosenOptions: SandboxOptions = {
+    ...(options as SandboxOptions),
+    root: 'host',
+    proc: 'off',
+    cgroup: 'off',
+    user: types.includes('pid') ? {} : { uid: 0, gid: 0, inner: false },
+  };
+  const spec = parseSandboxOptions(chosenOptions);
   // No program runs in it, so what a sandbox must not share with the host does not matter here.
-  const isNew = (type: NamespaceType) => types.includes(type) || (type === 'time' && spec.namespaces.time);
+  if (spec.time && !types.includes('time')) throw new OptionError('time', "needs 'time' among the types");
+  const isNew = (type: NamespaceType) => types.includes(type);
   const chosen = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
   const { resident, opened } = await openResident({ ...spec, mounts: [], namespaces: { ...chosen, joined: {} } }, signal);
   const fds = types.map((type) => [type, dup(opened.namespaces[type])] as const);
   // A pid namespace whose first process has ended takes no other; everything else lives by its descriptors.
-  if (types.includes('pid')) return { fds, held: { [Symbol.asyncDispose]: () => resident.close() } };
+  if (types.includes('pid')) {
+    const held: Holder = {
+      spawn: (command, args, runOptions) => {
+        const parsed = parseProgramOptions({ options: chosenOptions, spec: resident.spec }, command, args, runOptions);
+        return handle(parsed, (ready, events) => resident.spawn(ready, events));
+      },
+      [Symbol.asyncDispose]: () => resident.close(),
+    };
+    return { fds, held };
+  }
   await resident.close();
   return { fds };
 }

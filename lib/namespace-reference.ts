@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { OptionError, SysError } from './errors';
-import type { NamespaceType } from './features/namespaces';
+import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { listNamespaces } from './list-namespaces';
-import { parseObject } from './parse';
+import { parseInteger, parseObject, parseOneOf, parseString } from './parse';
 import { PidFd } from './pidfd';
 import { AT } from './sys/constants';
 import { FD_NSFS_ROOT, type FileHandle, nameToHandleAt, openByHandleAt } from './sys/file';
@@ -35,18 +35,44 @@ export function referenceTo(fd: number, type: NamespaceType, inode: number): Nam
   return member === undefined ? { type, inode, bootId } : { type, inode, bootId, pid: member, startTime: startTime(member) };
 }
 
-/** Opens what was written down. Throws SysError ESTALE if it is gone, or was of another life of the machine. */
-export function openReference(
-  reference: NamespaceReference,
-  type: NamespaceType,
-  openOf: (process: PidFd, type: NamespaceType) => number,
-): number {
-  const found = parseObject(reference, 'target', keys) as unknown as NamespaceReference;
-  if (found.type !== type) throw new OptionError('target', `is a namespace of type '${found.type}', not '${type}'`);
-  if (found.bootId !== readBootId()) throw gone('the machine has been started anew since it was written down');
-  if (found.handle) return openHandle(found.handle);
-  if (found.pid === undefined) throw gone('nothing in it was known by which it could be found');
-  return openByProcess(found, found.pid, openOf);
+/** Opens what was written down. Throws SysError ESTALE if it is gone, or was of another life of the machine; OptionError if it is no reference. */
+export function openReference(given: unknown, type: NamespaceType, openOf: (process: PidFd, type: NamespaceType) => number): number {
+  const reference = parseReference(given, type);
+  if (reference.bootId !== readBootId()) throw gone('the machine has been started anew since it was written down');
+  const fd = openBy(reference, openOf);
+  if (fstatSync(fd).ino === reference.inode) return fd;
+  closeSync(fd);
+  throw gone('what is there now is another one');
+}
+
+function parseReference(given: unknown, type: NamespaceType): NamespaceReference {
+  const { handle, pid, startTime: started, ...found } = parseObject(given, 'target', keys);
+  const wanted = parseOneOf(found.type, 'target.type', namespaceTypes);
+  if (wanted !== type) throw new OptionError('target', `is a namespace of type '${wanted}', not '${type}'`);
+  return {
+    type,
+    inode: parseInteger(found.inode, 'target.inode', 1),
+    bootId: parseString(found.bootId, 'target.bootId'),
+    ...(handle === undefined ? {} : { handle: parseHandle(handle) }),
+    ...(pid === undefined
+      ? {}
+      : { pid: parseInteger(pid, 'target.pid', 1, 2 ** 22), startTime: parseInteger(started, 'target.startTime', 0) }),
+  };
+}
+
+function parseHandle(given: unknown): FileHandle {
+  const { type, bytes } = parseObject(given, 'target.handle', ['type', 'bytes']);
+  const text = parseString(bytes, 'target.handle.bytes');
+  if (!/^([0-9a-f]{2})+$/.test(text)) throw new OptionError('target.handle.bytes', 'is not written in hex');
+  return { type: parseInteger(type, 'target.handle.type', 0, 2 ** 31 - 1), bytes: text };
+}
+
+function openBy(reference: NamespaceReference, openOf: (process: PidFd, type: NamespaceType) => number): number {
+  if (reference.handle) return openHandle(reference.handle);
+  if (reference.pid === undefined) throw gone('nothing in it was known by which it could be found');
+  using process = openProcess(reference.pid);
+  if (startTime(reference.pid) !== reference.startTime) throw gone('its process has ended');
+  return openOf(process, reference.type);
 }
 
 function openHandle(handle: FileHandle): number {
@@ -56,19 +82,6 @@ function openHandle(handle: FileHandle): number {
     if (error instanceof SysError && error.code === 'ESTALE') throw gone('nothing has kept it alive');
     throw error;
   }
-}
-
-function openByProcess(
-  { type, inode, startTime: started }: NamespaceReference,
-  pid: number,
-  openOf: (process: PidFd, type: NamespaceType) => number,
-): number {
-  using process = openProcess(pid);
-  if (startTime(pid) !== started) throw gone('its process has ended');
-  const fd = openOf(process, type);
-  if (fstatSync(fd).ino === inode) return fd;
-  closeSync(fd);
-  throw gone('its process has left it');
 }
 
 function openProcess(pid: number): PidFd {

@@ -1,5 +1,5 @@
-import { closeSync, openSync } from 'node:fs';
-import { SysError } from './errors';
+import { closeSync, constants, openSync } from 'node:fs';
+import { OptionError, SysError } from './errors';
 import { Fd } from './fd';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { type NamespaceReference, openReference } from './namespace-reference';
@@ -31,7 +31,9 @@ export function openTarget(target: NamespaceTarget, type: NamespaceType): number
   if (target instanceof PidFd) return openOf(target, type);
   if (target instanceof Fd) return dup(target.fd);
   if (typeof target === 'string' || target instanceof URL) return openPath(parseHostPath(target, 'target'));
-  if (typeof target === 'object' && target !== null) return openReference(target, type, openOf);
+  if (typeof target === 'object') return openReference(target, type, openOf);
+  if (typeof target !== 'number')
+    throw new OptionError('target', "expected 'self', a pid, a PidFd, a path, an Fd or what toJSON() wrote", 'ERR_INVALID_ARG_TYPE');
   using process = PidFd.open(target);
   return openOf(process, type);
 }
@@ -51,7 +53,8 @@ function openOf(process: PidFd, type: NamespaceType): number {
 
 function openPath(path: string): number {
   try {
-    return openSync(path, 'r');
+    // Not to wait for a writer, should somebody have put a FIFO there.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { errno = -5, syscall = 'open' } = error as NodeJS.ErrnoException;
     throw new SysError({ errno: -errno, syscall, path });

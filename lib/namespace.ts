@@ -6,7 +6,7 @@ import { host } from './host';
 import type { SpawnOptions } from './launch/options';
 import type { IsolatedProcess } from './launch/process';
 import { spawnIsolated } from './launch/spawn';
-import { type CreateOptions, createNamespaces } from './namespace-create';
+import { type CreateOptions, createNamespaces, type Holder } from './namespace-create';
 import { inspectNamespace, type NamespaceInfo } from './namespace-inspect';
 import { type NamespaceReference, referenceTo } from './namespace-reference';
 import { NamespaceSet } from './namespace-set';
@@ -28,9 +28,9 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   /** What `readlink /proc/<pid>/ns/<type>` shows. Comes again once the namespace is gone; `id` does not. */
   readonly inode: number;
   private own: NamespaceSockets | undefined;
-  private held: AsyncDisposable | undefined;
+  private held: Holder | undefined;
 
-  private constructor(fd: number, type: T, held?: AsyncDisposable) {
+  private constructor(fd: number, type: T, held?: Holder) {
     super(fd, `a ${type} namespace`);
     this.type = type;
     this.inode = fstatSync(fd).ino;
@@ -47,7 +47,7 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   }
 
   /** Takes a descriptor of a namespace over; `held` is let go with it. Throws OptionError if it is none, or of another type. */
-  static take<T extends NamespaceType>(fd: number, type: T, held?: AsyncDisposable): Namespace<T> {
+  static take<T extends NamespaceType>(fd: number, type: T, held?: Holder): Namespace<T> {
     const found = typeOf(fd);
     if (found === type) return new Namespace(fd, type, held);
     closeSync(fd);
@@ -64,7 +64,7 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   static async create(types: NamespaceType | readonly NamespaceType[], options: CreateOptions = {}): Promise<Namespace | NamespaceSet> {
     const list = typeof types === 'string' ? [types] : types;
     const made = await createNamespaces(list, options);
-    const namespaces = made.fds.map(([type, fd]) => Namespace.take(fd, type, made.held));
+    const namespaces = made.fds.map(([type, fd]) => Namespace.take(fd, type, type === 'pid' ? made.held : undefined));
     if (typeof types !== 'string') return new NamespaceSet(namespaces);
     for (const one of namespaces) if (one.type !== types) one.close();
     return namespaces.find((one) => one.type === types) as Namespace;
@@ -112,15 +112,28 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
 
   /** Whether both are the same namespace. */
   equals(other: Namespace): boolean {
+    if (!(other instanceof Namespace)) throw new OptionError('other', 'expected a Namespace', 'ERR_INVALID_ARG_TYPE');
+    for (const one of [this, other]) void one.fd;
     return this.inode === other.inode && this.type === other.type;
   }
 
   /**
    * Runs a program in it, as {@link spawnIsolated}, with every feature of a sandbox: all other namespaces are new unless
-   * `options.namespaces` says otherwise.
+   * `options.namespaces` says otherwise. In a `mnt` namespace its tree is the root, unless `options.root` says otherwise. In
+   * a `user` namespace the program gets one more below it. In a `pid` namespace that {@link create} has made the launcher that
+   * holds it starts the program, with nothing else new; others are refused.
    */
+  spawn(command: string, args?: readonly string[], options?: SpawnOptions & { readonly encoding?: 'utf8' }): IsolatedProcess<string>;
+  spawn(
+    command: string,
+    args: readonly string[] | undefined,
+    options: SpawnOptions & { readonly encoding: 'buffer' },
+  ): IsolatedProcess<Buffer>;
+  spawn(command: string, args?: readonly string[], options?: SpawnOptions): IsolatedProcess<string | Buffer>;
   spawn(command: string, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess<string | Buffer> {
-    return spawnIsolated(command, args, { ...options, namespaces: { ...options.namespaces, [this.type]: this } });
+    if (this.held && !this.closed) return this.held.spawn(command, args, options);
+    const root = this.type === 'mnt' ? ({ root: 'host', proc: 'off' } as const) : {};
+    return spawnIsolated(command, args, { ...root, ...options, namespaces: { ...options.namespaces, [this.type]: this } });
   }
 
   /**
@@ -130,6 +143,8 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
    * listen(), connect() and udp().
    */
   run<R>(act: () => R): R {
+    if (typeof act !== 'function') throw new OptionError('act', 'expected a function', 'ERR_INVALID_ARG_TYPE');
+    void this.fd;
     if (!perThread.includes(this.type)) throw threadError(this.type, undefined);
     const before = openSync(`/proc/thread-self/ns/${this.type}`, 'r');
     try {
@@ -147,6 +162,7 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   /** Sockets of this process in a `net` namespace: {@link NamespaceSockets}. */
   get net(): NamespaceSockets {
     if (this.type !== 'net') throw new NsError('ERR_NSJS_UNSUPPORTED', `a ${this.type} namespace has no sockets`);
+    void this.fd;
     this.own ??= new NamespaceSockets(() => socketNamespaces(this.fd));
     return this.own;
   }

@@ -1,9 +1,10 @@
-import { constants } from 'node:os';
-import { SysError } from './errors';
+import { AbortError, NsError, SysError } from './errors';
 import { Fd } from './fd';
-import { native } from './native';
+import { parseSignalNumber } from './launch/options';
+import { type NativeWatch, native } from './native';
 import { parseInteger } from './parse';
 import { W } from './sys/constants';
+import { close, dup } from './sys/file';
 import { type PidfdInfo, pidfdGetfd, pidfdInfo, pidfdOpen, pidfdSendSignal, type WaitStatus, waitid } from './sys/process';
 
 const readable = 1;
@@ -12,6 +13,7 @@ const readable = 1;
 export class PidFd extends Fd {
   /** Its number when it was opened. */
   readonly pid: number;
+  private ending: Ending | undefined;
 
   private constructor(fd: number, pid: number) {
     super(fd, 'a PidFd');
@@ -25,7 +27,7 @@ export class PidFd extends Fd {
 
   /** Takes over a pidfd that is there already. */
   static from(fd: number, pid: number): PidFd {
-    return new PidFd(fd, pid);
+    return new PidFd(parseInteger(fd, 'fd', 0, 2 ** 31 - 1), parseInteger(pid, 'pid', 1, 2 ** 22));
   }
 
   /** Whether it still runs, zombies not counted. */
@@ -37,7 +39,7 @@ export class PidFd extends Fd {
 
   /** Sends a signal. Throws SysError: ESRCH once it is gone, EPERM. */
   kill(signal: NodeJS.Signals | number = 'SIGTERM'): void {
-    pidfdSendSignal(this.fd, typeof signal === 'number' ? signal : constants.signals[signal]);
+    pidfdSendSignal(this.fd, parseSignalNumber(signal, 'signal'));
   }
 
   /** A copy of one of its descriptors. Throws SysError: EPERM, EBADF. */
@@ -53,16 +55,23 @@ export class PidFd extends Fd {
   /**
    * Settles when it has ended, with its status where the kernel still has it: of a child of this process that is not waited
    * for yet, or of any process from Linux 6.15 on; else with null. Takes it from nobody: child_process still sees its own exit.
+   * Rejects with ERR_NSJS_CLOSED if this is closed before, with an AbortError if `signal` is aborted.
    */
-  exited(): Promise<WaitStatus | null> {
+  exited({ signal }: { readonly signal?: AbortSignal } = {}): Promise<WaitStatus | null> {
+    if (signal?.aborted) return Promise.reject(new AbortError(signal.reason));
+    this.ending ??= new Ending(this.fd, () => this.status());
+    const { promise } = this.ending;
+    if (!signal) return promise;
     return new Promise((resolve, reject) => {
-      const watch = native().watchFd(this.fd, readable, () => {
-        if (typeof watch === 'number') return;
-        native().unwatchFd(watch);
-        resolve(this.status());
-      });
-      if (typeof watch === 'number') reject(new SysError({ errno: -watch, syscall: 'epoll_ctl' }));
+      const onAbort = () => reject(new AbortError(signal.reason));
+      signal.addEventListener('abort', onAbort, { once: true });
+      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
     });
+  }
+
+  override release(): number {
+    this.ending?.give();
+    return super.release();
   }
 
   private status(): WaitStatus | null {
@@ -80,6 +89,45 @@ export class PidFd extends Fd {
     } catch {
       return null;
     }
+  }
+}
+
+/** One wait for the end of a process, on a descriptor of its own: the other may be closed meanwhile. */
+class Ending {
+  readonly promise: Promise<WaitStatus | null>;
+  private reject!: (error: Error) => void;
+  private watch: NativeWatch | undefined;
+  private readonly fd: number;
+
+  constructor(fd: number, status: () => WaitStatus | null) {
+    this.fd = dup(fd);
+    this.promise = new Promise((resolve, reject) => {
+      this.reject = reject;
+      const watch = native().watchFd(this.fd, readable, () => {
+        const result = status();
+        this.stop();
+        resolve(result);
+      });
+      if (typeof watch !== 'number') this.watch = watch;
+      else {
+        close(this.fd);
+        reject(new SysError({ errno: -watch, syscall: 'epoll_ctl' }));
+      }
+    });
+    this.promise.catch(() => {});
+  }
+
+  give(): void {
+    if (!this.watch) return;
+    this.stop();
+    this.reject(new NsError('ERR_NSJS_CLOSED', 'the PidFd was closed before the process ended'));
+  }
+
+  private stop(): void {
+    if (!this.watch) return;
+    native().unwatchFd(this.watch);
+    this.watch = undefined;
+    close(this.fd);
   }
 }
 

@@ -1,10 +1,8 @@
-import { constants } from 'node:os';
-import { setFrozen } from './cgroup/freezer';
 import { SysError } from './errors';
 import type { SandboxOptions } from './features';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { handle } from './launch/handle';
-import { type ProgramOptions, parseProgramOptions } from './launch/options';
+import { type ProgramOptions, parseProgramOptions, parseSignal } from './launch/options';
 import type { IsolatedProcess } from './launch/process';
 import { makeReport, type Report } from './launch/report';
 import { type Opened, openResident, type Resident } from './launch/resident';
@@ -12,7 +10,7 @@ import { closedError } from './launch/session';
 import { parseSandboxOptions } from './launch/spec';
 import { Namespace } from './namespace';
 import { NamespaceSockets } from './network/sockets';
-import { parseOneOf } from './parse';
+import { parseInteger, parseObject, parseOneOf } from './parse';
 import { SandboxBuilder } from './sandbox-builder';
 import { dup } from './sys/file';
 import { pidFromPidns, pidInPidns } from './sys/namespace';
@@ -63,7 +61,9 @@ export class Sandbox {
    * Sets a sandbox up and starts no program. Wrong options throw at once (OptionError, OptionRangeError); the promise
    * rejects with a SysError if the kernel refused a step, with an AbortError if `signal` was aborted. Linux 5.12 or later.
    */
-  static open(options: SandboxOptions | SandboxBuilder = {}, { signal }: OpenOptions = {}): Promise<Sandbox> {
+  static open(options: SandboxOptions | SandboxBuilder = {}, opening: OpenOptions = {}): Promise<Sandbox> {
+    const given = parseObject(opening, '', ['signal']).signal;
+    const signal = given === undefined ? undefined : parseSignal(given);
     const builder = options instanceof SandboxBuilder ? options : new SandboxBuilder(options);
     const spec = parseSandboxOptions(builder.options);
     return openResident(spec, signal).then(({ resident, opened }) => new Sandbox(builder, resident, opened));
@@ -108,7 +108,10 @@ export class Sandbox {
   get pids(): { outside(pid: number): number | undefined; inside(pid: number): number | undefined } {
     if (this.closed) throw closedError();
     const { pid: fd } = this.opened.namespaces;
-    return { outside: (pid) => attemptPid(() => pidFromPidns(fd, pid)), inside: (pid) => attemptPid(() => pidInPidns(fd, pid)) };
+    return {
+      outside: (pid) => attemptPid(pid, (number) => pidFromPidns(fd, number)),
+      inside: (pid) => attemptPid(pid, (number) => pidInPidns(fd, number)),
+    };
   }
 
   /** Its options with others on top, as a value: {@link SandboxBuilder.with}. */
@@ -118,23 +121,16 @@ export class Sandbox {
 
   /**
    * Stops every process of it where it stands; settles when none runs any more. By the freezer of a control group (version 2,
-   * or 1), or, where none can be made, by SIGSTOP, which programs can see. What is spawned meanwhile starts with resume().
-   * Rejects with ERR_NSJS_CLOSED once it is closed.
+   * or 1), or, where none can be made, by SIGSTOP, which programs can see; `report.freezer` says which. What is spawned
+   * meanwhile starts with resume(). Rejects with ERR_NSJS_CLOSED once it is closed.
    */
   pause(): Promise<void> {
-    return this.freeze(true);
+    return this.resident.setPaused(true);
   }
 
   /** Lets go on what pause() stopped. */
   resume(): Promise<void> {
-    return this.freeze(false);
-  }
-
-  private async freeze(on: boolean): Promise<void> {
-    if (this.closed) throw closedError();
-    const { freezer } = this.resident.scene;
-    if (freezer) await setFrozen(freezer, on);
-    else this.resident.signalAll(on ? constants.signals.SIGSTOP : constants.signals.SIGCONT);
+    return this.resident.setPaused(false);
   }
 
   /** Kills every process of it; settles when all is gone. The same as close() without a grace. */
@@ -145,10 +141,12 @@ export class Sandbox {
 
   /**
    * Ends it: with `grace` (ms, default 0) its programs get SIGTERM and that much time. Settles when every process, mount
-   * and control group of it is gone; never rejects.
+   * and control group of it is gone; rejects for nothing but wrong arguments.
    */
-  async close({ grace = 0 }: { readonly grace?: number } = {}): Promise<void> {
-    if (grace > 0 && this.resident.usable) await this.resident.terminate(grace);
+  async close(closing: { readonly grace?: number } = {}): Promise<void> {
+    const { grace = 0 } = parseObject(closing, '', ['grace']);
+    const time = parseInteger(grace, 'grace', 0, 2 ** 31 - 1);
+    if (time > 0 && this.resident.usable) await this.resident.terminate(time);
     await this.kill();
   }
 
@@ -157,9 +155,10 @@ export class Sandbox {
   }
 }
 
-function attemptPid(find: () => number): number | undefined {
+function attemptPid(pid: number, find: (pid: number) => number): number | undefined {
+  const number = parseInteger(pid, 'pid', 1, 2 ** 22);
   try {
-    return find();
+    return find(number);
   } catch (error) {
     if (error instanceof SysError && error.code === 'ESRCH') return undefined;
     throw error;

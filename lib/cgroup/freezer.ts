@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SysError } from '../errors';
 
 /** A control group that can be frozen, cgroups(7). */
 export interface FreezerGroup {
@@ -13,9 +14,16 @@ const files = {
 } as const;
 const pauseMs = 2;
 
-/** Stops every task of the group, or lets them go on; settles when it is so. */
-export async function setFrozen({ version, folder }: FreezerGroup, frozen: boolean): Promise<void> {
+/** Stops every task of the group, or lets them go on; settles when it is so, or when `matters` says that it does not any more. */
+export async function setFrozen({ version, folder }: FreezerGroup, frozen: boolean, matters: () => boolean): Promise<void> {
   const { control, state, on, off, isOn } = files[version];
-  await writeFile(join(folder, control), frozen ? on : off);
-  while (isOn.test(await readFile(join(folder, state), 'latin1')) !== frozen) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  try {
+    await writeFile(join(folder, control), frozen ? on : off);
+    while (matters() && isOn.test(await readFile(join(folder, state), 'latin1')) !== frozen)
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  } catch (error) {
+    if (!matters()) return;
+    const { errno = -5, syscall = 'write', path } = error as NodeJS.ErrnoException;
+    throw new SysError({ errno: -errno, syscall, origin: 'cgroup.freezer', path });
+  }
 }

@@ -8,12 +8,21 @@ export const lsUsage = `options of ls:
   --tree                         below the user namespaces that own them
   --json                         as data`;
 
-const known = { type: { type: 'string' }, tree: { type: 'boolean' }, json: { type: 'boolean' } } as const;
+const known = {
+  help: { type: 'boolean', short: 'h' },
+  type: { type: 'string' },
+  tree: { type: 'boolean' },
+  json: { type: 'boolean' },
+} as const;
 const columns = ['NS', 'TYPE', 'NPROCS', 'PID', 'USER', 'COMMAND'] as const;
 
 /** Prints the namespaces that the caller may see; always 0. */
 export function runLs(words: readonly string[]): number {
   const { values } = parseArgs({ args: [...words], options: known });
+  if (values.help) {
+    console.log(lsUsage);
+    return 0;
+  }
   const types = values.type?.split(',').map((name) => parseOneOf(name, '--type', namespaceTypes)) ?? namespaceTypes;
   const { namespaces } = listNamespaces({ types });
   if (values.json) console.log(JSON.stringify(values.tree ? namespaceTree(namespaces) : namespaces, undefined, 2));

@@ -152,7 +152,7 @@ function emitTmpfs(plan: PlanWriter, mount: Extract<MountSpec, { type: 'tmpfs' }
   const { size, inodes, mode } = mount;
   // In the host's user namespace init is root and the program is not: what it may write to must be made its own.
   const owner: Readonly<Record<string, string>> =
-    spec.namespaces.user || hostId === undefined ? {} : { uid: `${hostId}`, gid: `${hostId}` };
+    spec.namespaces.user || spec.namespaces.joined.user !== undefined || hostId === undefined ? {} : { uid: `${hostId}`, gid: `${hostId}` };
   const options = { size: `${size}`, nr_inodes: `${inodes}`, mode: mode.toString(8), ...owner };
   return newFs(plan, 'tmpfs', options, mountAttr.nosuid | mountAttr.nodev, origin);
 }

@@ -2,6 +2,7 @@ import { OptionError } from '../errors';
 import { parseBoolean } from '../parse';
 import { noSlot } from '../plan/writer';
 import { feature } from './feature';
+import { isBeside } from './network';
 
 export interface NestedUserNamespacesOptions {
   /**
@@ -17,7 +18,7 @@ const limitFile = '/proc/sys/user/max_user_namespaces';
 export const nestedUserNamespaces = feature({
   key: 'nestedUserNamespaces',
   parse: (value = false, at): boolean => parseBoolean(value, at),
-  emit(plan, spec, { kind }) {
+  emit(plan, spec, scene) {
     if (spec.nestedUserNamespaces) return;
     const { namespaces, seccomp, user } = spec;
     if ((!namespaces.user && namespaces.joined.user === undefined) || !user.inner) {
@@ -28,8 +29,8 @@ export const nestedUserNamespaces = feature({
         );
       return;
     }
-    // Of programs that come later the user namespace is made with its own limit.
-    if (kind === 'sandbox') return;
+    // Where init makes the program's user namespace it is made with its own limit.
+    if (!isBeside(spec, scene)) return;
     const limit = () => plan.op('inside', 'nestedUserNamespaces', 'WriteFile', noSlot, limitFile, '1');
     // Two walls by default; one may be missing if the other is sure.
     if (seccomp === 'off') limit();

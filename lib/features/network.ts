@@ -19,7 +19,10 @@ const loopback = 1;
  * A network namespace is the dearest of all: of a single program its own process makes it, beside init's work, and init
  * enters it when both are done.
  */
-export const isNetBeside = ({ namespaces }: Spec, { kind }: Scene): boolean => kind === 'run' && namespaces.net;
+export const isNetBeside = (spec: Spec, scene: Scene): boolean => spec.namespaces.net && isBeside(spec, scene);
+
+/** Whether the program's process is forked early. In a user namespace that is shared init must first make one below it. */
+export const isBeside = ({ namespaces }: Spec, { kind }: Scene): boolean => kind === 'run' && namespaces.joined.user === undefined;
 
 export const network = feature({
   key: 'network',

@@ -1,7 +1,7 @@
 import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import type { Program, Step } from './feature';
 import type { Spec } from './index';
-import { isNetBeside } from './network';
+import { isBeside, isNetBeside } from './network';
 
 const readWrite = 2;
 const nullDevice = '/dev/null';
@@ -9,22 +9,22 @@ const nullDevice = '/dev/null';
 /** The first program's process, forked early: what it does by itself takes no time of init's. */
 export const startBeside: Step = {
   emit(plan, spec, scene) {
-    if (scene.kind === 'run') plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0);
+    if (isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0);
   },
 };
 
 /** Init has done its part; it enters the network that the program's process has made. */
 export const releaseProgram: Step = {
-  emit(plan, _spec, { kind }) {
-    if (kind === 'run') plan.op('inside', 'command', 'ReleaseProgram');
+  emit(plan, spec, scene) {
+    if (isBeside(spec, scene)) plan.op('inside', 'command', 'ReleaseProgram');
   },
 };
 
-/** A program of a sandbox that is there already. */
+/** A program of a sandbox that is there already, or of one that has just been finished. */
 export const startLater: Step = {
   scope: 'program',
-  emit(plan, _spec, { kind }) {
-    if (kind === 'program') plan.op('inside', 'command', 'StartProgram', 0, 0);
+  emit(plan, spec, scene) {
+    if (!isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 0, 0);
   },
 };
 

@@ -4,6 +4,7 @@ import { noSlot, type PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
 import type { Spec } from './index';
 import { cloneFlags } from './namespaces';
+import { isBeside } from './network';
 
 export interface UserOptions {
   /**
@@ -60,12 +61,13 @@ export const user = feature({
 const innerKey = 'inner user namespace';
 
 /**
- * The user namespace of programs that come later, held by init: each enters it, none can make another. The limit lies
+ * The user namespace of programs that come later, or are in one that is shared, held by init: each enters it, none can make another. The limit lies
  * between it and the one that owns mounts and network, so that this one can still be shared with other sandboxes.
  */
 export const innerUser: Step = {
-  emit(plan, spec, { host, kind }) {
-    if (kind !== 'sandbox' || !hasInner(spec)) return;
+  emit(plan, spec, scene) {
+    const { host, kind } = scene;
+    if (kind === 'program' || isBeside(spec, scene) || !hasInner(spec)) return;
     const { uid, gid } = insideIds(spec.user, host);
     const slot = plan.shared(innerKey, () => plan.slot('user'));
     const make = (lock: 0 | 1, origin: string) => plan.op('inside', origin, 'LockedUserNs', slot, `${uid} 0 1`, `${gid} 0 1`, lock);
@@ -79,10 +81,11 @@ export const innerUser: Step = {
 /** The program's own user namespace: of a single program it is made here. */
 export const programUser: Step = {
   scope: 'program',
-  emit(plan, spec, { host, kind }) {
+  emit(plan, spec, scene) {
+    const { host } = scene;
     if (!hasInner(spec)) return;
     const { uid, gid } = insideIds(spec.user, host);
-    if (kind === 'run') plan.op('program', 'user', 'InnerUserNs', `${uid} 0 1`, `${gid} 0 1`);
+    if (isBeside(spec, scene)) plan.op('program', 'user', 'InnerUserNs', `${uid} 0 1`, `${gid} 0 1`);
     else plan.op('program', 'user', 'SetNs', plan.known(innerKey) ?? noSlot, cloneFlags.user);
   },
 };

@@ -13,6 +13,8 @@ export function forkIsolated(modulePath: string | URL, args?: readonly string[],
   const file = parseHostPath(modulePath, 'modulePath');
   const own = { type: 'bind', source: file } as const;
   const rest = args === undefined ? [] : parseArray(args, 'args').map(String);
+  if (options?.sandbox !== undefined)
+    return spawnIsolated(process.execPath, [file, ...rest], { ipc: 'json', ...options }) as IsolatedProcess;
   return spawnIsolated(process.execPath, [file, ...rest], {
     preset: 'node',
     ipc: 'json',

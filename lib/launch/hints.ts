@@ -16,6 +16,7 @@ const hints: Readonly<Partial<Record<OpName, Readonly<Record<string, string>>>>>
     EPERM: 'the caller has no rights over the user namespace that owns it',
     EINVAL: 'the descriptor is a namespace of another type',
   },
+  InnerUserNs: { ENOSPC: 'user namespaces are refused, or used up, in the one it is to be made in' },
   OpenPty: { ENOENT: 'the sandbox has no /dev/pts: open it with `terminal: true`' },
   WriteInit: {
     EPERM:

@@ -189,7 +189,9 @@ function parseInput(value: unknown): string | Uint8Array | Readable {
   throw new OptionError('input', 'expected a string, a Uint8Array or a Readable', 'ERR_INVALID_ARG_TYPE');
 }
 
-function parseSignal(value: unknown): AbortSignal {
-  if (typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value) return value as AbortSignal;
+/** An AbortSignal, or anything that works as one. */
+export function parseSignal(value: unknown): AbortSignal {
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return value as AbortSignal;
   throw new OptionError('signal', 'expected an AbortSignal', 'ERR_INVALID_ARG_TYPE');
 }

@@ -20,6 +20,8 @@ export interface Report {
   readonly limits: Spec['limits'];
   /** Folders of the control groups, and the version of cgroups(7); undefined where limits hold per process. */
   readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
+  /** How pause() stops it, of a sandbox that stays: by a control group, or by SIGSTOP. */
+  readonly freezer?: 'cgroup' | 'signal';
   /** What was preferred and could not be had. */
   readonly dropped: readonly Dropped[];
 }
@@ -39,6 +41,7 @@ export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, drop
     ...(cgroups.version === undefined
       ? {}
       : { cgroup: { version: cgroups.version, folders: [...new Set(Object.values(cgroups.folders))] } }),
+    ...(scene.kind === 'run' ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
     dropped: [...scene.dropped, ...dropped],
   });
 }

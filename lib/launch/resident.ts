@@ -1,5 +1,6 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { setFrozen } from '../cgroup/freezer';
 import { AbortError } from '../errors';
 import type { Spec } from '../features';
 import type { NamespaceType } from '../features/namespaces';
@@ -37,6 +38,7 @@ export class Resident {
   private readonly started: Started;
   private readonly programs = new Map<number, ProgramLink>();
   private readonly fds: number[] = [];
+  private pausing: Promise<void> = Promise.resolve();
   private lastId = 0;
   private isOpen = false;
   private isClosing = false;
@@ -96,13 +98,17 @@ export class Resident {
     return link.run;
   }
 
-  /** Sends a signal to every process of it but its init. */
-  signalAll(number: number): void {
-    this.started.session.signal(number, everyone);
+  /** Stops every process of it, or lets them go on; one after the other if asked for at once. */
+  setPaused(paused: boolean): Promise<void> {
+    if (!this.usable) return Promise.reject(closedError());
+    const done = this.pausing.then(() => this.applyPause(paused));
+    this.pausing = done.catch(() => {});
+    return done;
   }
 
   /** Sends SIGTERM to every process and waits until no program is left, `grace` ms at most. */
   async terminate(grace: number): Promise<void> {
+    await this.setPaused(false).catch(() => {});
     this.signalAll(constants.signals.SIGTERM);
     const end = performance.now() + grace;
     while (this.programs.size > 0 && this.usable && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, pollMs));
@@ -117,6 +123,18 @@ export class Resident {
       this.started.session.kill();
     }
     return this.ended;
+  }
+
+  private signalAll(number: number): void {
+    this.started.session.signal(number, everyone);
+  }
+
+  private async applyPause(paused: boolean): Promise<void> {
+    if (!this.usable) throw closedError();
+    const { freezer } = this.scene;
+    if (freezer) await setFrozen(freezer, paused, () => this.usable);
+    else this.started.session.pause(paused);
+    if (!this.usable) throw closedError();
   }
 
   // An idle sandbox does not keep the process alive; one that starts, ends or has programs does.

@@ -4,7 +4,7 @@ import type { LaunchPlan } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { type LaunchRecord, messageSize, readRecord } from './record';
 
-const command = { kill: 1, signal: 2 } as const;
+const command = { kill: 1, signal: 2, pause: 4 } as const;
 const launchHeader = 3;
 const spawnHeader = 2;
 const maxBeside = 16;
@@ -85,6 +85,11 @@ export class Session {
   /** Sends a signal to a program. */
   signal(number: number, program = 0): void {
     this.send(channel.init, command.signal, program, number);
+  }
+
+  /** Stops every process but init by a signal, and what is spawned meanwhile; or lets them go on. */
+  pause(on: boolean): void {
+    this.send(channel.init, command.pause, 0, on ? 1 : 0);
   }
 
   /** Kills every process of the sandbox. */

@@ -29,6 +29,7 @@ export function spawnIsolatedSync(
 ): Result<Buffer>;
 export function spawnIsolatedSync(command: string, args?: readonly string[], options: SpawnOptions = {}): Result<string | Buffer> {
   const parsed = parseOptions(command, args, options);
+  if (options?.sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');
   if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
   if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous form');
   if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');

@@ -1,12 +1,19 @@
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { isIPv6, type Server, Socket } from 'node:net';
-import { NsError } from '../errors';
+import { isIP, isIPv6, type Server, Socket } from 'node:net';
+import { NsError, OptionError } from '../errors';
 import { parseInteger, parseString } from '../parse';
 import { type SocketNamespaces, type SocketRequest, socketIn } from '../sys/socket';
 
 const backlog = 511;
 const maxPort = 65_535;
+
+// Names are the host's to resolve, and mean nothing inside.
+function parseAddress(host: unknown): string {
+  const address = parseString(host, 'host');
+  if (isIP(address) === 0 || address.includes('%')) throw new OptionError('host', `expected an IP address, received '${address}'`);
+  return address;
+}
 
 /** What lives in the namespace on behalf of this process. */
 interface Resource {
@@ -29,17 +36,21 @@ export class NamespaceSockets {
    * are free to use. Rejects with a SysError: EADDRINUSE, EADDRNOTAVAIL; OptionError, OptionRangeError.
    */
   async listen(server: Server, port: number, host = '0.0.0.0'): Promise<void> {
-    const bind = { host: parseString(host, 'host'), port: parseInteger(port, 'port', 0, maxPort) };
+    const bind = { host: parseAddress(host), port: parseInteger(port, 'port', 0, maxPort) };
+    if (typeof server?.listen !== 'function')
+      throw new OptionError('server', 'expected a server of net, http or https', 'ERR_INVALID_ARG_TYPE');
+    if (server.listening) throw new OptionError('server', 'listens already');
     const fd = this.make({ type: 'stream', bind, listen: backlog });
+    const listening = once(server, 'listening');
     server.listen({ fd });
     this.own(server, () => server.close());
-    await once(server, 'listening');
+    await listening;
   }
 
   /** Connects to what listens inside. `host` default: its loopback. The socket emits `connect` or `error` as any other. */
   connect(port: number, host = '127.0.0.1'): Socket {
     parseInteger(port, 'port', 1, maxPort);
-    const family = isIPv6(parseString(host, 'host')) ? 'inet6' : 'inet';
+    const family = isIPv6(parseAddress(host)) ? 'inet6' : 'inet';
     const socket = new Socket({ fd: this.make({ type: 'stream', family }), readable: true, writable: true });
     this.own(socket, () => socket.destroy());
     return socket.connect({ host, port });
@@ -47,7 +58,7 @@ export class NamespaceSockets {
 
   /** A UDP socket that lives inside, bound to `port` (default: any) of `host` (default: every address). */
   async udp(port = 0, host = '0.0.0.0'): Promise<DatagramSocket> {
-    const bind = { host: parseString(host, 'host'), port: parseInteger(port, 'port', 0, maxPort) };
+    const bind = { host: parseAddress(host), port: parseInteger(port, 'port', 0, maxPort) };
     const fd = this.make({ type: 'dgram', bind });
     const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
     const listening = once(socket, 'listening');

@@ -1,4 +1,4 @@
-import { SysError } from '../errors';
+import { OptionError, SysError } from '../errors';
 import { native, type SyscallArgument } from '../native';
 import { type Arch, archTables } from '../seccomp/tables';
 
@@ -13,13 +13,23 @@ function numberOf(name: string): number {
   return number;
 }
 
-const word = (argument: Argument): SyscallArgument => (typeof argument === 'string' ? text(argument) : argument);
+// Whatever is none of these would become 0, which is a descriptor, a pid and a flag.
+function word(name: string, argument: unknown, index: number): SyscallArgument {
+  if (argument === null || typeof argument === 'bigint' || ArrayBuffer.isView(argument)) return argument;
+  if (typeof argument === 'string') return text(name, argument);
+  if (typeof argument === 'number' && Number.isInteger(argument)) return argument;
+  throw new OptionError(`${name}: argument ${index + 1}`, `expected a whole number, received ${String(argument)}`, 'ERR_INVALID_ARG_TYPE');
+}
 
-/** A NUL-terminated copy. A NUL byte inside would cut it: EINVAL. */
-export function text(value: string): Uint8Array {
-  if (value.includes('\0')) throw new SysError({ errno: 22, syscall: 'a text with a NUL byte', path: value.replaceAll('\0', '\\0') });
+/** A NUL-terminated copy for a system call. A NUL byte inside would cut it: EINVAL. */
+export function text(name: string, value: unknown): Uint8Array {
+  if (typeof value !== 'string') throw new OptionError(name, `expected a string, received ${typeof value}`, 'ERR_INVALID_ARG_TYPE');
+  if (value.includes('\0'))
+    throw new SysError({ errno: 22, syscall: name, path: value.replaceAll('\0', '\\0'), hint: 'a NUL byte ends a text' });
   return Buffer.from(`${value}\0`);
 }
+
+const words = (name: string, args: readonly Argument[]) => args.map((argument, index) => word(name, argument, index));
 
 function checked(name: string, result: number): number {
   if (result < 0) throw new SysError({ errno: -result, syscall: name });
@@ -28,11 +38,12 @@ function checked(name: string, result: number): number {
 
 /** Makes a system call on the calling thread; throws a SysError for -errno. */
 export function call(name: string, ...args: readonly Argument[]): number {
-  return checked(name, native().syscall(numberOf(name), ...args.map(word)));
+  return checked(name, native().syscall(numberOf(name), ...words(name, args)));
 }
 
 /** The same on a thread of libuv's pool. */
 export function callLater(name: string, ...args: readonly Argument[]): Promise<number> {
+  const checkedArgs = words(name, args);
   return new Promise((resolve, reject) => {
     native().syscallLater(
       (result) => {
@@ -43,14 +54,14 @@ export function callLater(name: string, ...args: readonly Argument[]): Promise<n
         }
       },
       numberOf(name),
-      ...args.map(word),
+      ...checkedArgs,
     );
   });
 }
 
 /** ioctl(2), named by its request in errors. */
 export function ioctl(fd: number, request: number, name: string, argument: Argument = 0): number {
-  const result = native().syscall(numberOf('ioctl'), fd, request, word(argument));
+  const result = native().syscall(numberOf('ioctl'), ...words(`ioctl ${name}`, [fd, request, argument]));
   if (result < 0) throw new SysError({ errno: -result, syscall: `ioctl ${name}` });
   return result;
 }

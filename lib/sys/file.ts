@@ -60,13 +60,24 @@ export const FD_NSFS_ROOT = -10003;
  * Throws SysError: ESTALE if it is gone, EPERM, EINVAL.
  */
 export function openByHandleAt(mountFd: number, { type, bytes }: FileHandle, flags = 0): number {
-  const data = Buffer.from(bytes, 'hex');
-  if (data.length > maxHandle || data.length * 2 !== bytes.length) throw new SysError({ errno: 22, syscall: 'open_by_handle_at' });
+  return call('open_by_handle_at', mountFd, handleBytes(type, bytes), flags | cloexec);
+}
+
+/** As {@link openByHandleAt}, on a thread of libuv's pool. */
+export async function openByHandleAtAsync(mountFd: number, { type, bytes }: FileHandle, flags = 0): Promise<number> {
+  return callLater('open_by_handle_at', mountFd, handleBytes(type, bytes), flags | cloexec);
+}
+
+function handleBytes(type: unknown, bytes: unknown): Buffer {
+  const data = typeof bytes === 'string' ? Buffer.from(bytes, 'hex') : Buffer.alloc(0);
+  if (typeof bytes !== 'string' || !Number.isInteger(type) || data.length > maxHandle || data.length * 2 !== bytes.length) {
+    throw new SysError({ errno: 22, syscall: 'open_by_handle_at', hint: 'a handle has a number as type and its bytes in hex' });
+  }
   const handle = Buffer.alloc(headSize + data.length);
   handle.writeUInt32LE(data.length, 0);
-  handle.writeInt32LE(type, 4);
+  handle.writeInt32LE(Number(type), 4);
   data.copy(handle, headSize);
-  return call('open_by_handle_at', mountFd, handle, flags | cloexec);
+  return handle;
 }
 
 /**

@@ -17,10 +17,13 @@ export {
   openat2,
   openat2Async,
   openByHandleAt,
+  openByHandleAtAsync,
 } from './file';
 export { type LandlockRuleset, landlockAbi, landlockAddRule, landlockCreateRuleset, landlockRestrictSelf } from './landlock';
+export { getrlimit, prctl, prlimit, type ResourceLimit } from './limits';
 export {
   fsconfig,
+  fsconfigAsync,
   fsmount,
   fsopen,
   fspick,
@@ -28,14 +31,17 @@ export {
   listmount,
   type MountAttr,
   mount,
+  mountAsync,
   mountSetattr,
   moveMount,
   openTree,
+  openTreeAsync,
   openTreeAttr,
   pivotRoot,
   type StatMount,
   statmount,
   umount2,
+  umount2Async,
 } from './mount';
 export {
   nsId,
@@ -56,16 +62,12 @@ export {
   type CloneArgs,
   type Cloned,
   clone3,
-  getrlimit,
   type PidfdInfo,
   pidfdGetfd,
   pidfdInfo,
   pidfdNamespace,
   pidfdOpen,
   pidfdSendSignal,
-  prctl,
-  prlimit,
-  type ResourceLimit,
   type WaitStatus,
   waitid,
   waitidAsync,

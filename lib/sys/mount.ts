@@ -1,4 +1,4 @@
-import { call } from './call';
+import { call, callLater } from './call';
 import { STATMOUNT } from './constants';
 
 /**
@@ -9,9 +9,25 @@ export function mount(source: string | null, target: string, type: string | null
   call('mount', source, target, type, flags, data);
 }
 
+/** As {@link mount}, on a thread of libuv's pool: a file system of a network or of FUSE may answer late. */
+export async function mountAsync(
+  source: string | null,
+  target: string,
+  type: string | null,
+  flags = 0,
+  data: string | null = null,
+): Promise<void> {
+  await callLater('mount', source, target, type, flags, data);
+}
+
 /** umount2(2), with the flags of {@link MNT}. Throws SysError: EPERM, EBUSY, EINVAL, EAGAIN. */
 export function umount2(target: string, flags = 0): void {
   call('umount2', target, flags);
+}
+
+/** As {@link umount2}, on a thread of libuv's pool. */
+export async function umount2Async(target: string, flags = 0): Promise<void> {
+  await callLater('umount2', target, flags);
 }
 
 /**
@@ -32,6 +48,17 @@ export function fsconfig(fd: number, command: number, key: string | null = null,
   call('fsconfig', fd, command, key, value, aux);
 }
 
+/** As {@link fsconfig}, on a thread of libuv's pool: CMD_CREATE may ask a server. */
+export async function fsconfigAsync(
+  fd: number,
+  command: number,
+  key: string | null = null,
+  value: string | Uint8Array | null = null,
+  aux = 0,
+): Promise<void> {
+  await callLater('fsconfig', fd, command, key, value, aux);
+}
+
 /** A detached mount of what a context has made, fsmount(2), Linux 5.2. `attributes`: {@link MOUNT_ATTR}. Throws SysError: EBUSY, EINVAL, EPERM. */
 export function fsmount(fd: number, attributes = 0): number {
   return call('fsmount', fd, 1, attributes);
@@ -45,6 +72,11 @@ export function fspick(dirFd: number, path: string, flags = 0): number {
 /** A descriptor of a mount, or, with OPEN_TREE.CLONE, a detached copy of it: open_tree(2), Linux 5.2. Throws SysError: EINVAL, EPERM, ENOENT. */
 export function openTree(dirFd: number, path: string, flags: number): number {
   return call('open_tree', dirFd, path, flags);
+}
+
+/** As {@link openTree}, on a thread of libuv's pool. */
+export async function openTreeAsync(dirFd: number, path: string, flags: number): Promise<number> {
+  return callLater('open_tree', dirFd, path, flags);
 }
 
 /** What {@link mountSetattr} changes. */

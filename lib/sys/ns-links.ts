@@ -27,11 +27,11 @@ export function readNamespaceLinks(pid: string, types: readonly string[]): reado
   const found: number[] = [];
   for (const type of types) {
     const size = syscall(readlinkat, folder, nameOf(type), target, target.length);
-    if (size < 0) break;
-    found.push(numberIn(size));
+    // 0 where the kernel has no such type; all of them where the process may not be seen.
+    found.push(size < 0 ? 0 : numberIn(size));
   }
   syscall(close, folder);
-  return found.length === types.length ? found : undefined;
+  return found.some((inode) => inode !== 0) ? found : undefined;
 }
 
 // `net:[4026531833]`

@@ -1,4 +1,4 @@
-import { SysError } from '../errors';
+import { OptionError, SysError } from '../errors';
 import { native } from '../native';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { call, callLater, ioctl, text } from './call';
@@ -9,6 +9,9 @@ export interface Cloned {
   readonly pid: number;
   readonly pidfd: number;
 }
+
+const maxFds = 64;
+const maxWords = 4096;
 
 /** What {@link clone3} executes, and in what it is born. */
 export interface CloneArgs {
@@ -21,7 +24,7 @@ export interface CloneArgs {
   readonly env?: readonly string[];
   /** Its descriptors by number; -1 stays closed, every other one ends. Default: 0, 1 and 2 of this process. */
   readonly fds?: readonly number[];
-  /** Folder of a version 2 control group, with CLONE_INTO_CGROUP (Linux 5.7). */
+  /** Folder of a version 2 control group to be born in: adds CLONE_INTO_CGROUP (Linux 5.7). */
   readonly cgroup?: number;
   /** Its pid in each pid namespace, innermost first (Linux 5.5; CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN). */
   readonly setTid?: readonly number[];
@@ -41,7 +44,15 @@ const statusSize = 8;
  * execve(2), after which the child is gone.
  */
 export function clone3(args: CloneArgs): Cloned {
-  const flags = BigInt(args.flags ?? 0) | BigInt(CLONE.PIDFD);
+  const intoGroup = args.cgroup === undefined ? 0n : CLONE.INTO_CGROUP;
+  const flags = BigInt(args.flags ?? 0) | BigInt(CLONE.PIDFD) | intoGroup;
+  for (const [name, entries, most] of [
+    ['argv', args.argv, maxWords],
+    ['env', args.env, maxWords],
+    ['fds', args.fds, maxFds],
+  ] as const) {
+    if ((entries?.length ?? 0) > most) throw new OptionError(name, `at most ${most} entries`);
+  }
   if ((flags & sharing) !== 0n)
     throw new SysError({ errno: 22, syscall: 'clone3', hint: 'the child must not share memory or descriptors' });
   const tids = Int32Array.from(args.setTid ?? []);
@@ -52,9 +63,9 @@ export function clone3(args: CloneArgs): Cloned {
   words[9] = BigInt(tids.length);
   words[10] = BigInt(args.cgroup ?? 0);
   const results = new Int32Array(6);
-  const list = (entries: readonly string[]) => Buffer.concat([...entries.map(text)]);
+  const list = (entries: readonly string[]) => Buffer.concat(entries.map((entry) => text('clone3', entry)));
   const fds = Int32Array.from(args.fds ?? [0, 1, 2]);
-  native().cloneExec(words, text(args.exec), list(args.argv ?? [args.exec]), list(args.env ?? []), fds, results);
+  native().cloneExec(words, text('clone3', args.exec), list(args.argv ?? [args.exec]), list(args.env ?? []), fds, results);
   const [errno = 0, nr = 0, pid = 0, pidfd = -1, go = -1, status = -1] = results;
   if (errno !== 0) throw new SysError({ errno, syscall: syscallName(nr, process.arch as Arch), path: args.exec });
   return release({ pid, pidfd }, go, status, args);
@@ -63,7 +74,7 @@ export function clone3(args: CloneArgs): Cloned {
 function release(child: Cloned, go: number, status: number, { beforeExec, exec }: CloneArgs): Cloned {
   const failed = Buffer.alloc(statusSize);
   try {
-    beforeExec?.(child);
+    refusePromise(beforeExec?.(child));
     call('write', go, Buffer.from('g'), 1);
     call('close', go);
     go = -1;
@@ -77,6 +88,12 @@ function release(child: Cloned, go: number, status: number, { beforeExec, exec }
   } finally {
     call('close', status);
   }
+}
+
+function refusePromise(value: unknown): void {
+  if (typeof value !== 'object' || value === null || !('then' in value)) return;
+  (value as PromiseLike<unknown>).then(undefined, () => {});
+  throw new OptionError('beforeExec', 'must not be async: the child waits for it to return', 'ERR_INVALID_ARG_TYPE');
 }
 
 /**
@@ -142,14 +159,27 @@ export function pidfdInfo(pidfd: number): PidfdInfo {
   };
 }
 
-const namespaceRequests = { cgroup: 1, ipc: 2, mnt: 3, net: 4, pid: 5, time: 7, user: 9, uts: 10 } as const;
+const namespaceRequests = {
+  cgroup: 1,
+  ipc: 2,
+  mnt: 3,
+  net: 4,
+  pid: 5,
+  pid_for_children: 6,
+  time: 7,
+  time_for_children: 8,
+  user: 9,
+  uts: 10,
+} as const;
 
 /**
  * A descriptor of a namespace of the process of a pidfd, without a way through /proc: PIDFD_GET_*_NAMESPACE, Linux 6.11.
  * Needs the rights of ptrace(2) over it. Throws SysError: ENOTTY on an older kernel, EPERM, ESRCH.
  */
 export function pidfdNamespace(pidfd: number, type: keyof typeof namespaceRequests): number {
-  return ioctl(pidfd, 0xff00 | namespaceRequests[type], 'PIDFD_GET_NAMESPACE');
+  const request = namespaceRequests[type];
+  if (request === undefined) throw new OptionError('type', `no namespace is of type '${String(type)}'`);
+  return ioctl(pidfd, 0xff00 | request, 'PIDFD_GET_NAMESPACE');
 }
 
 /** How a child ended, waitid(2). */
@@ -186,38 +216,3 @@ function readSiginfo(info: Buffer): WaitStatus | null {
   const pid = info.readInt32LE(16);
   return pid === 0 ? null : { pid, code: info.readInt32LE(8), status: info.readInt32LE(24) };
 }
-
-/**
- * prctl(2) with the options of {@link PR}. Acts on the calling thread, but for PR_SET_DUMPABLE and PR_SET_CHILD_SUBREAPER,
- * which are the whole process's; Node's other threads keep what they have.
- * Throws SysError: EINVAL, EPERM.
- */
-export function prctl(option: number, ...args: readonly (number | bigint)[]): number {
-  return call('prctl', option, ...args);
-}
-
-/** Soft and hard limit; Infinity is RLIM_INFINITY. */
-export interface ResourceLimit {
-  readonly soft: number;
-  readonly hard: number;
-}
-
-/** A limit of this process, getrlimit(2). Throws SysError: EINVAL. */
-export function getrlimit(resource: number): ResourceLimit {
-  return prlimit(0, resource);
-}
-
-/**
- * Reads a limit of a process (0: this one) and, with `limit`, sets it; returns what it was. prlimit(2), Linux 2.6.36.
- * Limits are the whole process's. Throws SysError: EPERM, EINVAL, ESRCH.
- */
-export function prlimit(pid: number, resource: number, limit?: ResourceLimit): ResourceLimit {
-  const before = new BigUint64Array(2);
-  const after = limit && BigUint64Array.from([wide(limit.soft), wide(limit.hard)]);
-  call('prlimit64', pid, resource, after ?? null, before);
-  return { soft: narrow(before[0]), hard: narrow(before[1]) };
-}
-
-const infinite = 0xffffffffffffffffn;
-const wide = (value: number) => (value === Number.POSITIVE_INFINITY ? infinite : BigInt(value));
-const narrow = (value = infinite) => (value === infinite ? Number.POSITIVE_INFINITY : Number(value));

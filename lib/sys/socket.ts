@@ -1,6 +1,7 @@
 import { isIP, isIPv4 } from 'node:net';
 import { SysError } from '../errors';
 import { native } from '../native';
+import { parseInteger } from '../parse';
 import { type Arch, syscallName } from '../seccomp/tables';
 
 /** A socket to be made in another network namespace. */
@@ -42,11 +43,11 @@ export function socketIn(namespaces: SocketNamespaces, requests: readonly Socket
   native().socketIn(namespaces.userFd ?? -1, namespaces.netFd, bytes, results);
   const [errno = 0, nr = 0] = results;
   if (errno !== 0) throw new SysError({ errno, syscall: syscallName(nr, process.arch as Arch) });
-  return collect(bytes, requests.length);
+  return collect(bytes, requests);
 }
 
-function collect(bytes: Buffer, count: number): readonly number[] {
-  const made = Array.from({ length: count }, (_, index) => {
+function collect(bytes: Buffer, requests: readonly SocketRequest[]): readonly number[] {
+  const made = Array.from({ length: requests.length }, (_, index) => {
     const at = index * requestSize + resultAt;
     return { fd: bytes.readInt32LE(at), errno: bytes.readInt32LE(at + 4), nr: bytes.readInt32LE(at + 8) };
   });
@@ -54,7 +55,9 @@ function collect(bytes: Buffer, count: number): readonly number[] {
   if (!failed) return made.map(({ fd }) => fd);
   const closeNumber = 3;
   for (const { fd, errno } of made) if (errno === 0) native().syscall(process.arch === 'x64' ? closeNumber : 57, fd);
-  throw new SysError({ errno: failed.errno, syscall: syscallName(failed.nr, process.arch as Arch) });
+  const { bind } = requests[made.indexOf(failed)] ?? {};
+  const path = bind && ('host' in bind ? `${bind.host}:${bind.port}` : `@${bind.abstract}`);
+  throw new SysError({ errno: failed.errno, syscall: syscallName(failed.nr, process.arch as Arch), path });
 }
 
 function write(to: Buffer, { type, bind, listen, family, transparent }: SocketRequest): void {
@@ -80,9 +83,10 @@ function addressOf(bind: NonNullable<SocketRequest['bind']>): { readonly family:
   if ('abstract' in bind) {
     return { family: families.unix, bytes: Buffer.concat([Buffer.from([families.unix, 0, 0]), Buffer.from(bind.abstract)]) };
   }
-  if (isIP(bind.host) === 0) throw new SysError({ errno: 22, syscall: 'bind', path: bind.host, hint: 'expected an IP address' });
+  if (isIP(bind.host) === 0 || bind.host.includes('%'))
+    throw new SysError({ errno: 22, syscall: 'bind', path: bind.host, hint: 'expected an IP address' });
   const port = Buffer.alloc(2);
-  port.writeUInt16BE(bind.port);
+  port.writeUInt16BE(parseInteger(bind.port, 'bind.port', 0, 65_535));
   if (isIPv4(bind.host)) {
     const bytes = Buffer.concat([Buffer.from([families.inet, 0]), port, Buffer.from(bind.host.split('.').map(Number)), Buffer.alloc(8)]);
     return { family: families.inet, bytes };

@@ -41,6 +41,7 @@ void wait_for_release(const Context& context, Gate gate) {
 
 [[noreturn]] void run_program(Context& context, Fd exec, Gate gate) {
   context.out = exec.release();
+  if (context.paused) (void)sys::raw(__NR_kill, sys::raw(__NR_getpid), SIGSTOP);
   if (const Status status = sys::reset_signals(); !status.ok()) {
     report(context, kProgram, {context.plan.ops(kProgram).count, status});
     give_up();
@@ -79,7 +80,8 @@ Status fork_program(Context& context, Program& program, Gate gate) {
   return {};
 }
 
-// Node must know: what it can't be told of ends the sandbox. Only who owns the pid namespace may speak for another process in it; elsewhere the number is the host's anyway.
+// Node must know: what it can't be told of ends the sandbox. Only who owns the pid namespace may speak for another process in it; elsewhere
+// the number is the host's anyway.
 void send_started(Context& context, Program& program) {
   Record record = program.ready;
   record.kind = RecordKind::kStarted;

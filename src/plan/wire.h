@@ -82,6 +82,7 @@ enum class Command : std::uint32_t {
   kKill = 1,  // keeper: ends the sandbox
   kSignal,    // init: sends signal `value` to `program`
   kSpawn,     // init: a plan and what it passes are beside it; its `inside` section starts `program`
+  kPause,     // init: stops every process but itself (`value` 1), or lets them go on
 };
 
 constexpr std::uint32_t kEveryone = 0xffffffff;  // as `program` of kSignal

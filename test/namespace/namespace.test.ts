@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer, get, request } from 'node:http';
-import { createConnection } from 'node:net';
+import { createConnection, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Fd, Namespace, type NamespaceType, namespaceTypes, PidFd, Sandbox, spawnIsolated } from 'nsjs';
@@ -34,6 +34,11 @@ describe('open', () => {
     expect(thrown(() => Namespace.open('/nonexistent', 'net'))).toMatchObject({ code: 'ENOENT', path: '/nonexistent' });
     expect(thrown(() => Namespace.open(2 ** 22, 'net')).code).toMatch(/ESRCH|EINVAL/);
     expect(thrown(() => Namespace.open('relative', 'net'))).toMatchObject({ path: 'target' });
+    for (const target of [undefined, null, {}, { type: 'net', inode: 1, bootId: 'x', handle: 5 }]) {
+      expect(thrown(() => Namespace.open(target as unknown as string, 'net')).path).toMatch(/^target/);
+    }
+    using own = Namespace.open('self', 'net');
+    expect(thrown(() => Namespace.reopen({ ...own.toJSON(), inode: 1 }))).toMatchObject({ code: 'ESTALE' });
   });
 
   test('closed, it says so', () => {
@@ -93,7 +98,7 @@ describe('create', () => {
     const script = 'uname -n; readlink /proc/self/ns/net /proc/self/ns/uts /proc/self/ns/ipc';
     const { stdout } = await set.spawn('/bin/sh', ['-c', script]);
     expect(stdout).toBe(['made', ...(['net', 'uts', 'ipc'] as const).map((type) => `${type}:[${set.get(type).inode}]`)].join('\n'));
-    expect(thrown(() => set.get('time'))).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
+    expect(thrown(() => set.get('time'))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
   });
 
   test('a pid namespace is held until it is let go', async () => {
@@ -104,7 +109,24 @@ describe('create', () => {
     expect(ownChildren()).toEqual([]);
   });
 
+  test('programs run in each of them', async () => {
+    for (const type of namespaceTypes) {
+      const ns = await Namespace.create(type);
+      const { stdout } = await ns.spawn('/bin/sh', [
+        '-c',
+        `readlink /proc/self/ns/${type}; grep -E "CapEff|NoNewPrivs|Seccomp:" /proc/self/status`,
+      ]);
+      const [link, ...confined] = stdout.split('\n');
+      if (type !== 'user') expect(link).toBe(`${type}:[${ns.inode}]`);
+      expect([type, confined]).toEqual([type, ['CapEff:\t0000000000000000', 'NoNewPrivs:\t1', 'Seccomp:\t2']]);
+      await ns[Symbol.asyncDispose]();
+    }
+  });
+
   test('bad input', async () => {
+    expect(await rejection(Namespace.create([]))).toMatchObject({ path: 'types' });
+    expect(await rejection(Namespace.create(['net', 'net']))).toMatchObject({ path: 'types' });
+    expect(await rejection(Namespace.create('net', { signal: 5 as unknown as AbortSignal }))).toMatchObject({ path: 'signal' });
     expect(await rejection(Namespace.create('nonsense' as NamespaceType))).toMatchObject({ path: 'types[0]' });
     expect(await rejection(Namespace.create('uts', { hostname: '' }))).toMatchObject({ path: 'hostname' });
     expect(await rejection(Namespace.create('uts', { signal: AbortSignal.abort() }))).toMatchObject({ code: 'ABORT_ERR' });
@@ -290,7 +312,9 @@ describe('sockets of this process inside', () => {
   test('bad input', async () => {
     const sandbox = await Sandbox.open();
     expect(await rejection(sandbox.net.listen(createServer(), 70_000))).toMatchObject({ path: 'port' });
-    expect(await rejection(sandbox.net.listen(createServer(), 80, 'name'))).toMatchObject({ code: 'EINVAL' });
+    expect(await rejection(sandbox.net.listen(createServer(), 80, 'name'))).toMatchObject({ path: 'host' });
+    expect(await rejection(sandbox.net.listen({} as Server, 83))).toMatchObject({ path: 'server' });
+    expect(thrown(() => sandbox.net.connect(80, 'localhost'))).toMatchObject({ path: 'host' });
     expect(await rejection(sandbox.net.listen(createServer(), 80, '9.9.9.9'))).toMatchObject({ code: 'EADDRNOTAVAIL' });
     using uts = sandbox.namespace('uts');
     expect(thrown(() => uts.net)).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
@@ -403,6 +427,22 @@ describe('descriptors', () => {
     expect(process_.alive).toBe(false);
     expect(await seen).toEqual([null, 'SIGTERM']);
     expect(thrown(() => PidFd.open(0))).toMatchObject({ path: 'pid' });
+    expect(thrown(() => process_.kill('SIGNOPE' as NodeJS.Signals))).toMatchObject({ path: 'signal' });
+    expect(thrown(() => PidFd.from(-1, 5))).toMatchObject({ path: 'fd' });
+  });
+
+  test('PidFd: closed while the end is waited for; waited for twice, and aborted', async () => {
+    const child = spawn('sleep', ['100'], { stdio: 'ignore' });
+    const closed = PidFd.open(child.pid ?? 0);
+    const waiting = [closed.exited(), closed.exited()];
+    const aborted = closed.exited({ signal: AbortSignal.timeout(10) });
+    expect(await rejection(aborted)).toMatchObject({ code: 'ABORT_ERR' });
+    closed.close();
+    for (const one of waiting) expect(await rejection(one)).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
+    using again = PidFd.open(child.pid ?? 0);
+    const both = Promise.all([again.exited(), again.exited()]);
+    child.kill('SIGKILL');
+    expect(await both).toEqual([expect.objectContaining({ status: 9 }), expect.objectContaining({ status: 9 })]);
   });
 
   test('what is forgotten warns', () => {

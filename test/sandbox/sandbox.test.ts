@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
+import { Sandbox, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from '../leaks/processes';
 import { hasCgroups, rejection, sleep, testIf, thrown } from '../support';
 
@@ -153,6 +153,27 @@ describe('the sandbox', () => {
       expect(ticks()).not.toBe(before);
     }));
 
+  test('pause and resume asked for at once are done one after the other; closed meanwhile they say so', async () => {
+    const sandbox = await Sandbox.open();
+    await Promise.all([sandbox.pause(), sandbox.resume(), sandbox.pause(), sandbox.resume()]);
+    expect((await sandbox.spawn('echo', ['runs'])).stdout).toBe('runs');
+    expect(sandbox.report.freezer).toBe(hasCgroups ? 'cgroup' : 'signal');
+    const pausing = sandbox.pause().catch((error) => error.code);
+    await sandbox.close();
+    expect([undefined, 'ERR_NSJS_CLOSED']).toContain(await pausing);
+    expect(await rejection(sandbox.pause())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
+  });
+
+  test('a paused one closed with a grace goes on to end by itself', async () => {
+    const sandbox = await Sandbox.open();
+    const running = line(sandbox, 'trap "echo bye; exit 0" TERM; echo ready; while :; do sleep 0.05; done');
+    await new Promise((resolve) => running.stdout?.once('data', resolve));
+    await sandbox.pause();
+    await sandbox.close({ grace: 5000 });
+    expect(await running).toMatchObject({ stdout: 'ready\nbye', exitCode: 0 });
+    expect(await rejection(sandbox.close({ grace: -5 }))).toMatchObject({ path: 'grace' });
+  });
+
   test('a paused one can be closed', async () => {
     const sandbox = await Sandbox.open();
     const running = sandbox.spawn('sleep', ['100'], { reject: false });
@@ -179,6 +200,9 @@ describe('the sandbox', () => {
     expect(await rejection(Sandbox.open({ mounts }))).toMatchObject({ code: 'ENOENT', origin: 'mounts[0]' });
     expect(thrown(() => Sandbox.open({ hostname: '' }))).toMatchObject({ path: 'hostname' });
     expect(await rejection(Sandbox.open({}, { signal: AbortSignal.abort() }))).toMatchObject({ code: 'ABORT_ERR' });
+    expect(thrown(() => Sandbox.open({}, { signal: 5 as unknown as AbortSignal }))).toMatchObject({ path: 'signal' });
+    expect(thrown(() => Sandbox.open({}, { sginal: 1 } as object))).toMatchObject({ path: 'sginal' });
+    expect(thrown(() => spawnIsolatedSync('true', [], { sandbox: {} as Sandbox }))).toMatchObject({ path: 'sandbox' });
     await keepersGone();
     expect(openDescriptors()).toBeLessThanOrEqual(before);
   });

@@ -56,6 +56,21 @@ test('openTree clones, mountSetattr goes all the way down, moveMount goes beneat
   expect(inMounts(script)).toBe('EROFS,EROFS,none,private\nnone');
 });
 
+test('the asynchronous forms do the same on another thread', () => {
+  const script = `
+    await sys.mountAsync('none', '/mnt/a', 'tmpfs', 0, 'size=64k');
+    const context = sys.fsopen('tmpfs');
+    await sys.fsconfigAsync(context, FSCONFIG.CMD_CREATE);
+    sys.moveMount(sys.fsmount(context), '', AT.FDCWD, '/mnt/b', MOVE_MOUNT.F_EMPTY_PATH);
+    const tree = await sys.openTreeAsync(AT.FDCWD, '/mnt/a', OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC);
+    sys.moveMount(tree, '', AT.FDCWD, '/mnt/c', MOVE_MOUNT.F_EMPTY_PATH);
+    const shownTypes = ['a', 'b', 'c'].map((name) => found('/mnt/' + name).fstype).join('+');
+    await sys.umount2Async('/mnt/a');
+    const errors = await Promise.all([sys.mountAsync('none', '/mnt/a', 'nonsense'), sys.umount2Async('/mnt/a')].map((one) => one.catch(({ code }) => code)));
+    console.log([shownTypes, found('/mnt/a'), ...errors].join());`;
+  expect(inMounts(script)).toBe('tmpfs+tmpfs+tmpfs,,ENODEV,EINVAL');
+});
+
 test('openTreeAttr does both at once', () => {
   const script = `
     const tree = sys.openTreeAttr(AT.FDCWD, '/mnt', OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC, { set: MOUNT_ATTR.RDONLY });

@@ -59,12 +59,13 @@ describe('files', () => {
     closeSync(writer);
   });
 
-  test('nameToHandleAt and openByHandleAt: a namespace is found again while it lives', () => {
+  test('nameToHandleAt and openByHandleAt: a namespace is found again while it lives', async () => {
     const self = sys.pidfdOpen(process.pid);
     const net = sys.pidfdNamespace(self, 'net');
     const handle = sys.nameToHandleAt(net, '', sys.AT.EMPTY_PATH);
     const again = sys.openByHandleAt(sys.FD_NSFS_ROOT, JSON.parse(JSON.stringify(handle)));
     expect(fstatSync(again).ino).toBe(fstatSync(net).ino);
+    sys.close(await sys.openByHandleAtAsync(sys.FD_NSFS_ROOT, handle));
     const pidfdHandle = sys.nameToHandleAt(self, '', sys.AT.EMPTY_PATH);
     const samePid = sys.openByHandleAt(sys.FD_PIDFS_ROOT, pidfdHandle);
     expect(sys.pidfdInfo(samePid).pid).toBe(process.pid);
@@ -189,6 +190,28 @@ describe('socketIn', () => {
     owner?.close();
     await sandbox.close();
   });
+});
+
+test('what is no number, text or buffer is refused before the kernel sees it', () => {
+  const anything = sys as unknown as Record<string, (...args: readonly unknown[]) => unknown>;
+  const calls: readonly (readonly [string, readonly unknown[]])[] = [
+    ['close', []],
+    ['close', [{}]],
+    ['unshare', [Number.NaN]],
+    ['pidfdOpen', [1.5]],
+    ['prlimit', [0, sys.RLIMIT.NOFILE, { soft: -1, hard: -1 }]],
+    ['pidfdNamespace', [0, 'bogus']],
+    ['clone3', [{}]],
+    ['clone3', [{ exec: '/bin/true', fds: Array(65).fill(0) }]],
+    ['openByHandleAt', [-100, {}]],
+    ['socketIn', [{ netFd: 0 }, [{ type: 'stream', bind: { host: '127.0.0.1', port: 70_000 } }]]],
+  ];
+  for (const [name, args] of calls) {
+    const { code } = thrown(() => anything[name]?.(...args));
+    expect([name, code]).toEqual([name, expect.stringMatching(/^ERR_(INVALID_ARG_(TYPE|VALUE)|OUT_OF_RANGE)$|^EINVAL$/)]);
+  }
+  expect(fstatSync(0)).toBeDefined();
+  expect(thrown(() => sys.clone3({ exec: '/bin/true', beforeExec: async () => {} }))).toMatchObject({ path: 'beforeExec' });
 });
 
 testIf(existsSync('/usr/bin/strace'), 'strace', 'the kernel gets the structures that the man pages show', () => {
