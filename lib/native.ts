@@ -42,6 +42,9 @@ export interface Native {
     gid: number,
     results: Int32Array,
   ): void;
+  /** These are closed with the session, in place of those that were held before. */
+  hold(session: NativeSession, fds: Int32Array): void;
+  refWatch(watch: NativeWatch, on: number): void;
   fd(session: NativeSession, channel: number): number;
   ref(session: NativeSession, on: number): void;
   /** Ends the sandbox; with `keeperEnded` 1 frees the session. */

@@ -72,7 +72,8 @@ export const namespaces = feature({
     join(plan, spec, scene);
     plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot);
     plan.op('inside', 'namespaces', 'Dumpable', 0);
-    if (chosen.mnt) holdMounts(plan);
+    // Root has no rights over init once both are in a user namespace that is shared.
+    if (chosen.mnt && chosen.joined.user === undefined) holdMounts(plan);
   },
 });
 
@@ -85,14 +86,16 @@ function parseHandle(value: object | null, type: NamespaceType, at: string): num
 }
 
 /** Into the namespaces that exist, first the user namespace that gives rights over the others (setns(2)). */
-function join(plan: PlanWriter, { namespaces: { joined } }: Spec, { ownerFd }: Scene): void {
+function join(plan: PlanWriter, { namespaces: { joined } }: Spec, { ownerFd, hostId }: Scene): void {
   const enter = (type: NamespaceType, fd: number) =>
     plan.op('maps', `namespaces.${type}`, 'SetNs', plan.pass(`namespaces.${type}`, fd), cloneFlags[type]);
   const user = joined.user ?? ownerFd;
   if (user !== undefined) {
+    // Who has rights in that namespace could trace the keeper there. Root must be out of reach before it enters; for a user
+    // they are no more than its own, and init's maps can't be written without.
+    if (hostId !== undefined) plan.op('maps', 'namespaces.user', 'Dumpable', 0);
     enter('user', user);
-    // Entering it took that away, and init's maps could not be written.
-    plan.op('maps', 'namespaces.user', 'Dumpable', 1);
+    if (hostId === undefined) plan.op('maps', 'namespaces.user', 'Dumpable', 1);
   }
   for (const [type, fd] of Object.entries(joined) as [NamespaceType, number][]) if (type !== 'user') enter(type, fd);
 }

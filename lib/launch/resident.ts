@@ -1,7 +1,7 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setFrozen } from '../cgroup/freezer';
-import { AbortError } from '../errors';
+import { AbortError, NsError } from '../errors';
 import type { Spec } from '../features';
 import type { NamespaceType } from '../features/namespaces';
 import { channel } from '../native';
@@ -37,7 +37,6 @@ export class Resident {
   readonly outcome: Outcome;
   private readonly started: Started;
   private readonly programs = new Map<number, ProgramLink>();
-  private readonly fds: number[] = [];
   private pausing: Promise<void> = Promise.resolve();
   private lastId = 0;
   private isOpen = false;
@@ -132,6 +131,10 @@ export class Resident {
   private async applyPause(paused: boolean): Promise<void> {
     if (!this.usable) throw closedError();
     const { freezer } = this.scene;
+    if (!freezer && !this.spec.namespaces.pid)
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'without a pid namespace only a control group can be paused', {
+        hint: 'see `nsjs probe` for cgroup',
+      });
     if (freezer) await setFrozen(freezer, paused, () => this.usable);
     else this.started.session.pause(paused);
     if (!this.usable) throw closedError();
@@ -167,7 +170,7 @@ export class Resident {
 
   private onOpened(record: LaunchRecord, fds: readonly number[]): void {
     this.isOpen = true;
-    this.fds.push(...fds);
+    this.started.session.hold(fds);
     const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1]));
     this.resolveOpened({ record, namespaces: namespaces as Opened['namespaces'] });
     this.holdLoop();
@@ -181,8 +184,12 @@ export class Resident {
       run.outcome.oomKilled = this.oomKills() > link.oomKillsBefore;
       run.outcome.ended = record;
     }
-    run.feed(record, pid, fds);
-    if (record.kind === recordKind.exited || failedInInit) this.onProgramGone(link);
+    try {
+      run.feed(record, pid, fds);
+    } finally {
+      // Also when a listener throws.
+      if (record.kind === recordKind.exited || failedInInit) this.onProgramGone(link);
+    }
   }
 
   private onProgramGone(link: ProgramLink): void {
@@ -197,7 +204,7 @@ export class Resident {
     this.isOpen = false;
     this.isClosing = true;
     for (const link of [...this.programs.values()]) this.onProgramGone(link);
-    for (const fd of this.fds.splice(0)) closeSync(fd);
+    this.started.session.dropHeld();
     if (!wasOpen) this.rejectOpened(this.outcome.setupError() ?? closedError());
     this.resolveEnded();
   }

@@ -25,6 +25,7 @@ export class Session {
   private readonly owner: number;
   private readonly buffer = Buffer.allocUnsafeSlow(messageSize);
   private readonly beside = new Int32Array(2 + maxBeside);
+  private readonly waiting: { readonly which: number; readonly bytes: Uint8Array }[] = [];
   private handle: NativeSession | undefined;
 
   /** Throws a SysError if the launcher can't be started. `launcherFd` -1 stands for the embedded one. */
@@ -109,11 +110,36 @@ export class Session {
     this.handle = undefined;
   }
 
+  /** Descriptors that end with the sandbox at the latest, also if this environment ends before. */
+  hold(fds: readonly number[]): void {
+    if (this.handle) native().hold(this.handle, Int32Array.from(fds));
+  }
+
+  /** Closes what is held. */
+  dropHeld(): void {
+    if (this.handle) native().hold(this.handle, new Int32Array());
+  }
+
+  // The other side may be frozen: what does not fit waits here.
   private send(which: number, ...words: readonly number[]): void {
-    if (this.handle) native().send(this.handle, which, new Uint8Array(Uint32Array.from(words).buffer));
+    this.waiting.push({ which, bytes: new Uint8Array(Uint32Array.from(words).buffer) });
+    if (this.waiting.length === 1) this.flush();
+  }
+
+  private flush(): void {
+    for (let next = this.waiting[0]; next && this.handle; next = this.waiting[0]) {
+      if (native().send(this.handle, next.which, next.bytes) === eagain) {
+        setTimeout(() => this.flush(), retryMs).unref();
+        return;
+      }
+      this.waiting.shift();
+    }
+    if (!this.handle) this.waiting.length = 0;
   }
 }
 
+const eagain = -11;
+const retryMs = 5;
 const epipe = 32;
 const econnreset = 104;
 
@@ -125,6 +151,7 @@ const eperm = 1;
 
 function launchError(errno: number, nr: number): SysError {
   const forbidden = errno === eacces || errno === eperm;
-  const hint = forbidden ? 'the host forbids executing a memfd: give the launcher as a file with launcherPath' : undefined;
+  const full = -errno === eagain ? 'the sandbox is paused, or has too many requests to answer: wait for those there are' : undefined;
+  const hint = forbidden ? 'the host forbids executing a memfd: give the launcher as a file with launcherPath' : full;
   return new SysError({ errno, syscall: syscallName(nr, process.arch as Arch), origin: 'launcher', hint });
 }

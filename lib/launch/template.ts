@@ -33,8 +33,9 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
 }
 
 // What looks at the machine each time it is written cannot be kept.
-const isRepeatable = ({ mounts, namespaces, root }: Spec, { kind, program }: Scene): boolean =>
+const isRepeatable = ({ mounts, namespaces, root, proc }: Spec, { kind, program }: Scene): boolean =>
   !program.pty &&
+  proc !== 'masked' &&
   namespaces.user &&
   Object.keys(namespaces.joined).length === 0 &&
   (kind === 'program' || ((root === 'system' || root === 'empty') && mounts.length === 0));
@@ -45,7 +46,8 @@ function makeTemplate(writer: PlanWriter, scene: Scene): Template {
   const group = groupName(scene);
   const id = scene.hostId === undefined ? undefined : `${scene.hostId}`;
   const bytes = writer.bytes((op: PlannedOp, text: string, at: number) => {
-    const ownId = id !== undefined && op.name === 'WriteInit' ? text.indexOf(id) : -1;
+    // `inside outside count`
+    const ownId = id !== undefined && op.name === 'WriteInit' && text.includes(` ${id} `) ? text.indexOf(` ${id} `) + 1 : -1;
     const ownGroup = group !== undefined && op.origin.startsWith('cgroup') ? text.indexOf(group) : -1;
     const limited = group !== undefined && op.origin.startsWith('limits') && op.name === 'WriteFile' ? text.indexOf(group) : -1;
     if (ownId >= 0) ids.push(at + ownId);

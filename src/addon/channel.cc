@@ -88,6 +88,15 @@ napi_value fd(napi_env env, napi_callback_info info) {
   return number(env, arguments.external<Session>(0)->fd(static_cast<Channel>(arguments.int32(1))));
 }
 
+napi_value hold(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  std::size_t count = 0;
+  const auto* fds = static_cast<const std::int32_t*>(arguments.typed_array(1, &count));
+  for (unsigned index = 0; index < Session::kMaxHeld; ++index)
+    arguments.external<Session>(0)->held[index] = Fd(index < count ? fds[index] : -1);
+  return nullptr;
+}
+
 napi_value ref(napi_env env, napi_callback_info info) {
   const Arguments<2> arguments(env, info);
   arguments.external<Session>(0)->ref(arguments.int32(1) != 0);

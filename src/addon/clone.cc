@@ -44,7 +44,7 @@ Status run_child(const Exec& exec) {
   NSJS_TRY(sys::sigprocmask(SIG_SETMASK, 0));
   const Status failed = sys::execve(exec.path, exec.argv, exec.envp);
   (void)sys::write(static_cast<int>(status), &failed, sizeof failed);
-  return failed;
+  sys::exit_group(127);  // its former number may be the program's by now
 }
 
 [[noreturn]] void child(const Exec& exec) {

@@ -59,6 +59,13 @@ napi_value watch_fd(napi_env env, napi_callback_info info) {
   return external;
 }
 
+napi_value ref_watch(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  auto* handle = reinterpret_cast<uv_handle_t*>(&arguments.external<FdWatch>(0)->handle);
+  arguments.int32(1) != 0 ? uv_ref(handle) : uv_unref(handle);
+  return nullptr;
+}
+
 napi_value unwatch_fd(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   arguments.external<FdWatch>(0)->close();

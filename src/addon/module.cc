@@ -48,6 +48,7 @@ NAPI_MODULE_INIT() {
                          {"send", send},
                          {"spawnProgram", spawn_program},
                          {"fd", fd},
+                         {"hold", hold},
                          {"ref", ref},
                          {"close", close_session},
                          {"image", image},
@@ -59,6 +60,7 @@ NAPI_MODULE_INIT() {
                          {"cloneExec", clone_exec},
                          {"socketIn", socket_in},
                          {"watchFd", watch_fd},
+                         {"refWatch", ref_watch},
                          {"unwatchFd", unwatch_fd}};
   for (const auto& entry : functions) {
     napi_value function = nullptr;

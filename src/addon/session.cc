@@ -93,6 +93,7 @@ void Session::close_channels() {
   stop(kControlChannel);
   stop(kInitChannel);
   for (Fd& fd : loose) fd.reset();
+  for (Fd& fd : held) fd.reset();
 }
 
 void Session::close() {

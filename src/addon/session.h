@@ -37,6 +37,8 @@ class Session {
   [[nodiscard]] int fd(Channel channel) const { return fds_[channel].get(); }
 
   static constexpr unsigned kMaxLoose = kMaxPassedFds;
+  static constexpr unsigned kMaxHeld = kNamespaces;
+  Fd held[kMaxHeld];    // closed with the session
   Fd loose[kMaxLoose];  // this side's pipe ends until TypeScript has made streams of them
 
   Session* next = nullptr;

@@ -96,10 +96,11 @@ void spawn(Context& context, std::uint32_t id, sys::Received& received) {
   report(context, kInside, failure);
 }
 
-// Where no control group can be frozen. What is started meanwhile stops itself before it does anything (programs.cc).
+// Where no control group can be frozen. What is started meanwhile waits before it does anything of the program's.
 void pause(Context& context, bool on) {
   context.paused = on;
-  if (context.owns_pids) (void)sys::raw(__NR_kill, -1, on ? SIGSTOP : SIGCONT);  // all of this pid namespace but init
+  (void)sys::raw(__NR_kill, -1, on ? SIGSTOP : SIGCONT);  // all of this pid namespace but init
+  if (!on) release_all();
 }
 
 // True when Node closed the channel.
@@ -109,7 +110,7 @@ bool obey(Context& context) {
   if (!sys::receive(context.out, &request, sizeof request, 0, received).ok() || received.size <= 0) return true;
   if (received.size != static_cast<long>(sizeof request)) return false;
   if (request.command == Command::kSpawn) spawn(context, request.program, received);
-  if (request.command == Command::kPause) pause(context, request.value != 0);
+  if (request.command == Command::kPause && context.owns_pids) pause(context, request.value != 0);
   if (request.command != Command::kSignal) return false;
   if (request.program == kEveryone) {
     if (context.owns_pids) (void)sys::raw(__NR_kill, -1, request.value);  // of this pid namespace, but for init

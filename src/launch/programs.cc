@@ -41,7 +41,6 @@ void wait_for_release(const Context& context, Gate gate) {
 
 [[noreturn]] void run_program(Context& context, Fd exec, Gate gate) {
   context.out = exec.release();
-  if (context.paused) (void)sys::raw(__NR_kill, sys::raw(__NR_getpid), SIGSTOP);
   if (const Status status = sys::reset_signals(); !status.ok()) {
     report(context, kProgram, {context.plan.ops(kProgram).count, status});
     give_up();
@@ -105,7 +104,19 @@ bool read_record(Context& context, Program& program, int flags, Record& record, 
   return false;
 }
 
+constexpr char kGo = 'g';
+
+void release(Program& program) {
+  program.waiting = false;
+  (void)sys::write(program.exec.get(), &kGo, 1);
+}
+
 void take_record(Context& context, Program& program, Record& record, sys::Received& received) {
+  if (record.kind == RecordKind::kWaiting) {
+    program.waiting = true;
+    if (!context.paused) release(program);
+    return;
+  }
   if (record.kind == RecordKind::kStarted) {
     program.ready = record;
     program.started = true;
@@ -124,6 +135,7 @@ void take_record(Context& context, Program& program, Record& record, sys::Receiv
 }  // namespace
 
 Status start_program(Context& context, Gate gate) {
+  gate.waits = gate.waits || context.paused;
   Program* program = g_programs.add(context.program);
   if (program == nullptr) return {kTryAgain, __NR_clone3};
   const Status status = fork_program(context, *program, gate);
@@ -141,11 +153,15 @@ Status release_program(Context& context) {
       continue;
     }
     if (received.count > 0) NSJS_TRY(sys::setns(received.fds[0].get(), CLONE_NEWNET));
-    static constexpr char kGo = 'g';
     if (sys::write(program->exec.get(), &kGo, 1).ok()) return {};
     break;
   }
   sys::exit_group(1);  // the child has said why, or died without a word
+}
+
+void release_all() {
+  for (unsigned index = 0; index < g_programs.end(); ++index)
+    if (g_programs[index] != nullptr && g_programs[index]->waiting) release(*g_programs[index]);
 }
 
 void read_exec_channel(Context& context, Program& program) {

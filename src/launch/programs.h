@@ -14,6 +14,7 @@ struct Program {
   Fd pidfd;
   Fd exec;  // init's end of the exec channel; its end of file after `ready` means that exec has happened
   Record ready{};
+  bool waiting = false;  // it has done `beside` and is to be released
   bool started = false;
   bool failed = false;
 };
@@ -78,6 +79,8 @@ struct Gate {
 Status start_program(Context& context, Gate gate);
 // Waits until the child has done `beside`, enters the namespace that it hands over, and lets it go on.
 Status release_program(Context& context);
+// Lets go on what was started while the sandbox was paused.
+void release_all();
 // Passes on what the program's child says. At the end of the channel the program runs, has failed, or died without a word.
 void read_exec_channel(Context& context, Program& program);
 

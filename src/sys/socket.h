@@ -75,6 +75,12 @@ struct Received {
   Fd fds[kMaxFdsBeside];
 };
 
+// What there is no room for is closed.
+inline void take_fd(Received& received, int number) {
+  Fd fd(number);
+  if (received.count < kMaxFdsBeside) received.fds[received.count++] = std::move(fd);
+}
+
 inline Status receive(int fd, void* data, std::size_t size, int flags, Received& received) {
   iovec part{data, size};
   alignas(cmsghdr) char control[kControlSize] = {};
@@ -88,10 +94,11 @@ inline Status receive(int fd, void* data, std::size_t size, int flags, Received&
   const auto* at = reinterpret_cast<const cmsghdr*>(control);
   for (std::size_t left = message.msg_controllen; left >= sizeof *at;) {
     const std::size_t length = at->cmsg_len - CMSG_LEN(0);
+    if (at->cmsg_len < CMSG_LEN(0) || at->cmsg_len > left || at->cmsg_level != SOL_SOCKET) break;
     if (at->cmsg_type == SCM_CREDENTIALS) received.pid = reinterpret_cast<const ucred*>(CMSG_DATA(at))->pid;
     if (at->cmsg_type == SCM_RIGHTS)
       for (std::size_t index = 0; index < length / sizeof(int); ++index)
-        received.fds[received.count++] = Fd(reinterpret_cast<const int*>(CMSG_DATA(at))[index]);
+        take_fd(received, reinterpret_cast<const int*>(CMSG_DATA(at))[index]);
     const std::size_t step = CMSG_SPACE(length);
     if (step >= left) break;
     left -= step;

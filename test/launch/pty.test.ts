@@ -38,6 +38,19 @@ test('input ends as from a keyboard', async () => {
   expect((await onTerminal('stty -echo; cat', { input: 'typed\n' })).stdout).toContain('typed');
 });
 
+test('input that ends in the middle of a line ends all the same', async () => {
+  expect((await onTerminal('stty -echo; cat', { input: 'no newline' })).stdout).toContain('no newline');
+});
+
+test('a program that does not read what is typed holds up nothing', async () => {
+  const running = onTerminal('sleep 100', { input: 'x'.repeat(1_000_000), timeout: 300, killGrace: 100 });
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 10);
+  expect(await running).toMatchObject({ reason: 'timeout' });
+  clearInterval(timer);
+  expect(ticks).toBeGreaterThan(5);
+});
+
 test('resize: the program gets SIGWINCH and the new size', async () => {
   const running = onTerminal('trap "stty size; exit 0" WINCH; echo ready; while :; do sleep 0.05; done');
   await shown(running, /ready/);

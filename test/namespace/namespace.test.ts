@@ -5,7 +5,7 @@ import { createServer, get, request } from 'node:http';
 import { createConnection, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { Fd, Namespace, type NamespaceType, namespaceTypes, PidFd, Sandbox, spawnIsolated } from 'nsjs';
+import { explain, Fd, Namespace, type NamespaceType, namespaceTypes, PidFd, Sandbox, spawnIsolated } from 'nsjs';
 import { nsId } from 'nsjs/sys';
 import { keepersGone, openDescriptors, ownChildren } from '../leaks/processes';
 import { isRoot, rejection, sh, sleep, temporaryFolder, testIf, thrown } from '../support';
@@ -211,6 +211,16 @@ describe('share', () => {
     expect((await net.spawn('/bin/sh', tryIt, { reject: false, seccomp: 'off' })).stdout).toMatch(/No space left/);
     expect((await one.spawn('/bin/sh', tryIt, { reject: false })).stdout).toMatch(/No space left/);
     await one.close();
+  });
+
+  test('a user namespace keeps its own limit, and root is out of reach before it enters one', async () => {
+    using user = await Namespace.create('user');
+    for (let round = 0; round < 2; round++) expect((await user.spawn('id', ['-u'])).stdout).toMatch(/^\d+$/);
+    const steps = explain({ namespaces: { user } }).steps.map(({ operation, args }) => `${operation} ${args.join(' ')}`);
+    expect(steps.filter((step) => step.includes('max_user_namespaces'))).toEqual([]);
+    const enter = steps.findIndex((step) => step.startsWith('SetNs'));
+    expect([steps[enter - 1], steps[enter + 1]].includes('Dumpable 1')).toBe(!isRoot);
+    expect(steps[enter - 1] === 'Dumpable 0').toBe(isRoot);
   });
 
   test('ipc, uts, mnt of one in another', async () => {

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { Sandbox, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from '../leaks/processes';
 import { hasCgroups, rejection, sleep, testIf, thrown } from '../support';
@@ -35,6 +37,11 @@ describe('programs of one sandbox', () => {
       await one.spawned;
       expect((await line(sandbox, 'cat /proc/*/comm')).stdout).toContain('sleep');
       expect((await line(sandbox, 'kill -9 1; kill -STOP 1; echo still here')).stdout).toBe('still here');
+      // The program's id is init's as well: what the kernel lets one id do to itself the filter must refuse.
+      expect((await line(sandbox, 'prlimit --pid 1 --nofile=0:0')).exitCode).not.toBe(0);
+      expect(
+        (await line(sandbox, 'prlimit --nofile=50:50 ulimit -n 2>/dev/null; prlimit --pid 1 --nofile >/dev/null && echo ok')).stdout,
+      ).toBe('ok');
     }));
 
   test('may have other environment, folder and limits each', () =>
@@ -172,6 +179,47 @@ describe('the sandbox', () => {
     await sandbox.close({ grace: 5000 });
     expect(await running).toMatchObject({ stdout: 'ready\nbye', exitCode: 0 });
     expect(await rejection(sandbox.close({ grace: -5 }))).toMatchObject({ path: 'grace' });
+  });
+
+  test('signals that are sent while it is paused arrive, however many', async () => {
+    const sandbox = await Sandbox.open();
+    const running = sandbox.spawn('sleep', ['100'], { reject: false });
+    await running.spawned;
+    await sandbox.pause();
+    for (let count = 0; count < 2000; count++) running.kill('SIGCONT');
+    running.kill('SIGKILL');
+    await sandbox.resume();
+    expect(await running).toMatchObject({ signal: 'SIGKILL' });
+    await sandbox.close();
+  });
+
+  test('a listener that throws keeps no result', () => {
+    const script = `
+      process.on('uncaughtException', () => {});
+      require('nsjs').Sandbox.open().then(async (sandbox) => {
+        const running = sandbox.spawn('true');
+        running.events.on('exit', () => { throw new Error('mine'); });
+        console.log((await running).exitCode);
+        await sandbox.close();
+      });`;
+    expect(execFileSync(process.execPath, ['-e', script], { cwd: __dirname, encoding: 'utf8', timeout: 20_000 })).toBe('0\n');
+  });
+
+  test('a worker that ends leaves nothing of its sandboxes', async () => {
+    const body = "require('nsjs').Sandbox.open().then(() => require('node:worker_threads').parentPort.postMessage('open'))";
+    const round = async () => {
+      const worker = new Worker(body, { eval: true });
+      await once(worker, 'message');
+      await worker.terminate();
+    };
+    await round();
+    await keepersGone();
+    const before = openDescriptors();
+    for (let count = 0; count < 5; count++) await round();
+    await keepersGone();
+    await sleep(100);
+    expect(openDescriptors()).toBeLessThanOrEqual(before);
+    expect(ownLaunchers()).toEqual([]);
   });
 
   test('a paused one can be closed', async () => {
