@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
+import type { Server, Socket } from 'node:net';
 import { NsError, OptionError, SysError } from './errors';
 import { Fd } from './fd';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
@@ -165,6 +166,16 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
     void this.fd;
     this.own ??= new NamespaceSockets(() => socketNamespaces(this.fd));
     return this.own;
+  }
+
+  /** As {@link NamespaceSockets.listen} of `net`. */
+  listen(server: Server, port: number, host?: string): Promise<void> {
+    return this.net.listen(server, port, host);
+  }
+
+  /** As {@link NamespaceSockets.connect} of `net`. */
+  connect(port: number, host?: string): Socket {
+    return this.net.connect(port, host);
   }
 
   /** Keeps it at a path until it is unpinned or the machine ends: a bind mount of nsfs, as `ip netns add` makes. Needs CAP_SYS_ADMIN. */

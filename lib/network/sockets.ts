@@ -2,7 +2,7 @@ import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP, isIPv6, type Server, Socket } from 'node:net';
 import { NsError, OptionError } from '../errors';
-import { parseInteger, parseString } from '../parse';
+import { parseInteger, parseOneOf, parseString } from '../parse';
 import { type SocketNamespaces, type SocketRequest, socketIn } from '../sys/socket';
 
 const backlog = 511;
@@ -50,10 +50,7 @@ export class NamespaceSockets {
   /** Connects to what listens inside. `host` default: its loopback. The socket emits `connect` or `error` as any other. */
   connect(port: number, host = '127.0.0.1'): Socket {
     parseInteger(port, 'port', 1, maxPort);
-    const family = isIPv6(parseAddress(host)) ? 'inet6' : 'inet';
-    const socket = new Socket({ fd: this.make({ type: 'stream', family }), readable: true, writable: true });
-    this.own(socket, () => socket.destroy());
-    return socket.connect({ host, port });
+    return this.socket(isIPv6(parseAddress(host)) ? 'tcp6' : 'tcp4').connect({ host, port });
   }
 
   /** A UDP socket that lives inside, bound to `port` (default: any) of `host` (default: every address). */
@@ -65,6 +62,21 @@ export class NamespaceSockets {
     socket.bind({ fd });
     this.own(socket, () => socket.close());
     await listening;
+    return socket;
+  }
+
+  /**
+   * A socket that lives inside and is neither bound nor connected: `'tcp4'` and `'tcp6'` give one of `net`, to be connected
+   * with `connect()`; `'udp4'` and `'udp6'` one of `dgram`, to be used at once.
+   */
+  socket(type: 'tcp4' | 'tcp6'): Socket;
+  socket(type: 'udp4' | 'udp6'): Promise<DatagramSocket>;
+  socket(type: 'tcp4' | 'tcp6' | 'udp4' | 'udp6'): Socket | Promise<DatagramSocket> {
+    const wanted = parseOneOf(type, 'type', ['tcp4', 'tcp6', 'udp4', 'udp6']);
+    const isSix = wanted.endsWith('6');
+    if (wanted.startsWith('udp')) return this.udp(0, isSix ? '::' : '0.0.0.0');
+    const socket = new Socket({ fd: this.make({ type: 'stream', family: isSix ? 'inet6' : 'inet' }), readable: true, writable: true });
+    this.own(socket, () => socket.destroy());
     return socket;
   }
 

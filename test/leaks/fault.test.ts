@@ -122,7 +122,7 @@ describe.each([
     expect(ownChildren()).toEqual([]);
     expect({ mounts: mountCount(), processes: ownLaunchers().length }).toEqual({ mounts: before.mounts, processes: before.processes });
     expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors);
-    process.stdout.write(
+    process.stderr.write(
       `${role}: ${nth - 1} calls; ${seen.errors} typed errors, ${seen.silent} without a record, ${seen.whole} ran whole\n`,
     );
   });

@@ -17,7 +17,7 @@ test('after thousands of spawns of every kind nothing is left and memory stays',
   expect(after).toEqual(before);
   expect(before).toMatchObject({ children: 0, processes: 0, cgroups: 0 });
   expect(grown).toBeLessThan(5 * 2 ** 20);
-  process.stdout.write(`resident memory after ${count} spawns: ${(grown / 2 ** 20).toFixed(2)} MiB more than after a quarter of them\n`);
+  process.stderr.write(`resident memory after ${count} spawns: ${(grown / 2 ** 20).toFixed(2)} MiB more than after a quarter of them\n`);
 }, 300_000);
 
 const started = (child: ChildProcess) => new Promise((resolve) => child.stdout?.once('data', resolve));
@@ -106,7 +106,7 @@ testIf(isRoot, 'root', 'keeper and init together take less than 200 KB of memory
   const pss = (pid: number) => Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1]);
   const total = pss(init) + pss(parentOf(init));
   await running.stop(0);
-  process.stdout.write(`keeper and init: ${total} KB (Pss)\n`);
+  process.stderr.write(`keeper and init: ${total} KB (Pss)\n`);
   expect(total).toBeGreaterThan(0);
   expect(total).toBeLessThan(200);
 });

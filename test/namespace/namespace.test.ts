@@ -300,6 +300,24 @@ describe('sockets of this process inside', () => {
     await sandbox.close();
   });
 
+  test('sockets by type, and by way of a Namespace', async () => {
+    const sandbox = await Sandbox.open();
+    using net = sandbox.namespace('net');
+    const server = createServer((_, response) => response.end('by namespace'));
+    await net.listen(server, 8080);
+    const socket = sandbox.net.socket('tcp4').connect({ host: '127.0.0.1', port: 8080 });
+    await once(socket, 'connect');
+    expect(
+      await new Promise((resolve) =>
+        get({ createConnection: () => net.connect(8080) }, (response) => response.once('data', (data) => resolve(String(data)))),
+      ),
+    ).toBe('by namespace');
+    const udp = await sandbox.net.socket('udp6');
+    expect(udp.address().family).toBe('IPv6');
+    expect(thrown(() => sandbox.net.socket('raw' as 'tcp4'))).toMatchObject({ path: 'type' });
+    await sandbox.close();
+  });
+
   test('closing the sandbox closes them, and no namespace stays alive', async () => {
     const before = openDescriptors();
     const sandbox = await Sandbox.open();

@@ -250,7 +250,7 @@ test('every exported primitive has a test, and the list is printed', () => {
     .join('\n');
   const functions = Object.entries(sys).flatMap(([name, value]) => (typeof value === 'function' ? [name] : []));
   const untested = functions.filter((name) => !new RegExp(`\\b${name}\\(`).test(text) && !new RegExp(`\\.${name}\\)\\(`).test(text));
-  process.stdout.write(
+  process.stderr.write(
     `nsjs/sys: ${functions.length} primitives, tested: ${functions.filter((name) => !untested.includes(name)).join(' ')}\n`,
   );
   expect(untested).toEqual([]);

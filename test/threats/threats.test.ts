@@ -98,7 +98,7 @@ test('every attack that a weak control lets through is blocked', () => {
   const open = [...answers].filter(([, answer]) => answer === 'OPEN').map(([id]) => id);
   const counted = [...answers.keys()].filter((id) => id !== 'threads' && isOpen(id));
   const others = [...answers.keys()].filter((id) => id !== 'threads' && !isOpen(id));
-  process.stdout.write(
+  process.stderr.write(
     `threats: ${counted.length} attacks open under a control, ${counted.length - open.length} of them blocked; without proof: ${others.join(', ') || 'none'}\n`,
   );
   expect(open).toEqual([]);
@@ -140,5 +140,5 @@ const leftOpen: readonly (readonly [id: string, what: string, why: string])[] = 
 ];
 
 afterAll(() => {
-  process.stdout.write(`left open:\n${leftOpen.map(([id, what, why]) => `  ${id.padEnd(5)}${what}: ${why}`).join('\n')}\n`);
+  process.stderr.write(`left open:\n${leftOpen.map(([id, what, why]) => `  ${id.padEnd(5)}${what}: ${why}`).join('\n')}\n`);
 });
