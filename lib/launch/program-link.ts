@@ -14,7 +14,6 @@ export class ProgramLink implements Link {
   constructor(
     started: Started,
     readonly id: number,
-    readonly oomKillsBefore: number,
     private readonly onHold: () => void,
   ) {
     ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = started);

@@ -38,6 +38,7 @@ export class Resident {
   private readonly started: Started;
   private readonly programs = new Map<number, ProgramLink>();
   private pausing: Promise<void> = Promise.resolve();
+  private seenOomKills = 0;
   private lastId = 0;
   private isOpen = false;
   private isClosing = false;
@@ -87,7 +88,6 @@ export class Resident {
     const link = new ProgramLink(
       { session, plan: programPlan, scene: ownScene, ours: programPlan.stdio.map((slot) => fds[slot.index] ?? -1) },
       id,
-      this.oomKills(),
       () => this.holdLoop(),
     );
     link.run = new Run(parsed, events, link);
@@ -108,7 +108,8 @@ export class Resident {
   /** Sends SIGTERM to every process and waits until no program is left, `grace` ms at most. */
   async terminate(grace: number): Promise<void> {
     await this.setPaused(false).catch(() => {});
-    this.signalAll(constants.signals.SIGTERM);
+    if (this.spec.namespaces.pid) this.signalAll(constants.signals.SIGTERM);
+    else for (const link of this.programs.values()) link.signal(constants.signals.SIGTERM);
     const end = performance.now() + grace;
     while (this.programs.size > 0 && this.usable && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
@@ -181,7 +182,7 @@ export class Resident {
     if (!run) return;
     const failedInInit = record.kind === recordKind.failed && record.section === insideSection;
     if (record.kind === recordKind.exited) {
-      run.outcome.oomKilled = this.oomKills() > link.oomKillsBefore;
+      run.outcome.oomKilled = this.wasOom(record);
       run.outcome.ended = record;
     }
     try {
@@ -207,6 +208,14 @@ export class Resident {
     this.started.session.dropHeld();
     if (!wasOpen) this.rejectOpened(this.outcome.setupError() ?? closedError());
     this.resolveEnded();
+  }
+
+  // Whether the kernel has killed for lack of memory since it was last asked: only that ends a program by SIGKILL unasked.
+  private wasOom({ status }: LaunchRecord): boolean {
+    if (status !== constants.signals.SIGKILL) return false;
+    const before = this.seenOomKills;
+    this.seenOomKills = this.oomKills();
+    return this.seenOomKills > before;
   }
 
   private oomKills(): number {

@@ -20,8 +20,10 @@ struct Context {
   Fd proc;                // the host's procfs, opened by init before the old root is detached
   bool owns_pids = true;  // the sandbox has a pid namespace of its own: killing init kills all
   std::uint64_t id[kNamespaces] = {};
-  bool paused = false;        // what is started waits until it is let go on
-  std::uint32_t program = 0;  // which one it is about: in its child, and in init while it is started
+  std::uint64_t inner_user = 0;  // of programs that enter one which init has made
+  bool clean_signals = false;    // every signal has its default action already
+  bool paused = false;           // what is started waits until it is let go on
+  std::uint32_t program = 0;     // which one it is about: in its child, and in init while it is started
 
   [[nodiscard]] int fd(std::uint32_t slot) const { return slot == kNoSlot ? -1 : slots[slot].fd.get(); }
   // The directory a path starts from: a slot, or the working directory.

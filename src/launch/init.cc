@@ -175,6 +175,7 @@ Fd set_up(Context& context) {
   context.close_slots(!serves);
   read_namespace_ids(context);
   if (serves) {
+    context.clean_signals = sys::reset_signals().ok();
     if (const Status status = send_opened(context); !status.ok()) fail(context, {context.plan.ops(kInside).count, status});
   }
   serve(context, signals, serves);

@@ -41,7 +41,7 @@ void wait_for_release(const Context& context, Gate gate) {
 
 [[noreturn]] void run_program(Context& context, Fd exec, Gate gate) {
   context.out = exec.release();
-  if (const Status status = sys::reset_signals(); !status.ok()) {
+  if (const Status status = context.clean_signals ? Status{} : sys::reset_signals(); !status.ok()) {
     report(context, kProgram, {context.plan.ops(kProgram).count, status});
     give_up();
   }

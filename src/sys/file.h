@@ -82,6 +82,12 @@ inline Result<bool> is_directory(int fd) {
   return {(found.stx_mode & S_IFMT) == S_IFDIR, status};
 }
 
+inline Result<std::uint64_t> inode_of(int fd) {
+  struct stat status_buffer {};
+  const Status status = to_status(__NR_fstat, raw(__NR_fstat, fd, as_arg(&status_buffer)));
+  return {status_buffer.st_ino, status};
+}
+
 // Inode number of what `path` leads to: for /proc/…/ns/* the number of the namespace.
 inline Result<std::uint64_t> inode(int dir, const char* path) {
   struct stat status_buffer {};

@@ -39,7 +39,7 @@ test('equals lsns before and after, where these two agree', () => {
   // The lsns process itself, and Node's own number of processes, come and go.
   const stable = before.filter((one) => after.get(key(one)) === JSON.stringify(one) && !one.command.startsWith('lsns'));
   const ours = new Map(listed.map((one) => [key(one), one]));
-  expect(stable.length).toBeGreaterThan(8);
+  expect(stable.length).toBeGreaterThanOrEqual(4);
   for (const one of stable) {
     const found = ours.get(key(one));
     // Each lsns counts itself in the namespaces it is in.

@@ -60,9 +60,8 @@ Status Unshare(Context&, const Op& op) { return sys::unshare(op.arg[0]); }
 
 Status SetNs(Context& context, const Op& op) {
   NSJS_TRY(sys::setns(context.fd(op.arg[0]), static_cast<int>(op.arg[1])));
-  if (op.arg[1] != CLONE_NEWUSER || !context.proc.is_open()) return {};
-  NSJS_TRY_VALUE(inode, sys::inode(context.proc.get(), "self/ns/user"));
-  context.id[kUser] = inode;
+  // The program's own, as told by whoever has made it.
+  if (op.arg[1] == CLONE_NEWUSER && context.inner_user != 0) context.id[kUser] = context.inner_user;
   return {};
 }
 
@@ -95,8 +94,11 @@ Status LockedUserNs(Context& context, const Op& op) {
   NSJS_TRY(sys::fcntl(read_end.get(), F_SETFL, O_NONBLOCK).status);
   const auto got = sys::read(read_end.get(), &made, sizeof made);
   if (got.value != static_cast<long>(sizeof made)) return {kProtocol, __NR_clone3};  // it ended without a word
-  if (made.status.ok()) context.slots[op.arg[0]].fd = Fd(made.fd);
-  return made.status;
+  NSJS_TRY(made.status);
+  context.slots[op.arg[0]].fd = Fd(made.fd);
+  NSJS_TRY_VALUE(inode, sys::inode_of(made.fd));
+  context.inner_user = inode;
+  return {};
 }
 
 Status SetHostname(Context& context, const Op& op) {
