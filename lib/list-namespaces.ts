@@ -1,8 +1,7 @@
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { parseArray, parseObject, parseOneOf } from './parse';
-import { nsParent, nsUserns } from './sys/namespace';
-import { readNamespaceLinks } from './sys/ns-links';
+import { namespaceLinksOf, readNamespaceRelations } from './sys/ns-links';
 
 /** One namespace that some process is in, as lsns(8) shows it. */
 export interface ListedNamespace {
@@ -46,10 +45,11 @@ export function listNamespaces(options: { readonly types?: readonly NamespaceTyp
   const types = parseArray(given, 'types').map((type, index) => parseOneOf(type, `types[${index}]`, namespaceTypes));
   const byProcess = new Map<number, Readonly<Partial<Record<NamespaceType, number>>>>();
   const members = new Map<number, { readonly type: NamespaceType; readonly processes: number[] }>();
+  const linksOf = namespaceLinksOf(types);
   for (const name of readdirSync('/proc')) {
     const first = name.charCodeAt(0);
     if (first < zero || first > nine) continue;
-    const inodes = readNamespaceLinks(name, types);
+    const inodes = linksOf(name);
     if (!inodes) continue;
     const pid = Number(name);
     const found: Partial<Record<NamespaceType, number>> = {};
@@ -65,7 +65,18 @@ export function listNamespaces(options: { readonly types?: readonly NamespaceTyp
     byProcess.set(pid, found);
   }
   const users = readUsers();
-  const namespaces = [...members].map(([inode, { type, processes }]) => describe(type, inode, processes, users));
+  // One process leads most of its namespaces: it is read once.
+  const leaders = new Map<number, Leader>();
+  const leaderOf = (pid: number): Leader => {
+    const known = leaders.get(pid) ?? readLeader(pid, users);
+    leaders.set(pid, known);
+    return known;
+  };
+  const namespaces = [...members].map(([inode, { type, processes }]): ListedNamespace => {
+    processes.sort((a, b) => a - b);
+    const leader = processes[0] as number;
+    return { type, inode, processes, ...leaderOf(leader), ...readNamespaceRelations(leader, type) };
+  });
   return { namespaces: namespaces.sort((a, b) => a.inode - b.inode), byProcess };
 }
 
@@ -84,51 +95,16 @@ export function namespaceTree(list: NamespaceList | readonly ListedNamespace[]):
 const zero = 48;
 const nine = 57;
 
-function describe(type: NamespaceType, inode: number, processes: readonly number[], users: ReadonlyMap<number, string>): ListedNamespace {
-  const leader = Math.min(...processes);
+type Leader = Pick<ListedNamespace, 'leader' | 'command' | 'uid' | 'user'>;
+
+function readLeader(leader: number, users: ReadonlyMap<number, string>): Leader {
   const uid = statSync(`/proc/${leader}`, { throwIfNoEntry: false })?.uid ?? -1;
-  return {
-    type,
-    inode,
-    processes: [...processes].sort((a, b) => a - b),
-    leader,
-    command: commandOf(leader),
-    uid,
-    user: users.get(uid) ?? `${uid}`,
-    ...links(`/proc/${leader}/ns/${type}`, type),
-  };
+  return { leader, command: commandOf(leader), uid, user: users.get(uid) ?? `${uid}` };
 }
 
 function commandOf(pid: number): string {
   const line = readText(`/proc/${pid}/cmdline`).replace(/\0+$/, '').replaceAll('\0', ' ');
   return line === '' ? readText(`/proc/${pid}/comm`).trim() : line;
-}
-
-function links(path: string, type: NamespaceType): { readonly parent?: number; readonly owner?: number } {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch {
-    return {};
-  }
-  try {
-    const parent = type === 'pid' || type === 'user' ? inodeOf(() => nsParent(fd)) : undefined;
-    const owner = inodeOf(() => nsUserns(fd));
-    return { ...(parent === undefined ? {} : { parent }), ...(owner === undefined ? {} : { owner }) };
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function inodeOf(open: () => number): number | undefined {
-  try {
-    const fd = open();
-    const { ino } = fstatSync(fd);
-    closeSync(fd);
-    return ino;
-  } catch {
-    return undefined;
-  }
 }
 
 function readUsers(): ReadonlyMap<number, string> {

@@ -64,6 +64,8 @@ export interface Native {
   cloneExec(args: BigUint64Array, path: Uint8Array, argv: Uint8Array, envp: Uint8Array, fds: Int32Array, results: Int32Array): void;
   /** Fills in the results of each request; `results`: errno and number of the system call that failed for all. */
   socketIn(userFd: number, netFd: number, requests: Uint8Array, results: Int32Array): void;
+  /** Namespaces of a process, by its folder /proc/<pid>/ns and names that end with zeros: one inode each, 0 for what is not to be seen. */
+  nsLinks(folder: Uint8Array, names: Uint8Array, inodes: Uint32Array): number;
   /** Calls back each time the descriptor is ready (1 readable, 2 writable, 8 priority). */
   watchFd(fd: number, events: number, onReady: (events: number) => void): NativeWatch | number;
   unwatchFd(watch: NativeWatch): void;

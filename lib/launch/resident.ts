@@ -1,4 +1,4 @@
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setFrozen } from '../cgroup/freezer';
 import { AbortError, NsError } from '../errors';
@@ -6,6 +6,7 @@ import type { Spec } from '../features';
 import type { NamespaceType } from '../features/namespaces';
 import { channel } from '../native';
 import { PlanWriter } from '../plan/writer';
+import { OomWatch } from './oom-watch';
 import type { ParsedOptions } from './options';
 import { Outcome } from './outcome';
 import { ProgramLink } from './program-link';
@@ -35,10 +36,10 @@ export class Resident {
   /** Settles when everything of it is gone. */
   readonly ended: Promise<void>;
   readonly outcome: Outcome;
+  private readonly oomWatch: OomWatch;
   private readonly started: Started;
   private readonly programs = new Map<number, ProgramLink>();
   private pausing: Promise<void> = Promise.resolve();
-  private seenOomKills = 0;
   private lastId = 0;
   private isOpen = false;
   private isClosing = false;
@@ -58,6 +59,7 @@ export class Resident {
     });
     this.started = start({ spec, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'sandbox');
     this.outcome = new Outcome(this.started.plan, ['sandbox']);
+    this.oomWatch = new OomWatch(this.started.plan);
     this.started.session.watch((which) => this.onReadable(which));
   }
 
@@ -182,7 +184,7 @@ export class Resident {
     if (!run) return;
     const failedInInit = record.kind === recordKind.failed && record.section === insideSection;
     if (record.kind === recordKind.exited) {
-      run.outcome.oomKilled = this.wasOom(record);
+      run.outcome.oomKilled = this.oomWatch.hasKilled(record);
       run.outcome.ended = record;
     }
     try {
@@ -209,34 +211,9 @@ export class Resident {
     if (!wasOpen) this.rejectOpened(this.outcome.setupError() ?? closedError());
     this.resolveEnded();
   }
-
-  // Whether the kernel has killed for lack of memory since it was last asked: only that ends a program by SIGKILL unasked.
-  private wasOom({ status }: LaunchRecord): boolean {
-    if (status !== constants.signals.SIGKILL) return false;
-    const before = this.seenOomKills;
-    this.seenOomKills = this.oomKills();
-    return this.seenOomKills > before;
-  }
-
-  private oomKills(): number {
-    for (const { name, args } of this.started.plan.section('after')) {
-      const path = String(args[0]);
-      if (name !== 'ReadFile' || !/memory\.(oom_control|events)$/.test(path)) continue;
-      return Number(/^oom_kill (\d+)$/m.exec(readText(path))?.[1] ?? 0);
-    }
-    return 0;
-  }
 }
 
 const insideSection = 1;
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
 
 /** Opens a sandbox. Rejects once all of it is gone again: with what failed, or an AbortError. Throws no more than the launcher's own errors. */
 export async function openResident(

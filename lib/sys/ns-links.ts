@@ -1,45 +1,43 @@
+import { fstatSync } from 'node:fs';
 import { native } from '../native';
 import { type Arch, archTables } from '../seccomp/tables';
 
 const cwd = -100;
-const pathOnly = 0o10200000 | 0o2000000; // O_PATH | O_DIRECTORY | O_CLOEXEC
-const target = Buffer.alloc(64);
-const zero = 48;
-const nine = 57;
-
-const names = new Map<string, Uint8Array>();
-
-function nameOf(type: string): Uint8Array {
-  const known = names.get(type) ?? Buffer.from(`${type}\0`);
-  names.set(type, known);
-  return known;
-}
+const readOnly = 0o2000000; // O_RDONLY | O_CLOEXEC
+// ioctl_ns(2)
+const NS_GET_USERNS = 0xb701;
+const NS_GET_PARENT = 0xb702;
 
 /**
- * Inode numbers of a process's namespaces, in the order of `types`; undefined if it is gone or may not be seen. By way of
- * its folder and without exceptions: this is done for every process of the machine.
+ * A reader of processes' namespaces: inode numbers in the order of `types`, 0 for what the kernel has not; undefined if a
+ * process is gone or may not be seen. Without exceptions: it is asked for every process of the machine.
  */
-export function readNamespaceLinks(pid: string, types: readonly string[]): readonly number[] | undefined {
-  const { syscall } = native();
-  const { openat = -1, readlinkat = -1, close = -1 } = archTables[process.arch as Arch].numbers;
-  const folder = syscall(openat, cwd, Buffer.from(`/proc/${pid}/ns\0`), pathOnly, 0);
-  if (folder < 0) return undefined;
-  const found: number[] = [];
-  for (const type of types) {
-    const size = syscall(readlinkat, folder, nameOf(type), target, target.length);
-    // 0 where the kernel has no such type; all of them where the process may not be seen.
-    found.push(size < 0 ? 0 : numberIn(size));
-  }
-  syscall(close, folder);
-  return found.some((inode) => inode !== 0) ? found : undefined;
+export function namespaceLinksOf(types: readonly string[]): (pid: string) => Uint32Array | undefined {
+  const { nsLinks } = native();
+  const names = Buffer.from(types.map((type) => `${type}\0`).join(''));
+  const inodes = new Uint32Array(types.length);
+  return (pid) => {
+    inodes.fill(0);
+    const result = nsLinks(Buffer.from(`/proc/${pid}/ns\0`), names, inodes);
+    return result === 0 && inodes.some((inode) => inode !== 0) ? inodes : undefined;
+  };
 }
 
-// `net:[4026531833]`
-function numberIn(size: number): number {
-  let number = 0;
-  for (let index = 0; index < size; index++) {
-    const digit = target[index] ?? 0;
-    if (digit >= zero && digit <= nine) number = number * 10 + digit - zero;
-  }
-  return number;
+/** What the namespace of a process belongs to, by inode number; without what the caller may not see, and without exceptions. */
+export function readNamespaceRelations(pid: number, type: string): { readonly parent?: number; readonly owner?: number } {
+  const { syscall } = native();
+  const { openat = -1, ioctl = -1, close = -1 } = archTables[process.arch as Arch].numbers;
+  const fd = syscall(openat, cwd, Buffer.from(`/proc/${pid}/ns/${type}\0`), readOnly, 0);
+  if (fd < 0) return {};
+  const inodeBy = (request: number): number | undefined => {
+    const related = syscall(ioctl, fd, request, 0);
+    if (related < 0) return undefined;
+    const inode = fstatSync(related).ino;
+    syscall(close, related);
+    return inode;
+  };
+  const parent = type === 'pid' || type === 'user' ? inodeBy(NS_GET_PARENT) : undefined;
+  const owner = inodeBy(NS_GET_USERNS);
+  syscall(close, fd);
+  return { ...(parent === undefined ? {} : { parent }), ...(owner === undefined ? {} : { owner }) };
 }

@@ -59,6 +59,7 @@ NAPI_MODULE_INIT() {
                          {"address", address},
                          {"cloneExec", clone_exec},
                          {"socketIn", socket_in},
+                         {"nsLinks", ns_links},
                          {"watchFd", watch_fd},
                          {"refWatch", ref_watch},
                          {"unwatchFd", unwatch_fd}};

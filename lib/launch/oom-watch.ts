@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import type { LaunchPlan } from '../plan/writer';
+import type { LaunchRecord } from './record';
+
+/** Tells of programs that share a control group which of them the kernel killed for lack of memory. */
+export class OomWatch {
+  private readonly path: string | undefined;
+  private seen = 0;
+
+  /** The plan says which file counts: its section `after` reads it. */
+  constructor(plan: LaunchPlan) {
+    const reads = plan.section('after').filter(({ name }) => name === 'ReadFile');
+    this.path = reads.map(({ args }) => String(args[0])).find((path) => /memory\.(oom_control|events)$/.test(path));
+  }
+
+  /** Whether the kernel has killed since it was last asked: of such ends only SIGKILL can be one. */
+  hasKilled({ status }: LaunchRecord): boolean {
+    if (status !== constants.signals.SIGKILL) return false;
+    const before = this.seen;
+    this.seen = this.kills();
+    return this.seen > before;
+  }
+
+  private kills(): number {
+    if (this.path === undefined) return 0;
+    try {
+      return Number(/^oom_kill (\d+)$/m.exec(readFileSync(this.path, 'latin1'))?.[1] ?? 0);
+    } catch {
+      // Gone with the sandbox.
+      return 0;
+    }
+  }
+}
