@@ -12,6 +12,7 @@ namespace nsjs {
 namespace {
 
 constexpr int kAllChildren = 0;  // P_ALL
+constexpr int kOneChild = 1;     // P_PID
 constexpr std::uint64_t kChildSignal = 1ull << (SIGCHLD - 1);
 
 // In the order of NamespaceId.
@@ -63,12 +64,15 @@ bool reap(Context& context, bool serves) {
   for (;;) {
     siginfo_t info{};
     struct rusage usage {};
-    const Status status = sys::waitid(kAllChildren, 0, &info, WEXITED | WNOHANG | kWaitAll, &usage);
+    Status status = sys::waitid(kAllChildren, 0, &info, WEXITED | WNOHANG | WNOWAIT | kWaitAll, nullptr);
     if (!status.ok()) return !serves || status.err != 10;  // ECHILD
     if (info.si_pid == 0) return false;
     Program* program = g_programs.find([&info](const Program& one) { return one.pid == info.si_pid; });
+    // Before it is reaped: its start is told by its number, which the kernel must still know.
+    if (program != nullptr) read_exec_channel(context, *program);
+    status = sys::waitid(kOneChild, info.si_pid, &info, WEXITED | kWaitAll, &usage);
+    if (!status.ok()) return true;
     if (program == nullptr) continue;
-    read_exec_channel(context, *program);
     if (serves || (program->started && !program->failed)) send_exited(context, *program, info, usage);
     if (!serves) return true;
     g_programs.remove(program);

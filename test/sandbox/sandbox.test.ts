@@ -61,6 +61,15 @@ describe('programs of one sandbox', () => {
       expect(results.map(({ stdout }) => Number(stdout))).toEqual(Array.from({ length: 100 }, (_, index) => index));
     }));
 
+  // One that ends at once is still told of: its start before its end.
+  test('thousands that end as soon as they start leave the sandbox whole', () =>
+    within({ limits: { pids: 300 } }, async (sandbox) => {
+      for (let round = 0; round < 25; round++) {
+        const running = Array.from({ length: 100 }, () => sandbox.spawn('true'));
+        for (const { exitCode } of await Promise.all(running)) expect(exitCode).toBe(0);
+      }
+    }));
+
   test('past the last place one is refused with an error', () =>
     within({ limits: { pids: 400 } }, async (sandbox) => {
       const running = Array.from({ length: 300 }, () => sandbox.spawn('sleep', ['100'], { reject: false, buffer: false }));
