@@ -131,6 +131,7 @@ test('bad input', async () => {
 test('nothing is left of terminals', async () => {
   await onTerminal('true');
   await keepersGone();
+  await sleep(100);
   const before = openDescriptors();
   for (let round = 0; round < 20; round++) await onTerminal(round % 2 ? 'exit 1' : 'sleep 100 & exit 0');
   for (let round = 0; round < 5; round++) await onTerminal('sleep 100', { timeout: 20, killGrace: 10 });

@@ -81,7 +81,8 @@ describe('create', () => {
     const ns = await Namespace.create(type);
     expect(ns.inode).not.toBe(inodeOf(type));
     const owner = ns.owner();
-    expect(owner.equals(Namespace.open('self', 'user')) === isRoot).toBe(true);
+    using self = Namespace.open('self', 'user');
+    expect(owner.equals(self) === isRoot).toBe(true);
     owner.close();
     const reference = ns.toJSON();
     {
