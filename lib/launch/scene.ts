@@ -6,7 +6,7 @@ import { NsError, OptionError } from '../errors';
 import type { Spec } from '../features';
 import type { Cgroups, Dropped, Program, Scene } from '../features/feature';
 import { host } from '../host';
-import { nsUserns } from '../sys/namespace';
+import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { takeHostId } from './host-id';
 
 const noCgroups: Cgroups = { version: undefined, folders: {}, swapAccounting: false };
@@ -21,6 +21,7 @@ const nextGroupName = () => `nsjs-${process.pid}-${`${count++}`.padStart(countDi
 export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox'): Scene & { release(): void } {
   const { cgroups, dropped } = chooseCgroups(spec);
   const machine = host();
+  if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostId = machine.privileged ? takeHostId() : undefined;
   return {
@@ -37,6 +38,27 @@ export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox')
       if (ownerFd !== undefined) closeSync(ownerFd);
     },
   };
+}
+
+// Who owns a user namespace, or one around it, has every capability over what root would start there, init and its helpers too.
+function refuseForeign(user: number): void {
+  const own = statSync('/proc/self/ns/user').ino;
+  let opened: number | undefined;
+  try {
+    for (let fd = user; fstatSync(fd).ino !== own; ) {
+      const uid = nsOwnerUid(fd);
+      if (uid !== 0)
+        throw new NsError('ERR_NSJS_UNSUPPORTED', `namespaces.user: it belongs to uid ${uid}, who could look into what root starts there`, {
+          hint: 'run as that user, or share a user namespace that root has made',
+        });
+      const parent = nsParent(fd);
+      if (opened !== undefined) closeSync(opened);
+      opened = parent;
+      fd = parent;
+    }
+  } finally {
+    if (opened !== undefined) closeSync(opened);
+  }
 }
 
 // A user has rights over a namespace only inside the user namespace that owns it.

@@ -1,8 +1,10 @@
 // Attacks on what stays and on what is nested: programs that join a running sandbox, chroot, a sandbox in a sandbox.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
-import { Sandbox, spawnIsolated } from 'nsjs';
+import { Namespace, Sandbox, spawnIsolated } from 'nsjs';
 import { PlanWriter } from '../../dist/plan/writer';
-import { isRoot, temporaryFolder, testIf, thrown } from '../support';
+import { isRoot, rejection, temporaryFolder, testIf, thrown } from '../support';
 
 // Looks without end at every process but itself and what it knows, as CVE-2016-9962 did: a process that is on its way into the sandbox
 // would show descriptors of the host, or let itself be traced. Programs that have started show their own three.
@@ -81,6 +83,27 @@ test('C05: it can be signalled by its neighbours, and that is an error, never a 
   for (const outcome of outcomes) expect(['1', '', 'SIGKILL', 'ERR_NSJS_LAUNCHER']).toContain(outcome);
   await sandbox.close();
 }, 120_000);
+
+// Its owner has every capability over what enters it, and could look into the helper that makes the inner one.
+testIf(isRoot, 'root', 'root starts nothing in a user namespace that a user owns, nor below one', async () => {
+  const inside = 'unshare -r -U /bin/sh -c "echo \\$\\$; exec sleep 100" & echo $$; exec sleep 100';
+  const owner = spawn('setpriv', ['--reuid=54321', '--regid=54321', '--clear-groups', 'unshare', '-r', '-U', '/bin/sh', '-c', inside], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const pids: number[] = [];
+  try {
+    while (pids.length < 2) pids.push(...`${(await once(owner.stdout, 'data'))[0]}`.trim().split('\n').map(Number));
+    for (const pid of pids) {
+      using user = Namespace.open(pid, 'user');
+      const refused = { code: 'ERR_NSJS_UNSUPPORTED', hint: expect.stringContaining('run as that user') };
+      expect(await rejection(Sandbox.open({ namespaces: { user } }))).toMatchObject(refused);
+      expect(await rejection(spawnIsolated('true', [], { namespaces: { user } }))).toMatchObject(refused);
+    }
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    owner.kill('SIGKILL');
+  }
+});
 
 test('A13: chroot with a descriptor of the old root in hand leads nowhere', async () => {
   const folder = temporaryFolder();
