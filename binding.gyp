@@ -24,7 +24,7 @@
       "cflags_cc": ["<@(launcher_flags)"],
       "ldflags!": ["-pthread", "-rdynamic", "-m64"],
       "ldflags": [
-        "-nostdlib", "-static", "-no-pie", "-s", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
+        "-nostdlib", "-static", "-no-pie", "-s", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,-z,norelro", "-Wl,-z,noseparate-code",
         "-Wl,--build-id=none", "-Wl,-Map=<(PRODUCT_DIR)/nsjs-launcher.map"
       ],
       "libraries!": ["-ldl", "-lrt"]

@@ -1,4 +1,5 @@
 import { lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { release } from 'node:os';
 import { dirname } from 'node:path';
 
 /** One name of the host's root folder that a system root repeats. */
@@ -24,6 +25,8 @@ export interface Host {
   /** This process's hard limits, by the names of getrlimit(2); those that are not unlimited. */
   readonly hardLimits: Readonly<Record<string, number>>;
   readonly devices: readonly string[];
+  /** Version of the kernel: [6, 18]. */
+  readonly kernel: readonly [major: number, minor: number];
 }
 
 const systemNames = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
@@ -50,6 +53,7 @@ function read(): Host {
     devices: deviceNames.filter((name) => exists(`/dev/${name}`)),
     node: nodeInstallation(),
     hardLimits: readHardLimits(),
+    kernel: kernelVersion(release()),
   };
 }
 
@@ -80,6 +84,11 @@ function nodeInstallation(): Host['node'] {
   if (systemNames.some((name) => binary.startsWith(`${name}/`))) return [];
   const packages = `${dirname(dirname(binary))}/lib/node_modules`;
   return [{ target: binary, kind: 'file' } as const, ...(exists(packages) ? [{ target: packages, kind: 'dir' } as const] : [])];
+}
+
+function kernelVersion(text: string): readonly [number, number] {
+  const [, major = '0', minor = '0'] = /^(\d+)\.(\d+)/.exec(text) ?? [];
+  return [Number(major), Number(minor)];
 }
 
 const limitNames: Readonly<Record<string, string>> = {

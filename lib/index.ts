@@ -32,5 +32,7 @@ export { type Probe, type ProbedFeature, probe } from './probe';
 export type { ProbedCall } from './probe-calls';
 export { type OpenOptions, Sandbox } from './sandbox';
 export { SandboxBuilder } from './sandbox-builder';
+export type { SeccompCondition, SeccompRule } from './seccomp/rules';
+export { type SeccompDecision, type SeccompFilter, seccompFilter } from './seccomp-filter';
 export type { FileHandle } from './sys/file';
 export type { PidfdInfo, WaitStatus } from './sys/process';

@@ -3,7 +3,16 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const linking = ['-nostdlib', '-static', '-no-pie', '-s', '-Wl,--gc-sections', '-Wl,-z,noexecstack', '-Wl,--build-id=none'];
+const linking = [
+  '-nostdlib',
+  '-static',
+  '-no-pie',
+  '-s',
+  '-Wl,--gc-sections',
+  '-Wl,-z,noexecstack',
+  '-Wl,-z,noseparate-code',
+  '-Wl,--build-id=none',
+];
 
 /** The .cc files of some folders. */
 export const sourcesOf = (...folders) =>

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { OptionError } from '../errors';
 import type { SandboxOptions } from '../features';
@@ -24,6 +25,8 @@ export const runUsage = `options of run and explain:
   --network none|host            the network (none)
   --memory SIZE  --pids N        limits of the sandbox (512M, 64)
   --timeout MS                   ends the program after this time
+  --seccomp default|off|docker:FILE|oci:FILE
+                                 the system calls (default)
   --env NAME=VALUE               added to the environment; NAME alone passes the caller's on
   --cwd PATH  --hostname NAME
   --tty                          a terminal of its own, connected with this one
@@ -39,6 +42,7 @@ const known = {
   memory: { type: 'string' },
   pids: { type: 'string' },
   timeout: { type: 'string' },
+  seccomp: { type: 'string' },
   env: { type: 'string', multiple: true },
   cwd: { type: 'string' },
   hostname: { type: 'string' },
@@ -48,9 +52,30 @@ const known = {
 
 /** Reads the words behind `nsjs run`. Throws with what to do next. */
 export function parseRunArguments(words: readonly string[]): RunArguments {
-  const { values, positionals } = parseArgs({ args: [...words], options: known, allowPositionals: true });
+  const { values, positionals } = parseWords(words);
   const [command, ...args] = positionals;
   if (command === undefined) throw new Error('no command; write it behind --, as in: nsjs run -- ls /');
+  return {
+    command,
+    args,
+    options: {
+      ...sandboxOptions(values),
+      ...(values.timeout === undefined ? {} : { timeout: Number(values.timeout) }),
+    },
+    showReport: values.report ?? false,
+    terminal: values.tty ?? false,
+  };
+}
+
+/** Reads the options of `run` that describe the sandbox, and what stands behind them. */
+export function parseSandboxArguments(words: readonly string[]): { readonly options: SandboxOptions; readonly rest: readonly string[] } {
+  const { values, positionals } = parseWords(words);
+  return { options: sandboxOptions(values), rest: positionals };
+}
+
+const parseWords = (words: readonly string[]) => parseArgs({ args: [...words], options: known, allowPositionals: true });
+
+function sandboxOptions(values: ReturnType<typeof parseWords>['values']): SandboxOptions {
   const mounts: Mount[] = [
     ...(values.bind ?? []).map((text) => bind(text, true)),
     ...(values['bind-rw'] ?? []).map((text) => bind(text, false)),
@@ -60,26 +85,25 @@ export function parseRunArguments(words: readonly string[]): RunArguments {
     ...(values.memory === undefined ? {} : { memory: values.memory }),
     ...(values.pids === undefined ? {} : { pids: Number(values.pids) }),
   };
-  const options = {
+  return {
     mounts,
     limits,
     ...pick(values, ['preset', 'root', 'network', 'cwd', 'hostname']),
-    ...(values.timeout === undefined ? {} : { timeout: Number(values.timeout) }),
+    ...(values.seccomp === undefined ? {} : { seccomp: seccomp(values.seccomp) }),
     env: Object.fromEntries((values.env ?? []).map(environment)),
-  };
-  return {
-    command,
-    args,
-    options: options as SpawnOptions & SandboxOptions,
-    showReport: values.report ?? false,
-    terminal: values.tty ?? false,
-  };
+  } as SandboxOptions;
 }
 
 function bind(text: string, readonly: boolean): Mount {
   const [source = '', target] = text.split(':');
   if (!source.startsWith('/')) throw new OptionError('--bind', `expected an absolute path, received '${source}'`);
   return { type: 'bind', source, ...(target === undefined ? {} : { target }), readonly };
+}
+
+function seccomp(text: string): SandboxOptions['seccomp'] {
+  const [, kind, file = ''] = /^(docker|oci):(.+)$/s.exec(text) ?? [];
+  if (kind === undefined) return text as SandboxOptions['seccomp'];
+  return { [kind]: JSON.parse(readFileSync(file, 'utf8')) as object };
 }
 
 function environment(text: string): readonly [string, string | undefined] {

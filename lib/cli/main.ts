@@ -5,6 +5,7 @@ import { parseRunArguments, runUsage } from './arguments';
 import { lsUsage, runLs } from './ls';
 import { runProbe } from './probe';
 import { runProgram } from './run';
+import { runSeccomp, seccompUsage } from './seccomp';
 
 const usage = `nsjs: run untrusted programs in Linux namespaces
 
@@ -12,12 +13,15 @@ const usage = `nsjs: run untrusted programs in Linux namespaces
   nsjs explain [options] -- command       print what would be done, step by step
   nsjs ls [--tree] [--json]               the namespaces of this machine, as far as you may see them
   nsjs probe [--json]                     what this host can do, and what to do about the rest
+  nsjs seccomp show|explain …             the filter of a sandbox, and what it decides
   nsjs launcher                           write the launcher to stdout (for launcherPath)
   nsjs --help
 
 ${runUsage}
 
-${lsUsage}`;
+${lsUsage}
+
+${seccompUsage}`;
 
 const misuse = 2;
 
@@ -34,6 +38,8 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
       return runLs(rest);
     case 'probe':
       return runProbe(rest.includes('--json'));
+    case 'seccomp':
+      return runSeccomp(rest);
     case 'launcher':
       process.stdout.write(launcherImage());
       return 0;

@@ -2,7 +2,9 @@ import { OptionError } from '../errors';
 import { parseBoolean } from '../parse';
 import { noSlot } from '../plan/writer';
 import { feature } from './feature';
+import type { Spec } from './index';
 import { isBeside } from './network';
+import { filterFor } from './seccomp-filter';
 
 export interface NestedUserNamespacesOptions {
   /**
@@ -13,6 +15,9 @@ export interface NestedUserNamespacesOptions {
   readonly nestedUserNamespaces?: boolean;
 }
 
+/** Whether the seccomp filter alone keeps the program from making user namespaces. */
+export const refusedByFilter = (spec: Spec): boolean => spec.seccomp !== 'off' && filterFor(spec).refusesUserNamespaces;
+
 const limitFile = '/proc/sys/user/max_user_namespaces';
 
 export const nestedUserNamespaces = feature({
@@ -20,9 +25,10 @@ export const nestedUserNamespaces = feature({
   parse: (value = false, at): boolean => parseBoolean(value, at),
   emit(plan, spec, scene) {
     if (spec.nestedUserNamespaces) return;
-    const { namespaces, seccomp, user } = spec;
+    const { namespaces, user } = spec;
+    const isFiltered = refusedByFilter(spec);
     if ((!namespaces.user && namespaces.joined.user === undefined) || !user.inner) {
-      if (seccomp === 'off')
+      if (!isFiltered)
         throw new OptionError(
           'nestedUserNamespaces',
           'can only be refused with an inner user namespace or with seccomp; set it to true otherwise',
@@ -33,7 +39,7 @@ export const nestedUserNamespaces = feature({
     if (!isBeside(spec, scene)) return;
     const limit = () => plan.op('inside', 'nestedUserNamespaces', 'WriteFile', noSlot, limitFile, '1');
     // Two walls by default; one may be missing if the other is sure.
-    if (seccomp === 'off') limit();
-    else plan.optional('inside', limit);
+    if (isFiltered) plan.optional('inside', limit);
+    else limit();
   },
 });

@@ -1,23 +1,50 @@
-import { createHash } from 'node:crypto';
 import { OptionError } from '../errors';
-import { parseArray, parseObject, parseString } from '../parse';
-import { compile } from '../seccomp/compile';
-import { allow, errno, type Policy } from '../seccomp/policy';
-import { defaultProfile } from '../seccomp/profile';
-import { type Arch, isSyscallName } from '../seccomp/tables';
+import { deepFreeze, parseObject } from '../parse';
+import { type OciProfile, readProfile } from '../seccomp/oci';
+import { allow, errno, type Rule } from '../seccomp/policy';
+import { parseNames, parseRules, type SeccompRule } from '../seccomp/rules';
+import type { Arch } from '../seccomp/tables';
 import { feature } from './feature';
 import type { Spec } from './index';
+import { filterFor } from './seccomp-filter';
+
+/** What a filter is made of, in place of the default profile or on top of it. */
+export interface SeccompSource {
+  /** Added: names, groups ('@mount') or rules with conditions. Without conditions a call is allowed whatever its arguments. */
+  readonly allow?: readonly (string | SeccompRule)[];
+  /** Taken away; they answer EPERM, or what the rule says. Denied is denied, whatever is allowed beside it. */
+  readonly deny?: readonly (string | SeccompRule)[];
+  /** Of nsjs's own profile only these, and what starting a program takes: what learning mode returns. */
+  readonly only?: readonly string[];
+  /** A profile of Docker, Podman or containers-common as parsed JSON, in place of nsjs's own. */
+  readonly docker?: object;
+  /** The same format. */
+  readonly podman?: object;
+  /** `linux.seccomp` of the OCI runtime spec as parsed JSON, in place of nsjs's own profile. */
+  readonly oci?: object;
+}
 
 export interface SeccompOptions {
   /**
    * The system calls the program may make, seccomp(2). `'default'`: the allow-list of nsjs for the native ABI; other
-   * ABIs are refused, calls that are not listed answer ENOSYS. An object changes it: `allow` adds calls whatever their
-   * arguments, `deny` takes calls away (EPERM). `'off'`: no filter.
+   * ABIs are refused, calls that are not listed answer ENOSYS. An object changes it, or puts a profile of Docker, Podman or the
+   * OCI runtime spec in its place. A profile never loosens what nsjs itself needs: other ABIs are refused, and set-id modes
+   * where a bind is writable. `'off'`: no filter. `seccompFilter()` shows what comes out.
    */
-  readonly seccomp?: 'default' | 'off' | { readonly allow?: readonly string[]; readonly deny?: readonly string[] };
+  readonly seccomp?: 'default' | 'off' | SeccompSource;
 }
 
-export type SeccompSpec = 'off' | { readonly allow: readonly string[]; readonly deny: readonly string[] };
+export type SeccompSpec =
+  | 'off'
+  | {
+      readonly allow: readonly Rule[];
+      readonly deny: readonly Rule[];
+      readonly only?: readonly string[];
+      readonly profile?: OciProfile;
+    };
+
+const keys = ['allow', 'deny', 'only', 'docker', 'podman', 'oci'] as const;
+const profileKeys = ['docker', 'podman', 'oci'] as const;
 
 /** Calls that can make a set-id file; the profile looks at their modes. */
 const setIdCalls: readonly string[] = [
@@ -33,9 +60,8 @@ const setIdCalls: readonly string[] = [
   'mknodat',
 ];
 
-/** What the launcher itself still calls once the filter is in force. */
-const needed = ['execve', 'write', 'mmap', 'rt_sigprocmask', 'exit_group'];
-const eperm = 1;
+/** What the launcher itself still calls once the filter is in force, and the program's own end. */
+export const neededCalls = ['execve', 'write', 'mmap', 'rt_sigprocmask', 'exit_group'] as const;
 
 export const seccomp = feature({
   key: 'seccomp',
@@ -44,64 +70,38 @@ export const seccomp = feature({
     if (value === 'off') return 'off';
     if (typeof value === 'string' && value !== 'default')
       throw new OptionError(at, `expected 'default', 'off' or an object, received '${value}'`);
-    const given = value === 'default' ? {} : parseObject(value, at, ['allow', 'deny']);
-    const spec = { allow: parseNames(given.allow, `${at}.allow`), deny: parseNames(given.deny, `${at}.deny`) };
-    const lost = needed.find((name) => spec.deny.includes(name));
+    const given = value === 'default' ? {} : parseObject(value, at, keys);
+    const profile = parseProfile(given, at);
+    if (profile && given.only !== undefined) throw new OptionError(`${at}.only`, "is a part of nsjs's own profile; give no other with it");
+    const deny = parseRules(given.deny, `${at}.deny`, errno, `${at}.deny`);
+    const lost = neededCalls.find((name) => deny.some(({ names, when }) => names.includes(name) && !when));
     if (lost) throw new OptionError(`${at}.deny`, `${lost} is needed to start the program`);
-    return spec;
+    return deepFreeze({
+      allow: parseRules(given.allow, `${at}.allow`, () => allow, `${at}.allow`),
+      deny,
+      ...(given.only === undefined ? {} : { only: parseNames(given.only, `${at}.only`) }),
+      ...(profile ? { profile } : {}),
+    });
   },
   emit(plan, spec) {
-    if (spec.seccomp !== 'off') plan.op('program', 'seccomp', 'Seccomp', filterFor(spec).bytes, 0);
+    if (spec.seccomp === 'off') return;
+    const { bytes, flags } = filterFor(spec);
+    plan.op('program', 'seccomp', 'Seccomp', bytes, flags);
   },
 });
 
-/** A compiled filter. */
-export interface Filter {
-  readonly bytes: Uint8Array;
-  readonly instructions: number;
-  /** SHA-256 of the bytes, in hex. */
-  readonly hash: string;
-}
-
-const compiled = new Map<string, Filter>();
-
-/** The filter of a spec; equal policies are compiled once. */
-export function filterFor(spec: Spec): Filter {
-  const key = JSON.stringify([spec.seccomp, spec.nestedUserNamespaces, spec.netlink]);
-  const found = compiled.get(key) ?? makeFilter(policyFor(spec));
-  compiled.set(key, found);
-  return found;
-}
-
-export function policyFor({ seccomp: chosen, nestedUserNamespaces, netlink }: Spec): Policy {
-  const base = defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
-  if (chosen === 'off') return base;
-  const changes = [
-    { names: chosen.deny, action: errno(eperm), why: 'seccomp.deny' },
-    { names: chosen.allow, action: allow, why: 'seccomp.allow' },
-  ];
-  return { ...base, rules: [...changes, ...base.rules] };
-}
-
-function makeFilter(policy: Policy): Filter {
-  const bytes = compile(policy, process.arch as Arch);
-  return { bytes, instructions: bytes.length / 8, hash: createHash('sha256').update(bytes).digest('hex') };
-}
-
-function parseNames(value: unknown, at: string): readonly string[] {
-  if (value === undefined) return [];
-  return parseArray(value, at).map((entry, index) => {
-    const name = parseString(entry, `${at}[${index}]`);
-    if (!isSyscallName(name)) throw new OptionError(`${at}[${index}]`, `no system call is named '${name}'`);
-    return name;
-  });
+function parseProfile(given: Partial<Record<(typeof keys)[number], unknown>>, at: string): OciProfile | undefined {
+  const [key, other] = profileKeys.filter((name) => given[name] !== undefined);
+  if (key === undefined) return undefined;
+  if (other !== undefined) throw new OptionError(`${at}.${other}`, `excludes ${at}.${key}`);
+  return readProfile(given[key], `${at}.${key}`, process.arch as Arch);
 }
 
 /** The filter is what keeps a program from leaving a set-id file of the folder's owner on the host. Throws an OptionError without. */
 export function refuseSetIdHole({ mounts, seccomp: chosen }: Spec): void {
   const index = mounts.findIndex((mount) => mount.type === 'bind' && !mount.readonly);
   if (index < 0) return;
-  const hole =
-    chosen === 'off' ? "is 'off'" : chosen.allow.some((name) => setIdCalls.includes(name)) ? 'allows a call that makes them' : undefined;
+  const isHole = ({ names, when }: Rule) => !when && names.some((name) => setIdCalls.includes(name));
+  const hole = chosen === 'off' ? "is 'off'" : chosen.allow.some(isHole) ? 'allows a call that makes them' : undefined;
   if (hole) throw new OptionError(`mounts[${index}].readonly`, `a writable bind needs seccomp, which refuses set-id files; it ${hole}`);
 }

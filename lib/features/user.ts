@@ -4,6 +4,7 @@ import { noSlot, type PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
 import type { Spec } from './index';
 import { cloneFlags } from './namespaces';
+import { refusedByFilter } from './nested-user-namespaces';
 import { isBeside } from './network';
 
 export interface UserOptions {
@@ -72,8 +73,9 @@ export const innerUser: Step = {
     const slot = plan.shared(innerKey, () => plan.slot('user'));
     const make = (lock: 0 | 1, origin: string) => plan.op('inside', origin, 'LockedUserNs', slot, `${uid} 0 1`, `${gid} 0 1`, lock);
     // Two walls by default; one may be missing if the other is sure.
-    if (!spec.nestedUserNamespaces && spec.seccomp !== 'off') plan.optional('inside', () => make(1, 'nestedUserNamespaces'));
-    make(spec.nestedUserNamespaces || spec.seccomp !== 'off' ? 0 : 1, 'user');
+    const isFiltered = refusedByFilter(spec);
+    if (!spec.nestedUserNamespaces && isFiltered) plan.optional('inside', () => make(1, 'nestedUserNamespaces'));
+    make(spec.nestedUserNamespaces || isFiltered ? 0 : 1, 'user');
     plan.op('inside', 'user', 'Hold', slot);
   },
 };

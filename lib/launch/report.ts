@@ -1,7 +1,7 @@
 import type { Spec } from '../features';
 import type { Dropped, Scene } from '../features/feature';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
-import { filterFor } from '../features/seccomp';
+import { filterFor } from '../features/seccomp-filter';
 import type { LaunchRecord } from './record';
 
 /** What is in force in a sandbox. */

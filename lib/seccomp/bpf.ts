@@ -27,18 +27,8 @@ export const data = {
 
 /** The kernel takes no longer filter (BPF_MAXINSNS). */
 export const maxInstructions = 4096;
-const maxOffset = 255;
-
-export const load = (offset: number): Instruction => ({ code: opcode.loadWord, jt: 0, jf: 0, k: offset });
-export const and = (mask: number): Instruction => ({ code: opcode.and, jt: 0, jf: 0, k: mask });
-export const ret = (value: number): Instruction => ({ code: opcode.return, jt: 0, jf: 0, k: value });
-
-/** Goes on with `yes` where the comparison holds, else with `no`; both must end in returns. */
-export function branch(code: number, k: number, yes: readonly Instruction[], no: readonly Instruction[]): readonly Instruction[] {
-  if (no.length <= maxOffset) return [{ code, jt: no.length, jf: 0, k }, ...no, ...yes];
-  // The offsets of a conditional jump have eight bits; an unconditional one reaches further.
-  return [{ code, jt: 0, jf: 1, k }, { code: opcode.jump, jt: 0, jf: 0, k: no.length }, ...no, ...yes];
-}
+/** The furthest a conditional jump reaches. */
+export const maxOffset = 255;
 
 /** `struct sock_filter[]` as the kernel reads it. */
 export function encode(program: readonly Instruction[]): Uint8Array {

@@ -1,4 +1,5 @@
-import { and, branch, data, encode, type Instruction, load, opcode, ret } from './bpf';
+import { data, encode, opcode } from './bpf';
+import { assemble, Graph, type Node } from './graph';
 import { type Action, type Condition, errno, kill, type Policy, type Rule } from './policy';
 import { type Arch, archTables } from './tables';
 
@@ -7,7 +8,7 @@ const enosys = 38;
 /** A range of system call numbers that are decided alike. */
 interface Range {
   readonly from: number;
-  readonly code: readonly Instruction[];
+  readonly node: Node;
 }
 
 /**
@@ -17,101 +18,108 @@ interface Range {
  */
 export function compile(policy: Policy, arch: Arch): Uint8Array {
   const { audit, foreignFrom, numbers } = archTables[arch];
-  const search = searchTree(ranges(policy, numbers));
-  const native = foreignFrom === undefined ? search : branch(opcode.jumpGreaterEqual, foreignFrom, returning(errno(enosys)), search);
-  return encode([load(data.arch), ...branch(opcode.jumpEqual, audit, [load(data.nr), ...native], returning(kill))]);
+  const compiler = new Compiler();
+  const search = compiler.searchTree(compiler.ranges(policy, numbers));
+  return encode(assemble(compiler.forArch(audit, foreignFrom, search)));
 }
 
 /** SECCOMP_RET_* of an action. */
 export function returnValue(action: Action): number {
   switch (action.kind) {
-    case 'allow':
-      return 0x7fff0000;
-    case 'errno':
-      return 0x00050000 | action.errno;
     case 'kill':
       return 0x80000000;
+    case 'killThread':
+      return 0;
+    case 'trap':
+      return 0x00030000;
+    case 'errno':
+      return 0x00050000 | action.errno;
+    case 'notify':
+      return 0x7fc00000;
+    case 'trace':
+      return 0x7ff00000;
+    case 'log':
+      return 0x7ffc0000;
+    case 'allow':
+      return 0x7fff0000;
   }
 }
 
-const returning = (action: Action): readonly Instruction[] => [ret(returnValue(action))];
+class Compiler {
+  private readonly graph = new Graph();
 
-function ranges(policy: Policy, numbers: Readonly<Record<string, number>>): readonly Range[] {
-  const byName = rulesByName(policy);
-  const calls = Object.entries(numbers).sort(([, a], [, b]) => a - b);
-  const found: Range[] = [];
-  const add = (from: number, code: readonly Instruction[]) => {
-    const last = found.at(-1);
-    if (!last || !sameCode(last.code, code)) found.push({ from, code });
-  };
-  let next = 0;
-  for (const [name, number] of calls) {
-    if (number > next) add(next, returning(errno(enosys)));
-    add(number, decision(byName.get(name) ?? [], policy.otherwise));
-    next = number + 1;
+  forArch(audit: number, foreignFrom: number | undefined, search: Node): Node {
+    const { graph } = this;
+    const native =
+      foreignFrom === undefined ? search : graph.branch(opcode.jumpGreaterEqual, foreignFrom, this.returning(errno(enosys)), search);
+    return graph.load(data.arch, graph.branch(opcode.jumpEqual, audit, graph.load(data.nr, native), this.returning(kill)));
   }
-  add(next, returning(errno(enosys)));
-  return found;
+
+  ranges(policy: Policy, numbers: Readonly<Record<string, number>>): readonly Range[] {
+    const byName = rulesByName(policy);
+    const found: Range[] = [];
+    const add = (from: number, node: Node) => {
+      if (found.at(-1)?.node !== node) found.push({ from, node });
+    };
+    let next = 0;
+    for (const [name, number] of Object.entries(numbers).sort(([, a], [, b]) => a - b)) {
+      if (number > next) add(next, this.returning(errno(enosys)));
+      add(number, this.decision(byName.get(name) ?? [], policy.otherwise));
+      next = number + 1;
+    }
+    add(next, this.returning(errno(enosys)));
+    return found;
+  }
+
+  searchTree(list: readonly Range[]): Node {
+    const first = list[0];
+    if (!first) throw new Error('a policy covers at least one range');
+    if (list.length === 1) return first.node;
+    const middle = list.length >> 1;
+    const pivot = list[middle]?.from ?? 0;
+    return this.graph.branch(opcode.jumpGreaterEqual, pivot, this.searchTree(list.slice(middle)), this.searchTree(list.slice(0, middle)));
+  }
+
+  private returning(action: Action): Node {
+    return this.graph.return(returnValue(action));
+  }
+
+  private decision(rules: readonly Rule[], otherwise: Action): Node {
+    return rules.reduceRight(
+      (no, { action, when = [] }) => when.reduceRight((yes, condition) => this.compare(condition, yes, no), this.returning(action)),
+      this.returning(otherwise),
+    );
+  }
+
+  private compare(condition: Condition, yes: Node, no: Node): Node {
+    const { op, index } = condition;
+    // The other three are these with yes and no changed over.
+    if (op === 'ne') return this.compare({ ...condition, op: 'eq' }, no, yes);
+    if (op === 'lt') return this.compare({ ...condition, op: 'ge' }, no, yes);
+    if (op === 'le') return this.compare({ ...condition, op: 'gt' }, no, yes);
+
+    const { graph } = this;
+    const [lowValue, highValue] = halves(BigInt.asUintN(condition.width, condition.value));
+    const [lowMask, highMask] = halves(condition.mask ?? 0xffff_ffff_ffff_ffffn);
+    const masked = (half: 'low' | 'high', mask: number, next: Node) => graph.load(data.argument(index, half), graph.and(mask, next));
+    const lowCode = op === 'eq' ? opcode.jumpEqual : op === 'gt' ? opcode.jumpGreater : opcode.jumpGreaterEqual;
+    const low = masked('low', lowMask, graph.branch(lowCode, lowValue, yes, no));
+    if (condition.width === 32) return low;
+    const equal = graph.branch(opcode.jumpEqual, highValue, low, no);
+    return masked('high', highMask, op === 'eq' ? equal : graph.branch(opcode.jumpGreater, highValue, yes, equal));
+  }
 }
 
 function rulesByName({ rules }: Policy): ReadonlyMap<string, readonly Rule[]> {
   const byName = new Map<string, Rule[]>();
   for (const rule of rules) {
-    for (const name of rule.names) byName.set(name, [...(byName.get(name) ?? []), rule]);
+    for (const name of rule.names) {
+      const list = byName.get(name) ?? [];
+      list.push(rule);
+      byName.set(name, list);
+    }
   }
   return byName;
-}
-
-function sameCode(one: readonly Instruction[], other: readonly Instruction[]): boolean {
-  const [a, b] = [one[0], other[0]];
-  return one.length === 1 && other.length === 1 && a !== undefined && b !== undefined && a.k === b.k;
-}
-
-function searchTree(list: readonly Range[]): readonly Instruction[] {
-  const first = list[0];
-  if (!first) throw new Error('a policy covers at least one range');
-  if (list.length === 1) return first.code;
-  const middle = list.length >> 1;
-  const pivot = list[middle]?.from ?? 0;
-  return branch(opcode.jumpGreaterEqual, pivot, searchTree(list.slice(middle)), searchTree(list.slice(0, middle)));
-}
-
-function decision(rules: readonly Rule[], otherwise: Action): readonly Instruction[] {
-  const [rule, ...rest] = rules;
-  if (!rule) return returning(otherwise);
-  const conditions = rule.when ?? [];
-  if (conditions.length === 0) return returning(rule.action);
-  return conditionsThen(conditions, returning(rule.action), decision(rest, otherwise));
-}
-
-function conditionsThen(conditions: readonly Condition[], yes: readonly Instruction[], no: readonly Instruction[]): readonly Instruction[] {
-  const [condition, ...rest] = conditions;
-  if (!condition) return yes;
-  return compare(condition, conditionsThen(rest, yes, no), no);
-}
-
-function compare(condition: Condition, yes: readonly Instruction[], no: readonly Instruction[]): readonly Instruction[] {
-  const { op } = condition;
-  // The other three are these with yes and no changed over.
-  if (op === 'ne') return compare({ ...condition, op: 'eq' }, no, yes);
-  if (op === 'lt') return compare({ ...condition, op: 'ge' }, no, yes);
-  if (op === 'le') return compare({ ...condition, op: 'gt' }, no, yes);
-
-  const value = BigInt.asUintN(condition.width, condition.value);
-  const mask = condition.mask ?? 0xffff_ffff_ffff_ffffn;
-  const [lowValue, highValue] = halves(value);
-  const [lowMask, highMask] = halves(mask);
-  const lowCode = op === 'eq' ? opcode.jumpEqual : op === 'gt' ? opcode.jumpGreater : opcode.jumpGreaterEqual;
-  const low = [load(data.argument(condition.index, 'low')), ...masked(lowMask), ...branch(lowCode, lowValue, yes, no)];
-  if (condition.width === 32) return low;
-
-  const high = [load(data.argument(condition.index, 'high')), ...masked(highMask)];
-  const equal = branch(opcode.jumpEqual, highValue, low, no);
-  return [...high, ...(op === 'eq' ? equal : branch(opcode.jumpGreater, highValue, yes, equal))];
-}
-
-function masked(mask: number): readonly Instruction[] {
-  return mask === 0xffffffff ? [] : [and(mask)];
 }
 
 function halves(value: bigint): readonly [low: number, high: number] {

@@ -1,5 +1,10 @@
 /** What a filter answers, seccomp(2). */
-export type Action = { readonly kind: 'allow' } | { readonly kind: 'errno'; readonly errno: number } | { readonly kind: 'kill' };
+export type Action =
+  | { readonly kind: 'kill' | 'killThread' | 'trap' | 'notify' | 'trace' | 'log' | 'allow' }
+  | { readonly kind: 'errno'; readonly errno: number };
+
+/** From the strictest to the mildest, as the kernel ranks the answers of several filters. */
+export const actionOrder = ['kill', 'killThread', 'trap', 'errno', 'notify', 'trace', 'log', 'allow'] as const;
 
 /**
  * A condition on one argument. `width` 32 looks at the low word only, as the kernel does for `int` and `unsigned`
@@ -30,13 +35,19 @@ export interface Policy {
 
 export const allow: Action = { kind: 'allow' };
 export const kill: Action = { kind: 'kill' };
+export const notify: Action = { kind: 'notify' };
 export const errno = (number: number): Action => ({ kind: 'errno', errno: number });
 
 /** The decision by definition, without any filter: what compiled filters are tested against. */
 export function decide(policy: Policy, name: string, args: readonly bigint[]): Action {
-  const rules = policy.rules.filter(({ names }) => names.includes(name));
-  const matching = rules.find(({ when = [] }) => when.every((condition) => holds(condition, args[condition.index] ?? 0n)));
-  return matching?.action ?? policy.otherwise;
+  return decidingRule(policy, name, args)?.action ?? policy.otherwise;
+}
+
+/** The rule that decides; undefined where none matches and `otherwise` does. */
+export function decidingRule({ rules }: Policy, name: string, args: readonly bigint[]): Rule | undefined {
+  return rules.find(
+    ({ names, when = [] }) => names.includes(name) && when.every((condition) => holds(condition, args[condition.index] ?? 0n)),
+  );
 }
 
 function holds({ op, value, mask, width }: Condition, argument: bigint): boolean {

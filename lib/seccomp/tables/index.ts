@@ -1,4 +1,5 @@
 import { arm64 } from './arm64';
+import { foreignNames } from './foreign';
 import { x64 } from './x64';
 
 /** Architectures that nsjs compiles filters for, as `process.arch` names them. */
@@ -22,6 +23,9 @@ export const archTables: Readonly<Record<Arch, ArchTable>> = {
 export function isSyscallName(name: string): boolean {
   return Object.values(archTables).some(({ numbers }) => Object.hasOwn(numbers, name));
 }
+
+/** Whether it is the name of a system call that only architectures nsjs does not run on have. */
+export const isForeignSyscallName = (name: string): boolean => foreignNames.has(name);
 
 /** Name of a number, or `syscall_<number>`. */
 export function syscallName(number: number, arch: Arch): string {

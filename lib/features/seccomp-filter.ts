@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { OptionError } from '../errors';
+import { host } from '../host';
+import { compile } from '../seccomp/compile';
+import { type OciProfile, resolveProfile } from '../seccomp/oci';
+import { decide, type Policy, type Rule } from '../seccomp/policy';
+import { defaultProfile, setIdRules } from '../seccomp/profile';
+import type { Arch } from '../seccomp/tables';
+import type { Spec } from './index';
+import { neededCalls } from './seccomp';
+
+/** A compiled filter. */
+export interface Filter {
+  readonly bytes: Uint8Array;
+  readonly instructions: number;
+  /** SHA-256 of the bytes, in hex. */
+  readonly hash: string;
+  /** SECCOMP_FILTER_FLAG_*. */
+  readonly flags: number;
+  /** Names that a loaded profile allows and no architecture has. */
+  readonly unknown: readonly string[];
+  /** No call that it allows makes a user namespace. */
+  readonly refusesUserNamespaces: boolean;
+}
+
+const known = new WeakMap<object, Map<string, Filter>>();
+const byContent = new Map<string, Filter>();
+const maxKept = 64;
+const newUser = 0x10000000n;
+
+/** The filter of a spec; equal policies are compiled once. */
+export function filterFor(spec: Spec): Filter {
+  if (spec.seccomp === 'off') return filterOf(spec);
+  const ofPolicy = known.get(spec.seccomp) ?? new Map<string, Filter>();
+  known.set(spec.seccomp, ofPolicy);
+  // All that policyFor looks at beside the policy itself.
+  const rest = [spec.nestedUserNamespaces, spec.netlink, spec.seccomp.profile && spec.capabilities, hasWritableBind(spec)];
+  const key = JSON.stringify(rest);
+  const found = ofPolicy.get(key) ?? filterOf(spec);
+  ofPolicy.set(key, found);
+  return found;
+}
+
+function filterOf(spec: Spec): Filter {
+  const policy = policyFor(spec);
+  const profile = spec.seccomp === 'off' ? undefined : spec.seccomp.profile;
+  const key = JSON.stringify([policy, profile?.flags], (_, value) => (typeof value === 'bigint' ? `${value}` : value));
+  const found = byContent.get(key) ?? makeFilter(policy, profile);
+  byContent.set(key, found);
+  // A caller that makes up a policy for each run must not fill the memory with them.
+  const [oldest] = byContent.keys();
+  if (byContent.size > maxKept && oldest !== undefined) byContent.delete(oldest);
+  return found;
+}
+
+const hasWritableBind = ({ mounts }: Spec): boolean => mounts.some((mount) => mount.type === 'bind' && !mount.readonly);
+
+/** What decides, as rules: the caller's denials, what nsjs itself needs, the caller's additions, then the profile. */
+export function policyFor(spec: Spec): Policy {
+  const { seccomp: chosen, nestedUserNamespaces, netlink, capabilities } = spec;
+  if (chosen === 'off') return defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
+  const { profile, only } = chosen;
+  const base = profile
+    ? resolveProfile(profile, { arch: process.arch as Arch, capabilities, kernel: host().kernel }, 'seccomp profile')
+    : defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
+  const guarded = profile && hasWritableBind(spec) ? setIdRules() : [];
+  const policy = {
+    rules: [...chosen.deny, ...guarded, ...chosen.allow, ...(only ? restrict(base.rules, only) : base.rules)],
+    otherwise: base.otherwise,
+  };
+  if (profile) checkNeeded(policy);
+  return policy;
+}
+
+function restrict(rules: readonly Rule[], only: readonly string[]): readonly Rule[] {
+  const kept = new Set([...only, ...neededCalls]);
+  return rules.map((rule) => ({ ...rule, names: rule.names.filter((name) => kept.has(name)) })).filter(({ names }) => names.length > 0);
+}
+
+function checkNeeded(policy: Policy): void {
+  const missing = neededCalls.find((name) => !['allow', 'log'].includes(decide(policy, name, []).kind));
+  if (missing) throw new OptionError('seccomp', `${missing} is needed to start the program, and the profile does not allow it`);
+}
+
+function makeFilter(policy: Policy, profile: OciProfile | undefined): Filter {
+  const bytes = compile(policy, process.arch as Arch);
+  const isRefused = (name: string, ...args: readonly bigint[]) =>
+    ['errno', 'kill', 'killThread', 'trap'].includes(decide(policy, name, args).kind);
+  return {
+    bytes,
+    instructions: bytes.length / 8,
+    hash: createHash('sha256').update(bytes).digest('hex'),
+    flags: profile?.flags ?? 0,
+    unknown: profile?.unknown ?? [],
+    refusesUserNamespaces: isRefused('clone', newUser) && isRefused('unshare', newUser) && isRefused('clone3'),
+  };
+}

@@ -1,0 +1,65 @@
+import { data, decode, opcode } from './bpf';
+import type { actionOrder } from './policy';
+import { type Arch, archTables, syscallName } from './tables';
+
+const comparisons: Readonly<Record<number, string>> = {
+  [opcode.jumpEqual]: '==',
+  [opcode.jumpGreater]: '>',
+  [opcode.jumpGreaterEqual]: '>=',
+};
+
+/** A filter as text, one instruction a line, with the names of what is compared. */
+export function disassemble(filter: Uint8Array, arch: Arch): string {
+  let loaded = '';
+  const lines = decode(filter).map(({ code, jt, jf, k }, at) => {
+    const to = (offset: number) => `${at + 1 + offset}`;
+    const comparison = comparisons[code];
+    if (comparison) return `if ${loaded} ${comparison} ${operand(loaded, k, arch)} goto ${to(jt)} else ${to(jf)}`;
+    switch (code) {
+      case opcode.loadWord:
+        loaded = wordName(k);
+        return `load ${loaded}`;
+      case opcode.and:
+        return `and ${hex(k)}`;
+      case opcode.jump:
+        return `goto ${to(k)}`;
+      case opcode.return:
+        return `return ${answerName(k)}`;
+      default:
+        return `opcode ${hex(code)} ${jt} ${jf} ${hex(k)}`;
+    }
+  });
+  return lines.map((line, at) => `${`${at}`.padStart(4)}  ${line}`).join('\n');
+}
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+
+function wordName(offset: number): string {
+  if (offset === data.nr) return 'nr';
+  if (offset === data.arch) return 'arch';
+  const index = (offset - data.argument(0, 'low')) >> 3;
+  return `arg${index}.${offset % 8 === 0 ? 'low' : 'high'}`;
+}
+
+// Jumps keep what was loaded, so the last load before it in the listing is what is compared.
+function operand(loaded: string, value: number, arch: Arch): string {
+  if (loaded === 'nr' && value < (archTables[arch].foreignFrom ?? Number.POSITIVE_INFINITY))
+    return `${value} (${syscallName(value, arch)})`;
+  return hex(value);
+}
+
+/** Name of a SECCOMP_RET_* value. */
+export function answerName(value: number): string {
+  const kinds: Readonly<Record<number, (typeof actionOrder)[number]>> = {
+    32768: 'kill',
+    0: 'killThread',
+    3: 'trap',
+    5: 'errno',
+    32704: 'notify',
+    32752: 'trace',
+    32764: 'log',
+    32767: 'allow',
+  };
+  const kind = kinds[value >>> 16] ?? hex(value);
+  return kind === 'errno' ? `errno ${value & 0xffff}` : kind;
+}

@@ -1,0 +1,69 @@
+import { type Instruction, maxOffset, opcode } from './bpf';
+
+/** A step of a filter that knows what comes next. */
+export type Node =
+  | { readonly id: number; readonly code: typeof opcode.return; readonly k: number }
+  | { readonly id: number; readonly code: number; readonly k: number; readonly next: Node }
+  | { readonly id: number; readonly code: number; readonly k: number; readonly yes: Node; readonly no: Node };
+
+/** Builds a filter from its ends; equal steps are one step, so that rules share what follows them. */
+export class Graph {
+  private readonly nodes = new Map<string, Node>();
+
+  return(k: number): Node {
+    return this.node(`r${k}`, (id) => ({ id, code: opcode.return, k }));
+  }
+
+  load(offset: number, next: Node): Node {
+    return this.node(`l${offset}:${next.id}`, (id) => ({ id, code: opcode.loadWord, k: offset, next }));
+  }
+
+  and(mask: number, next: Node): Node {
+    return mask === 0xffffffff ? next : this.node(`a${mask}:${next.id}`, (id) => ({ id, code: opcode.and, k: mask, next }));
+  }
+
+  /** Goes on with `yes` where the comparison of the accumulator with `k` holds, else with `no`. */
+  branch(code: number, k: number, yes: Node, no: Node): Node {
+    return yes === no ? yes : this.node(`b${code}:${k}:${yes.id}:${no.id}`, (id) => ({ id, code, k, yes, no }));
+  }
+
+  private node(key: string, make: (id: number) => Node): Node {
+    const found = this.nodes.get(key) ?? make(this.nodes.size);
+    this.nodes.set(key, found);
+    return found;
+  }
+}
+
+/** The instructions of a filter. They are laid down from the last to the first: classic BPF only jumps forward. */
+export function assemble(root: Node): readonly Instruction[] {
+  const reversed: Instruction[] = [];
+  const places = new Map<number, number>();
+  const push = (instruction: Instruction) => reversed.push(instruction) - 1;
+  const distance = (place: number) => reversed.length - 1 - place;
+  // The offsets of a conditional jump have eight bits; an unconditional one reaches further.
+  const jump = (place: number) => push({ code: opcode.jump, jt: 0, jf: 0, k: distance(place) });
+
+  const place = (node: Node): number => {
+    const known = places.get(node.id);
+    if (known !== undefined) return known;
+    const at = lay(node);
+    places.set(node.id, at);
+    return at;
+  };
+  const lay = (node: Node): number => {
+    const { code, k } = node;
+    if ('yes' in node) {
+      let [no, yes] = [place(node.no), place(node.yes)];
+      // A jump laid down for one of them moves the other by one.
+      if (distance(no) >= maxOffset) no = jump(no);
+      if (distance(yes) >= maxOffset) yes = jump(yes);
+      return push({ code, jt: distance(yes), jf: distance(no), k });
+    }
+    if (!('next' in node)) return push({ code, jt: 0, jf: 0, k });
+    const next = place(node.next);
+    if (distance(next) > 0) jump(next);
+    return push({ code, jt: 0, jf: 0, k });
+  };
+  place(root);
+  return reversed.reverse();
+}

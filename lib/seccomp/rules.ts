@@ -1,0 +1,115 @@
+import { constants } from 'node:os';
+import { OptionError } from '../errors';
+import { parseArray, parseInteger, parseObject, parseOneOf, parseString } from '../parse';
+import { callsOf, isGroupName } from './groups';
+import type { Action, Condition, Rule } from './policy';
+import { isForeignSyscallName, isSyscallName } from './tables';
+
+/** A condition on one argument of a system call. */
+export interface SeccompCondition {
+  /** Which argument, from 0 to 5. */
+  readonly index: number;
+  readonly op: Condition['op'];
+  readonly value: number | bigint;
+  /** The argument is masked with this before it is compared. */
+  readonly mask?: number | bigint;
+  /**
+   * Bits of the argument that are compared. Default: both ways, as the 64 bits that are passed and as the 32 bits that the
+   * kernel reads of an `int`: a call is allowed only if the condition holds both ways, denied if it holds in one
+   * (CVE-2019-10063).
+   */
+  readonly width?: 32 | 64;
+}
+
+/** System calls under conditions, all of which must hold. */
+export interface SeccompRule {
+  /** Names, or groups as '@network'. */
+  readonly names: string | readonly string[];
+  readonly when?: readonly SeccompCondition[];
+  /** What a denied call answers, by name or number. Default 'EPERM'. */
+  readonly errno?: string | number;
+}
+
+const maxErrno = 4095;
+const ops = ['eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const;
+const lowWord = 0xffff_ffffn;
+const wholeWord = 0xffff_ffff_ffff_ffffn;
+
+/** A condition as it was written: without a width it means both. */
+export interface OpenCondition extends Omit<Condition, 'width'> {
+  readonly width?: 32 | 64;
+}
+
+/** Reads a list of names, groups and rules. */
+export function parseRules(value: unknown, at: string, action: (errno: number) => Action, why: string): readonly Rule[] {
+  if (value === undefined) return [];
+  return parseArray(value, at).flatMap((entry, index) => parseRule(entry, `${at}[${index}]`, action, why));
+}
+
+function parseRule(value: unknown, at: string, action: (errno: number) => Action, why: string): readonly Rule[] {
+  const given = typeof value === 'string' ? { names: value } : parseObject(value, at, ['names', 'when', 'errno']);
+  const names = parseNames(given.names, typeof value === 'string' ? at : `${at}.names`);
+  const chosen = action(given.errno === undefined ? constants.errno.EPERM : parseErrno(given.errno, `${at}.errno`));
+  const when =
+    given.when === undefined ? [] : parseArray(given.when, `${at}.when`).map((one, i) => parseCondition(one, `${at}.when[${i}]`));
+  return rulesFor(names, chosen, when, why);
+}
+
+/** Reads names of system calls and of groups. */
+export function parseNames(value: unknown, at: string): readonly string[] {
+  const list = typeof value === 'string' ? [value] : parseArray(value, at);
+  return list.flatMap((entry, index) => {
+    const where = typeof value === 'string' ? at : `${at}[${index}]`;
+    const name = parseString(entry, where);
+    if (isGroupName(name)) return callsOf(name);
+    if (isSyscallName(name) || isForeignSyscallName(name)) return [name];
+    throw new OptionError(where, `no system call${name.startsWith('@') ? ' group' : ''} is named '${name}'`);
+  });
+}
+
+function parseErrno(value: unknown, at: string): number {
+  if (typeof value === 'number') return parseInteger(value, at, 1, maxErrno);
+  const number = (constants.errno as Readonly<Record<string, number>>)[parseString(value, at)];
+  if (number === undefined) throw new OptionError(at, `expected the name of an errno like 'EPERM', received '${String(value)}'`);
+  return number;
+}
+
+function parseCondition(value: unknown, at: string): OpenCondition {
+  const given = parseObject(value, at, ['index', 'op', 'value', 'mask', 'width']);
+  return {
+    index: parseInteger(given.index, `${at}.index`, 0, 5) as Condition['index'],
+    op: parseOneOf(given.op, `${at}.op`, ops),
+    value: parseWord(given.value, `${at}.value`),
+    ...(given.mask === undefined ? {} : { mask: parseWord(given.mask, `${at}.mask`) }),
+    ...(given.width === undefined ? {} : { width: Number(parseOneOf(String(given.width), `${at}.width`, ['32', '64'])) as 32 | 64 }),
+  };
+}
+
+/** An unsigned word of 64 bits. */
+export function parseWord(value: unknown, at: string): bigint {
+  if (typeof value === 'number') return BigInt(parseInteger(value, at, 0));
+  if (typeof value === 'bigint' && value >= 0n && value <= wholeWord) return value;
+  throw new OptionError(at, 'expected a whole number from 0 to 2^64 - 1');
+}
+
+const grants = ({ kind }: Action): boolean => kind === 'allow' || kind === 'log' || kind === 'trace';
+
+/** The rules of some calls: of one condition that was written, as many as it takes to be sure. */
+export function rulesFor(names: readonly string[], action: Action, conditions: readonly OpenCondition[], why: string): readonly Rule[] {
+  if (conditions.length === 0) return [{ names, action, why }];
+  const ways = conditions.map(bothWays);
+  const alternatives = grants(action) ? [ways.flat()] : choices(ways);
+  return alternatives.map((when) => ({ names, action, when, why }));
+}
+
+function bothWays(condition: OpenCondition): readonly Condition[] {
+  const { width, value, mask = wholeWord } = condition;
+  if (width !== undefined) return [{ ...condition, width }];
+  const wide = { ...condition, width: 64 as const };
+  // Beyond the low word there is only one way to mean it; within it both are the same.
+  return value > lowWord || (mask <= lowWord && condition.mask !== undefined) ? [wide] : [wide, { ...condition, width: 32 }];
+}
+
+function choices(lists: readonly (readonly Condition[])[]): readonly (readonly Condition[])[] {
+  return lists.reduce<readonly (readonly Condition[])[]>((all, list) => all.flatMap((one) => list.map((next) => [...one, next])), [[]]);
+}
