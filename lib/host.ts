@@ -1,6 +1,7 @@
 import { lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname } from 'node:path';
+import { landlockAbi } from './sys/landlock';
 
 /** One name of the host's root folder that a system root repeats. */
 export interface SystemEntry {
@@ -27,6 +28,10 @@ export interface Host {
   readonly devices: readonly string[];
   /** Version of the kernel: [6, 18]. */
   readonly kernel: readonly [major: number, minor: number];
+  /** Version of Landlock, 0 for none. */
+  readonly landlockAbi: number;
+  /** It has POSIX message queues. */
+  readonly hasMqueue: boolean;
 }
 
 const systemNames = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
@@ -54,6 +59,8 @@ function read(): Host {
     node: nodeInstallation(),
     hardLimits: readHardLimits(),
     kernel: kernelVersion(release()),
+    landlockAbi: readLandlockAbi(),
+    hasMqueue: exists('/proc/sys/fs/mqueue'),
   };
 }
 
@@ -89,6 +96,14 @@ function nodeInstallation(): Host['node'] {
 function kernelVersion(text: string): readonly [number, number] {
   const [, major = '0', minor = '0'] = /^(\d+)\.(\d+)/.exec(text) ?? [];
   return [Number(major), Number(minor)];
+}
+
+function readLandlockAbi(): number {
+  try {
+    return landlockAbi();
+  } catch {
+    return 0;
+  }
 }
 
 const limitNames: Readonly<Record<string, string>> = {

@@ -1,4 +1,4 @@
-import type { SandboxOptions } from './features';
+import type { PresetName, SandboxOptions } from './features';
 import { deepFreeze } from './parse';
 
 // What rootless containers of other runtimes have, all of them over the sandbox's own user namespace only.
@@ -43,23 +43,39 @@ const nestingCalls = [
  *   capabilities, seccomp, limits on memory, processes and files.
  * - `node`: as `untrusted`, with what Node.js itself wants: more memory and threads, a /proc that shows the machine's
  *   processors and memory, and `os.networkInterfaces()`.
+ * - `build`: for compilers and package managers: as `node`, with more memory, processes and room in /tmp and home. Its work
+ *   folder is named by the caller: `mounts: [{type: 'bind', source, target: '/work', readonly: false}]`.
  * - `container`: root inside, in a world that can hold others: namespaces and mounts of its own, a full /proc (which shows what
  *   the machine's does), terminals, more capabilities over itself. More of the kernel is within reach than in the other two; it
  *   is for programs that are trusted as far as that goes, such as nsjs itself. No bind can be writable in it.
+ * - `landlock`: no namespaces at all, for hosts where a user may not make them: Landlock, seccomp, limits and no_new_privs. The
+ *   program sees the host's processes, names and programs; it reads and runs only those and what `landlock` names, writes
+ *   nowhere else, and makes no socket of any kind. Weaker than the others; `report.dropped` says where.
  * - `none`: namespaces only, for those who build their own: root inside, the host's files, every capability over the
  *   new namespaces, no seccomp, no limits. Not a sandbox.
  */
-export const presets: Readonly<Record<NonNullable<SandboxOptions['preset']>, SandboxOptions>> = deepFreeze({
+export const presets: Readonly<Record<PresetName, SandboxOptions>> = deepFreeze({
   untrusted: {
     cgroup: 'prefer',
+    landlock: 'prefer',
     limits: { memory: '512M', swap: 0, pids: 64 },
     rlimits: { core: 1, nofile: 1024, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
   },
   node: {
     cgroup: 'prefer',
+    landlock: 'prefer',
     proc: 'masked',
     netlink: true,
     limits: { memory: '1G', swap: 0, pids: 128 },
+    rlimits: { core: 1, nofile: 4096, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
+  },
+  build: {
+    cgroup: 'prefer',
+    landlock: 'prefer',
+    proc: 'masked',
+    netlink: true,
+    scratch: { size: '1G', inodes: 262_144 },
+    limits: { memory: '2G', swap: 0, pids: 512 },
     rlimits: { core: 1, nofile: 4096, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
   },
   container: {
@@ -73,6 +89,17 @@ export const presets: Readonly<Record<NonNullable<SandboxOptions['preset']>, San
     seccomp: { allow: nestingCalls },
     limits: { memory: '1G', swap: 0, pids: 256 },
     rlimits: { core: 1, nofile: 4096, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
+  },
+  landlock: {
+    namespaces: { user: false, mnt: false, pid: false, net: false, ipc: false, uts: false, cgroup: false },
+    root: 'host',
+    proc: 'off',
+    cgroup: 'prefer',
+    landlock: { level: 'prefer', execute: ['system'], scopes: ['signal', 'abstract-unix-socket'] },
+    seccomp: { deny: [{ names: ['socket'], errno: 'EAFNOSUPPORT' }] },
+    env: { HOME: '/' },
+    limits: { memory: '512M', swap: 0, pids: 64 },
+    rlimits: { core: 1, nofile: 1024, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
   },
   none: {
     user: { uid: 0, gid: 0, inner: false },

@@ -137,15 +137,8 @@ function probeCgroup(): ProbedFeature {
 }
 
 function probeLandlock(): ProbedFeature {
-  const modules = readText('/sys/kernel/security/lsm');
-  if (modules === '')
-    return missing(
-      '/sys/kernel/security is not mounted, so the security modules are unknown',
-      'mount -t securityfs none /sys/kernel/security',
-    );
-  return modules.split(',').includes('landlock')
-    ? here
-    : missing('Landlock is not among the active security modules', 'boot with lsm=landlock,… (Linux 5.13)');
+  const { landlockAbi: abi } = host();
+  return abi > 0 ? here : missing('the kernel has no Landlock, or it is not active', 'boot with lsm=landlock,… (Linux 5.13)');
 }
 
 function probeMemfd(): ProbedFeature {

@@ -16,7 +16,7 @@ export interface RunArguments {
 }
 
 export const runUsage = `options of run and explain:
-  --preset untrusted|node|container|none
+  --preset untrusted|node|build|container|landlock|none
                                  where the policy starts from (untrusted)
   --bind SOURCE[:TARGET]         a file or folder of the host, read-only (repeatable)
   --bind-rw SOURCE[:TARGET]      the same, writable

@@ -1,6 +1,8 @@
 import { OptionError } from '../errors';
 import { parseArray, parseBoolean, parseString } from '../parse';
-import { feature } from './feature';
+import { type Dropped, feature } from './feature';
+import type { Spec } from './index';
+import { isHostUser } from './namespaces';
 
 /** Names of capabilities(7); the position is the number. */
 export const capabilityNames = [
@@ -69,21 +71,37 @@ export const capabilities = feature({
     if (value === 'all') return capabilityNames;
     return [...new Set(parseArray(value, at).map((entry, index) => parseCapability(entry, `${at}[${index}]`)))];
   },
-  emit(plan, { capabilities: kept, namespaces, user }, { hostId }) {
+  emit(plan, spec, { hostId }) {
+    const { capabilities: kept, user } = spec;
     const [low, high] = words(kept);
-    if (kept.length < capabilityNames.length) {
+    if (kept.length < capabilityNames.length && !isPlainUser(spec, hostId)) {
       plan.op('program', 'capabilities', 'BoundCaps', low, high);
       const ambient = kept.length === 0 ? securebits.noAmbientRaise : 0;
       plan.op('program', 'capabilities', 'Securebits', securebits.noRoot | securebits.noSetuidFixup | securebits.keepCapsLocked | ambient);
     }
     // Sharing the host's user namespace, the program still is root here.
-    if (!namespaces.user && namespaces.joined.user === undefined && hostId !== undefined) {
+    if (isHostUser(spec) && hostId !== undefined) {
       plan.op('program', 'user', 'SetGroups', new Uint8Array());
       plan.op('program', 'user', 'SetIds', user.uid ?? hostId, user.gid ?? hostId);
     }
     plan.op('program', 'capabilities', 'SetCaps', low, high);
   },
 });
+
+// A user of the host has no capability to lose, and none to give up the bounding set with.
+const isPlainUser = (spec: Spec, hostId: number | undefined): boolean => hostId === undefined && isHostUser(spec);
+
+/** What a user without a user namespace can't give up. */
+export const privilegesDropped = (spec: Spec, hostId: number | undefined): readonly Dropped[] =>
+  isPlainUser(spec, hostId)
+    ? [
+        {
+          control: 'capabilities',
+          reason: 'the bounding set and the securebits stay as they are; no_new_privs keeps anything from being gained by them',
+          fix: 'run where user namespaces can be made, see `nsjs probe`',
+        },
+      ]
+    : [];
 
 export const noNewPrivileges = feature({
   key: 'noNewPrivileges',

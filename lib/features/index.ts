@@ -3,6 +3,7 @@ import { argv0, cwd, type EnvOptions, env } from './env';
 import type { Step } from './feature';
 import { freezer, joinFreezer } from './freezer';
 import { domainname, type HostnameOptions, hostname } from './hostname';
+import { type LandlockOptions, landlock, mqueueForLandlock } from './landlock';
 import { type LauncherPathOptions, launcherPath } from './launcher-path';
 import { type CgroupOptions, cgroup, joinCgroup, type LimitsOptions, limits } from './limits';
 import { type MountsOptions, mounts } from './mounts';
@@ -20,6 +21,10 @@ import { type SeccompOptions, seccomp } from './seccomp';
 import { openTerminal, type TerminalOptions, terminal } from './terminal';
 import { type TimeOptions, time, timeOffsets } from './time';
 import { deathSignal, innerUser, programUser, type UserOptions, user } from './user';
+
+/** Names of the presets. */
+export const presetNames = ['untrusted', 'node', 'build', 'container', 'landlock', 'none'] as const;
+export type PresetName = (typeof presetNames)[number];
 
 /** What a sandbox may be given; every key is one feature. All of it is plain data. */
 export interface SandboxOptions
@@ -41,10 +46,11 @@ export interface SandboxOptions
     RlimitsOptions,
     CgroupOptions,
     CapabilitiesOptions,
+    LandlockOptions,
     SeccompOptions,
     LauncherPathOptions {
   /** Where the options start from; what is written beside it is changed. Default `'untrusted'`. See `presets`. */
-  readonly preset?: 'untrusted' | 'node' | 'container' | 'none';
+  readonly preset?: PresetName;
 }
 
 /** Every option, by its key. */
@@ -73,6 +79,7 @@ export const features = {
   cgroup,
   capabilities,
   noNewPrivileges,
+  landlock,
   seccomp,
   launcherPath,
 } as const;
@@ -96,6 +103,7 @@ export const steps: readonly Step[] = [
   timeOffsets,
   nestedUserNamespaces, // through the old root's /proc
   openHostNull,
+  mqueueForLandlock,
   startBeside, // from here on the first program's process works beside init
   innerUser, // of later programs: before another root lies on the old one
   rootTree, // mounts, then pivot_root
@@ -116,6 +124,7 @@ export const steps: readonly Step[] = [
   descriptors, // low numbers are the program's from here on
   cwd, // as the program, without its former rights
   noNewPrivileges,
+  landlock, // after every mount: it forbids them
   seccomp,
   exec,
 ];

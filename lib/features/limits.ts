@@ -3,6 +3,7 @@ import { type Bytes, parseBytes, parseInteger, parseObject, parseOneOf } from '.
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { type Cgroups, feature, type Scene, type Step } from './feature';
 import type { Spec } from './index';
+import { isHostUser } from './namespaces';
 import { emitRlimit } from './rlimits';
 
 export interface LimitsOptions {
@@ -70,7 +71,7 @@ export const limits = feature({
     const parsed = names.filter((name) => given[name] !== undefined).map((name) => [name, parsers[name](given[name], `${at}.${name}`)]);
     return Object.fromEntries(parsed) as LimitsSpec;
   },
-  emit(plan, spec, { cgroups }) {
+  emit(plan, spec, { cgroups, hostId }) {
     const { memory, pids, cpuTime, fileSize, openFiles } = spec.limits;
     const both = (value: number) => ({ soft: value, hard: value });
     if (fileSize !== undefined) emitRlimit(plan, 'limits.fileSize', 'fsize', both(fileSize));
@@ -81,9 +82,12 @@ export const limits = feature({
     }
     if (cgroups.version !== undefined) return;
     if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', both(memory));
-    if (pids !== undefined) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));
+    if (pids !== undefined && countsPids(spec, hostId)) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));
   },
 });
+
+/** RLIMIT_NPROC counts by user: of a sandbox alone only where it has a user, or a user namespace, of its own. */
+export const countsPids = (spec: Spec, hostId: number | undefined): boolean => hostId !== undefined || !isHostUser(spec);
 
 /** Makes the sandbox's control groups before it exists, so that its first instruction is limited. */
 export const cgroup = feature({

@@ -1,7 +1,7 @@
 import { OptionError } from '../errors';
 import { parseBoolean, parseInteger, parseObject } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
-import { feature, type Scene, type Step } from './feature';
+import { type Feature, feature, type Scene, type Step } from './feature';
 import type { Spec } from './index';
 import { isNetBeside } from './network';
 
@@ -47,7 +47,8 @@ export const cloneFlags: Readonly<Record<NamespaceType, number>> = {
 // time offsets can only be written before a process is in the namespace (time_namespaces(7)).
 const byInit: readonly NamespaceType[] = ['cgroup', 'time'];
 
-export const namespaces = feature({
+// The type is written out: the options it looks at refer to it in turn.
+export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
   key: 'namespaces',
   parse(value = {}, at): NamespacesSpec {
     const given = parseObject(value, at, namespaceTypes);
@@ -65,8 +66,7 @@ export const namespaces = feature({
   emit(plan, spec, scene) {
     const { namespaces: chosen } = spec;
     const { host } = scene;
-    if (!chosen.user && chosen.joined.user === undefined && !host.privileged)
-      throw new OptionError('namespaces.user', 'only root can share the user namespace of the host');
+    if (isHostUser(spec) && !host.privileged) checkUnprivileged(spec);
     const late = isNetBeside(spec, scene) ? [...byInit, 'net'] : byInit;
     const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
     join(plan, spec, scene);
@@ -76,6 +76,17 @@ export const namespaces = feature({
     if (chosen.mnt && chosen.joined.user === undefined) holdMounts(plan);
   },
 });
+
+/** Whether the program is in the user namespace of the host. */
+export const isHostUser = ({ namespaces: { user, joined } }: Spec): boolean => !user && joined.user === undefined;
+
+// A user without one has no rights over any other, and only Landlock to confine itself with.
+function checkUnprivileged({ namespaces: chosen, landlock }: Spec): void {
+  const type = namespaceTypes.find((name) => chosen[name]);
+  if (type === undefined && landlock.level !== 'off') return;
+  const reason = type === undefined ? 'without landlock' : `and have a ${type} namespace of its own`;
+  throw new OptionError('namespaces.user', `only root can share the user namespace of the host ${reason}`);
+}
 
 function parseHandle(value: object | null, type: NamespaceType, at: string): number {
   const { type: found, fd } = (value ?? {}) as Partial<NamespaceHandle>;

@@ -53,6 +53,14 @@ function filterOf(spec: Spec): Filter {
   return found;
 }
 
+/** Whether no socket of any family can be made; pairs of them reach nobody else. */
+export function refusesSockets(spec: Spec): boolean {
+  if (spec.seccomp === 'off') return false;
+  const policy = policyFor(spec);
+  const families = Array.from({ length: 64 }, (_, family) => BigInt(family));
+  return families.every((family) => decide(policy, 'socket', [family]).kind === 'errno');
+}
+
 const hasWritableBind = ({ mounts }: Spec): boolean => mounts.some((mount) => mount.type === 'bind' && !mount.readonly);
 
 /** What decides, as rules: the caller's denials, what nsjs itself needs, the caller's additions, then the profile. */

@@ -1,9 +1,10 @@
+import { OptionError } from '../errors';
 import type { Host } from '../host';
 import { parseBoolean, parseInteger, parseObject } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
 import type { Spec } from './index';
-import { cloneFlags } from './namespaces';
+import { cloneFlags, isHostUser } from './namespaces';
 import { refusedByFilter } from './nested-user-namespaces';
 import { isBeside } from './network';
 
@@ -43,6 +44,8 @@ export const user = feature({
   emit(plan, spec, { host, hostId, lockFd, ownerFd }) {
     if (lockFd !== undefined) plan.op('host', 'user', 'Hold', plan.pass('user', lockFd));
     if (spec.namespaces.joined.user !== undefined) becomeRoot(plan, hostId !== undefined);
+    if (isHostUser(spec) && hostId === undefined && (spec.user.uid ?? spec.user.gid) !== undefined)
+      throw new OptionError('user', 'another id needs a user namespace of its own');
     if (!spec.namespaces.user) return;
     const { uid, gid } = insideIds(spec.user, host);
     // In a user namespace that nsjs has made its maker is 0.

@@ -1,5 +1,7 @@
 import type { Spec } from '../features';
 import type { Dropped, Scene } from '../features/feature';
+import { landlockFor } from '../features/landlock';
+import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import { filterFor } from '../features/seccomp-filter';
 import type { LaunchRecord } from './record';
@@ -17,6 +19,14 @@ export interface Report {
   readonly noNewPrivileges: boolean;
   /** The filter: SHA-256 of its bytes and its length; undefined without one. */
   readonly seccomp?: { readonly hash: string; readonly instructions: number };
+  /** The ruleset of its programs: the kernel's ABI, what it handles, and rights by path; undefined without one. */
+  readonly landlock?: {
+    readonly abi: number;
+    readonly fs: readonly string[];
+    readonly tcp: readonly string[];
+    readonly scopes: readonly string[];
+    readonly paths: Readonly<Record<string, readonly string[]>>;
+  };
   readonly limits: Spec['limits'];
   /** Folders of the control groups, and the version of cgroups(7); undefined where limits hold per process. */
   readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
@@ -37,6 +47,7 @@ export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, drop
     capabilities: spec.capabilities,
     noNewPrivileges: spec.noNewPrivileges,
     ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions } } : {}),
+    ...describeLandlock(spec, scene),
     limits: spec.limits,
     ...(cgroups.version === undefined
       ? {}
@@ -44,4 +55,19 @@ export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, drop
     ...(scene.kind === 'run' ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
     dropped: [...scene.dropped, ...dropped],
   });
+}
+
+function describeLandlock(spec: Spec, scene: Scene): Pick<Report, 'landlock'> {
+  const ruleset = landlockFor(spec, scene);
+  if (!ruleset) return {};
+  const { abi, fs, net, scoped, paths } = ruleset;
+  return {
+    landlock: {
+      abi,
+      fs: rightNames(fs),
+      tcp: ['bind', 'connect'].filter((_, bit) => (net & (1 << bit)) !== 0),
+      scopes: scopeNames.filter((name) => (scoped & scopes[name]) !== 0),
+      paths: Object.fromEntries(paths.map(({ path, rights }) => [path, rightNames(rights)])),
+    },
+  };
 }

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { cgroupLayout, freezerLayout } from '../cgroup/layout';
 import { NsError, OptionError } from '../errors';
 import type { Spec } from '../features';
+import { privilegesDropped } from '../features/capabilities';
 import type { Cgroups, Dropped, Program, Scene } from '../features/feature';
+import { landlockDropped } from '../features/landlock';
+import { countsPids } from '../features/limits';
 import { host } from '../host';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { takeHostId } from './host-id';
@@ -19,15 +22,16 @@ const nextGroupName = () => `nsjs-${process.pid}-${`${count++}`.padStart(countDi
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
 export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox'): Scene & { release(): void } {
-  const { cgroups, dropped } = chooseCgroups(spec);
   const machine = host();
+  const { cgroups, dropped: groupsDropped } = chooseCgroups(spec);
+  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, kind), ...pidsDropped(spec, cgroups)];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostId = machine.privileged ? takeHostId() : undefined;
   return {
     host: machine,
     cgroups,
-    dropped,
+    dropped: [...dropped, ...privilegesDropped(spec, hostId?.id)],
     program,
     kind,
     ...(kind === 'sandbox' ? chooseFreezer(cgroups) : {}),
@@ -98,6 +102,12 @@ function chooseCgroups({ cgroup, limits }: Spec): { readonly cgroups: Cgroups; r
   const folders = Object.fromEntries(Object.entries(layout.parents).map(([controller, parent]) => [controller, join(parent, name)]));
   const lostSwap = layout.swapAccounting || limits.swap === undefined ? [] : [swapDropped];
   return { cgroups: { version: layout.version, folders, swapAccounting: layout.swapAccounting }, dropped: lostSwap };
+}
+
+function pidsDropped(spec: Spec, { version }: Cgroups): readonly Dropped[] {
+  if (version !== undefined || spec.limits.pids === undefined || countsPids(spec, host().privileged ? 0 : undefined)) return [];
+  const reason = 'without a control group and without a user namespace nothing counts the processes of one sandbox';
+  return [{ control: 'limits.pids', reason, fix: 'see `nsjs probe` for cgroup' }];
 }
 
 const swapDropped: Dropped = {

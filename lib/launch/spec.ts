@@ -1,13 +1,13 @@
 import { OptionError } from '../errors';
-import { features, type SandboxOptions, type Spec } from '../features';
+import { features, type PresetName, presetNames, type SandboxOptions, type Spec } from '../features';
 import type { RlimitsOptions } from '../features/rlimits';
 import { refuseSetIdHole } from '../features/seccomp';
+import { refusesSockets } from '../features/seccomp-filter';
 import { host } from '../host';
 import { deepFreeze, parseObject, parseOneOf } from '../parse';
 import { presets } from '../presets';
 
 const keys = Object.keys(features) as (keyof typeof features)[];
-const presetNames = ['untrusted', 'node', 'container', 'none'] as const;
 // These add to what the preset says, key by key; every other option replaces it.
 const merged: readonly string[] = ['namespaces', 'user', 'limits', 'rlimits', 'env', 'scratch'];
 
@@ -28,7 +28,7 @@ export function parseSandboxOptions(options: SandboxOptions): Spec {
 const parsedPresets = new Map<string, Spec>();
 
 // The spec of a preset alone: the same object each time, by which plans are known again.
-function parsedPreset(preset: (typeof presetNames)[number]): Spec {
+function parsedPreset(preset: PresetName): Spec {
   const known = parsedPresets.get(preset);
   if (known) return known;
   const base = presets[preset];
@@ -74,11 +74,12 @@ function checked(given: Spec): Spec {
   refuseSetIdHole(spec);
   const { joined } = spec.namespaces;
   const isHost = (type: 'user' | 'net') => !spec.namespaces[type] && joined[type] === undefined;
-  if (isHost('user') && isHost('net'))
+  // With a user namespace that is the host's nothing but these two keeps the program from the network.
+  const isGuarded = spec.landlock.level !== 'off' && (spec.network === 'host' || refusesSockets(spec));
+  if (isHost('user') && (isHost('net') || spec.network === 'host') && !isGuarded)
     throw new OptionError('network', "the host's network with the host's user namespace would leave the network unprotected");
   if (spec.network !== 'host') return spec;
   if (joined.net !== undefined) throw new OptionError('network', "'host' and another namespace exclude each other");
-  if (isHost('user')) throw new OptionError('network', "'host' with the host's user namespace would leave the network unprotected");
   return deepFreeze({ ...spec, namespaces: { ...spec.namespaces, net: false } });
 }
 

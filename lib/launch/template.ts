@@ -24,13 +24,16 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   if (!isRepeatable(spec, scene)) return writePlan(spec, scene, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
-  const shape = `${scene.kind} ${scene.program.stdio.map((entry) => (entry === 'ignore' ? 'i' : 'p')).join('')}`;
+  const shape = `${scene.kind} ${scene.program.stdio.map(shapeOf).join('')}`;
   const found = ofSpec.get(shape);
   if (found) return new TemplatedPlan(found, spec, scene, running);
   const writer = writePlan(spec, scene, running);
   ofSpec.set(shape, makeTemplate(writer, scene));
   return writer;
 }
+
+// A descriptor of the caller has rules of its own.
+const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 'number' ? (entry < 0 ? 'p' : 'd') : 'i');
 
 // What looks at the machine each time it is written cannot be kept.
 const isRepeatable = ({ mounts, namespaces, root, proc }: Spec, { kind, program }: Scene): boolean =>

@@ -4,6 +4,7 @@
 #include "../sys/process.h"
 #include "../sys/socket.h"
 #include "map.h"
+#include "path.h"
 #include "programs.h"
 #include "reap.h"
 #include "run.h"
@@ -86,9 +87,8 @@ void spawn(Context& context, std::uint32_t id, sys::Received& received) {
   Failure failure{0, received.count > 0 ? map_plan(received.fds[0].get(), context.plan) : Status{22, __NR_recvmsg}};
   if (failure.status.ok()) {
     for (unsigned slot = 0; slot + 1 < received.count && failure.status.ok(); ++slot) {
-      // Above every number that the program may want, so that Dup can place them in any order.
-      auto high = sys::fcntl(received.fds[slot + 1].get(), F_DUPFD_CLOEXEC, kFirstFd);
-      if (high.ok()) context.slots[slot].fd = Fd(static_cast<int>(high.value));
+      auto high = move_high(std::move(received.fds[slot + 1]));
+      context.slots[slot].fd = std::move(high.value);
       failure.status = high.status;
     }
     if (failure.status.ok()) failure = run(context, kInside);

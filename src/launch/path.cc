@@ -1,5 +1,7 @@
 #include "path.h"
 
+#include "../plan/wire.h"
+
 namespace nsjs {
 namespace {
 
@@ -33,6 +35,11 @@ Result<Parent> resolve_parent(int base, const char* path) {
   found.value.opened = std::move(opened.value);
   found.value.dir = found.value.opened.get();
   return found;
+}
+
+Result<Fd> move_high(Fd fd) {
+  const auto moved = sys::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstFd);
+  return {Fd(static_cast<int>(moved.value)), moved.status};
 }
 
 Status write_all(int fd, const char* data, std::size_t size) {

@@ -18,6 +18,9 @@ struct Parent {
 };
 Result<Parent> resolve_parent(int base, const char* path);
 
+// The same descriptor above every number that the program may want, so that Dup can place its own in any order.
+Result<Fd> move_high(Fd fd);
+
 Status write_all(int fd, const char* data, std::size_t size);
 
 // "/proc/<pid>/<name>" in a buffer of its own

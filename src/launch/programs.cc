@@ -3,6 +3,7 @@
 #include "../sys/process.h"
 #include "../sys/socket.h"
 #include "context.h"
+#include "path.h"
 #include "run.h"
 
 namespace nsjs {
@@ -53,12 +54,6 @@ void wait_for_release(const Context& context, Gate gate) {
     }
   }
   give_up();
-}
-
-// The child's end must lie above every number that Dup may place.
-Result<Fd> move_high(Fd fd) {
-  const auto moved = sys::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstFd);
-  return {Fd(static_cast<int>(moved.value)), moved.status};
 }
 
 Status fork_program(Context& context, Program& program, Gate gate) {

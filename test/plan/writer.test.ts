@@ -52,8 +52,8 @@ test('the order of a safe set-up: seccomp is the last before exec, rights go bef
   const program = explain()
     .steps.filter(({ section }) => section === 'program')
     .map(({ operation }) => operation);
-  expect(program.slice(-3)).toEqual(['NoNewPrivs', 'Seccomp', 'Exec']);
-  const order = ['InnerUserNs', 'BoundCaps', 'Securebits', 'SetCaps', 'Dup', 'CloseFrom', 'Chdir', 'NoNewPrivs'];
+  expect(program.slice(-3)).toEqual(['LandlockRestrict', 'Seccomp', 'Exec']);
+  const order = ['InnerUserNs', 'BoundCaps', 'Securebits', 'SetCaps', 'Dup', 'CloseFrom', 'Chdir', 'NoNewPrivs', 'LandlockRuleset'];
   expect(program.filter((name, index) => order.includes(name) && program.indexOf(name) === index)).toEqual(order);
 });
 

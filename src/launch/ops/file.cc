@@ -13,14 +13,13 @@ constexpr long kRemovePauseMs = 2;
 
 }  // namespace
 
-// Above every number that the program may want, so that Dup can place them in any order.
 Status Open(Context& context, const Op& op) {
   const int base = context.base(op.arg[1]);
   const char* path = context.plan.text(op.arg[2]).data;
   const int flags = static_cast<int>(op.arg[3]);
   NSJS_TRY_VALUE(opened, base == sys::kCwd ? sys::openat(base, path, flags) : sys::openat2(base, path, flags, 0, kInRoot));
-  NSJS_TRY_VALUE(high, sys::fcntl(opened.get(), F_DUPFD_CLOEXEC, kFirstFd));
-  context.slots[op.arg[0]].fd = Fd(static_cast<int>(high));
+  NSJS_TRY_VALUE(high, move_high(std::move(opened)));
+  context.slots[op.arg[0]].fd = std::move(high);
   return {};
 }
 

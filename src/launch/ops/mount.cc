@@ -71,7 +71,8 @@ Status NewFs(Context& context, const Op& op) {
   NSJS_TRY_VALUE(fs, sys::fsopen(context.plan.text(op.arg[1]).data));
   NSJS_TRY(configure(fs.get(), context.plan.text(op.arg[2])));
   NSJS_TRY_VALUE(tree, sys::fsmount(fs.get(), op.arg[3]));
-  context.slots[op.arg[0]].fd = std::move(tree);
+  NSJS_TRY_VALUE(high, move_high(std::move(tree)));
+  context.slots[op.arg[0]].fd = std::move(high);
   return {};
 }
 

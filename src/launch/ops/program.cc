@@ -4,6 +4,7 @@
 #include "../../sys/process.h"
 #include "../../sys/socket.h"
 #include "../ops.h"
+#include "../path.h"
 #include "../programs.h"
 
 namespace nsjs::ops {
@@ -78,12 +79,12 @@ Status OpenPty(Context& context, const Op& op) {
   NSJS_TRY_VALUE(master, sys::openat2(context.base(op.arg[2]), context.plan.text(op.arg[3]).data, O_RDWR | O_NOCTTY, 0, kNoMagicLinks));
   NSJS_TRY(sys::ioctl(master.get(), kSetPtyLock, sys::as_arg(&unlocked)).status);
   NSJS_TRY_VALUE(slave, sys::ioctl(master.get(), kGetPtyPeer, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  const Fd low(static_cast<int>(slave));
+  Fd low(static_cast<int>(slave));
   const unsigned short size[4] = {static_cast<unsigned short>(op.arg[5]), static_cast<unsigned short>(op.arg[4]), 0, 0};
   NSJS_TRY(sys::ioctl(low.get(), kSetWindowSize, sys::as_arg(&size)).status);
-  NSJS_TRY_VALUE(high, sys::fcntl(low.get(), F_DUPFD_CLOEXEC, kFirstFd));
+  NSJS_TRY_VALUE(high, move_high(std::move(low)));
   context.slots[op.arg[0]].fd = std::move(master);
-  context.slots[op.arg[1]].fd = Fd(static_cast<int>(high));
+  context.slots[op.arg[1]].fd = std::move(high);
   return {};
 }
 

@@ -1,0 +1,36 @@
+import type { Host } from '../host';
+import { homeFolder } from './home';
+import type { Spec } from './index';
+import type { PathRule } from './landlock';
+import { executeRights, useRights, writeRights } from './landlock-rights';
+
+/** The rules that follow from a sandbox's own mounts: nothing more can be written than they say already. */
+export function defaultPaths(spec: Spec): readonly PathRule[] {
+  const rule = (path: string, rights: number, origin = 'landlock'): PathRule => ({ path, rights, origin });
+  // The host's files are as writable as the program's id says.
+  if (spec.root === 'host') return [rule('/', writeRights)];
+  const own = spec.root === 'system' ? ['/tmp', homeFolder] : [];
+  const isSystem = spec.root === 'system';
+  const used = [...(isSystem ? ['/dev'] : []), ...(isSystem && spec.proc !== 'off' && spec.proc !== 'prefer' ? ['/proc'] : [])];
+  return [
+    rule('/', executeRights),
+    ...used.map((path) => rule(path, useRights)),
+    ...(isSystem ? [rule('/dev/shm', writeRights)] : []),
+    ...own.map((path) => rule(path, writeRights)),
+    ...spec.mounts.flatMap((mount, index) => {
+      const origin = `mounts[${index}]`;
+      if (mount.type === 'tmpfs' || (mount.type === 'bind' && !mount.readonly)) return [rule(mount.target, writeRights, origin)];
+      if (mount.type === 'dev') return [rule(mount.target, useRights, origin), rule(`${mount.target}/shm`, writeRights, origin)];
+      return mount.type === 'proc' && spec.proc !== 'prefer' && spec.proc !== 'off' ? [rule(mount.target, useRights, origin)] : [];
+    }),
+  ];
+}
+
+/** Programs and libraries, and nothing that is somebody's. */
+export function systemPaths({ system, node, etc, devices }: Host, origin: string): readonly PathRule[] {
+  return [
+    ...[...system, ...node].map(({ target }) => ({ path: target, rights: executeRights, origin })),
+    ...etc.map((path) => ({ path, rights: executeRights, origin })),
+    ...devices.map((name) => ({ path: `/dev/${name}`, rights: useRights, origin })),
+  ];
+}

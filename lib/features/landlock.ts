@@ -1,0 +1,227 @@
+import { NsError, OptionError } from '../errors';
+import type { Host } from '../host';
+import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseTarget } from '../parse';
+import { noSlot, type PlanWriter } from '../plan/writer';
+import { type Dropped, feature, type Scene, type Step } from './feature';
+import type { Spec } from './index';
+import { defaultPaths, systemPaths } from './landlock-default';
+import {
+  executeRights,
+  type LandlockFsRight,
+  type LandlockScope,
+  parseRights,
+  readRights,
+  scopeNames,
+  scopes,
+  writeRights,
+} from './landlock-rights';
+import { mountAttr, newFs } from './mount-ops';
+import { isHostUser } from './namespaces';
+
+/** What a program may reach by path, port and signal; all else that Landlock can take away is taken away. */
+export interface LandlockPolicy {
+  /** `'require'` (default): an error where the kernel lacks a part of it. `'prefer'`: that part is dropped and reported. */
+  readonly level?: 'require' | 'prefer';
+  /** Paths inside below which may be read and listed. */
+  readonly read?: readonly string[];
+  /** Read, and executed. `'system'`: the programs and libraries that a `system` root has, and its devices. */
+  readonly execute?: readonly ('system' | (string & {}))[];
+  /** Read, and changed in any way but device nodes. */
+  readonly write?: readonly string[];
+  /** Single rights by path, as the kernel names them; a number stands for the bits of newer ones. */
+  readonly paths?: Readonly<Record<string, readonly (LandlockFsRight | number)[]>>;
+  /** TCP ports that may be bound, or connected to (ABI 4, Linux 6.7). Default: any. */
+  readonly bindTcp?: readonly number[];
+  readonly connectTcp?: readonly number[];
+  /** What reaches no further than the program and what it starts (ABI 6, Linux 6.12). Default: none. */
+  readonly scopes?: readonly LandlockScope[];
+}
+
+export interface LandlockOptions {
+  /**
+   * Landlock inside the sandbox, a second wall behind its mounts: landlock(7), Linux 5.13. `'prefer'` (of the presets) and
+   * `'require'`: read and execute everywhere, write where the sandbox has a writable place, signals and abstract sockets no
+   * further than the program itself. A {@link LandlockPolicy} says it path by path. `'off'`: none; what is to mount something or to make
+   * namespaces needs that.
+   */
+  readonly landlock?: 'require' | 'prefer' | 'off' | LandlockPolicy;
+}
+
+/** A rule on a path: its bits, by name or number. */
+export interface PathRule {
+  /** `'system'` for all of these. */
+  readonly path: string;
+  readonly rights: number;
+  readonly origin: string;
+}
+
+export interface LandlockSpec {
+  readonly level: 'require' | 'prefer' | 'off';
+  /** Undefined: what the sandbox's mounts say. */
+  readonly paths?: readonly PathRule[];
+  readonly bindTcp?: readonly number[];
+  readonly connectTcp?: readonly number[];
+  readonly scopes?: readonly LandlockScope[];
+}
+
+const keys = ['level', 'read', 'execute', 'write', 'paths', 'bindTcp', 'connectTcp', 'scopes'] as const;
+const levels = ['require', 'prefer', 'off'] as const;
+const maxPort = 65_535;
+
+export const landlock = feature({
+  key: 'landlock',
+  scope: 'both',
+  parse(value = 'off', at): LandlockSpec {
+    if (typeof value === 'string') return { level: parseOneOf(value, at, levels) };
+    const given = parseObject(value, at, keys);
+    const ports = (key: 'bindTcp' | 'connectTcp') =>
+      given[key] === undefined
+        ? {}
+        : { [key]: parseArray(given[key], `${at}.${key}`).map((port, i) => parseInteger(port, `${at}.${key}[${i}]`, 0, maxPort)) };
+    return {
+      level: given.level === undefined ? 'require' : parseOneOf(given.level, `${at}.level`, ['require', 'prefer']),
+      paths: parsePaths(given, at),
+      ...ports('bindTcp'),
+      ...ports('connectTcp'),
+      ...(given.scopes === undefined
+        ? {}
+        : { scopes: parseArray(given.scopes, `${at}.scopes`).map((name, i) => parseOneOf(name, `${at}.scopes[${i}]`, scopeNames)) }),
+    };
+  },
+  emit(plan, spec, scene) {
+    const ruleset = landlockFor(spec, scene);
+    if (!ruleset) return;
+    if (!spec.noNewPrivileges) throw new OptionError('landlock', 'needs noNewPrivileges');
+    const section = sectionOf(spec, scene.kind);
+    if (section) emitRuleset(plan, section, ruleset, scene);
+  },
+});
+
+/**
+ * Of a sandbox that stays init takes the rules upon itself, so that its programs have them in common and can see and
+ * signal each other. Without a pid namespace init must look at processes by the host's /proc: each program has its own rules then.
+ */
+function sectionOf({ namespaces }: Spec, kind: Scene['kind']): 'inside' | 'program' | undefined {
+  if (kind === 'run' || !namespaces.pid) return kind === 'sandbox' ? undefined : 'program';
+  return kind === 'sandbox' ? 'inside' : undefined;
+}
+
+const mqueueKey = 'mqueue';
+
+/**
+ * POSIX message queues lie on a file system of the ipc namespace that nobody has mounted: without a rule of its own Landlock
+ * would refuse them. It is reached before another process has to.
+ */
+export const mqueueForLandlock: Step = {
+  emit(plan, spec, scene) {
+    const { ipc, mnt } = spec.namespaces;
+    if (!ipc || !mnt || !scene.host.hasMqueue || !landlockFor(spec, scene)) return;
+    const slot = newFs(plan, 'mqueue', {}, mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec, 'landlock');
+    plan.shared(mqueueKey, () => slot);
+  },
+};
+
+/** What is in force: the kernel's version of Landlock, and what it handles. */
+export interface Ruleset {
+  readonly abi: number;
+  readonly fs: number;
+  readonly net: number;
+  readonly scoped: number;
+  readonly paths: readonly PathRule[];
+  readonly ports: readonly { readonly port: number; readonly rights: number; readonly origin: string }[];
+}
+
+const tcp = { bindTcp: 1, connectTcp: 2 } as const;
+/** By ABI, how many rights on files the kernel knows. */
+const rightsByAbi = [0, 13, 14, 15, 15, 16] as const;
+const netAbi = 4;
+const scopeAbi = 6;
+
+/** The ruleset of a sandbox's programs, cut down to what the kernel has; undefined for none. */
+export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind'>): Ruleset | undefined {
+  const { level, bindTcp, connectTcp } = spec.landlock;
+  const abi = scene.host.landlockAbi;
+  if (level === 'off' || abi === 0) return undefined;
+  const wanted =
+    spec.landlock.paths?.flatMap((rule) => (rule.path === 'system' ? systemPaths(scene.host, rule.origin) : [rule])) ?? defaultPaths(spec);
+  const known = 2 ** (rightsByAbi[Math.min(abi, rightsByAbi.length - 1)] ?? 0) - 1;
+  const named = wanted.reduce((all, { rights }) => all | rights, 0);
+  // Rights that only a number can name are newer than this table: the kernel says whether it has them.
+  const fs = known | (named & ~(2 ** 16 - 1));
+  const ports = abi < netAbi ? [] : (Object.keys(tcp) as (keyof typeof tcp)[]).flatMap((key) => portRules(key, spec.landlock[key]));
+  return {
+    abi,
+    fs,
+    net: abi < netAbi ? 0 : (bindTcp ? tcp.bindTcp : 0) | (connectTcp ? tcp.connectTcp : 0),
+    scoped: abi < scopeAbi ? 0 : scopesOf(spec, scene.kind).reduce((all, name) => all | scopes[name], 0),
+    paths: wanted.map((rule) => ({ ...rule, rights: rule.rights & fs })),
+    ports,
+  };
+}
+
+const portRules = (key: keyof typeof tcp, ports: readonly number[] = []): Ruleset['ports'] =>
+  ports.map((port, index) => ({ port, rights: tcp[key], origin: `landlock.${key}[${index}]` }));
+
+// Programs of one sandbox are meant to reach each other, which rules of their own would forbid.
+const scopesOf = (spec: Spec, kind: Scene['kind']): readonly LandlockScope[] =>
+  spec.landlock.scopes ?? (spec.landlock.paths === undefined && (kind === 'run' || spec.namespaces.pid) ? scopeNames : []);
+
+/** What a kernel lacks of what was preferred. Throws NsError ERR_NSJS_UNSUPPORTED for what was required. */
+export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Scene['kind']): readonly Dropped[] {
+  const { level, bindTcp, connectTcp } = spec.landlock;
+  if (level === 'off') return [];
+  const fix = 'boot a newer kernel, with landlock in CONFIG_LSM or in lsm= on its command line';
+  const lacks = (control: string, needed: number): Dropped => ({
+    control,
+    reason: abi === 0 ? 'this kernel has no Landlock' : `needs Landlock ABI ${needed}, this kernel has ${abi}`,
+    fix,
+  });
+  const missing = [
+    ...(abi === 0 ? [lacks('landlock', 1)] : []),
+    ...(abi < netAbi && (bindTcp ?? connectTcp) ? [lacks('landlock.tcp', netAbi)] : []),
+    ...(abi < scopeAbi && scopesOf(spec, kind).length > 0 ? [lacks('landlock.scopes', scopeAbi)] : []),
+  ];
+  const [first] = missing;
+  // Where nothing else confines the files, this wall must stand.
+  const isNeeded = level === 'require' || (abi === 0 && !spec.namespaces.mnt && isHostUser(spec));
+  if (first && isNeeded) throw new NsError('ERR_NSJS_UNSUPPORTED', `${first.control}: ${first.reason}`, { hint: fix });
+  return missing;
+}
+
+function emitRuleset(
+  plan: PlanWriter,
+  section: 'inside' | 'program',
+  { fs, net, scoped, paths, ports }: Ruleset,
+  { program }: Scene,
+): void {
+  const words = scoped !== 0 ? [fs, net, scoped] : net !== 0 ? [fs, net] : [fs];
+  const slot = plan.slot('landlock');
+  plan.op(section, 'landlock', 'LandlockRuleset', slot, new Uint8Array(BigUint64Array.from(words.map(BigInt)).buffer));
+  for (const { path, rights, origin } of paths) plan.op(section, origin, 'LandlockPath', slot, noSlot, path, rights >>> 0, 0);
+  const queues = plan.known(mqueueKey);
+  if (queues) plan.op(section, 'landlock', 'LandlockPath', slot, queues, '', (writeRights & fs) >>> 0, 0);
+  for (const [number, entry] of program.stdio.entries())
+    if (typeof entry === 'number' && entry >= 0) plan.op(section, `stdio[${number}]`, 'LandlockFd', slot, number, fs);
+  for (const { port, rights, origin } of ports) plan.op(section, origin, 'LandlockPort', slot, port, rights);
+  plan.op(section, 'landlock', 'LandlockRestrict', slot);
+}
+
+function parsePaths(given: Partial<Record<(typeof keys)[number], unknown>>, at: string): readonly PathRule[] {
+  const list = (key: 'read' | 'execute' | 'write', rights: number) =>
+    given[key] === undefined
+      ? []
+      : parseArray(given[key], `${at}.${key}`).map((path, index) => {
+          const origin = `${at}.${key}[${index}]`;
+          return { path: key === 'execute' && path === 'system' ? path : parseTarget(path, origin), rights, origin };
+        });
+  const named = given.paths === undefined ? [] : Object.entries(parseRecord(given.paths, `${at}.paths`));
+  return [
+    ...list('read', readRights),
+    ...list('execute', executeRights),
+    ...list('write', writeRights),
+    ...named.map(([path, rights]) => {
+      const origin = `${at}.paths[${JSON.stringify(path)}]`;
+      return { path: parseTarget(path, origin), rights: parseRights(rights, origin), origin };
+    }),
+  ];
+}
