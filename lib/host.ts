@@ -1,6 +1,7 @@
 import { lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname } from 'node:path';
+import { findIdMapHelper, readSubids, type Subids } from './subids';
 import { landlockAbi } from './sys/landlock';
 
 /** One name of the host's root folder that a system root repeats. */
@@ -30,6 +31,11 @@ export interface Host {
   readonly kernel: readonly [major: number, minor: number];
   /** Version of Landlock, 0 for none. */
   readonly landlockAbi: number;
+  /** Subordinate ids of an unprivileged caller, subuid(5). */
+  readonly subuids: readonly Subids[];
+  readonly subgids: readonly Subids[];
+  /** newuidmap(1) and newgidmap(1), where they can be trusted. */
+  readonly idMapHelpers: { readonly uid: string | undefined; readonly gid: string | undefined };
   /** It has POSIX message queues. */
   readonly hasMqueue: boolean;
 }
@@ -60,6 +66,9 @@ function read(): Host {
     hardLimits: readHardLimits(),
     kernel: kernelVersion(release()),
     landlockAbi: readLandlockAbi(),
+    subuids: readSubids('/etc/subuid', process.geteuid?.() ?? 0),
+    subgids: readSubids('/etc/subgid', process.geteuid?.() ?? 0),
+    idMapHelpers: { uid: findIdMapHelper('newuidmap'), gid: findIdMapHelper('newgidmap') },
     hasMqueue: exists('/proc/sys/fs/mqueue'),
   };
 }

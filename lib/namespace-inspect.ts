@@ -1,14 +1,8 @@
 import { closeSync, fstatSync, readFileSync } from 'node:fs';
+import type { IdMapEntry } from './features/id-map';
 import type { NamespaceType } from './features/namespaces';
 import { listNamespaces } from './list-namespaces';
 import { nsId, nsOwnerUid, nsParent, nsUserns } from './sys/namespace';
-
-/** A line of an id map, user_namespaces(7). */
-export interface IdMapEntry {
-  readonly inside: number;
-  readonly outside: number;
-  readonly count: number;
-}
 
 /** What can be known of a namespace. Plain data. */
 export interface NamespaceInfo {

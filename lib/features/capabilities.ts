@@ -1,8 +1,10 @@
 import { OptionError } from '../errors';
-import { parseArray, parseBoolean, parseString } from '../parse';
+import { parseArray, parseBoolean, parseObject, parseOneOf, parseString } from '../parse';
+import type { PlanWriter } from '../plan/writer';
 import { type Dropped, feature } from './feature';
 import type { Spec } from './index';
 import { isHostUser } from './namespaces';
+import { insideIds } from './user';
 
 /** Names of capabilities(7); the position is the number. */
 export const capabilityNames = [
@@ -54,39 +56,118 @@ export type Capability = (typeof capabilityNames)[number];
 export interface CapabilitiesOptions {
   /**
    * Capabilities that the program keeps, all of them over its own user namespace only (capabilities(7)).
-   * Every set, the bounding set included, is cut down to them. Default: none.
+   * Every set, the bounding set included, is cut down to them; an object names each set: what it leaves out is empty, but for the
+   * bounding set, which then holds all that the others name. Default: none.
    */
-  readonly capabilities?: readonly Capability[] | 'all';
+  readonly capabilities?: readonly Capability[] | 'all' | { readonly [S in CapabilitySet]?: readonly Capability[] };
+  /**
+   * Secure bits by the kernel's names (SECBIT_*, capabilities(7)). Default, unless the program keeps every capability: `NOROOT`,
+   * `NO_SETUID_FIXUP`, their locks and that of `KEEP_CAPS`, and without capabilities `NO_CAP_AMBIENT_RAISE` with its lock; none
+   * where it is 0 among several ids (`user.ids`).
+   */
+  readonly securebits?: readonly SecureBit[];
   /** no_new_privs (prctl(2), Linux 3.5): no execve(2) grants more than the program has. Default true; seccomp needs it. */
   readonly noNewPrivileges?: boolean;
 }
 
-// SECBIT_NOROOT, SECBIT_NO_SETUID_FIXUP, SECBIT_KEEP_CAPS off, SECBIT_NO_CAP_AMBIENT_RAISE, each with its lock.
-const securebits = { noRoot: 0x3, noSetuidFixup: 0xc, keepCapsLocked: 0x20, noAmbientRaise: 0xc0 } as const;
+/** The sets of a process, capabilities(7). */
+export const capabilitySets = ['bounding', 'permitted', 'effective', 'inheritable', 'ambient'] as const;
+export type CapabilitySet = (typeof capabilitySets)[number];
+export type CapabilitiesSpec = Readonly<Record<CapabilitySet, readonly Capability[]>>;
+
+/** SECBIT_* by name; the position is the bit. */
+const secureBits = [
+  'NOROOT',
+  'NOROOT_LOCKED',
+  'NO_SETUID_FIXUP',
+  'NO_SETUID_FIXUP_LOCKED',
+  'KEEP_CAPS',
+  'KEEP_CAPS_LOCKED',
+  'NO_CAP_AMBIENT_RAISE',
+  'NO_CAP_AMBIENT_RAISE_LOCKED',
+] as const;
+export type SecureBit = (typeof secureBits)[number];
+
+const closedBits: readonly SecureBit[] = ['NOROOT', 'NOROOT_LOCKED', 'NO_SETUID_FIXUP', 'NO_SETUID_FIXUP_LOCKED', 'KEEP_CAPS_LOCKED'];
+const ambientBits: readonly SecureBit[] = ['NO_CAP_AMBIENT_RAISE', 'NO_CAP_AMBIENT_RAISE_LOCKED'];
 
 export const capabilities = feature({
   key: 'capabilities',
   scope: 'program',
-  parse(value = [], at): readonly Capability[] {
-    if (value === 'all') return capabilityNames;
-    return [...new Set(parseArray(value, at).map((entry, index) => parseCapability(entry, `${at}[${index}]`)))];
+  parse(value = [], at): CapabilitiesSpec {
+    if (value === 'all') return everySet(capabilityNames);
+    if (Array.isArray(value)) return everySet(parseSet(value, at));
+    const given = parseObject(value, at, capabilitySets);
+    const sets = Object.fromEntries(
+      capabilitySets.map((set) => [set, given[set] === undefined ? [] : parseSet(given[set], `${at}.${set}`)]),
+    );
+    const { permitted, effective, inheritable, ambient, bounding } = sets as CapabilitiesSpec;
+    checkSubset(effective, permitted, `${at}.effective`, 'permitted');
+    checkSubset(ambient, permitted, `${at}.ambient`, 'permitted');
+    checkSubset(ambient, inheritable, `${at}.ambient`, 'inheritable');
+    return {
+      permitted,
+      effective,
+      inheritable,
+      ambient,
+      bounding: given.bounding === undefined ? [...new Set([...permitted, ...inheritable])] : bounding,
+    };
   },
-  emit(plan, spec, { hostId }) {
-    const { capabilities: kept, user } = spec;
-    const [low, high] = words(kept);
-    if (kept.length < capabilityNames.length && !isPlainUser(spec, hostId)) {
-      plan.op('program', 'capabilities', 'BoundCaps', low, high);
-      const ambient = kept.length === 0 ? securebits.noAmbientRaise : 0;
-      plan.op('program', 'capabilities', 'Securebits', securebits.noRoot | securebits.noSetuidFixup | securebits.keepCapsLocked | ambient);
+  emit(plan, spec, { host, hostId }) {
+    const { user } = spec;
+    const isRoot = user.ids !== 'one' && insideIds(user, host).uid === 0;
+    const kept = isRoot ? asRoot(spec.capabilities) : spec.capabilities;
+    if (!isPlainUser(spec, hostId)) {
+      if (kept.bounding.length < capabilityNames.length) plan.op('program', 'capabilities', 'BoundCaps', ...words(kept.bounding));
+      const bits = spec.securebits ?? (isRoot ? [] : defaultBits(kept));
+      if (bits.length > 0)
+        plan.op(
+          'program',
+          'securebits',
+          'Securebits',
+          bits.reduce((all, bit) => all | (1 << secureBits.indexOf(bit)), 0),
+        );
     }
-    // Sharing the host's user namespace, the program still is root here.
-    if (isHostUser(spec) && hostId !== undefined) {
-      plan.op('program', 'user', 'SetGroups', new Uint8Array());
-      plan.op('program', 'user', 'SetIds', user.uid ?? hostId, user.gid ?? hostId);
-    }
-    plan.op('program', 'capabilities', 'SetCaps', low, high);
+    // Sharing the host's user namespace, or with several ids, the program still is root here.
+    if (isHostUser(spec) && hostId !== undefined) emitIds(plan, user.uid ?? hostId, user.gid ?? hostId);
+    else if (user.ids !== 'one') emitIds(plan, insideIds(user, host).uid, insideIds(user, host).gid);
+    const sets = [kept.effective, kept.permitted, kept.inheritable, kept.ambient].flatMap(words);
+    plan.op('program', 'capabilities', 'SetCaps', new Uint8Array(Uint32Array.from(sets).buffer));
   },
 });
+
+export const securebits = feature({
+  key: 'securebits',
+  parse: (value, at): readonly SecureBit[] | undefined =>
+    value === undefined ? undefined : parseArray(value, at).map((bit, index) => parseOneOf(bit, `${at}[${index}]`, secureBits)),
+});
+
+// Among several ids root has its capabilities by being 0, and loses them with it, as programs that change users expect.
+const asRoot = (kept: CapabilitiesSpec): CapabilitiesSpec =>
+  // What was written as one list is the same list in every set.
+  kept.ambient === kept.permitted ? { ...kept, inheritable: [], ambient: [] } : kept;
+
+const everySet = (kept: readonly Capability[]): CapabilitiesSpec =>
+  Object.fromEntries(capabilitySets.map((set) => [set, kept])) as unknown as CapabilitiesSpec;
+
+const parseSet = (value: unknown, at: string): readonly Capability[] => [
+  ...new Set(parseArray(value, at).map((entry, index) => parseCapability(entry, `${at}[${index}]`))),
+];
+
+function checkSubset(part: readonly Capability[], whole: readonly Capability[], at: string, name: CapabilitySet): void {
+  const stray = part.find((one) => !whole.includes(one));
+  if (stray) throw new OptionError(at, `${stray} is not among the ${name} ones`);
+}
+
+const defaultBits = (kept: CapabilitiesSpec): readonly SecureBit[] => {
+  if (kept.permitted.length === capabilityNames.length) return [];
+  return kept.ambient.length === 0 ? [...closedBits, ...ambientBits] : closedBits;
+};
+
+function emitIds(plan: PlanWriter, uid: number, gid: number): void {
+  plan.op('program', 'user', 'SetGroups', new Uint8Array());
+  plan.op('program', 'user', 'SetIds', uid, gid);
+}
 
 // A user of the host has no capability to lose, and none to give up the bounding set with.
 const isPlainUser = (spec: Spec, hostId: number | undefined): boolean => hostId === undefined && isHostUser(spec);

@@ -16,6 +16,8 @@ export interface Scene {
   readonly host: Host;
   /** Host uid and gid of the sandbox, where nsjs runs as root. */
   readonly hostId?: number;
+  /** How many of them, from there on. Default 1. */
+  readonly hostIds?: number;
   /** The user namespace that owns the namespaces to be shared, where the caller has no rights over them by itself. */
   readonly ownerFd?: number;
   /** Descriptor whose lock keeps `hostId` for this sandbox; the keeper holds it. */

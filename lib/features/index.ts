@@ -1,8 +1,10 @@
-import { type CapabilitiesOptions, capabilities, noNewPrivileges } from './capabilities';
+import { type CapabilitiesOptions, capabilities, noNewPrivileges, securebits } from './capabilities';
 import { argv0, cwd, type EnvOptions, env } from './env';
 import type { Step } from './feature';
 import { freezer, joinFreezer } from './freezer';
+import { coreScheduling, type HardeningOptions, memoryDenyWriteExecute, speculation, tscDeny } from './hardening';
 import { domainname, type HostnameOptions, hostname } from './hostname';
+import { apparmorProfile, type LabelOptions, openLabels, selinuxLabel } from './labels';
 import { type LandlockOptions, landlock, mqueueForLandlock } from './landlock';
 import { type LauncherPathOptions, launcherPath } from './launcher-path';
 import { type CgroupOptions, cgroup, joinCgroup, type LimitsOptions, limits } from './limits';
@@ -12,10 +14,11 @@ import { type NestedUserNamespacesOptions, nestedUserNamespaces } from './nested
 import { type NetlinkOptions, netlink } from './netlink';
 import { type NetworkOptions, network } from './network';
 import { type ProcOptions, proc } from './proc';
-import { keyring, newSession, type ProcessOptions, umask } from './process';
+import { keyring, newSession, type ProcessOptions, personality, umask } from './process';
 import { descriptors, exec, openHostNull, openOwnNull, releaseProgram, startBeside, startLater } from './program';
 import { type RlimitsOptions, rlimits } from './rlimits';
 import { type RootOptions, root, rootTree } from './root';
+import { affinity, ioPriority, nice, oomScoreAdj, type SchedulingOptions, scheduler } from './scheduling';
 import { type ScratchOptions, scratch } from './scratch';
 import { type SeccompOptions, seccomp } from './seccomp';
 import { openTerminal, type TerminalOptions, terminal } from './terminal';
@@ -46,6 +49,9 @@ export interface SandboxOptions
     RlimitsOptions,
     CgroupOptions,
     CapabilitiesOptions,
+    SchedulingOptions,
+    HardeningOptions,
+    LabelOptions,
     LandlockOptions,
     SeccompOptions,
     LauncherPathOptions {
@@ -77,7 +83,20 @@ export const features = {
   limits,
   rlimits,
   cgroup,
+  nice,
+  ioPriority,
+  scheduler,
+  affinity,
+  oomScoreAdj,
+  personality,
+  memoryDenyWriteExecute,
+  coreScheduling,
+  tscDeny,
+  speculation,
+  apparmorProfile,
+  selinuxLabel,
   capabilities,
+  securebits,
   noNewPrivileges,
   landlock,
   seccomp,
@@ -98,11 +117,13 @@ export const steps: readonly Step[] = [
   joinCgroup, // init's first act, before it can use anything
   joinFreezer,
   user, // ids of init
+  oomScoreAdj, // inherited by all that init starts
   deathSignal, // after the ids: changing them clears it
   lateNamespaces, // in the cgroup and before the fork
   timeOffsets,
   nestedUserNamespaces, // through the old root's /proc
   openHostNull,
+  openLabels,
   mqueueForLandlock,
   startBeside, // from here on the first program's process works beside init
   innerUser, // of later programs: before another root lies on the old one
@@ -120,9 +141,20 @@ export const steps: readonly Step[] = [
   rlimits,
   limits,
   umask,
+  nice, // while it still has the right to
+  ioPriority,
+  scheduler,
+  affinity,
+  personality,
   capabilities,
   descriptors, // low numbers are the program's from here on
   cwd, // as the program, without its former rights
+  apparmorProfile,
+  selinuxLabel,
+  coreScheduling,
+  speculation,
+  memoryDenyWriteExecute,
+  tscDeny,
   noNewPrivileges,
   landlock, // after every mount: it forbids them
   seccomp,

@@ -30,16 +30,17 @@ export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
   const attributes = mountAttr.nosuid | mountAttr.nodev | (bind.readonly ? mountAttr.readonly : 0);
   plan.op(section, bind.origin, 'OpenTree', slot, noSlot, bind.source, openTreeClone | atRecursive);
   plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, atRecursive, mountFlags.private, noSlot);
-  if (bind.owned && scene.hostId !== undefined) mapOwner(plan, scene.hostId, slot, bind);
+  if (bind.owned && scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, bind);
   return slot;
 }
 
 // The sandbox's outer user namespace maps 0 to its host id, so it is itself the map that a source of root needs.
-function mapOwner(plan: PlanWriter, hostId: number, slot: Slot, { origin, source }: Bind): void {
+function mapOwner(plan: PlanWriter, hostId: number, ids: number, slot: Slot, { origin, source }: Bind): void {
   const { uid, gid } = statSource(source, origin);
   const map = plan.shared(`idmap ${uid}:${gid}`, () => {
     const ns = plan.slot(origin);
-    plan.op('maps', origin, 'UserNs', ns, `${uid} ${hostId} 1`, `${gid} ${hostId} 1`);
+    const map = (owner: number) => (ids === 1 ? `${owner} ${hostId} 1` : `0 ${hostId} ${ids}`);
+    plan.op('maps', origin, 'UserNs', ns, map(uid), map(gid));
     return ns;
   });
   plan.op('maps', origin, 'SetAttr', slot, 0, 0, atRecursive, 0, map);

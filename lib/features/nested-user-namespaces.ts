@@ -27,6 +27,17 @@ export const nestedUserNamespaces = feature({
     if (spec.nestedUserNamespaces) return;
     const { namespaces, user } = spec;
     const isFiltered = refusedByFilter(spec);
+    const limitTo = (count: '0' | '1') => {
+      const limit = () => plan.op('inside', 'nestedUserNamespaces', 'WriteFile', noSlot, limitFile, count);
+      // Two walls by default; one may be missing if the other is sure.
+      if (isFiltered) plan.optional('inside', limit);
+      else limit();
+    };
+    // With several ids the program is in the namespace itself, without the right to change its limit.
+    if (namespaces.user && user.ids !== 'one') {
+      limitTo('0');
+      return;
+    }
     if ((!namespaces.user && namespaces.joined.user === undefined) || !user.inner) {
       if (!isFiltered)
         throw new OptionError(
@@ -37,9 +48,6 @@ export const nestedUserNamespaces = feature({
     }
     // Where init makes the program's user namespace it is made with its own limit.
     if (!isBeside(spec, scene)) return;
-    const limit = () => plan.op('inside', 'nestedUserNamespaces', 'WriteFile', noSlot, limitFile, '1');
-    // Two walls by default; one may be missing if the other is sure.
-    if (isFiltered) plan.optional('inside', limit);
-    else limit();
+    limitTo('1');
   },
 });

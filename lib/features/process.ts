@@ -1,5 +1,6 @@
-import { parseBoolean, parseInteger } from '../parse';
+import { parseBoolean, parseInteger, parseOneOf } from '../parse';
 import { feature } from './feature';
+import { emitCall } from './hardening';
 
 export interface ProcessOptions {
   /** A session of its own without a controlling terminal (setsid(2)): nothing can be typed into the caller's. Default true. */
@@ -8,7 +9,22 @@ export interface ProcessOptions {
   readonly keyring?: boolean;
   /** File mode creation mask, umask(2). Default 0o022. */
   readonly umask?: number;
+  /**
+   * Execution domain, personality(2): `'linux32'` makes uname(2) tell of a 32-bit machine, `'no-randomize'` lays addresses out
+   * the same each time, for debuggers. Default: the caller's.
+   */
+  readonly personality?: 'linux' | 'linux32' | 'no-randomize';
 }
+
+const personalities = { linux: 0, linux32: 8, 'no-randomize': 0x0040000 } as const;
+const personalityNames = Object.keys(personalities) as (keyof typeof personalities)[];
+
+export const personality = feature({
+  key: 'personality',
+  scope: 'program',
+  parse: (value, at): number | undefined => (value === undefined ? undefined : personalities[parseOneOf(value, at, personalityNames)]),
+  emit: (plan, spec) => spec.personality !== undefined && emitCall(plan, 'require', 'personality', 'personality', spec.personality),
+});
 
 export const newSession = feature({
   key: 'newSession',

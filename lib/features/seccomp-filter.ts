@@ -34,7 +34,7 @@ export function filterFor(spec: Spec): Filter {
   const ofPolicy = known.get(spec.seccomp) ?? new Map<string, Filter>();
   known.set(spec.seccomp, ofPolicy);
   // All that policyFor looks at beside the policy itself.
-  const rest = [spec.nestedUserNamespaces, spec.netlink, spec.seccomp.profile && spec.capabilities, hasWritableBind(spec)];
+  const rest = [spec.nestedUserNamespaces, spec.netlink, spec.seccomp.profile && spec.capabilities.bounding, hasWritableBind(spec)];
   const key = JSON.stringify(rest);
   const found = ofPolicy.get(key) ?? filterOf(spec);
   ofPolicy.set(key, found);
@@ -69,7 +69,7 @@ export function policyFor(spec: Spec): Policy {
   if (chosen === 'off') return defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
   const { profile, only } = chosen;
   const base = profile
-    ? resolveProfile(profile, { arch: process.arch as Arch, capabilities, kernel: host().kernel }, 'seccomp profile')
+    ? resolveProfile(profile, { arch: process.arch as Arch, capabilities: capabilities.bounding, kernel: host().kernel }, 'seccomp profile')
     : defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
   const guarded = profile && hasWritableBind(spec) ? setIdRules() : [];
   const policy = {

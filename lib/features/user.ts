@@ -1,8 +1,10 @@
-import { OptionError } from '../errors';
+import { NsError, OptionError } from '../errors';
 import type { Host } from '../host';
 import { parseBoolean, parseInteger, parseObject } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
-import { feature, type Step } from './feature';
+import type { Capability } from './capabilities';
+import { feature, type Scene, type Step } from './feature';
+import { contains, type IdMaps, type IdsOption, mapText, outsideOf, parseIds, rangeMaps } from './id-map';
 import type { Spec } from './index';
 import { cloneFlags, isHostUser } from './namespaces';
 import { refusedByFilter } from './nested-user-namespaces';
@@ -14,14 +16,20 @@ export interface UserOptions {
    * host the program is the caller, or, when nsjs runs as root, an unprivileged id of its own from 1,900,000,000 on.
    * `inner` (default true) puts the program into a second user namespace below the one that owns the mounts and the
    * network, so that none of them can be changed from inside (user_namespaces(7), Linux 3.8).
+   * `ids` says which ids exist inside: `'one'` (default), the program's own; `'range'`, 0 to 65535, for package managers and
+   * servers that change users: as root 65,536 unprivileged ids of the host of its own, from 2,000,000,000 on; as a user the
+   * caller as 0, and the ids that /etc/subuid and /etc/subgid give it, by newuidmap(1) and newgidmap(1); `'keep'`, the same with the
+   * caller at its own number; or the maps themselves. With more than one id there is no inner namespace, `uid` and `gid`
+   * default to 0 (with `'keep'` to the caller's), and capabilities over mounts and network are refused.
    */
-  readonly user?: { readonly uid?: number; readonly gid?: number; readonly inner?: boolean };
+  readonly user?: { readonly uid?: number; readonly gid?: number; readonly inner?: boolean; readonly ids?: IdsOption };
 }
 
 export interface UserSpec {
   readonly uid?: number;
   readonly gid?: number;
   readonly inner: boolean;
+  readonly ids: IdsOption;
 }
 
 const maxId = 0xfffffffe;
@@ -34,11 +42,14 @@ const inotifyInstances = '32';
 export const user = feature({
   key: 'user',
   parse(value = {}, at): UserSpec {
-    const { uid, gid, inner } = parseObject(value, at, ['uid', 'gid', 'inner']);
+    const { uid, gid, inner, ids } = parseObject(value, at, ['uid', 'gid', 'inner', 'ids']);
+    const parsed = parseIds(ids, `${at}.ids`);
+    if (parsed !== 'one' && inner === true) throw new OptionError(`${at}.inner`, 'has room for one id; leave it out with `ids`');
     return {
       ...(uid === undefined ? {} : { uid: parseInteger(uid, `${at}.uid`, 0, maxId) }),
       ...(gid === undefined ? {} : { gid: parseInteger(gid, `${at}.gid`, 0, maxId) }),
-      inner: inner === undefined ? true : parseBoolean(inner, `${at}.inner`),
+      inner: inner === undefined ? parsed === 'one' : parseBoolean(inner, `${at}.inner`),
+      ids: parsed,
     };
   },
   emit(plan, spec, { host, hostId, lockFd, ownerFd }) {
@@ -46,21 +57,75 @@ export const user = feature({
     if (spec.namespaces.joined.user !== undefined) becomeRoot(plan, hostId !== undefined);
     if (isHostUser(spec) && hostId === undefined && (spec.user.uid ?? spec.user.gid) !== undefined)
       throw new OptionError('user', 'another id needs a user namespace of its own');
-    if (!spec.namespaces.user) return;
+    if (!spec.namespaces.user) {
+      if (spec.user.ids !== 'one') throw new OptionError('user.ids', 'needs a new user namespace');
+      return;
+    }
     const { uid, gid } = insideIds(spec.user, host);
-    // In a user namespace that nsjs has made its maker is 0.
-    const outside = ownerFd === undefined ? { uid: hostId ?? host.uid, gid: hostId ?? host.gid } : { uid: 0, gid: 0 };
-    const outer = spec.user.inner ? { uid: 0, gid: 0 } : { uid, gid };
-    // Without CAP_SETGID over the parent, gid_map can only be written once setgroups(2) is given up (Linux 3.19).
-    if (hostId === undefined) plan.op('maps', 'user', 'WriteInit', 'setgroups', 'deny');
-    plan.op('maps', 'user', 'WriteInit', 'uid_map', `${outer.uid} ${outside.uid} 1`);
-    plan.op('maps', 'user', 'WriteInit', 'gid_map', `${outer.gid} ${outside.gid} 1`);
-    if (hostId !== undefined) plan.op('inside', 'user', 'SetGroups', new Uint8Array());
-    plan.op('inside', 'user', 'SetIds', outer.uid, outer.gid);
+    if (spec.user.ids === 'one') {
+      // In a user namespace that nsjs has made its maker is 0.
+      const outside = ownerFd === undefined ? { uid: hostId ?? host.uid, gid: hostId ?? host.gid } : { uid: 0, gid: 0 };
+      const outer = spec.user.inner ? { uid: 0, gid: 0 } : { uid, gid };
+      // Without CAP_SETGID over the parent, gid_map can only be written once setgroups(2) is given up (Linux 3.19).
+      if (hostId === undefined) plan.op('maps', 'user', 'WriteInit', 'setgroups', 'deny');
+      plan.op('maps', 'user', 'WriteInit', 'uid_map', `${outer.uid} ${outside.uid} 1`);
+      plan.op('maps', 'user', 'WriteInit', 'gid_map', `${outer.gid} ${outside.gid} 1`);
+      if (hostId !== undefined) plan.op('inside', 'user', 'SetGroups', new Uint8Array());
+      plan.op('inside', 'user', 'SetIds', outer.uid, outer.gid);
+    } else {
+      const maps = rangeMaps(spec.user.ids, host, hostId);
+      checkRange(spec, maps, { uid, gid });
+      emitMaps(plan, maps, host, hostId);
+      becomeRoot(plan, true);
+    }
     // Counted per user of the host: without a limit of its own a sandbox could take all of its caller's.
     plan.optional('inside', () => plan.op('inside', 'user.inotify', 'WriteFile', noSlot, inotifyLimit, inotifyInstances));
   },
 });
+
+// Over the namespace of the ids they would reach the sandbox's own mounts, network and launcher.
+const tooMuch: readonly Capability[] = ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN', 'CAP_SYS_PTRACE', 'CAP_SYS_RESOURCE', 'CAP_SYS_MODULE'];
+
+function checkRange(
+  { capabilities, nestedUserNamespaces }: Spec,
+  { uids, gids }: IdMaps,
+  { uid, gid }: { uid: number; gid: number },
+): void {
+  if (!contains(uids, uid)) throw new OptionError('user.uid', `${uid} is not among the ids that user.ids maps`);
+  if (!contains(gids, gid)) throw new OptionError('user.gid', `${gid} is not among the ids that user.ids maps`);
+  const found = tooMuch.find((name) => capabilities.permitted.includes(name) || capabilities.bounding.includes(name));
+  if (found && !nestedUserNamespaces)
+    throw new OptionError('capabilities', `${found} with more than one id reaches what confines the sandbox; leave one of them out`);
+}
+
+function emitMaps(plan: PlanWriter, { uids, gids }: IdMaps, { idMapHelpers: helpers }: Host, hostId: number | undefined): void {
+  if (hostId !== undefined) {
+    plan.op('maps', 'user.ids', 'WriteInit', 'uid_map', mapText(uids));
+    plan.op('maps', 'user.ids', 'WriteInit', 'gid_map', mapText(gids));
+    return;
+  }
+  for (const [map, helper] of [
+    [uids, helpers.uid],
+    [gids, helpers.gid],
+  ] as const) {
+    if (!helper)
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'user.ids: newuidmap and newgidmap are not installed', { hint: "install Debian's uidmap" });
+    const numbers = map.flatMap(({ inside, outside, count }) => [inside, outside, count]);
+    plan.op('maps', 'user.ids', 'MapBy', helper, numbers.map((number) => `${number}\0`).join(''));
+  }
+}
+
+/** The program's ids on the host. */
+export function outsideIds(
+  { user, namespaces }: Spec,
+  { host, hostId }: Pick<Scene, 'host' | 'hostId'>,
+): { readonly uid: number; readonly gid: number } {
+  const own = { uid: hostId ?? host.uid, gid: hostId ?? host.gid };
+  if (user.ids === 'one' || !namespaces.user) return own;
+  const inside = insideIds(user, host);
+  const maps = rangeMaps(user.ids, host, hostId);
+  return { uid: outsideOf(maps.uids, inside.uid) ?? own.uid, gid: outsideOf(maps.gids, inside.gid) ?? own.gid };
+}
 
 const innerKey = 'inner user namespace';
 
@@ -105,6 +170,7 @@ function becomeRoot(plan: PlanWriter, privileged: boolean): void {
 
 /** Ids of the program as it sees them. */
 export function insideIds(spec: UserSpec, host: Host): { readonly uid: number; readonly gid: number } {
+  if (spec.ids !== 'one' && spec.ids !== 'keep') return { uid: spec.uid ?? 0, gid: spec.gid ?? 0 };
   const own = (id: number) => (host.privileged || id === overflowId ? fallbackId : id);
   return { uid: spec.uid ?? own(host.uid), gid: spec.gid ?? own(host.gid) };
 }

@@ -4,6 +4,7 @@ import { landlockFor } from '../features/landlock';
 import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import { filterFor } from '../features/seccomp-filter';
+import { outsideIds } from '../features/user';
 import type { LaunchRecord } from './record';
 
 /** What is in force in a sandbox. */
@@ -42,9 +43,9 @@ export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, drop
   return Object.freeze({
     namespaces: started.namespaces,
     shared: namespaceTypes.filter((type) => !spec.namespaces[type]),
-    hostId: { uid: hostId ?? host.uid, gid: hostId ?? host.gid },
+    hostId: outsideIds(spec, scene),
     groups: hostId === undefined ? host.groups.filter((group) => group !== host.gid) : [],
-    capabilities: spec.capabilities,
+    capabilities: spec.capabilities.permitted,
     noNewPrivileges: spec.noNewPrivileges,
     ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions } } : {}),
     ...describeLandlock(spec, scene),

@@ -6,6 +6,7 @@ import { NsError, OptionError } from '../errors';
 import type { Spec } from '../features';
 import { privilegesDropped } from '../features/capabilities';
 import type { Cgroups, Dropped, Program, Scene } from '../features/feature';
+import { rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
 import { countsPids } from '../features/limits';
 import { host } from '../host';
@@ -27,7 +28,8 @@ export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox')
   const dropped = [...groupsDropped, ...landlockDropped(spec, machine, kind), ...pidsDropped(spec, cgroups)];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
-  const hostId = machine.privileged ? takeHostId() : undefined;
+  const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
+  const hostId = machine.privileged ? takeHostId(hostCount) : undefined;
   return {
     host: machine,
     cgroups,
@@ -35,7 +37,7 @@ export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox')
     program,
     kind,
     ...(kind === 'sandbox' ? chooseFreezer(cgroups) : {}),
-    ...(hostId ? { hostId: hostId.id, lockFd: hostId.fd } : {}),
+    ...(hostId ? { hostId: hostId.id, hostIds: hostCount, lockFd: hostId.fd } : {}),
     ...(ownerFd === undefined ? {} : { ownerFd }),
     release: () => {
       if (hostId) closeSync(hostId.fd);

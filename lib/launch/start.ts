@@ -1,5 +1,6 @@
 import { debuglog } from 'node:util';
 import type { Scene } from '../features/feature';
+import { outsideIds } from '../features/user';
 import { type LaunchPlan, sections } from '../plan/writer';
 import { closeLauncher, openLauncher } from './launcher';
 import type { ParsedOptions } from './options';
@@ -26,7 +27,7 @@ export function start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>
     const plan = kind === 'run' ? planFor(spec, scene) : writePlan(spec, scene);
     const launcher = openLauncher(spec.launcherPath);
     try {
-      const session = new Session(plan, launcher, scene.hostId);
+      const session = new Session(plan, launcher, scene.hostId === undefined ? undefined : outsideIds(spec, scene).uid);
       if (debug.enabled)
         debug(
           'started %s: %d operations',

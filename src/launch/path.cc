@@ -51,13 +51,22 @@ Status write_all(int fd, const char* data, std::size_t size) {
   return {};
 }
 
+const char* write_number(char (&to)[12], int number) {
+  char digits[12];
+  int count = 0;
+  do digits[count++] = static_cast<char>('0' + number % 10);
+  while ((number /= 10) != 0);
+  char* at = to;
+  while (count > 0) *at++ = digits[--count];
+  *at = 0;
+  return to;
+}
+
 ProcPath::ProcPath(int pid, const char* name) {
   char* at = text;
   for (const char* from = "/proc/"; *from != 0; ++from) *at++ = *from;
   char digits[12];
-  int count = 0;
-  for (; pid != 0; pid /= 10) digits[count++] = static_cast<char>('0' + pid % 10);
-  while (count > 0) *at++ = digits[--count];
+  for (const char* from = write_number(digits, pid); *from != 0; ++from) *at++ = *from;
   *at++ = '/';
   while (*name != 0 && at < text + sizeof text - 1) *at++ = *name++;
   *at = 0;

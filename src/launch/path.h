@@ -23,6 +23,9 @@ Result<Fd> move_high(Fd fd);
 
 Status write_all(int fd, const char* data, std::size_t size);
 
+// Decimal, at the start of the buffer.
+const char* write_number(char (&to)[12], int number);
+
 // "/proc/<pid>/<name>" in a buffer of its own
 struct ProcPath {
   ProcPath(int pid, const char* name);

@@ -23,11 +23,12 @@ inline Status setgroups(unsigned count, const std::uint32_t* groups) {
 inline Status setresuid(unsigned uid) { return to_status(__NR_setresuid, raw(__NR_setresuid, uid, uid, uid)); }
 inline Status setresgid(unsigned gid) { return to_status(__NR_setresgid, raw(__NR_setresgid, gid, gid, gid)); }
 
-inline Status capset(std::uint64_t permitted, std::uint64_t inheritable) {
+inline Status capset(std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
   for (unsigned word = 0; word < 2; ++word) {
-    data[word].effective = data[word].permitted = static_cast<std::uint32_t>(permitted >> (32 * word));
+    data[word].effective = static_cast<std::uint32_t>(effective >> (32 * word));
+    data[word].permitted = static_cast<std::uint32_t>(permitted >> (32 * word));
     data[word].inheritable = static_cast<std::uint32_t>(inheritable >> (32 * word));
   }
   return to_status(__NR_capset, raw(__NR_capset, as_arg(&header), as_arg(&data)));

@@ -10,6 +10,12 @@ constexpr int kInvalid = 22;    // EINVAL
 constexpr int kNoSyscall = 38;  // ENOSYS
 constexpr unsigned kCapabilities = 64;
 
+// Texts lie at multiples of four bytes.
+std::uint64_t word_at(const char* bytes) {
+  const auto* halves = reinterpret_cast<const std::uint32_t*>(bytes);
+  return static_cast<std::uint64_t>(halves[1]) << 32 | halves[0];
+}
+
 std::uint64_t mask(const Op& op) { return (static_cast<std::uint64_t>(op.arg[1]) << 32) | op.arg[0]; }
 
 }  // namespace
@@ -52,12 +58,16 @@ Status BoundCaps(Context&, const Op& op) {
   return {};
 }
 
-// What stays must be ambient: the program's id is not 0, so exec would drop it.
-Status SetCaps(Context&, const Op& op) {
+// What stays beyond exec must be ambient, unless the program's id is 0.
+Status SetCaps(Context& context, const Op& op) {
+  const Text text = context.plan.text(op.arg[0]);
+  if (text.size != 4 * sizeof(std::uint64_t)) return {kInvalid, __NR_capset};
+  std::uint64_t sets[4];  // effective, permitted, inheritable, ambient
+  for (unsigned set = 0; set < 4; ++set) sets[set] = word_at(text.data + set * sizeof(std::uint64_t));
   NSJS_TRY(sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL));
-  NSJS_TRY(sys::capset(mask(op), mask(op)));
+  NSJS_TRY(sys::capset(sets[0], sets[1], sets[2]));
   for (unsigned capability = 0; capability < kCapabilities; ++capability)
-    if ((mask(op) >> capability & 1) != 0) NSJS_TRY(sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability));
+    if ((sets[3] >> capability & 1) != 0) NSJS_TRY(sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability));
   return {};
 }
 

@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs';
+import { NsError, OptionError } from '../errors';
+import { parseString } from '../parse';
+import { noSlot, type PlanWriter } from '../plan/writer';
+import { feature, type Step } from './feature';
+
+export interface LabelOptions {
+  /** AppArmor profile the program runs under, as `process.apparmorProfile` of the OCI runtime spec. It must be loaded. Default: none of its own. */
+  readonly apparmorProfile?: string;
+  /** SELinux label of the program, as `process.selinuxLabel` of the OCI runtime spec. Default: none of its own. */
+  readonly selinuxLabel?: string;
+}
+
+const folder = 0o10200000; // O_PATH | O_DIRECTORY
+const procKey = 'host proc';
+
+const parseLabel = (value: unknown, at: string): string | undefined => {
+  if (value === undefined) return undefined;
+  const label = parseString(value, at);
+  if (label === '' || /\s/.test(label)) throw new OptionError(at, 'is empty or holds white space');
+  return label;
+};
+
+/** The host's /proc, opened while it is there: whatever is at /proc inside could be something else (CVE-2025-52881). */
+export const openLabels: Step = {
+  scope: 'both',
+  emit(plan, spec, { kind }) {
+    if (spec.apparmorProfile === undefined && spec.selinuxLabel === undefined) return;
+    if (kind !== 'run')
+      throw new OptionError(
+        spec.selinuxLabel === undefined ? 'apparmorProfile' : 'selinuxLabel',
+        'is for a program with a sandbox of its own',
+      );
+    const slot = plan.shared(procKey, () => plan.slot('labels'));
+    plan.op('inside', 'labels', 'Open', slot, noSlot, '/proc', folder);
+  },
+};
+
+function emitLabel(plan: PlanWriter, origin: string, module: string, file: string, text: string): void {
+  if (!existsSync(module))
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `${origin}: this security module is not active on this machine`, {
+      hint: 'leave the option out, or boot with the module in lsm=',
+    });
+  plan.op('program', origin, 'WriteFile', plan.known(procKey) ?? noSlot, file, text);
+}
+
+export const apparmorProfile = feature({
+  key: 'apparmorProfile',
+  scope: 'program',
+  parse: parseLabel,
+  emit(plan, { apparmorProfile: profile }) {
+    const file = existsSync('/proc/self/attr/apparmor/exec') ? 'thread-self/attr/apparmor/exec' : 'thread-self/attr/exec';
+    if (profile !== undefined) emitLabel(plan, 'apparmorProfile', '/sys/module/apparmor/parameters/enabled', file, `exec ${profile}`);
+  },
+});
+
+export const selinuxLabel = feature({
+  key: 'selinuxLabel',
+  scope: 'program',
+  parse: parseLabel,
+  emit(plan, { selinuxLabel: label }) {
+    if (label !== undefined) emitLabel(plan, 'selinuxLabel', '/sys/fs/selinux', 'thread-self/attr/exec', label);
+  },
+});

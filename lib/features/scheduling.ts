@@ -1,0 +1,113 @@
+import { OptionError } from '../errors';
+import { parseArray, parseInteger, parseObject, parseOneOf } from '../parse';
+import { feature } from './feature';
+import { callNumber, emitCall } from './hardening';
+
+export interface SchedulingOptions {
+  /** Nice value of the program, -20 to 19 (setpriority(2)). Below the caller's own it needs CAP_SYS_NICE. Default: the caller's. */
+  readonly nice?: number;
+  /** Share of the disk (ioprio_set(2)): class, and a level from 0, the first, to 7. Default: by the nice value. */
+  readonly ioPriority?: { readonly class: 'realtime' | 'best-effort' | 'idle'; readonly level?: number };
+  /**
+   * Scheduling policy, sched(7). `priority` from 1 to 99 with `fifo` and `rr`; `runtime`, `deadline` and `period` in ns with
+   * `deadline`. These three need CAP_SYS_NICE. Default: the caller's.
+   */
+  readonly scheduler?: {
+    readonly policy: SchedulerPolicy;
+    readonly priority?: number;
+    readonly runtime?: number;
+    readonly deadline?: number;
+    readonly period?: number;
+  };
+  /** Processors the program may run on, by number (sched_setaffinity(2)). Default: the caller's. It can widen them again where no cpuset forbids it. */
+  readonly affinity?: readonly number[];
+  /** From -1000 to 1000: whom the kernel kills first for lack of memory (proc_pid_oom_score_adj(5)). Less than the caller's own needs CAP_SYS_RESOURCE. Default: the caller's. */
+  readonly oomScoreAdj?: number;
+}
+
+const policies = { other: 0, fifo: 1, rr: 2, batch: 3, idle: 5, deadline: 6 } as const;
+type SchedulerPolicy = keyof typeof policies;
+const policyNames = Object.keys(policies) as SchedulerPolicy[];
+const ioClasses = { realtime: 1, 'best-effort': 2, idle: 3 } as const;
+const ioClassNames = Object.keys(ioClasses) as (keyof typeof ioClasses)[];
+const ioClassShift = 13;
+const maxCpu = 8191;
+const attrSize = 48;
+
+export const nice = feature({
+  key: 'nice',
+  scope: 'program',
+  parse: (value, at): number | undefined => (value === undefined ? undefined : parseInteger(value, at, -20, 19)),
+  emit: (plan, spec) => spec.nice !== undefined && emitCall(plan, 'require', 'nice', 'setpriority', 0, 0, spec.nice >>> 0),
+});
+
+export const ioPriority = feature({
+  key: 'ioPriority',
+  scope: 'program',
+  parse(value, at): number | undefined {
+    if (value === undefined) return undefined;
+    const given = parseObject(value, at, ['class', 'level']);
+    const name = parseOneOf(given.class, `${at}.class`, ioClassNames);
+    if (name === 'idle' && given.level !== undefined) throw new OptionError(`${at}.level`, "means nothing with class 'idle'");
+    const level = given.level === undefined ? (name === 'idle' ? 0 : 4) : parseInteger(given.level, `${at}.level`, 0, 7);
+    return (ioClasses[name] << ioClassShift) | level;
+  },
+  emit: (plan, spec) => spec.ioPriority !== undefined && emitCall(plan, 'require', 'ioPriority', 'ioprio_set', 1, 0, spec.ioPriority),
+});
+
+export const scheduler = feature({
+  key: 'scheduler',
+  scope: 'program',
+  parse(value, at): Uint8Array | undefined {
+    if (value === undefined) return undefined;
+    const given = parseObject(value, at, ['policy', 'priority', 'runtime', 'deadline', 'period']);
+    const policy = parseOneOf(given.policy, `${at}.policy`, policyNames);
+    const isRealtime = policy === 'fifo' || policy === 'rr';
+    if (isRealtime !== (given.priority !== undefined))
+      throw new OptionError(`${at}.priority`, "is needed with policy 'fifo' and 'rr', and with no other");
+    const times = (['runtime', 'deadline', 'period'] as const).map((key) => {
+      if ((given[key] !== undefined) !== (policy === 'deadline'))
+        throw new OptionError(`${at}.${key}`, "is needed with policy 'deadline', and with no other");
+      return given[key] === undefined ? 0 : parseInteger(given[key], `${at}.${key}`, 1024);
+    });
+    return schedAttr(policies[policy], isRealtime ? parseInteger(given.priority, `${at}.priority`, 1, 99) : 0, times);
+  },
+  emit(plan, spec) {
+    // Its second argument is the structure.
+    if (spec.scheduler) plan.op('program', 'scheduler', 'CallWith', callNumber('sched_setattr'), 1, spec.scheduler, 0, 0, 0, 0);
+  },
+});
+
+// struct sched_attr of the first version, sched_setattr(2)
+function schedAttr(policy: number, priority: number, times: readonly number[]): Uint8Array {
+  const bytes = Buffer.alloc(attrSize);
+  bytes.writeUInt32LE(attrSize, 0);
+  bytes.writeUInt32LE(policy, 4);
+  bytes.writeUInt32LE(priority, 20);
+  for (const [index, time] of times.entries()) bytes.writeBigUInt64LE(BigInt(time), 24 + index * 8);
+  return bytes;
+}
+
+export const affinity = feature({
+  key: 'affinity',
+  scope: 'program',
+  parse(value, at): Uint8Array | undefined {
+    if (value === undefined) return undefined;
+    const cpus = parseArray(value, at).map((cpu, index) => parseInteger(cpu, `${at}[${index}]`, 0, maxCpu));
+    if (cpus.length === 0) throw new OptionError(at, 'names no processor');
+    const mask = Buffer.alloc((maxCpu + 1) / 8);
+    for (const cpu of cpus) mask[cpu >> 3] = (mask[cpu >> 3] ?? 0) | (1 << (cpu & 7));
+    return mask;
+  },
+  emit(plan, { affinity: mask }) {
+    if (mask) plan.op('program', 'affinity', 'CallWith', callNumber('sched_setaffinity'), 2, mask, 0, mask.length, 0, 0);
+  },
+});
+
+export const oomScoreAdj = feature({
+  key: 'oomScoreAdj',
+  parse: (value, at): number | undefined => (value === undefined ? undefined : parseInteger(value, at, -1000, 1000)),
+  emit(plan, { oomScoreAdj: score }) {
+    if (score !== undefined) plan.op('maps', 'oomScoreAdj', 'WriteInit', 'oom_score_adj', `${score}`);
+  },
+});
