@@ -8,6 +8,7 @@ export type { IdMapEntry } from './features/id-map';
 export type { Mount } from './features/mounts';
 export { type NamespaceHandle, type NamespaceType, namespaceTypes } from './features/namespaces';
 export type { Rlimit } from './features/rlimits';
+export type { CopyOptions, DirectoryEntry, SandboxFs } from './fs/sandbox-fs';
 export type { IsolatedChildProcess } from './launch/child-process';
 export { forkIsolated } from './launch/fork';
 export type { ProgramOptions, RunOptions, SpawnOptions } from './launch/options';

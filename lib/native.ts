@@ -42,7 +42,7 @@ export interface Native {
     gid: number,
     results: Int32Array,
   ): void;
-  /** These are closed with the session, in place of those that were held before. */
+  /** These are closed with the session, or when none are given; 32 in all. */
   hold(session: NativeSession, fds: Int32Array): void;
   refWatch(watch: NativeWatch, on: number): void;
   fd(session: NativeSession, channel: number): number;
@@ -56,8 +56,8 @@ export interface Native {
   lockByte(fd: number, index: number): number;
   /** Any system call by number. */
   syscall(number: number, ...args: readonly SyscallArgument[]): number;
-  /** The same on a thread of libuv's pool. */
-  syscallLater(callback: (result: number) => void, number: number, ...args: readonly SyscallArgument[]): void;
+  /** The same on a thread of libuv's pool; with `uid` and `gid` for files, setfsuid(2), where `uid` is not -1. */
+  syscallLater(callback: (result: number) => void, uid: number, gid: number, number: number, ...args: readonly SyscallArgument[]): void;
   /** Where a buffer lies, for structures that point to others. */
   address(buffer: ArrayBufferView): bigint;
   /** `results`: errno, number of the system call, pid, pidfd, descriptor that lets it go on, one that tells how exec went. */

@@ -1,6 +1,9 @@
-import { SysError } from './errors';
+import { NsError, SysError } from './errors';
 import type { SandboxOptions } from './features';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
+import { folderFd } from './features/root';
+import { Root } from './fs/root';
+import { SandboxFs } from './fs/sandbox-fs';
 import { handle } from './launch/handle';
 import { type ProgramOptions, parseProgramOptions, parseSignal } from './launch/options';
 import type { IsolatedProcess } from './launch/process';
@@ -32,6 +35,8 @@ export class Sandbox {
   readonly report: Report;
   /** As they were given. */
   readonly options: SandboxOptions;
+  /** Its files, for this process. Methods reject with ERR_NSJS_CLOSED once it is closed. */
+  readonly fs: SandboxFs;
   /** Sockets of this process in its network namespace; closed with it. */
   readonly net: NamespaceSockets;
 
@@ -48,8 +53,21 @@ export class Sandbox {
       if (this.closed) throw closedError();
       return { netFd: namespaces.net, ...owner };
     });
+    this.fs = new SandboxFs(() => this.folder(folderFd.root));
     void resident.ended.then(() => this.net.close());
     this.id = `nsjs-${process.pid}-${opened.record.namespaces.mnt}`;
+  }
+
+  private folder(what: number): Root {
+    if (this.closed) throw closedError();
+    const fd = this.opened.folders.get(what);
+    if (fd === undefined)
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'a sandbox in the mount namespace of the host has no files of its own', {
+        hint: 'open it with a new mount namespace',
+      });
+    const { scene } = this.resident;
+    // Of several ids the first: who would be root inside.
+    return new Root(fd, scene.hostId === undefined ? undefined : { uid: scene.hostId, gid: scene.hostId });
   }
 
   /** Options as a value, to be changed and opened later. Throws OptionError or OptionRangeError. */

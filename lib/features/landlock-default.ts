@@ -13,13 +13,14 @@ export function defaultPaths(spec: Spec): readonly PathRule[] {
   const isSystem = spec.root === 'system';
   const used = [...(isSystem ? ['/dev'] : []), ...(isSystem && spec.proc !== 'off' && spec.proc !== 'prefer' ? ['/proc'] : [])];
   return [
-    rule('/', executeRights),
+    rule('/', typeof spec.root === 'object' ? writeRights : executeRights),
     ...used.map((path) => rule(path, useRights)),
     ...(isSystem ? [rule('/dev/shm', writeRights)] : []),
     ...own.map((path) => rule(path, writeRights)),
     ...spec.mounts.flatMap((mount, index) => {
       const origin = `mounts[${index}]`;
-      if (mount.type === 'tmpfs' || (mount.type === 'bind' && !mount.readonly)) return [rule(mount.target, writeRights, origin)];
+      if (mount.type === 'tmpfs' || mount.type === 'overlay' || (mount.type === 'bind' && !mount.readonly))
+        return [rule(mount.target, writeRights, origin)];
       if (mount.type === 'dev') return [rule(mount.target, useRights, origin), rule(`${mount.target}/shm`, writeRights, origin)];
       return mount.type === 'proc' && spec.proc !== 'prefer' && spec.proc !== 'off' ? [rule(mount.target, useRights, origin)] : [];
     }),

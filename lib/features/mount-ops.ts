@@ -8,7 +8,9 @@ export const mountAttr = { readonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8 }
 /** Propagation and recursion of mount(2). */
 export const mountFlags = { recursive: 0x4000, private: 0x40000 } as const;
 const openTreeClone = 0x1;
-const atRecursive = 0x8000;
+export const atRecursive = 0x8000;
+/** Of open_tree(2): a copy, with all that is mounted below. */
+export const cloneTree = openTreeClone | atRecursive;
 
 interface Bind {
   readonly origin: string;
@@ -16,6 +18,8 @@ interface Bind {
   readonly readonly: boolean;
   /** Run by root, the source's owner becomes the sandbox's own id (an idmapped mount, Linux 5.12). */
   readonly owned: boolean;
+  /** Run by root, without what is mounted below it; a user may not take such a copy apart. */
+  readonly alone?: boolean;
   readonly slot?: Slot;
 }
 
@@ -28,8 +32,9 @@ export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
   const slot = bind.slot ?? plan.slot(bind.origin);
   const section = scene.hostId === undefined ? 'inside' : 'host';
   const attributes = mountAttr.nosuid | mountAttr.nodev | (bind.readonly ? mountAttr.readonly : 0);
-  plan.op(section, bind.origin, 'OpenTree', slot, noSlot, bind.source, openTreeClone | atRecursive);
-  plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, atRecursive, mountFlags.private, noSlot);
+  const recursive = bind.alone && scene.hostId !== undefined ? 0 : atRecursive;
+  plan.op(section, bind.origin, 'OpenTree', slot, noSlot, bind.source, openTreeClone | recursive);
+  plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, recursive, mountFlags.private, noSlot);
   if (bind.owned && scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, bind);
   return slot;
 }
@@ -75,11 +80,19 @@ export function newRoot(plan: PlanWriter, slot: Slot): void {
   plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
 }
 
+/** What stat(2) tells of a source. */
+export interface Source {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+  readonly kind: 'dir' | 'file';
+}
+
 /** stat(2) of a source, for its kind and its owner. */
-export function statSource(source: string, origin: string): { readonly uid: number; readonly gid: number; readonly kind: 'dir' | 'file' } {
+export function statSource(source: string, origin: string): Source {
   try {
-    const { uid, gid, ...stats } = statSync(source);
-    return { uid, gid, kind: (stats.mode & 0o170000) === 0o040000 ? 'dir' : 'file' };
+    const { uid, gid, mode } = statSync(source);
+    return { uid, gid, mode, kind: (mode & 0o170000) === 0o040000 ? 'dir' : 'file' };
   } catch (cause) {
     const { errno = -5, syscall = 'stat' } = cause as NodeJS.ErrnoException;
     throw new SysError({

@@ -16,6 +16,7 @@ import { emitDev } from './dev';
 import { feature, type Scene } from './feature';
 import type { Spec } from './index';
 import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
+import { emitOverlay, type OverlayOptions, type OverlaySpec, overlayKeys, parseOverlay } from './overlay';
 import { emitProc } from './proc';
 import type { RootTree } from './root-tree';
 
@@ -35,6 +36,10 @@ export type Mount =
   | { readonly type: 'symlink'; readonly target: string; readonly to: string }
   /** An empty folder, read-only; below a writable bind it is made on the host and writable. */
   | { readonly type: 'dir'; readonly target: string; readonly mode?: number }
+  /** Folders of the host as one that can be written; see {@link OverlayOptions}. */
+  | ({ readonly type: 'overlay'; readonly target: string } & OverlayOptions)
+  /** What is at `target` becomes read-only, with all that is mounted below it. */
+  | { readonly type: 'readonly'; readonly target: string }
   /** Hides what is at `target`: a file reads as empty, a folder is empty and read-only. */
   | { readonly type: 'mask'; readonly target: string };
 
@@ -46,7 +51,8 @@ export interface MountsOptions {
 export type MountSpec =
   | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readonly: boolean }
   | { readonly type: 'tmpfs'; readonly target: string; readonly size: number; readonly inodes: number; readonly mode: number }
-  | { readonly type: 'proc' | 'dev' | 'mask'; readonly target: string }
+  | ({ readonly type: 'overlay'; readonly target: string } & OverlaySpec)
+  | { readonly type: 'proc' | 'dev' | 'mask' | 'readonly'; readonly target: string }
   | { readonly type: 'file'; readonly target: string; readonly data: Uint8Array; readonly mode: number }
   | { readonly type: 'symlink'; readonly target: string; readonly to: string }
   | { readonly type: 'dir'; readonly target: string; readonly mode: number };
@@ -59,6 +65,8 @@ const keys = {
   file: ['type', 'target', 'data', 'mode'],
   symlink: ['type', 'target', 'to'],
   dir: ['type', 'target', 'mode'],
+  overlay: ['type', 'target', ...overlayKeys],
+  readonly: ['type', 'target'],
   mask: ['type', 'target'],
 } as const;
 
@@ -83,6 +91,10 @@ function parseMount(value: unknown, at: string): MountSpec {
   if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
   const mode = (fallback: number) => (entry.mode === undefined ? fallback : parseInteger(entry.mode, `${at}.mode`, 0, 0o1777));
   switch (type) {
+    case 'overlay': {
+      const { type: _type, target: _target, ...overlay } = entry;
+      return { type, target, ...parseOverlay(overlay, at) };
+    }
     case 'tmpfs': {
       const size = entry.size === undefined ? defaultSize : parseBytes(entry.size, `${at}.size`, minSize);
       const inodes = entry.inodes === undefined ? defaultInodes : parseInteger(entry.inodes, `${at}.inodes`, minInodes, 2 ** 31);
@@ -142,6 +154,13 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
       return;
     case 'dir':
       tree.dir(mount.target, mount.mode, origin);
+      return;
+    case 'overlay':
+      if (spec.root === 'host') throw new OptionError(`${origin}.type`, "an overlay needs a root of its own, not 'host'");
+      tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin);
+      return;
+    case 'readonly':
+      tree.readonly(mount.target, origin);
       return;
     case 'mask':
       tree.mask(mount.target, origin);

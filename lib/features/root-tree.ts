@@ -1,4 +1,5 @@
-import type { PlanWriter, Slot } from '../plan/writer';
+import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
+import { atRecursive, cloneTree, mountAttr } from './mount-ops';
 
 /**
  * The tree that init builds, as far as the plan knows it: which folders it has made already, and below which paths
@@ -28,6 +29,15 @@ export class RootTree {
   /** Hides what is at `path`: a folder by an empty read-only one, anything else by /dev/null. */
   mask(path: string, origin: string): void {
     this.plan.op('inside', origin, 'Mask', this.base, path);
+  }
+
+  /** Makes what is at `path`, and all below it, read-only: a copy of it is mounted over it. */
+  readonly(path: string, origin: string): void {
+    const copy = this.plan.slot(origin);
+    this.plan.op('inside', origin, 'OpenTree', copy, this.base, path, cloneTree);
+    this.plan.op('inside', origin, 'SetAttr', copy, mountAttr.readonly, 0, atRecursive, 0, noSlot);
+    this.plan.op('inside', origin, 'MoveMount', copy, this.base, path);
+    this.mounted.push({ prefix: `${path}/`, fresh: false });
   }
 
   dir(path: string, mode: number, origin: string): void {

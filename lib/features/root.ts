@@ -7,6 +7,7 @@ import { homeFolder } from './home';
 import type { Spec } from './index';
 import { bindHost, mountAttr, mountFlags, newRoot } from './mount-ops';
 import { emitMount } from './mounts';
+import { emitOverlay, type OverlayOptions, type OverlaySpec, openStage, parseOverlay, upperKey } from './overlay';
 import { RootTree } from './root-tree';
 
 export interface RootOptions {
@@ -16,16 +17,23 @@ export interface RootOptions {
    *   running Node) mounted read-only, a small `/etc` of its own, `/dev`, `/proc`, and writable `/tmp` and home.
    * - `'empty'`: a new read-only root with nothing but what `mounts` names.
    * - a path: that folder, read-only; `mounts` needs its targets to exist in it.
+   * - an {@link OverlayOptions}: folders of the host, such as the layers of an image, with changes kept apart from them.
    * - `'host'`: the host's own root, changed only by `mounts`. Isolates no files.
    */
-  readonly root?: 'system' | 'empty' | 'host' | (string & {}) | URL;
+  readonly root?: 'system' | 'empty' | 'host' | (string & {}) | URL | OverlayOptions;
 }
+
+export type RootSpec = string | OverlaySpec;
+
+const maxOverlays = 16;
+const pathFolder = 0o10200000; // O_PATH | O_DIRECTORY
 
 const kinds = ['system', 'empty', 'host'] as const;
 
 export const root = feature({
   key: 'root',
-  parse(value = 'system', at): string {
+  parse(value = 'system', at): RootSpec {
+    if (typeof value === 'object' && value !== null && !(value instanceof URL)) return parseOverlay(value, at);
     const kind = kinds.find((name) => name === value);
     return kind ?? parseHostPath(value, at);
   },
@@ -40,14 +48,41 @@ export const rootTree: Step = {
       return;
     }
     plan.op('inside', 'root', 'Propagation', mountFlags.recursive | mountFlags.private);
+    if (typeof spec.root === 'object' || spec.mounts.some(({ type }) => type === 'overlay')) openStage(plan);
     const tree = openRoot(plan, spec, scene);
     if (spec.root === 'system') emitSystem(plan, tree, spec, scene);
     for (const [index, mount] of spec.mounts.entries()) emitMount(plan, tree, mount, `mounts[${index}]`, spec, scene);
-    if (spec.root === 'host') return;
-    if (tree.writable) plan.op('inside', 'root', 'SetAttr', plan.root, mountAttr.readonly, 0, 0, 0, noSlot);
-    plan.op('inside', 'root', 'PivotRoot', plan.root);
+    if (spec.root !== 'host') finishRoot(plan, spec, tree);
+    if (scene.kind === 'sandbox') shareFolders(plan, spec);
   },
 };
+
+function finishRoot(plan: PlanWriter, spec: Spec, tree: RootTree): void {
+  if (tree.writable && typeof spec.root === 'string') plan.op('inside', 'root', 'SetAttr', plan.root, mountAttr.readonly, 0, 0, 0, noSlot);
+  plan.op('inside', 'root', 'PivotRoot', plan.root);
+}
+
+/** Says what a descriptor that is sent up is: the root folder, or, from `upper` on, what takes the changes of an overlay. */
+export const folderFd = { root: 2, upper: 16 } as const;
+
+/** Where the overlays of a sandbox are, and in which order their changes are sent up. */
+export function overlaysOf({ root: chosen, mounts }: Spec): readonly { readonly origin: string; readonly target: string }[] {
+  return [
+    ...(typeof chosen === 'object' ? [{ origin: 'root', target: '/' }] : []),
+    ...mounts.flatMap((mount, index) => (mount.type === 'overlay' ? [{ origin: `mounts[${index}]`, target: mount.target }] : [])),
+  ];
+}
+
+// For who has opened the sandbox: the only way to its files, since nobody may look into init's /proc files.
+function shareFolders(plan: PlanWriter, spec: Spec): void {
+  const own = plan.slot('root');
+  plan.op('inside', 'root', 'Open', own, noSlot, '/', pathFolder);
+  plan.op('inside', 'root', 'SendFd', own, folderFd.root);
+  const overlays = overlaysOf(spec);
+  if (overlays.length > maxOverlays) throw new OptionError('mounts', `a sandbox that stays has at most ${maxOverlays} overlays`);
+  for (const [index, { origin }] of overlays.entries())
+    plan.op('inside', origin, 'SendFd', plan.known(upperKey(origin)) ?? noSlot, folderFd.upper + index);
+}
 
 function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
   const { root: slot } = plan;
@@ -57,6 +92,10 @@ function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
   }
   if (spec.root === 'system' || spec.root === 'empty') {
     newRoot(plan, slot);
+    return new RootTree(plan, slot, true);
+  }
+  if (typeof spec.root === 'object') {
+    plan.op('inside', 'root', 'MoveMount', emitOverlay(plan, spec.root, 'root', scene, slot), noSlot, '/');
     return new RootTree(plan, slot, true);
   }
   bindHost(plan, scene, { origin: 'root', source: spec.root, slot, readonly: true, owned: true });

@@ -28,6 +28,8 @@ export interface Opened {
   readonly record: LaunchRecord;
   /** A descriptor for each namespace; they stay open until the sandbox has ended. */
   readonly namespaces: Readonly<Record<NamespaceType, number>>;
+  /** Folders of it, by what they are (`folderFd`). */
+  readonly folders: ReadonlyMap<number, number>;
 }
 
 /** A launcher that stays: its init starts one program after the other, on request. */
@@ -38,6 +40,7 @@ export class Resident {
   readonly outcome: Outcome;
   private readonly oomWatch: OomWatch;
   private readonly started: Started;
+  private readonly folders = new Map<number, number>();
   private readonly programs = new Map<number, ProgramLink>();
   private pausing: Promise<void> = Promise.resolve();
   private lastId = 0;
@@ -164,6 +167,7 @@ export class Resident {
       const link = this.programs.get(record.program);
       if (link) this.feedProgram(link, record, pid, fds);
       else if (record.kind === recordKind.opened) this.onOpened(record, fds);
+      else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) this.onFolder(record.status, fds[0]);
       else {
         for (const fd of fds) closeSync(fd);
         if (record.program === 0) this.outcome.feed(record);
@@ -171,11 +175,16 @@ export class Resident {
     }
   }
 
+  private onFolder(what: number, fd: number): void {
+    this.folders.set(what, fd);
+    this.started.session.hold([fd]);
+  }
+
   private onOpened(record: LaunchRecord, fds: readonly number[]): void {
     this.isOpen = true;
     this.started.session.hold(fds);
     const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1]));
-    this.resolveOpened({ record, namespaces: namespaces as Opened['namespaces'] });
+    this.resolveOpened({ record, namespaces: namespaces as Opened['namespaces'], folders: this.folders });
     this.holdLoop();
   }
 

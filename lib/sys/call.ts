@@ -41,8 +41,21 @@ export function call(name: string, ...args: readonly Argument[]): number {
   return checked(name, native().syscall(numberOf(name), ...words(name, args)));
 }
 
+/** Ids that files are reached and made with, in place of this process's. */
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+const nobodyElse: FileOwner = { uid: -1, gid: -1 };
+
 /** The same on a thread of libuv's pool. */
 export function callLater(name: string, ...args: readonly Argument[]): Promise<number> {
+  return callAs(nobodyElse, name, ...args);
+}
+
+/** The same with the ids of another for files, setfsuid(2): what is made belongs to them, and their rights decide. */
+export function callAs({ uid, gid }: FileOwner, name: string, ...args: readonly Argument[]): Promise<number> {
   const checkedArgs = words(name, args);
   return new Promise((resolve, reject) => {
     native().syscallLater(
@@ -53,6 +66,8 @@ export function callLater(name: string, ...args: readonly Argument[]): Promise<n
           reject(error);
         }
       },
+      uid | 0,
+      gid | 0,
       numberOf(name),
       ...checkedArgs,
     );

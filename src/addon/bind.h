@@ -5,7 +5,7 @@
 namespace nsjs {
 
 napi_value syscall_now(napi_env env, napi_callback_info info);    // (number, argument …) -> result, -errno
-napi_value syscall_later(napi_env env, napi_callback_info info);  // (callback, number, argument …): callback(result)
+napi_value syscall_later(napi_env env, napi_callback_info info);  // (callback, uid, gid, number, argument …): callback(result)
 napi_value address(napi_env env, napi_callback_info info);        // (buffer) -> bigint
 napi_value clone_exec(napi_env env, napi_callback_info info);     // (clone_args, path, argv, envp, fds, results)
 napi_value socket_in(napi_env env, napi_callback_info info);      // (userFd, netFd, requests) -> -errno

@@ -92,8 +92,12 @@ napi_value hold(napi_env env, napi_callback_info info) {
   const Arguments<2> arguments(env, info);
   std::size_t count = 0;
   const auto* fds = static_cast<const std::int32_t*>(arguments.typed_array(1, &count));
-  for (unsigned index = 0; index < Session::kMaxHeld; ++index)
-    arguments.external<Session>(0)->held[index] = Fd(index < count ? fds[index] : -1);
+  unsigned next = 0;
+  for (Fd& held : arguments.external<Session>(0)->held) {
+    if (count == 0) held.reset();
+    if (!held.is_open() && next < count) held = Fd(fds[next++]);
+  }
+  for (; next < count; ++next) Fd(fds[next]).reset();  // no room: the caller keeps within kMaxHeld
   return nullptr;
 }
 

@@ -40,15 +40,25 @@ struct Call {
 // A call that may block, on a thread of libuv's pool. The references keep its buffers where they are.
 struct Work {
   Call call;
+  long owner[2] = {-1, -1};  // uid and gid that files are reached and made with, or -1
   long result = 0;
   napi_async_work work = nullptr;
   napi_ref callback = nullptr;
   std::vector<napi_ref> buffers;
 };
 
+// These ids are the thread's own, and the kernel sees them instead of those of the process (setfsuid(2)).
+void be(long uid, long gid) {
+  (void)sys::raw(__NR_setfsgid, gid);
+  (void)sys::raw(__NR_setfsuid, uid);
+}
+
 void run(napi_env, void* data) {
   auto* work = static_cast<Work*>(data);
+  const bool as_other = work->owner[0] >= 0;
+  if (as_other) be(work->owner[0], work->owner[1]);
   work->result = work->call.make();
+  if (as_other) be(sys::raw(__NR_geteuid), sys::raw(__NR_getegid));
 }
 
 void finish(napi_env env, napi_status, void* data) {
@@ -76,13 +86,15 @@ napi_value syscall_now(napi_env env, napi_callback_info info) {
   return number(env, call.make());
 }
 
-// (callback, number, argument …): callback(result)
+// (callback, uid or -1, gid, number, argument …): callback(result)
 napi_value syscall_later(napi_env env, napi_callback_info info) {
-  const Arguments<2 + kMaxArguments> arguments(env, info);
+  const Arguments<4 + kMaxArguments> arguments(env, info);
   auto* work = new Work;
-  work->call.nr = arguments.int32(1);
+  work->owner[0] = arguments.int32(1) == -1 ? -1 : static_cast<std::uint32_t>(arguments.int32(1));
+  work->owner[1] = static_cast<std::uint32_t>(arguments.int32(2));
+  work->call.nr = arguments.int32(3);
   for (unsigned index = 0; index < kMaxArguments; ++index) {
-    napi_value value = arguments[index + 2];
+    napi_value value = arguments[index + 4];
     work->call.words[index] = word(env, value);
     napi_valuetype type = napi_undefined;
     napi_typeof(env, value, &type);

@@ -1,11 +1,16 @@
 #include "../../sys/mount.h"
 
+#include <initializer_list>
+
 #include "../ops.h"
 #include "../path.h"
 
 namespace nsjs::ops {
 namespace {
 
+constexpr int kInvalid = 22;  // EINVAL
+constexpr unsigned kMaxLayers = 100;
+constexpr unsigned kFdPathSize = 40;
 constexpr unsigned kSetString = 1;            // FSCONFIG_SET_STRING
 constexpr unsigned kSetFlag = 0;              // FSCONFIG_SET_FLAG
 constexpr unsigned kCreate = 6;               // FSCONFIG_CMD_CREATE
@@ -17,6 +22,15 @@ constexpr std::uint64_t kIdMap = 0x00100000;  // MOUNT_ATTR_IDMAP
 const char* after(const char* text) {
   while (*text != 0) ++text;
   return text + 1;
+}
+
+// "/proc/self/fd/<fd><rest>"; returns where it ends.
+char* append_fd(char* to, int fd, const char* rest) {
+  char digits[12];
+  for (const char* part : {"/proc/self/fd/", write_number(digits, fd), rest})
+    while (*part != 0) *to++ = *part++;
+  *to = 0;
+  return to;
 }
 
 // An empty value makes the key a flag.
@@ -76,6 +90,32 @@ Status NewFs(Context& context, const Op& op) {
   return {};
 }
 
+// Layers are named by this process's own descriptors: paths would lead through what others may change.
+Status Overlay(Context& context, const Op& op) {
+  const Text layers = context.plan.text(op.arg[1]);
+  const auto* slots = reinterpret_cast<const std::uint32_t*>(layers.data);
+  char lower[kMaxLayers * kFdPathSize];
+  char* end = lower;
+  for (unsigned index = 0; index < layers.size / sizeof *slots; ++index) {
+    if (index == kMaxLayers || slots[index] >= kMaxSlots) return {kInvalid, __NR_fsconfig};
+    if (index != 0) *end++ = ':';
+    end = append_fd(end, context.fd(slots[index]), "");
+  }
+  char upper[kFdPathSize];
+  char work[kFdPathSize];
+  append_fd(upper, context.fd(op.arg[2]), "/upper");
+  append_fd(work, context.fd(op.arg[2]), "/work");
+  NSJS_TRY_VALUE(fs, sys::fsopen("overlay"));
+  NSJS_TRY(sys::fsconfig(fs.get(), kSetString, "lowerdir", lower));
+  NSJS_TRY(sys::fsconfig(fs.get(), kSetString, "upperdir", upper));
+  NSJS_TRY(sys::fsconfig(fs.get(), kSetString, "workdir", work));
+  NSJS_TRY(sys::fsconfig(fs.get(), kSetFlag, "userxattr", nullptr));
+  NSJS_TRY(sys::fsconfig(fs.get(), kCreate, nullptr, nullptr));
+  NSJS_TRY_VALUE(tree, sys::fsmount(fs.get(), op.arg[3]));
+  context.slots[op.arg[0]].fd = std::move(tree);
+  return {};
+}
+
 Status SetAttr(Context& context, const Op& op) {
   mount_attr attributes{};
   attributes.attr_set = op.arg[1];
@@ -100,7 +140,11 @@ Status PivotRoot(Context& context, const Op& op) {
   NSJS_TRY(sys::fchdir(context.fd(op.arg[0])));
   NSJS_TRY(sys::pivot_root(".", "."));
   NSJS_TRY(sys::fchdir(old_root.get()));
-  NSJS_TRY(sys::umount2(".", sys::kMountDetach));
+  // What was stacked on the old root goes first, one at a time; then the folder is on no mount of this namespace any more.
+  Status status;
+  do status = sys::umount2(".", sys::kMountDetach);
+  while (status.ok());
+  if (status.err != kInvalid) return status;
   return sys::chdir("/");
 }
 

@@ -1,0 +1,56 @@
+import { directoryFlag, entryType, noFollowFlag, openFlags, type Root, readEntries, withFd } from './root';
+
+const removeFolder = 0x200; // AT_REMOVEDIR
+const maxDepth = 64;
+const maxEntries = 1_000_000;
+const rounds = 1000;
+
+let count = 0;
+
+/**
+ * Removes a name in a folder, and with `recursive` all below it. It goes down by descriptors, so no rename leads it
+ * elsewhere; what lies deeper than it holds descriptors for is moved up first.
+ */
+export async function removeTree(root: Root, parent: number, name: string, recursive: boolean): Promise<void> {
+  const failed = await attempt(root.call('unlinkat', parent, name, 0));
+  if (failed === undefined) return;
+  if (failed.code !== 'EISDIR') throw failed;
+  if (recursive) await empty(root, parent, name);
+  await root.call('unlinkat', parent, name, removeFolder);
+}
+
+async function attempt(done: Promise<unknown>): Promise<NodeJS.ErrnoException | undefined> {
+  try {
+    await done;
+    return undefined;
+  } catch (error) {
+    return error as NodeJS.ErrnoException;
+  }
+}
+
+const openFolder = (root: Root, parent: number, name: string | Uint8Array): Promise<number> =>
+  root.call('openat', parent, name, openFlags.readOnly | directoryFlag | noFollowFlag | openFlags.cloexec);
+
+async function empty(root: Root, parent: number, name: string): Promise<void> {
+  await withFd(await openFolder(root, parent, name), async (top) => {
+    // What was moved up is found in the next round; a program that keeps adding ends it.
+    for (let round = 0; round < rounds; round++) if (!(await emptyOnce(root, top, top, 0))) return;
+  });
+}
+
+/** True if it should be looked at again. */
+async function emptyOnce(root: Root, top: number, fd: number, depth: number): Promise<boolean> {
+  let again = false;
+  for (const { raw, type } of await readEntries(fd, maxEntries, '')) {
+    if (type !== entryType.folder) {
+      await root.call('unlinkat', fd, raw, 0);
+    } else if (depth === maxDepth) {
+      await root.call('renameat2', fd, raw, top, `.nsjs-rm-${count++}`, 0);
+      again = true;
+    } else {
+      again = (await withFd(await openFolder(root, fd, raw), (inner) => emptyOnce(root, top, inner, depth + 1))) || again;
+      await root.call('unlinkat', fd, raw, removeFolder);
+    }
+  }
+  return again;
+}

@@ -1,0 +1,148 @@
+import { fstat, type Stats } from 'node:fs';
+import { promisify } from 'node:util';
+import { SysError } from '../errors';
+import { parseTarget } from '../parse';
+import { callAs, callLater, type FileOwner } from '../sys/call';
+import { RESOLVE } from '../sys/constants';
+import { close } from '../sys/file';
+
+const statFd: (fd: number) => Promise<Stats> = promisify(fstat);
+
+/** O_* of open(2) that are the same on x64 and arm64; the others come from node:fs. */
+const O = { cloexec: 0o2000000, path: 0o10000000, nonblock: 0o4000, noctty: 0o400 } as const;
+export const openFlags = { ...O, readOnly: 0, writeOnly: 1, create: 0o100, exclusive: 0o200 } as const;
+// These two differ between architectures.
+const isArm = process.arch === 'arm64';
+export const directoryFlag = isArm ? 0o40000 : 0o200000;
+export const noFollowFlag = isArm ? 0o100000 : 0o400000;
+
+const again = 'EAGAIN';
+const tries = 100;
+const eisdir = 21;
+const einval = 22;
+const efbig = 27;
+const howSize = 24;
+
+/** Descriptors are closed in any case. */
+export async function withFd<T>(fd: number, use: (fd: number) => T | Promise<T>): Promise<T> {
+  try {
+    return await use(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+/**
+ * A folder that others write to, and what is below it. Every path is resolved by the kernel in one call that follows no
+ * link and never leaves the folder (openat2(2)); what is opened is looked at before it is used, and never waited for.
+ */
+export class Root {
+  /** `owner`: whose files are made, where this process is another. */
+  constructor(
+    readonly fd: number,
+    private readonly owner: FileOwner | undefined,
+  ) {}
+
+  /** Opens what is at a path. Throws SysError: ELOOP for a link, ENOENT and the like. */
+  async open(path: string, flags: number, mode = 0): Promise<number> {
+    const name = parseTarget(path, 'path');
+    // What only names a file is never waited for, and openat2(2) takes no flag that means nothing.
+    const patient = (flags & O.path) === 0 ? O.nonblock | O.noctty : 0;
+    const words = [flags | O.cloexec | noFollowFlag | patient, mode, RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS];
+    const how = BigUint64Array.from(words.map(BigInt));
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.call('openat2', this.fd, name === '/' ? '.' : name.slice(1), how, howSize);
+      } catch (error) {
+        // A rename elsewhere made the kernel unsure; nothing was opened.
+        if (!(error instanceof SysError) || error.code !== again || attempt === tries) throw explained(error, path);
+      }
+    }
+  }
+
+  /** A descriptor that only names what is there: links and devices as well. */
+  openPath(path: string, flags = 0): Promise<number> {
+    return this.open(path, O.path | flags);
+  }
+
+  /** A regular file, open, and its size; anything else is refused before it is read. */
+  async openFile(path: string, flags: number, mode = 0): Promise<{ readonly fd: number; readonly stats: Stats }> {
+    const fd = await this.open(path, flags, mode);
+    try {
+      const stats = await statFd(fd);
+      if (stats.isFile()) return { fd, stats };
+      throw new SysError({
+        errno: stats.isDirectory() ? eisdir : einval,
+        syscall: 'fstat',
+        path,
+        hint: 'it is no regular file: a FIFO, a device or a socket would keep its reader waiting',
+      });
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  }
+
+  /** The folder that holds a path, and the last name in it. */
+  async parent<T>(path: string, use: (fd: number, name: string) => Promise<T>): Promise<T> {
+    const target = parseTarget(path, 'path');
+    if (target === '/') throw new SysError({ errno: einval, syscall: 'openat2', path, hint: 'the root itself stays' });
+    const at = target.lastIndexOf('/');
+    return withFd(await this.openPath(target.slice(0, at) || '/', directoryFlag), (fd) => use(fd, target.slice(at + 1)));
+  }
+
+  /** stat(2) of what a path names; of a link the link's own. */
+  async stat(path: string): Promise<Stats> {
+    return withFd(await this.openPath(path), statFd);
+  }
+
+  /** A call that makes or changes files: with the ids of their owner. */
+  call(name: string, ...args: Parameters<typeof callLater> extends [string, ...infer A] ? A : never): Promise<number> {
+    return this.owner ? callAs(this.owner, name, ...args) : callLater(name, ...args);
+  }
+}
+
+export { statFd };
+
+export function tooLarge(path: string, size: number, limit: number): SysError {
+  return new SysError({ errno: efbig, syscall: 'read', path, hint: `${size} bytes are more than maxSize, ${limit}` });
+}
+
+function explained(error: unknown, path: string): unknown {
+  if (!(error instanceof SysError)) return error;
+  const hint = error.code === 'ELOOP' ? 'a part of the path is a symbolic link, and none is followed: name the real path' : undefined;
+  return new SysError({ errno: -error.errno, syscall: error.syscall, path, hint });
+}
+
+/** An entry of a folder. */
+export interface Entry {
+  readonly name: string;
+  /** The name as the kernel has it, NUL at its end: it need not be UTF-8. */
+  readonly raw: Uint8Array;
+  /** DT_* of getdents64(2). */
+  readonly type: number;
+}
+
+export const entryType = { fifo: 1, character: 2, folder: 4, block: 6, file: 8, link: 10, socket: 12 } as const;
+const batch = 65_536;
+const headSize = 19;
+
+/** The entries of an open folder, without `.` and `..`. Throws a SysError once there are more than `limit`. */
+export async function readEntries(fd: number, limit: number, path: string): Promise<readonly Entry[]> {
+  const found: Entry[] = [];
+  const buffer = Buffer.alloc(batch);
+  await callLater('lseek', fd, 0, 0);
+  for (;;) {
+    const size = await callLater('getdents64', fd, buffer, batch);
+    if (size === 0) return found;
+    for (let at = 0; at < size; ) {
+      const length = buffer.readUInt16LE(at + 16);
+      const end = buffer.indexOf(0, at + headSize);
+      const name = buffer.toString('utf8', at + headSize, end);
+      if (name !== '.' && name !== '..')
+        found.push({ name, raw: Uint8Array.from(buffer.subarray(at + headSize, end + 1)), type: buffer.readUInt8(at + 18) });
+      at += length;
+    }
+    if (found.length > limit) throw new SysError({ errno: efbig, syscall: 'getdents64', path, hint: `more than ${limit} entries` });
+  }
+}

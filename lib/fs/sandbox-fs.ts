@@ -1,0 +1,187 @@
+import { ftruncate, read, type Stats, write } from 'node:fs';
+import { type FileChangeInfo, watch } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { OptionError } from '../errors';
+import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseTarget } from '../parse';
+import { copyIn, copyOut } from './copy';
+import { removeTree } from './remove';
+import { directoryFlag, type Entry, entryType, openFlags, type Root, readEntries, tooLarge, withFd } from './root';
+
+const readFd = promisify(read);
+const writeFd = promisify(write);
+const truncateFd = promisify(ftruncate);
+
+const defaultMaxSize = 64 * 2 ** 20;
+const defaultMaxEntries = 100_000;
+const chunk = 65_536;
+
+/** An entry of a folder, as {@link SandboxFs.readdir} tells it. */
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly type: 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character-device' | 'block-device' | 'unknown';
+}
+
+/** Limits of what is copied; past them the copy is refused, and what was copied of it is removed. */
+export interface CopyOptions {
+  /** Bytes in all. Default 1 GiB. */
+  readonly maxSize?: Bytes;
+  /** Files and folders in all. Default 100,000. */
+  readonly maxEntries?: number;
+}
+
+/**
+ * The files of a running sandbox, for the process that has opened it. Programs inside may do what they like meanwhile: no
+ * link is followed, no FIFO or device is waited for, no file is taken for smaller than it is. What is written belongs to the
+ * sandbox's own id, and its rights decide. Paths are absolute, inside. Errors are those of the kernel (SysError) with `path`; what is no
+ * regular file is EINVAL, what is past a limit EFBIG. Linux 5.6.
+ */
+export class SandboxFs {
+  private readonly root: () => Root;
+
+  /** `find` throws when the sandbox is closed. */
+  constructor(find: () => Root) {
+    this.root = find;
+  }
+
+  /** The content of a regular file, of `maxSize` bytes at most (default 64 MiB). */
+  async readFile(path: string, options: { readonly encoding: 'utf8'; readonly maxSize?: Bytes }): Promise<string>;
+  async readFile(path: string, options?: { readonly encoding?: undefined; readonly maxSize?: Bytes }): Promise<Buffer>;
+  async readFile(
+    path: string,
+    options: { readonly encoding?: 'utf8' | undefined; readonly maxSize?: Bytes } = {},
+  ): Promise<string | Buffer> {
+    const given = parseObject(options, 'options', ['encoding', 'maxSize']);
+    const limit = given.maxSize === undefined ? defaultMaxSize : parseBytes(given.maxSize, 'options.maxSize', 0);
+    const { fd, stats } = await this.root().openFile(path, openFlags.readOnly);
+    const bytes = await withFd(fd, async () => {
+      if (stats.size > limit) throw tooLarge(path, stats.size, limit);
+      return readAll(fd, path, limit);
+    });
+    return given.encoding === 'utf8' ? bytes.toString('utf8') : bytes;
+  }
+
+  /** Writes a regular file, made with `mode` (default 0o644) if it is not there. */
+  async writeFile(path: string, data: string | Uint8Array, options: { readonly mode?: number } = {}): Promise<void> {
+    const { mode = 0o644 } = parseObject(options, 'options', ['mode']);
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    if (!(bytes instanceof Uint8Array)) throw new OptionError('data', 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
+    // Cut only once it is known to be a file.
+    const { fd } = await this.root().openFile(path, openFlags.writeOnly | openFlags.create, parseInteger(mode, 'options.mode', 0, 0o777));
+    await withFd(fd, async () => {
+      await truncateFd(fd, 0);
+      await writeAll(fd, bytes);
+    });
+  }
+
+  /** The entries of a folder, 100,000 at most. */
+  async readdir(path: string): Promise<readonly DirectoryEntry[]> {
+    const fd = await this.root().open(path, openFlags.readOnly | directoryFlag);
+    return withFd(fd, async () => (await readEntries(fd, defaultMaxEntries, path)).map(describe));
+  }
+
+  /** What is at a path; of a symbolic link the link itself. */
+  stat(path: string): Promise<Stats> {
+    return this.root().stat(path);
+  }
+
+  /** Makes a folder; with `recursive` those on the way to it as well, and one that is there is no error. `mode` default 0o755. */
+  async mkdir(path: string, options: { readonly recursive?: boolean; readonly mode?: number } = {}): Promise<void> {
+    const { recursive = false, mode = 0o755 } = parseObject(options, 'options', ['recursive', 'mode']);
+    const parts = parseTarget(path, 'path').slice(1).split('/');
+    const chosen = parseInteger(mode, 'options.mode', 0, 0o1777);
+    const root = this.root();
+    const make = (target: string) => root.parent(target, (fd, name) => root.call('mkdirat', fd, name, chosen));
+    if (!parseBoolean(recursive, 'options.recursive')) {
+      await make(path);
+      return;
+    }
+    for (let count = 1; count <= parts.length; count++) {
+      const target = `/${parts.slice(0, count).join('/')}`;
+      await make(target).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST' || !(await root.stat(target)).isDirectory()) throw error;
+      });
+    }
+  }
+
+  /** Removes a file, a link or an empty folder; with `recursive` all below, however deep. With `force` what is not there is no error. */
+  async rm(path: string, options: { readonly recursive?: boolean; readonly force?: boolean } = {}): Promise<void> {
+    const { recursive = false, force = false } = parseObject(options, 'options', ['recursive', 'force']);
+    const root = this.root();
+    const isRecursive = parseBoolean(recursive, 'options.recursive');
+    const isForced = parseBoolean(force, 'options.force');
+    await root
+      .parent(path, (fd, name) => removeTree(root, fd, name, isRecursive))
+      .catch((error: NodeJS.ErrnoException) => {
+        if (!isForced || error.code !== 'ENOENT') throw error;
+      });
+  }
+
+  /** Copies a file or folder of the host to a path inside, which must not be there. Links are copied as links. */
+  copyIn(source: string, target: string, options: CopyOptions = {}): Promise<void> {
+    return copyIn(this.root(), source, target, parseLimits(options));
+  }
+
+  /**
+   * Copies a file or folder to a path on the host, which must not be there. Regular files and folders only: a link, FIFO, socket or device
+   * is an error (ELOOP, EINVAL), so that nothing in the copy leads elsewhere. Modes are 0644 or 0755, and never set-id.
+   */
+  copyOut(source: string, target: string, options: CopyOptions = {}): Promise<void> {
+    return copyOut(this.root(), source, target, parseLimits(options));
+  }
+
+  /** Changes of a file or folder as they happen, inotify(7), until the signal is aborted. */
+  async *watch(path: string, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<FileChangeInfo<string>> {
+    const fd = await this.root().openPath(path);
+    const watcher = watch(`/proc/self/fd/${fd}`, options.signal ? { signal: options.signal } : {});
+    // By a link of this process: what is watched is what was opened.
+    yield* withIterator(fd, watcher);
+  }
+}
+
+async function* withIterator(fd: number, events: AsyncIterable<FileChangeInfo<string>>): AsyncGenerator<FileChangeInfo<string>> {
+  try {
+    yield* events;
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error;
+  } finally {
+    await withFd(fd, () => undefined);
+  }
+}
+
+const typeNames: Readonly<Record<number, DirectoryEntry['type']>> = {
+  [entryType.file]: 'file',
+  [entryType.folder]: 'directory',
+  [entryType.link]: 'symlink',
+  [entryType.fifo]: 'fifo',
+  [entryType.socket]: 'socket',
+  [entryType.character]: 'character-device',
+  [entryType.block]: 'block-device',
+};
+
+const describe = ({ name, type }: Entry): DirectoryEntry => ({ name, type: typeNames[type] ?? 'unknown' });
+
+// It may grow while it is read.
+async function readAll(fd: number, path: string, limit: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for (let total = 0; ; ) {
+    const { bytesRead, buffer } = await readFd(fd, Buffer.allocUnsafe(chunk), 0, chunk, null);
+    if (bytesRead === 0) return Buffer.concat(parts);
+    total += bytesRead;
+    if (total > limit) throw tooLarge(path, total, limit);
+    parts.push(buffer.subarray(0, bytesRead));
+  }
+}
+
+export async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await writeFd(fd, bytes, at, bytes.length - at, null)).bytesWritten;
+}
+
+export interface CopyLimits {
+  readonly maxSize: number;
+  readonly maxEntries: number;
+}
+
+function parseLimits(options: CopyOptions): CopyLimits {
+  const { maxSize = '1G', maxEntries = defaultMaxEntries } = parseObject(options, 'options', ['maxSize', 'maxEntries']);
+  return { maxSize: parseBytes(maxSize, 'options.maxSize', 0), maxEntries: parseInteger(maxEntries, 'options.maxEntries', 1) };
+}
