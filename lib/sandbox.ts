@@ -2,6 +2,7 @@ import { NsError, SysError } from './errors';
 import type { SandboxOptions } from './features';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { folderFd } from './features/root';
+import type { OverlayChanges } from './fs/overlay';
 import { Root } from './fs/root';
 import { SandboxFs } from './fs/sandbox-fs';
 import { handle } from './launch/handle';
@@ -15,6 +16,7 @@ import { Namespace } from './namespace';
 import { NamespaceSockets } from './network/sockets';
 import { parseInteger, parseObject, parseOneOf } from './parse';
 import { SandboxBuilder } from './sandbox-builder';
+import { overlayChanges } from './sandbox-overlay';
 import { dup } from './sys/file';
 import { pidFromPidns, pidInPidns } from './sys/namespace';
 
@@ -117,6 +119,19 @@ export class Sandbox {
     parseOneOf(type, 'type', namespaceTypes);
     if (this.closed) throw closedError();
     return Namespace.take(dup(this.opened.namespaces[type]), type);
+  }
+
+  /**
+   * What was changed below an overlay: that of `root`, or, by its target, one of `mounts`. Throws NsError ERR_NSJS_CLOSED once the
+   * sandbox is closed, OptionError where there is no overlay.
+   */
+  overlay(target = '/'): OverlayChanges {
+    return overlayChanges(
+      target,
+      this.resident,
+      (what) => this.folder(what),
+      () => this.close(),
+    );
   }
 
   /**

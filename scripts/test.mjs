@@ -78,7 +78,7 @@ function copyForUser() {
 }
 
 function kernelSuites(title, options) {
-  jest(`${title}: library`, ['dist-test/(features|launch|sandbox|namespace|sys|plan|seccomp|probe|cli|parse)'], options);
+  jest(`${title}: library`, ['dist-test/(features|launch|oci|sandbox|namespace|sys|plan|seccomp|probe|cli|parse|fuzz)'], options);
   jest(`${title}: threats`, ['dist-test/threats'], options);
   jest(`${title}: hosts`, ['dist-test/hosts'], options);
   jest(`${title}: examples`, ['dist-test/examples'], options);

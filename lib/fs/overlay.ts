@@ -1,0 +1,222 @@
+import { createReadStream, createWriteStream, type Stats } from 'node:fs';
+import { chmod, lchown, lstat, mkdir, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { NsError, SysError } from '../errors';
+import { parseHostPath } from '../parse';
+import { callLater } from '../sys/call';
+import { type TarEntry, whiteout } from '../tar/format';
+import { archiveEnd, encodeHeader, padding } from '../tar/writer';
+import { directoryFlag, openFlags, type Root, readEntries, withFd } from './root';
+
+/** One change that a sandbox has made to the folders below an overlay. */
+export interface Change {
+  /** Absolute, as it is called in the overlay's own folder. */
+  readonly path: string;
+  /** `replaced`: a folder that hides the one below it entirely. */
+  readonly kind: 'added' | 'modified' | 'deleted' | 'replaced';
+  /** What is there now; of what was deleted undefined. */
+  readonly type?: 'file' | 'directory' | 'symlink' | 'other';
+  /** Bytes of a file. */
+  readonly size?: number;
+}
+
+/** How an overlay's changes are told. */
+export interface OverlayParts {
+  /** The folder that takes the changes, with `upper` in it. */
+  root(): Root;
+  /** The folders below, on the host. */
+  readonly lower: readonly string[];
+  /** The folder of the host that holds the changes; undefined in memory. */
+  readonly upper: string | undefined;
+  /** Ids as they are called inside. */
+  idInside(uid: number, gid: number): { readonly uid: number; readonly gid: number };
+  /** Whether owners mean something on the host as well. */
+  readonly keepsOwners: boolean;
+  close(): Promise<void>;
+}
+
+interface Found {
+  readonly path: string;
+  readonly stats: Stats;
+  readonly isOpaque: boolean;
+}
+
+const opaqueName = 'user.overlay.opaque';
+const maxEntries = 1_000_000;
+const upper = '/upper';
+const setIdBits = 0o6000;
+
+/**
+ * The changes of an overlay of a running sandbox. They are read as they are at the moment; programs may go on changing them, so for a
+ * picture of one moment pause the sandbox. Errors are those of {@link SandboxFs}.
+ */
+export class OverlayChanges {
+  constructor(private readonly parts: OverlayParts) {}
+
+  /** What was added, modified and deleted, folders before what is in them. */
+  async diff(): Promise<readonly Change[]> {
+    const found: Change[] = [];
+    for await (const { path, stats, isOpaque } of this.walk('')) {
+      if (isWhiteout(stats)) found.push({ path, kind: 'deleted' });
+      else {
+        const below = await this.isBelow(path);
+        const kind = below ? (isOpaque ? 'replaced' : 'modified') : 'added';
+        // A folder that was only opened to reach what changed in it has not changed itself.
+        if (kind === 'modified' && stats.isDirectory() && (await this.isSameFolder(path, stats))) continue;
+        found.push({ path, kind, type: typeOf(stats), ...(stats.isFile() ? { size: stats.size } : {}) });
+      }
+    }
+    return found;
+  }
+
+  /** The changes as a layer of the OCI image spec (tar, uncompressed; whiteouts as `.wh.` files). */
+  exportTar(): Readable {
+    return Readable.from(this.tar(), { objectMode: false });
+  }
+
+  /**
+   * Keeps the changes as a folder of the host, which must not exist and can be the topmost `lower` of another overlay. Modes lose
+   * set-id bits, FIFOs and sockets are left out. Run by root among several ids, owners are kept.
+   */
+  async commit(folder: string): Promise<void> {
+    const target = parseHostPath(folder, 'folder');
+    await mkdir(target, { mode: 0o755 });
+    try {
+      for await (const one of this.walk('')) {
+        await this.keep(one, join(target, one.path));
+        if (this.parts.keepsOwners && !one.stats.isFIFO() && !one.stats.isSocket()) await this.giveAway(one.stats, join(target, one.path));
+      }
+    } catch (error) {
+      await rm(target, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Closes the sandbox and removes its changes. */
+  async discard(): Promise<void> {
+    await this.parts.close();
+    if (this.parts.upper === undefined) return;
+    // The kernel's own folder in it has no permissions at all.
+    await chmod(join(this.parts.upper, 'work/work'), 0o700).catch(() => {});
+    for (const name of ['upper', 'work']) await rm(join(this.parts.upper, name), { recursive: true, force: true });
+  }
+
+  private async *walk(path: string): AsyncGenerator<Found> {
+    const root = this.parts.root();
+    const fd = await root.open(`${upper}${path}`, openFlags.readOnly | directoryFlag);
+    const entries = await withFd(fd, () => readEntries(fd, maxEntries, path));
+    for (const { name } of [...entries].sort((one, other) => (one.name < other.name ? -1 : 1))) {
+      const inner = `${path}/${name}`;
+      const stats = await root.stat(`${upper}${inner}`);
+      yield { path: inner, stats, isOpaque: stats.isDirectory() && (await this.isOpaque(inner)) };
+      if (stats.isDirectory()) yield* this.walk(inner);
+    }
+  }
+
+  private async isOpaque(path: string): Promise<boolean> {
+    const value = Buffer.alloc(1);
+    const fd = await this.parts.root().open(`${upper}${path}`, openFlags.readOnly | directoryFlag);
+    return withFd(fd, async () => {
+      try {
+        return (await callLater('fgetxattr', fd, opaqueName, value, value.length)) === 1 && value.toString('latin1') === 'y';
+      } catch (error) {
+        if (error instanceof SysError && ['ENODATA', 'EOPNOTSUPP', 'ERANGE'].includes(error.code)) return false;
+        throw error;
+      }
+    });
+  }
+
+  private async isBelow(path: string): Promise<boolean> {
+    for (const folder of this.parts.lower) if (await lstat(join(folder, path)).catch(() => undefined)) return true;
+    return false;
+  }
+
+  private async isSameFolder(path: string, stats: Stats): Promise<boolean> {
+    for (const folder of this.parts.lower) {
+      const below = await lstat(join(folder, path)).catch(() => undefined);
+      if (below) return below.isDirectory() && (below.mode & 0o7777) === (stats.mode & 0o7777);
+    }
+    return false;
+  }
+
+  private async keep({ path, stats, isOpaque }: Found, target: string): Promise<void> {
+    const mode = stats.mode & 0o7777 & ~setIdBits;
+    if (isWhiteout(stats)) await callLater('mknodat', -100, target, 0o020000, 0);
+    else if (stats.isDirectory()) {
+      await mkdir(target);
+      await chmod(target, mode | 0o700);
+      if (isOpaque) await callLater('setxattr', target, opaqueName, Buffer.from('y'), 1, 0);
+    } else if (stats.isSymbolicLink()) await symlink(await this.readLink(path), target);
+    else if (stats.isFile()) {
+      const { fd } = await this.parts.root().openFile(`${upper}${path}`, openFlags.readOnly);
+      await pipeline(createReadStream('', { fd }), createWriteStream(target, { flags: 'wx', mode: 0o600 }));
+      await chmod(target, mode);
+    } else if (!stats.isFIFO() && !stats.isSocket()) throw unsupported(path);
+  }
+
+  private async giveAway(stats: Stats, target: string): Promise<void> {
+    const { uid, gid } = this.parts.idInside(stats.uid, stats.gid);
+    await lchown(target, uid, gid);
+  }
+
+  private async *tar(): AsyncGenerator<Buffer> {
+    const links = new Map<number, string>();
+    for await (const { path, stats, isOpaque } of this.walk('')) {
+      const name = path.slice(1);
+      const at = name.lastIndexOf('/') + 1;
+      if (isWhiteout(stats)) {
+        yield encodeHeader(this.entry(`${name.slice(0, at)}${whiteout.prefix}${name.slice(at)}`, 'file', stats, { size: 0, mode: 0o644 }));
+        continue;
+      }
+      const first = stats.nlink > 1 && stats.isFile() ? links.get(stats.ino) : undefined;
+      if (first !== undefined) yield encodeHeader(this.entry(name, 'link', stats, { size: 0, linkPath: first }));
+      else if (stats.isFile()) yield* this.tarFile(path, stats);
+      else if (stats.isSymbolicLink())
+        yield encodeHeader(this.entry(name, 'symlink', stats, { size: 0, linkPath: await this.readLink(path) }));
+      else if (stats.isDirectory()) {
+        yield encodeHeader(this.entry(name, 'directory', stats, { size: 0 }));
+        if (isOpaque) yield encodeHeader(this.entry(`${name}/${whiteout.opaque}`, 'file', stats, { size: 0, mode: 0o644 }));
+      } else if (stats.isFIFO()) yield encodeHeader(this.entry(name, 'fifo', stats, { size: 0 }));
+      links.set(stats.ino, name);
+    }
+    yield archiveEnd();
+  }
+
+  // Exactly as many bytes as the header says, whatever becomes of the file meanwhile.
+  private async *tarFile(path: string, stats: Stats): AsyncGenerator<Buffer> {
+    const { fd, stats: now } = await this.parts.root().openFile(`${upper}${path}`, openFlags.readOnly);
+    yield encodeHeader(this.entry(path.slice(1), 'file', stats, { size: now.size }));
+    let left = now.size;
+    if (left === 0) await withFd(fd, () => undefined);
+    else
+      for await (const part of createReadStream('', { fd, start: 0, end: left - 1 }) as AsyncIterable<Buffer>) {
+        left -= part.length;
+        yield part;
+      }
+    for (; left > 0; left -= Math.min(left, zeros.length)) yield zeros.subarray(0, left);
+    yield padding(now.size);
+  }
+
+  private entry(path: string, type: TarEntry['type'], stats: Stats, more: Partial<TarEntry>): TarEntry {
+    return { path, type, mode: stats.mode & 0o7777, ...this.parts.idInside(stats.uid, stats.gid), size: 0, mtime: stats.mtimeMs, ...more };
+  }
+
+  private async readLink(path: string): Promise<string> {
+    const fd = await this.parts.root().openPath(`${upper}${path}`);
+    return withFd(fd, async () => {
+      const target = Buffer.alloc(4096);
+      // An empty path stands for what the descriptor names.
+      return target.toString('utf8', 0, await callLater('readlinkat', fd, '', target, target.length));
+    });
+  }
+}
+
+const zeros = Buffer.alloc(65_536);
+const isWhiteout = (stats: Stats): boolean => stats.isCharacterDevice() && stats.rdev === 0;
+
+const typeOf = (stats: Stats): NonNullable<Change['type']> =>
+  stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : stats.isSymbolicLink() ? 'symlink' : 'other';
+
+const unsupported = (path: string): NsError => new NsError('ERR_NSJS_UNSUPPORTED', `${path} is a device, which no layer of nsjs holds`);

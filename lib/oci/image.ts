@@ -1,0 +1,189 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PassThrough, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { NsError } from '../errors';
+import type { SandboxOptions } from '../features';
+import type { Mount } from '../features/mounts';
+import { host } from '../host';
+import { spawnIsolated } from '../launch/spawn';
+import { type Bytes, parseBytes, parseHostPath, parseInteger, parseObject } from '../parse';
+import { blobPath, type Descriptor, type ImageConfig, readLayout } from './layout';
+import type { UnpackAnswer, UnpackRequest } from './unpack';
+
+/** Limits of what an archive may become; past them it is refused, and what was unpacked of it is removed. */
+export interface UnpackOptions {
+  /** Bytes of all layers, uncompressed. Default 8 GiB. */
+  readonly maxSize?: Bytes;
+  /** Files, folders and links of each layer. Default 1,000,000. */
+  readonly maxEntries?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A root file system on the host. */
+export interface RootFs {
+  /** For `root: { lower: folder }`, or `root: folder`. */
+  readonly folder: string;
+  readonly bytes: number;
+  readonly entries: number;
+  /** Devices, FIFOs and what has no place in a sandbox. */
+  readonly skipped: number;
+}
+
+/** An image, unpacked. */
+export interface Image extends RootFs {
+  readonly config: ImageConfig;
+}
+
+const defaultSize = '8G';
+const defaultEntries = 1_000_000;
+const inside = { root: '/rootfs', code: '/nsjs' } as const;
+const gzipMagic = [0x1f, 0x8b] as const;
+
+interface Limits {
+  readonly maxSize: number;
+  readonly maxEntries: number;
+  readonly signal?: AbortSignal;
+}
+
+function parseUnpack(options: object, more: readonly string[] = []): Limits {
+  const given = parseObject(options, 'options', ['maxSize', 'maxEntries', 'signal', ...more]) as UnpackOptions;
+  return {
+    maxSize: parseBytes(given.maxSize ?? defaultSize, 'options.maxSize'),
+    maxEntries: parseInteger(given.maxEntries ?? defaultEntries, 'options.maxEntries', 1),
+    ...(given.signal === undefined ? {} : { signal: given.signal }),
+  };
+}
+
+/**
+ * Unpacks a root file system from a tar archive, gzipped or not, into a folder that must not exist. It is unpacked inside a sandbox that can write
+ * to nothing else. Run by root owners are kept (for `user: {ids: 'range'}`), run by a user all files are its own; set-id bits, devices
+ * and FIFOs are left out. Rejects with NsError ERR_NSJS_ARCHIVE for an archive that is broken, leads out of the folder, or is past a limit.
+ */
+export async function unpackTar(archive: string | URL | Readable, folder: string, options: UnpackOptions = {}): Promise<RootFs> {
+  const limits = parseUnpack(options);
+  const target = parseHostPath(folder, 'folder');
+  return intoFolder(target, async () => {
+    const input = typeof archive === 'string' || archive instanceof URL ? createReadStream(parseHostPath(archive, 'archive')) : archive;
+    const { diffId: _, ...done } = await unpackLayer(input, target, limits);
+    return { folder: target, ...done };
+  });
+}
+
+/**
+ * Unpacks an image of an OCI layout (a folder with `index.json`, OCI image spec 1.1), layer by layer as {@link unpackTar}, into one folder.
+ * Digests and sizes are verified. `reference` names one of several images. Layers may be gzipped or plain tar.
+ */
+export async function unpackImage(
+  layout: string | URL,
+  folder: string,
+  options: UnpackOptions & { readonly reference?: string } = {},
+): Promise<Image> {
+  const limits = parseUnpack(options, ['reference']);
+  const from = parseHostPath(layout, 'layout');
+  const target = parseHostPath(folder, 'folder');
+  const { layers, diffIds, config } = await readLayout(from, options.reference, (digest, bytes) =>
+    checkDigest(digest, createHash('sha256').update(bytes).digest('hex')),
+  );
+  return intoFolder(target, async () => {
+    const sum = { bytes: 0, entries: 0, skipped: 0 };
+    for (const [index, layer] of layers.entries()) {
+      const input = verified(from, layer);
+      const answer = await unpackLayer(input, target, { ...limits, maxSize: limits.maxSize - sum.bytes });
+      checkDigest(diffIds[index] ?? '', answer.diffId);
+      for (const key of ['bytes', 'entries', 'skipped'] as const) sum[key] += answer[key];
+    }
+    return { folder: target, ...sum, config };
+  });
+}
+
+async function intoFolder<T>(folder: string, fill: () => Promise<T>): Promise<T> {
+  await mkdir(folder, { mode: 0o755 });
+  try {
+    return await fill();
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function checkDigest(expected: string, found: string): void {
+  if (expected !== `sha256:${found}`) throw new NsError('ERR_NSJS_ARCHIVE', `OCI layout: ${expected} has another content, ${found}`);
+}
+
+// The end comes only once all of it is known to be what it should be.
+function verified(layout: string, { digest, size }: Descriptor): Readable {
+  const hash = createHash('sha256');
+  let seen = 0;
+  const output = new PassThrough({
+    transform(part: Buffer, _encoding, done) {
+      seen += part.length;
+      hash.update(part);
+      done(null, part);
+    },
+    flush(done) {
+      try {
+        if (seen !== size) throw new NsError('ERR_NSJS_ARCHIVE', `OCI layout: ${digest} has ${seen} bytes instead of ${size}`);
+        checkDigest(digest, hash.digest('hex'));
+        done();
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  });
+  pipeline(createReadStream(blobPath(layout, digest)), output).catch(() => {});
+  return output;
+}
+
+async function unpackLayer(input: Readable, folder: string, { maxSize, maxEntries, signal }: Limits): Promise<UnpackAnswer> {
+  const { stream, gzip } = await sniff(input);
+  const { privileged } = host();
+  const request: UnpackRequest = { root: inside.root, gzip, maxSize, maxEntries, owners: privileged };
+  const { stdout, stderr } = await spawnIsolated(process.execPath, [`${inside.code}/dist/oci/unpack.js`, JSON.stringify(request)], {
+    ...sandbox(folder, privileged),
+    input: stream,
+    reject: false,
+    encoding: 'utf8',
+    ...(signal ? { signal } : {}),
+  });
+  const answer = parseAnswer(stdout);
+  if ('error' in answer) throw new NsError('ERR_NSJS_ARCHIVE', answer.error || `unpacking failed: ${stderr.slice(0, 500)}`);
+  return answer;
+}
+
+function parseAnswer(stdout: string): UnpackAnswer | { readonly error: string } {
+  try {
+    return JSON.parse(stdout) as UnpackAnswer | { readonly error: string };
+  } catch {
+    return { error: '' };
+  }
+}
+
+function sandbox(folder: string, privileged: boolean): SandboxOptions {
+  const code = join(__dirname, '..', '..');
+  const parts = ['dist', 'prebuilds', 'build/Release'].filter((name) => existsSync(join(code, name)));
+  const mounts: readonly Mount[] = [
+    ...parts.map((name) => ({ type: 'bind', source: join(code, name), target: `${inside.code}/${name}` }) as const),
+    { type: 'bind', source: folder, target: inside.root, readonly: false },
+  ];
+  return {
+    preset: 'node',
+    mounts,
+    ...(privileged ? { user: { ids: 'range' }, capabilities: ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER'] } : {}),
+  };
+}
+
+/** Tells a gzipped archive by its first bytes. */
+async function sniff(input: Readable): Promise<{ readonly stream: Readable; readonly gzip: boolean }> {
+  const output = new PassThrough();
+  const first = await new Promise<Buffer>((resolve, reject) => {
+    input.once('error', reject);
+    input.once('end', () => resolve(Buffer.alloc(0)));
+    input.once('readable', () => resolve((input.read() as Buffer | null) ?? Buffer.alloc(0)));
+  });
+  if (first.length > 0) output.write(first);
+  pipeline(input, output).catch(() => {});
+  return { stream: output, gzip: first[0] === gzipMagic[0] && first[1] === gzipMagic[1] };
+}
