@@ -20,6 +20,7 @@ export { ExitError, type LimitsMet, type Result, type Usage } from './launch/res
 export { spawnIsolated } from './launch/spawn';
 export type { StdioEntry, StdioOption } from './launch/stdio';
 export { spawnIsolatedSync } from './launch/sync';
+export type { SyscallAnswer, SyscallCall, SyscallHandler, SyscallOptions, Violation } from './launch/syscalls';
 export { type ListedNamespace, listNamespaces, type NamespaceList, type NamespaceNode, namespaceTree } from './list-namespaces';
 export { Namespace } from './namespace';
 export type { CreateOptions } from './namespace-create';

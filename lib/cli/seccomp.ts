@@ -1,13 +1,18 @@
+import type { SandboxOptions } from '../features';
+import { spawnIsolated } from '../launch/spawn';
 import { seccompFilter } from '../seccomp-filter';
 import { parseSandboxArguments } from './arguments';
 
 export const seccompUsage = `nsjs seccomp show [options of run]      disassembles the filter
 nsjs seccomp explain [options of run] -- NAME [ARGUMENT …]
-                                 which rule decides a system call`;
+                                 which rule decides a system call
+nsjs seccomp learn [options of run] -- COMMAND [ARGUMENT …]
+                                 runs it once, prints a policy of what it used`;
 
 /** `nsjs seccomp`: what the options of `run` lead to. */
-export function runSeccomp([verb, ...words]: readonly string[]): number {
+export async function runSeccomp([verb, ...words]: readonly string[]): Promise<number> {
   const { options, rest } = parseSandboxArguments(words);
+  if (verb === 'learn') return learn(options, rest);
   const filter = seccompFilter(options);
   if (!filter) {
     console.log('no filter');
@@ -20,4 +25,13 @@ export function runSeccomp([verb, ...words]: readonly string[]): number {
     console.log(`${name}: ${action}${errno === undefined ? '' : ` ${errno}`} (${why})`);
   } else throw new Error(`usage:\n${seccompUsage}`);
   return 0;
+}
+
+// What the program itself prints goes to stderr: stdout is the policy.
+async function learn(options: SandboxOptions, [command, ...args]: readonly string[]): Promise<number> {
+  if (command === undefined) throw new Error(`usage:\n${seccompUsage}`);
+  const usedSyscalls = new Set<string>();
+  const { exitCode } = await spawnIsolated(command, args, { ...options, usedSyscalls, stdio: ['inherit', 2, 2], reject: false });
+  console.log(JSON.stringify({ seccomp: { only: [...usedSyscalls].sort() } }, null, 2));
+  return exitCode ?? 1;
 }

@@ -33,6 +33,16 @@ export interface Scene {
   readonly kind: 'run' | 'sandbox' | 'program';
 }
 
+/** Which system calls are handed to this process. */
+export interface Notify {
+  /** Those with a handler. */
+  readonly names: readonly string[];
+  /** Those that the filter refuses. */
+  readonly violations: boolean;
+  /** Those that it allows. */
+  readonly learn: boolean;
+}
+
 /** The program of a plan. */
 export interface Program {
   /** Paths to try, in the order of PATH. */
@@ -41,6 +51,7 @@ export interface Program {
   readonly env: Readonly<Record<string, string>>;
   /** By descriptor number of the program: what is passed (a descriptor or a stdioKind), 'ignore' for /dev/null, or 'pty' for its own terminal. */
   readonly stdio: readonly (number | 'ignore' | 'pty')[];
+  readonly notify?: Notify;
   /** Size of its terminal in characters, where it has one. */
   readonly pty?: { readonly columns: number; readonly rows: number };
 }

@@ -3,9 +3,10 @@ import { OptionError } from '../errors';
 import { host } from '../host';
 import { compile } from '../seccomp/compile';
 import { type OciProfile, resolveProfile } from '../seccomp/oci';
-import { decide, type Policy, type Rule } from '../seccomp/policy';
+import { type Action, allow, decide, notify, type Policy, type Rule } from '../seccomp/policy';
 import { defaultProfile, setIdRules } from '../seccomp/profile';
 import type { Arch } from '../seccomp/tables';
+import type { Notify } from './feature';
 import type { Spec } from './index';
 import { neededCalls } from './seccomp';
 
@@ -53,6 +54,22 @@ function filterOf(spec: Spec): Filter {
   return found;
 }
 
+// MSG_NOSIGNAL | MSG_CONFIRM: how the launcher sends the listener on its way.
+const listenerFlags = 0x4800n;
+
+/** The filter of a program whose calls are handed over; not kept. */
+export function notifyingFilter(spec: Spec, handed: Notify): Omit<Filter, 'refusesUserNamespaces'> {
+  const policy = policyFor(spec);
+  const change = (action: Action): Action =>
+    (action.kind === 'errno' && handed.violations) || (action.kind === 'allow' && handed.learn) ? notify : action;
+  const rules: readonly Rule[] = [
+    { names: ['sendmsg'], action: allow, when: [{ index: 2, op: 'eq', value: listenerFlags, width: 32 }], why: 'onSyscall' },
+    { names: handed.names, action: notify, why: 'onSyscall' },
+    ...policy.rules.map((rule) => ({ ...rule, action: change(rule.action) })),
+  ];
+  return { ...filterFor(spec), ...compiled({ rules, otherwise: change(policy.otherwise) }) };
+}
+
 /** Whether no socket of any family can be made; pairs of them reach nobody else. */
 export function refusesSockets(spec: Spec): boolean {
   if (spec.seccomp === 'off') return false;
@@ -90,14 +107,16 @@ function checkNeeded(policy: Policy): void {
   if (missing) throw new OptionError('seccomp', `${missing} is needed to start the program, and the profile does not allow it`);
 }
 
-function makeFilter(policy: Policy, profile: OciProfile | undefined): Filter {
+function compiled(policy: Policy): Pick<Filter, 'bytes' | 'instructions' | 'hash'> {
   const bytes = compile(policy, process.arch as Arch);
+  return { bytes, instructions: bytes.length / 8, hash: createHash('sha256').update(bytes).digest('hex') };
+}
+
+function makeFilter(policy: Policy, profile: OciProfile | undefined): Filter {
   const isRefused = (name: string, ...args: readonly bigint[]) =>
     ['errno', 'kill', 'killThread', 'trap'].includes(decide(policy, name, args).kind);
   return {
-    bytes,
-    instructions: bytes.length / 8,
-    hash: createHash('sha256').update(bytes).digest('hex'),
+    ...compiled(policy),
     flags: profile?.flags ?? 0,
     unknown: profile?.unknown ?? [],
     refusesUserNamespaces: isRefused('clone', newUser) && isRefused('unshare', newUser) && isRefused('clone3'),

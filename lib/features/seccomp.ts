@@ -6,7 +6,7 @@ import { parseNames, parseRules, type SeccompRule } from '../seccomp/rules';
 import type { Arch } from '../seccomp/tables';
 import { feature } from './feature';
 import type { Spec } from './index';
-import { filterFor } from './seccomp-filter';
+import { filterFor, notifyingFilter } from './seccomp-filter';
 
 /** What a filter is made of, in place of the default profile or on top of it. */
 export interface SeccompSource {
@@ -42,6 +42,11 @@ export type SeccompSpec =
       readonly only?: readonly string[];
       readonly profile?: OciProfile;
     };
+
+/** SECCOMP_FILTER_FLAG_*. */
+const listenerFlags = { newListener: 0x8, waitKillable: 0x20 } as const;
+/** Says what a descriptor that is sent up is. */
+export const notifyFd = 3;
 
 const keys = ['allow', 'deny', 'only', 'docker', 'podman', 'oci'] as const;
 const profileKeys = ['docker', 'podman', 'oci'] as const;
@@ -83,10 +88,21 @@ export const seccomp = feature({
       ...(profile ? { profile } : {}),
     });
   },
-  emit(plan, spec) {
-    if (spec.seccomp === 'off') return;
-    const { bytes, flags } = filterFor(spec);
-    plan.op('program', 'seccomp', 'Seccomp', bytes, flags);
+  emit(plan, spec, { program, host }) {
+    const { notify } = program;
+    if (spec.seccomp === 'off') {
+      if (notify) throw new OptionError('seccomp', "'off' leaves nothing to hand system calls over");
+      return;
+    }
+    if (!notify) {
+      const { bytes, flags } = filterFor(spec);
+      plan.op('program', 'seccomp', 'Seccomp', bytes, flags);
+      return;
+    }
+    const { bytes, flags } = notifyingFilter(spec, notify);
+    const [major, minor] = host.kernel;
+    const waitKillable = major > 5 || (major === 5 && minor >= 19) ? listenerFlags.waitKillable : 0;
+    plan.op('program', 'onSyscall', 'SeccompNotify', bytes, flags | listenerFlags.newListener | waitKillable, notifyFd);
   },
 });
 

@@ -51,6 +51,7 @@ class Handle {
       this.run = begin(this.parsed, {
         started: (pid) => this.onStarted(pid),
         exited: (code, signal) => this.onExit(code, signal),
+        violation: (violation) => this.events.emit('violation', violation),
         settled: (error, result) => this.settle(error, result),
       });
       this.openIpc();

@@ -10,9 +10,10 @@ import type { IsolatedProcess } from './process';
 import type { TerminalSize } from './pty';
 import { parseProgramChanges, parseSandboxOptions, sandboxKeys } from './spec';
 import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
+import { parseSyscalls, type SyscallOptions, type SyscallsSpec, syscallKeys } from './syscalls';
 
 /** What one run of a program may be given beside its sandbox. */
-export interface RunOptions {
+export interface RunOptions extends SyscallOptions {
   /** The program's descriptors. Default: stdin from /dev/null, stdout and stderr as pipes. */
   readonly stdio?: StdioOption;
   /** Size of the terminal of `stdio: 'pty'` in characters. Default 80 by 24. */
@@ -68,6 +69,7 @@ export interface ParsedOptions {
   readonly reject: boolean;
   readonly buffer: boolean;
   readonly stripFinalNewline: boolean;
+  readonly syscalls?: SyscallsSpec;
   /** Descriptor number of the channel inside, if there is one. */
   readonly ipcFd?: number;
 }
@@ -87,6 +89,7 @@ const runKeys = [
   'stripFinalNewline',
   'ipc',
   'sandbox',
+  ...syscallKeys,
 ] as const;
 const maxDelay = 2 ** 31 - 1;
 const defaultGrace = 5000;
@@ -111,6 +114,7 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
   const channel = ipc ? { NODE_CHANNEL_FD: `${parsed.length}`, NODE_CHANNEL_SERIALIZATION_MODE: 'json' } : {};
   const pty = parsed[0] === 'pty' ? parseSize(given.tty) : undefined;
   if (given.tty !== undefined && !pty) throw new OptionError('tty', "needs stdio: 'pty'");
+  const syscalls = parseSyscalls(given);
   const flag = (key: string, fallback: boolean) => (given[key] === undefined ? fallback : parseBoolean(given[key], key));
   return {
     stdio,
@@ -120,7 +124,9 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
       env: { ...spec.env, ...(pty && spec.env.TERM === 'dumb' ? { TERM: terminalType } : {}), ...channel },
       stdio: stdio.map((entry) => (typeof entry === 'string' ? entry : entry.pass)),
       ...(pty ? { pty } : {}),
+      ...(syscalls ? { notify: syscalls.notify } : {}),
     },
+    ...(syscalls ? { syscalls } : {}),
     encoding: given.encoding === undefined ? 'utf8' : parseOneOf(given.encoding, 'encoding', ['utf8', 'buffer']),
     killSignal: parseSignalNumber(given.killSignal ?? 'SIGTERM', 'killSignal'),
     killGrace: given.killGrace === undefined ? defaultGrace : parseInteger(given.killGrace, 'killGrace', 0, maxDelay),

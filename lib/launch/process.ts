@@ -3,6 +3,7 @@ import type { Duplex, Readable, Writable } from 'node:stream';
 import type { IsolatedChildProcess } from './child-process';
 import type { Report } from './report';
 import type { Result } from './result';
+import type { Violation } from './syscalls';
 
 /** Events of {@link IsolatedProcess.events}. `error` is emitted only if somebody listens. */
 export interface ProcessEvents<Output extends string | Buffer = string> {
@@ -13,6 +14,8 @@ export interface ProcessEvents<Output extends string | Buffer = string> {
   close: [result: Result<Output>];
   error: [error: Error];
   message: [message: unknown];
+  /** A system call that the filter refused; with option `violations`. */
+  violation: [violation: Violation];
 }
 
 /** A program in its sandbox, and the promise of its result. */

@@ -3,7 +3,7 @@ import type { Dropped, Scene } from '../features/feature';
 import { landlockFor } from '../features/landlock';
 import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
-import { filterFor } from '../features/seccomp-filter';
+import { filterFor, notifyingFilter } from '../features/seccomp-filter';
 import { outsideIds } from '../features/user';
 import type { LaunchRecord } from './record';
 
@@ -18,8 +18,8 @@ export interface Report {
   readonly groups: readonly number[];
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;
-  /** The filter: SHA-256 of its bytes and its length; undefined without one. */
-  readonly seccomp?: { readonly hash: string; readonly instructions: number };
+  /** The filter: SHA-256 of its bytes, its length, and names of its profile that no architecture has; undefined without one. */
+  readonly seccomp?: { readonly hash: string; readonly instructions: number; readonly unknown: readonly string[] };
   /** The ruleset of its programs: the kernel's ABI, what it handles, and rights by path; undefined without one. */
   readonly landlock?: {
     readonly abi: number;
@@ -39,7 +39,8 @@ export interface Report {
 
 export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, dropped: readonly Dropped[]): Report {
   const { host, hostId, cgroups } = scene;
-  const filter = spec.seccomp === 'off' ? undefined : filterFor(spec);
+  const { notify } = scene.program;
+  const filter = spec.seccomp === 'off' ? undefined : notify ? notifyingFilter(spec, notify) : filterFor(spec);
   return Object.freeze({
     namespaces: started.namespaces,
     shared: namespaceTypes.filter((type) => !spec.namespaces[type]),
@@ -47,7 +48,7 @@ export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, drop
     groups: hostId === undefined ? host.groups.filter((group) => group !== host.gid) : [],
     capabilities: spec.capabilities.permitted,
     noNewPrivileges: spec.noNewPrivileges,
-    ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions } } : {}),
+    ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions, unknown: filter.unknown } } : {}),
     ...describeLandlock(spec, scene),
     limits: spec.limits,
     ...(cgroups.version === undefined

@@ -1,6 +1,8 @@
 import { closeSync } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { AbortError } from '../errors';
+import { notifyFd } from '../features/seccomp';
+import { policyFor } from '../features/seccomp-filter';
 import { masterFd } from '../features/terminal';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
@@ -11,6 +13,8 @@ import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
 import type { Started } from './start';
 import { ProgramStreams } from './streams';
+import { Supervisor } from './supervisor';
+import type { SyscallsSpec, Violation } from './syscalls';
 
 const kill = 9;
 
@@ -18,6 +22,7 @@ const kill = 9;
 export interface RunEvents {
   started(pid: number): void;
   exited(code: number | null, signal: NodeJS.Signals | null): void;
+  violation(violation: Violation): void;
   settled(error: Error | undefined, result: Result<string | Buffer> | undefined): void;
 }
 
@@ -37,6 +42,7 @@ export class Run {
   private readonly sides: ProgramStreams;
   readonly outcome: Outcome;
   report: Report | undefined;
+  private supervisor: Supervisor | undefined;
   private readonly startedAt = performance.now();
   private readonly outputs: readonly Output[];
   private readonly timers = new Set<NodeJS.Timeout>();
@@ -104,12 +110,18 @@ export class Run {
   feed(record: LaunchRecord, pid: number, fds: readonly number[]): void {
     for (const fd of fds) {
       if (record.kind === recordKind.fd && record.status === masterFd && this.sides.pty) this.sides.pty.attach(fd);
+      else if (record.kind === recordKind.fd && record.status === notifyFd && this.parsed.syscalls)
+        this.supervise(fd, this.parsed.syscalls);
       else closeSync(fd);
     }
     const { started, exited } = this.outcome;
     this.outcome.feed(record);
     if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
     if (!exited && this.outcome.exited && this.outcome.started) this.tellExit();
+  }
+
+  private supervise(fd: number, syscalls: SyscallsSpec): void {
+    this.supervisor = new Supervisor(fd, syscalls, policyFor(this.parsed.spec), (violation) => this.events.violation(violation));
   }
 
   /** It has ended, but what it left running may hold its streams open. */
@@ -121,6 +133,7 @@ export class Run {
   onGone(): void {
     if (this.gone) return;
     this.gone = true;
+    this.supervisor?.close();
     this.sides.release(this.outcome.started !== undefined, this.parsed.buffer);
     for (const timer of this.timers) clearTimeout(timer);
     this.parsed.signal?.removeEventListener('abort', this.onAbort);

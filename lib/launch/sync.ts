@@ -32,6 +32,7 @@ export function spawnIsolatedSync(command: string, args?: readonly string[], opt
   if (options?.sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');
   if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
   if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous form');
+  if (parsed.syscalls) throw new OptionError('onSyscall', 'needs the asynchronous form');
   if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');
   if (parsed.input instanceof Readable) throw new OptionError('input', 'a stream needs the asynchronous form');
   return new SyncRun(parsed).result();

@@ -38,6 +38,7 @@ const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 
 // What looks at the machine each time it is written cannot be kept.
 const isRepeatable = ({ mounts, namespaces, root, proc }: Spec, { kind, program }: Scene): boolean =>
   !program.pty &&
+  !program.notify &&
   proc !== 'masked' &&
   namespaces.user &&
   Object.keys(namespaces.joined).length === 0 &&

@@ -52,14 +52,15 @@ export const ops = {
   Call: { code: 47, kinds: 'NNNNNN' },
   CallWith: { code: 48, kinds: 'NNTNNNN' },
   Seccomp: { code: 49, kinds: 'TN' },
-  Session: { code: 50, kinds: '' },
-  Terminal: { code: 51, kinds: 'S' },
-  Rlimit: { code: 52, kinds: 'NNNNN' },
-  Umask: { code: 53, kinds: 'N' },
-  Dup: { code: 54, kinds: 'SN' },
-  CloseFrom: { code: 55, kinds: 'N' },
-  Chdir: { code: 56, kinds: 'T' },
-  Exec: { code: 57, kinds: 'TTT' },
+  SeccompNotify: { code: 50, kinds: 'TNN' },
+  Session: { code: 51, kinds: '' },
+  Terminal: { code: 52, kinds: 'S' },
+  Rlimit: { code: 53, kinds: 'NNNNN' },
+  Umask: { code: 54, kinds: 'N' },
+  Dup: { code: 55, kinds: 'SN' },
+  CloseFrom: { code: 56, kinds: 'N' },
+  Chdir: { code: 57, kinds: 'T' },
+  Exec: { code: 58, kinds: 'TTT' },
 } as const;
 
 export type OpName = keyof typeof ops;

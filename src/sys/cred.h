@@ -34,8 +34,10 @@ inline Status capset(std::uint64_t effective, std::uint64_t permitted, std::uint
   return to_status(__NR_capset, raw(__NR_capset, as_arg(&header), as_arg(&data)));
 }
 
-inline Status seccomp_filter(sock_fprog program, unsigned flags) {
-  return to_status(__NR_seccomp, raw(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, as_arg(&program)));
+// With SECCOMP_FILTER_FLAG_NEW_LISTENER its value is a descriptor.
+inline Result<long> seccomp_filter(sock_fprog program, unsigned flags) {
+  const long result = raw(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, as_arg(&program));
+  return {result, to_status(__NR_seccomp, result)};
 }
 
 inline Status prlimit(unsigned resource, std::uint64_t soft, std::uint64_t hard) {

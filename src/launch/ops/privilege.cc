@@ -1,6 +1,7 @@
 #include "../../sys/cred.h"
 
 #include "../../sys/process.h"
+#include "../../sys/socket.h"
 #include "../ops.h"
 
 namespace nsjs::ops {
@@ -14,6 +15,13 @@ constexpr unsigned kCapabilities = 64;
 std::uint64_t word_at(const char* bytes) {
   const auto* halves = reinterpret_cast<const std::uint32_t*>(bytes);
   return static_cast<std::uint64_t>(halves[1]) << 32 | halves[0];
+}
+
+sock_fprog filter_of(Text filter) {
+  sock_fprog program{};
+  program.len = static_cast<unsigned short>(filter.size / sizeof(sock_filter));
+  program.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(filter.data));
+  return program;
 }
 
 std::uint64_t mask(const Op& op) { return (static_cast<std::uint64_t>(op.arg[1]) << 32) | op.arg[0]; }
@@ -74,12 +82,21 @@ Status SetCaps(Context& context, const Op& op) {
 Status Securebits(Context&, const Op& op) { return sys::prctl(PR_SET_SECUREBITS, op.arg[0]); }
 Status NoNewPrivs(Context&, const Op&) { return sys::prctl(PR_SET_NO_NEW_PRIVS, 1); }
 
-Status Seccomp(Context& context, const Op& op) {
-  const Text filter = context.plan.text(op.arg[0]);
-  sock_fprog program{};
-  program.len = static_cast<unsigned short>(filter.size / sizeof(sock_filter));
-  program.filter = reinterpret_cast<sock_filter*>(const_cast<char*>(filter.data));
-  return sys::seccomp_filter(program, op.arg[1]);
+Status Seccomp(Context& context, const Op& op) { return sys::seccomp_filter(filter_of(context.plan.text(op.arg[0])), op.arg[1]).status; }
+
+// The filter hands nothing over that is sent with these flags: until Node has the listener nobody would answer.
+Status SeccompNotify(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(number, sys::seccomp_filter(filter_of(context.plan.text(op.arg[0])), op.arg[1]));
+  const Fd listener(static_cast<int>(number));
+  Record record{};
+  record.kind = RecordKind::kFd;
+  record.program = context.program;
+  record.status = static_cast<std::int32_t>(op.arg[2]);
+  const int fd = listener.get();
+  sys::Beside beside;
+  beside.fds = &fd;
+  beside.count = 1;
+  return sys::send(context.out, &record, sizeof record, beside, MSG_CONFIRM).status;
 }
 
 }  // namespace nsjs::ops

@@ -1,0 +1,264 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { debuglog } from 'node:util';
+import { SysError } from '../errors';
+import type { NativeWatch } from '../native';
+import { native } from '../native';
+import { parseInteger } from '../parse';
+import { decide, type Policy } from '../seccomp/policy';
+import { type Arch, syscallName } from '../seccomp/tables';
+import { ioctl } from '../sys/call';
+import { parseErrno, type SyscallAnswer, type SyscallCall, type SyscallsSpec, type Violation } from './syscalls';
+
+const debug = debuglog('nsjs');
+
+// struct seccomp_notif, seccomp_notif_resp and seccomp_notif_addfd, seccomp_unotify(2)
+const request = { receive: 0xc0502100, send: 0xc0182101, idValid: 0x40082102, addFd: 0x40182103 } as const;
+const sizes = { notification: 80, response: 24, addFd: 24 } as const;
+const goOn = 1;
+const sendToo = 2;
+const closeOnExec = 0o2000000;
+const enosys = 38;
+const eperm = 1;
+const readable = 1;
+const maxPending = 64;
+const maxMemory = 2 ** 20;
+const page = 4096n;
+
+interface Notification {
+  readonly id: bigint;
+  readonly pid: number;
+  readonly name: string;
+  readonly args: readonly bigint[];
+}
+
+/**
+ * Answers the system calls of one program that its filter hands over. If this process ends, the calls that wait fail with
+ * ENOSYS: the kernel sees to that.
+ */
+export class Supervisor {
+  private watch: NativeWatch | undefined;
+  private pending = 0;
+  private isClosed = false;
+
+  /** Takes the listener over. Throws SysError if it cannot be watched. */
+  constructor(
+    private readonly fd: number,
+    private readonly spec: SyscallsSpec,
+    private readonly policy: Policy,
+    private readonly onViolation: (violation: Violation) => void,
+  ) {
+    this.listen();
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.rest();
+    closeSync(this.fd);
+  }
+
+  private listen(): void {
+    if (this.watch || this.isClosed) return;
+    const watch = native().watchFd(this.fd, readable, () => this.onReady());
+    if (typeof watch === 'number') throw new SysError({ errno: -watch, syscall: 'epoll_ctl', origin: 'onSyscall' });
+    // What the program keeps alive is enough.
+    native().refWatch(watch, 0);
+    this.watch = watch;
+  }
+
+  private rest(): void {
+    if (this.watch) native().unwatchFd(this.watch);
+    this.watch = undefined;
+  }
+
+  private onReady(): void {
+    while (!this.isClosed && this.pending < maxPending) {
+      const entries = Int32Array.of((this.fd << 3) | readable);
+      if (native().poll(entries, 0) <= 0) return;
+      // Nobody is left who could call.
+      if (((entries[0] ?? 0) & readable) === 0) {
+        this.rest();
+        return;
+      }
+      const notification = this.receive();
+      if (notification) this.handle(notification);
+    }
+    if (this.pending >= maxPending) this.rest();
+  }
+
+  private receive(): Notification | undefined {
+    const bytes = Buffer.alloc(sizes.notification);
+    if (!this.attempt(request.receive, 'SECCOMP_IOCTL_NOTIF_RECV', bytes)) return undefined;
+    return {
+      id: bytes.readBigUInt64LE(0),
+      pid: bytes.readUInt32LE(8),
+      name: syscallName(bytes.readInt32LE(16), process.arch as Arch),
+      args: Array.from({ length: 6 }, (_, index) => bytes.readBigUInt64LE(32 + index * 8)),
+    };
+  }
+
+  private handle(notification: Notification): void {
+    const { name, args, pid } = notification;
+    const handler = this.spec.handlers.get(name);
+    if (!handler) {
+      const action = decide(this.policy, name, args);
+      if (action.kind === 'allow') this.spec.used?.add(name);
+      if (action.kind === 'errno') this.onViolation({ syscall: name, args, pid, errno: action.errno });
+      this.answer(notification, { kind: 'allow' });
+      return;
+    }
+    this.spec.used?.add(name);
+    this.pending++;
+    const call = new Call(notification, () => this.isValid(notification.id));
+    const answered = withTimeout(async () => handler(call), this.spec.timeout);
+    answered
+      .then(
+        (answer) => this.answer(notification, answer),
+        (error: Error) => {
+          debug('onSyscall.%s: %s', name, error.message);
+          this.answer(notification, { kind: 'deny', errno: enosys });
+        },
+      )
+      .finally(() => {
+        this.pending--;
+        this.listen();
+      });
+  }
+
+  private answer(notification: Notification, answer: SyscallAnswer): void {
+    if (this.isClosed) return;
+    switch (answer?.kind) {
+      case 'allow':
+        this.goOn(notification);
+        return;
+      case 'deny':
+        this.respond(notification.id, 0n, answer.errno, 0);
+        return;
+      case 'return':
+        this.respond(notification.id, answer.value, 0, 0);
+        return;
+      case 'fd':
+        this.inject(notification, answer);
+        return;
+      default:
+        this.respond(notification.id, 0n, enosys, 0);
+    }
+  }
+
+  // Whatever a handler says, no call gets further than the filter alone would let it.
+  private goOn({ id, name, args }: Notification): void {
+    const action = decide(this.policy, name, args);
+    if (action.kind === 'allow' || action.kind === 'log') this.respond(id, 0n, 0, goOn);
+    else this.respond(id, 0n, action.kind === 'errno' ? action.errno : eperm, 0);
+  }
+
+  private respond(id: bigint, value: bigint, errno: number, flags: number): void {
+    const bytes = Buffer.alloc(sizes.response);
+    bytes.writeBigUInt64LE(id, 0);
+    bytes.writeBigInt64LE(BigInt.asIntN(64, value), 8);
+    bytes.writeInt32LE(-errno, 16);
+    bytes.writeUInt32LE(flags, 20);
+    this.attempt(request.send, 'SECCOMP_IOCTL_NOTIF_SEND', bytes);
+  }
+
+  private inject({ id }: Notification, { fd, cloexec }: Extract<SyscallAnswer, { kind: 'fd' }>): void {
+    const bytes = Buffer.alloc(sizes.addFd);
+    bytes.writeBigUInt64LE(id, 0);
+    bytes.writeUInt32LE(sendToo, 8);
+    bytes.writeUInt32LE(fd, 12);
+    bytes.writeUInt32LE(cloexec ? closeOnExec : 0, 20);
+    if (!this.attempt(request.addFd, 'SECCOMP_IOCTL_NOTIF_ADDFD', bytes)) this.respond(id, 0n, enosys, 0);
+  }
+
+  private isValid(id: bigint): boolean {
+    return this.attempt(request.idValid, 'SECCOMP_IOCTL_NOTIF_ID_VALID', BigUint64Array.of(id));
+  }
+
+  // The caller may be gone at any time, and its call with it.
+  private attempt(number: number, name: string, bytes: Uint8Array | BigUint64Array): boolean {
+    try {
+      ioctl(this.fd, number, name, bytes);
+      return true;
+    } catch (error) {
+      debug('%s', (error as Error).message);
+      return false;
+    }
+  }
+}
+
+async function withTimeout<T>(act: () => Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${ms} ms`)), ms);
+    timer.unref();
+  });
+  try {
+    return await Promise.race([act(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+class Call implements SyscallCall {
+  readonly name: string;
+  readonly pid: number;
+  readonly args: readonly bigint[];
+
+  constructor(
+    notification: Notification,
+    private readonly isValid: () => boolean,
+  ) {
+    ({ name: this.name, pid: this.pid, args: this.args } = notification);
+  }
+
+  allow(): SyscallAnswer {
+    return { kind: 'allow' };
+  }
+
+  deny(errno: string | number): SyscallAnswer {
+    return { kind: 'deny', errno: parseErrno(errno) };
+  }
+
+  return(value: number | bigint): SyscallAnswer {
+    return { kind: 'return', value: BigInt(value) };
+  }
+
+  injectFd(fd: number, { cloexec = true }: { readonly cloexec?: boolean } = {}): SyscallAnswer {
+    return { kind: 'fd', fd: parseInteger(fd, 'fd', 0, 2 ** 31 - 1), cloexec };
+  }
+
+  readMemory(address: bigint, length: number): Buffer {
+    const bytes = Buffer.alloc(parseInteger(length, 'length', 0, maxMemory));
+    const read = this.read(address, bytes);
+    if (read === length) return bytes;
+    throw new SysError({ errno: 14, syscall: 'read', path: `/proc/${this.pid}/mem`, hint: `only ${read} bytes are there` });
+  }
+
+  readString(address: bigint, max = 4096): string {
+    const most = parseInteger(max, 'max', 1, maxMemory);
+    const parts: Buffer[] = [];
+    // Page by page: what follows the text need not be there.
+    for (let at = address, left = most; left > 0; ) {
+      const part = Buffer.alloc(Math.min(left, Number(page - (at % page))));
+      const read = this.read(at, part);
+      const end = part.indexOf(0);
+      if (end >= 0 && end < read) return Buffer.concat([...parts, part.subarray(0, end)]).toString('utf8');
+      if (read < part.length) break;
+      parts.push(part);
+      at += BigInt(part.length);
+      left -= part.length;
+    }
+    throw new SysError({ errno: 36, syscall: 'read', path: `/proc/${this.pid}/mem`, hint: `no text of ${most} bytes ends there` });
+  }
+
+  private read(address: bigint, into: Buffer): number {
+    const fd = openSync(`/proc/${this.pid}/mem`, 'r');
+    try {
+      // The number could be somebody else's by now; if the call still waits, it is not.
+      if (!this.isValid()) throw new SysError({ errno: 3, syscall: 'ioctl', hint: 'the call does not wait any more' });
+      return readSync(fd, into, 0, into.length, address as unknown as number);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
