@@ -1,13 +1,13 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { debuglog } from 'node:util';
 import { SysError } from '../errors';
 import type { NativeWatch } from '../native';
 import { native } from '../native';
-import { parseInteger } from '../parse';
 import { decide, type Policy } from '../seccomp/policy';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { ioctl } from '../sys/call';
-import { parseErrno, type SyscallAnswer, type SyscallCall, type SyscallsSpec, type Violation } from './syscalls';
+import { PendingCall } from './pending-call';
+import type { SyscallAnswer, SyscallsSpec, Violation } from './syscalls';
 
 const debug = debuglog('nsjs');
 
@@ -21,10 +21,9 @@ const enosys = 38;
 const eperm = 1;
 const readable = 1;
 const maxPending = 64;
-const maxMemory = 2 ** 20;
-const page = 4096n;
 
-interface Notification {
+/** A call as the kernel tells of it. */
+export interface Notification {
   readonly id: bigint;
   readonly pid: number;
   readonly name: string;
@@ -109,7 +108,7 @@ export class Supervisor {
     }
     this.spec.used?.add(name);
     this.pending++;
-    const call = new Call(notification, () => this.isValid(notification.id));
+    const call = new PendingCall(notification, () => this.isValid(notification.id));
     const answered = withTimeout(async () => handler(call), this.spec.timeout);
     answered
       .then(
@@ -196,69 +195,5 @@ async function withTimeout<T>(act: () => Promise<T>, ms: number): Promise<T> {
     return await Promise.race([act(), late]);
   } finally {
     clearTimeout(timer);
-  }
-}
-
-class Call implements SyscallCall {
-  readonly name: string;
-  readonly pid: number;
-  readonly args: readonly bigint[];
-
-  constructor(
-    notification: Notification,
-    private readonly isValid: () => boolean,
-  ) {
-    ({ name: this.name, pid: this.pid, args: this.args } = notification);
-  }
-
-  allow(): SyscallAnswer {
-    return { kind: 'allow' };
-  }
-
-  deny(errno: string | number): SyscallAnswer {
-    return { kind: 'deny', errno: parseErrno(errno) };
-  }
-
-  return(value: number | bigint): SyscallAnswer {
-    return { kind: 'return', value: BigInt(value) };
-  }
-
-  injectFd(fd: number, { cloexec = true }: { readonly cloexec?: boolean } = {}): SyscallAnswer {
-    return { kind: 'fd', fd: parseInteger(fd, 'fd', 0, 2 ** 31 - 1), cloexec };
-  }
-
-  readMemory(address: bigint, length: number): Buffer {
-    const bytes = Buffer.alloc(parseInteger(length, 'length', 0, maxMemory));
-    const read = this.read(address, bytes);
-    if (read === length) return bytes;
-    throw new SysError({ errno: 14, syscall: 'read', path: `/proc/${this.pid}/mem`, hint: `only ${read} bytes are there` });
-  }
-
-  readString(address: bigint, max = 4096): string {
-    const most = parseInteger(max, 'max', 1, maxMemory);
-    const parts: Buffer[] = [];
-    // Page by page: what follows the text need not be there.
-    for (let at = address, left = most; left > 0; ) {
-      const part = Buffer.alloc(Math.min(left, Number(page - (at % page))));
-      const read = this.read(at, part);
-      const end = part.indexOf(0);
-      if (end >= 0 && end < read) return Buffer.concat([...parts, part.subarray(0, end)]).toString('utf8');
-      if (read < part.length) break;
-      parts.push(part);
-      at += BigInt(part.length);
-      left -= part.length;
-    }
-    throw new SysError({ errno: 36, syscall: 'read', path: `/proc/${this.pid}/mem`, hint: `no text of ${most} bytes ends there` });
-  }
-
-  private read(address: bigint, into: Buffer): number {
-    const fd = openSync(`/proc/${this.pid}/mem`, 'r');
-    try {
-      // The number could be somebody else's by now; if the call still waits, it is not.
-      if (!this.isValid()) throw new SysError({ errno: 3, syscall: 'ioctl', hint: 'the call does not wait any more' });
-      return readSync(fd, into, 0, into.length, address as unknown as number);
-    } finally {
-      closeSync(fd);
-    }
   }
 }
