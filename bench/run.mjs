@@ -6,7 +6,7 @@ import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readFileSync, re
 import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { listNamespaces, Sandbox, spawnIsolated } from 'nsjs';
-import { filterFor } from '../dist/features/seccomp.js';
+import { filterFor } from '../dist/features/seccomp-filter.js';
 import { parseSandboxOptions } from '../dist/launch/spec.js';
 
 const rounds = Number(process.env.NSJS_BENCH_ROUNDS ?? 200);

@@ -10,6 +10,7 @@ import { type ProgramOptions, parseProgramOptions, parseSignal } from './launch/
 import type { IsolatedProcess } from './launch/process';
 import { makeReport, type Report } from './launch/report';
 import { type Opened, openResident, type Resident } from './launch/resident';
+import { type SelfTestResult, selfTest } from './launch/self-test';
 import { closedError } from './launch/session';
 import { parseSandboxOptions } from './launch/spec';
 import { Namespace } from './namespace';
@@ -48,7 +49,7 @@ export class Sandbox {
     private readonly opened: Opened,
   ) {
     this.options = builder.options;
-    this.report = makeReport(resident.spec, resident.scene, opened.record, resident.outcome.dropped);
+    this.report = makeReport(resident.spec, resident.scene, opened.record, resident.outcome);
     const { namespaces } = opened;
     const owner = resident.scene.hostId === undefined && resident.spec.namespaces.user ? { userFd: namespaces.user } : {};
     this.net = new NamespaceSockets(() => {
@@ -145,6 +146,14 @@ export class Sandbox {
       outside: (pid) => attemptPid(pid, (number) => pidFromPidns(fd, number)),
       inside: (pid) => attemptPid(pid, (number) => pidInPidns(fd, number)),
     };
+  }
+
+  /**
+   * Tries a short list of ways out in a process that is confined as its programs are, and tells what the kernel answered. It needs no
+   * program inside and changes nothing. What the options allow (a preset such as `container`) is told as not blocked.
+   */
+  selfTest(): Promise<readonly SelfTestResult[]> {
+    return this.closed ? Promise.reject(closedError()) : selfTest({ options: this.options, resident: this.resident });
   }
 
   /** Its options with others on top, as a value: {@link SandboxBuilder.with}. */

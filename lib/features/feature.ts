@@ -1,4 +1,5 @@
 import type { Host } from '../host';
+import type { OpName } from '../plan/ops';
 import type { PlanWriter } from '../plan/writer';
 import type { Spec } from './index';
 
@@ -43,6 +44,13 @@ export interface Notify {
   readonly learn: boolean;
 }
 
+/** One try to get out, as an operation; `'none'` stands for no slot. */
+export interface Attempt {
+  readonly attempt: string;
+  readonly why: string;
+  readonly op: readonly [OpName, ...(number | string)[]];
+}
+
 /** The program of a plan. */
 export interface Program {
   /** Paths to try, in the order of PATH. */
@@ -52,6 +60,8 @@ export interface Program {
   /** By descriptor number of the program: what is passed (a descriptor or a stdioKind), 'ignore' for /dev/null, or 'pty' for its own terminal. */
   readonly stdio: readonly (number | 'ignore' | 'pty')[];
   readonly notify?: Notify;
+  /** In place of a program: operations that are expected to fail. */
+  readonly attempts?: readonly Attempt[];
   /** Size of its terminal in characters, where it has one. */
   readonly pty?: { readonly columns: number; readonly rows: number };
 }

@@ -24,6 +24,7 @@ import { type SeccompOptions, seccomp } from './seccomp';
 import { openTerminal, type TerminalOptions, terminal } from './terminal';
 import { type TimeOptions, time, timeOffsets } from './time';
 import { deathSignal, innerUser, programUser, type UserOptions, user } from './user';
+import { openVerifyProc, type VerifyOptions, verify, verifyMounts } from './verify';
 
 /** Names of the presets. */
 export const presetNames = ['untrusted', 'node', 'build', 'container', 'landlock', 'none'] as const;
@@ -53,6 +54,7 @@ export interface SandboxOptions
     HardeningOptions,
     LabelOptions,
     LandlockOptions,
+    VerifyOptions,
     SeccompOptions,
     LauncherPathOptions {
   /** Where the options start from; what is written beside it is changed. Default `'untrusted'`. See `presets`. */
@@ -100,6 +102,7 @@ export const features = {
   noNewPrivileges,
   landlock,
   seccomp,
+  verify,
   launcherPath,
 } as const;
 
@@ -124,6 +127,7 @@ export const steps: readonly Step[] = [
   nestedUserNamespaces, // through the old root's /proc
   openHostNull,
   openLabels,
+  openVerifyProc,
   mqueueForLandlock,
   startBeside, // from here on the first program's process works beside init
   innerUser, // of later programs: before another root lies on the old one
@@ -131,6 +135,7 @@ export const steps: readonly Step[] = [
   network,
   hostname,
   domainname,
+  verifyMounts,
   releaseProgram, // all is in place
   startLater,
   newSession,

@@ -17,6 +17,7 @@ import {
 } from './landlock-rights';
 import { mountAttr, newFs } from './mount-ops';
 import { isHostUser } from './namespaces';
+import { verifyProcKey } from './verify';
 
 /** What a program may reach by path, port and signal; all else that Landlock can take away is taken away. */
 export interface LandlockPolicy {
@@ -200,6 +201,9 @@ function emitRuleset(
   for (const { path, rights, origin } of paths) plan.op(section, origin, 'LandlockPath', slot, noSlot, path, rights >>> 0, 0);
   const queues = plan.known(mqueueKey);
   if (queues) plan.op(section, 'landlock', 'LandlockPath', slot, queues, '', (writeRights & fs) >>> 0, 0);
+  // Init reads there what it is asked to verify; no program has a way to that place.
+  const proc = section === 'inside' ? plan.known(verifyProcKey) : undefined;
+  if (proc) plan.op(section, 'landlock', 'LandlockPath', slot, proc, '', readRights, 0);
   for (const [number, entry] of program.stdio.entries())
     if (typeof entry === 'number' && entry >= 0) plan.op(section, `stdio[${number}]`, 'LandlockFd', slot, number, fs);
   for (const { port, rights, origin } of ports) plan.op(section, origin, 'LandlockPort', slot, port, rights);

@@ -76,7 +76,14 @@ export const openOwnNull: Step = {
 
 export const exec: Step = {
   scope: 'program',
-  emit: (plan, _spec, { program }) => plan.op('program', 'command', 'Exec', ...execTexts(program)),
+  emit(plan, _spec, { program }) {
+    for (const { attempt, op } of program.attempts ?? []) {
+      const [name, ...args] = op;
+      const given = args.map((argument) => (argument === 'none' ? noSlot : argument));
+      plan.optional('program', () => plan.op('program', attempt, name, ...given));
+    }
+    if (!program.attempts) plan.op('program', 'command', 'Exec', ...execTexts(program));
+  },
 };
 
 /** Candidate paths, argv and envp, each NUL-separated. */

@@ -3,6 +3,7 @@ import { errnoName, NsError, SysError } from '../errors';
 import type { Dropped } from '../features/feature';
 import { type LaunchPlan, type PlannedOp, sections } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
+import { FactTexts } from './facts';
 import { hintFor } from './hints';
 import { type LaunchRecord, recordKind } from './record';
 
@@ -28,6 +29,8 @@ export class Outcome {
   ended?: LaunchRecord;
   /** Files of the control group, by name, as they were when the sandbox had ended. */
   readonly lastWords = new Map<string, string>();
+  /** What the kernel told, where it was asked to be verified. */
+  readonly facts = new FactTexts();
   readonly dropped: Dropped[] = [];
   /** What this process ended it for. */
   stopped?: Reason;
@@ -55,7 +58,7 @@ export class Outcome {
         this.exited = record;
         break;
       case recordKind.text:
-        this.lastWords.set(this.plan.lastWord(record.step), record.text);
+        this.takeText(record);
         break;
       case recordKind.ended:
         this.ended = record;
@@ -98,6 +101,13 @@ export class Outcome {
     return found === undefined ? undefined : Number(found);
   }
 
+  private takeText({ section, step, text }: LaunchRecord): void {
+    const name = sections[section];
+    if (name === 'after') this.lastWords.set(this.plan.lastWord(step), text);
+    else if (name === 'program') this.facts.addProgram(step, text);
+    else this.facts.add(fileName(this.plan.section('inside')[step]), text);
+  }
+
   private kernelReason(exitCode: number | null, signal: NodeJS.Signals | null): Reason {
     if (exitCode !== null) return 'exited';
     if (signal === 'SIGKILL' && (this.oomKilled ?? this.oomKills > 0)) return 'oom';
@@ -136,6 +146,11 @@ export class Outcome {
     return new SysError({ errno: record.err, syscall: syscallOf(record), origin: op?.origin ?? 'program', hint, path: pathOf(op) });
   }
 }
+
+const fileName = (op: PlannedOp | undefined): string => {
+  const path = String(op?.args[0] ?? '');
+  return path.slice(path.lastIndexOf('/') + 1);
+};
 
 function syscallOf({ nr }: LaunchRecord): string {
   return syscallName(nr, process.arch as Arch);

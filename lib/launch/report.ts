@@ -5,6 +5,8 @@ import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import { filterFor, notifyingFilter } from '../features/seccomp-filter';
 import { outsideIds } from '../features/user';
+import type { KernelFacts } from './facts';
+import type { Outcome } from './outcome';
 import type { LaunchRecord } from './record';
 
 /** What is in force in a sandbox. */
@@ -33,11 +35,18 @@ export interface Report {
   readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
   /** How pause() stops it, of a sandbox that stays: by a control group, or by SIGSTOP. */
   readonly freezer?: 'cgroup' | 'signal';
+  /** What the kernel told, with option `verify`. */
+  readonly kernel?: KernelFacts;
   /** What was preferred and could not be had. */
   readonly dropped: readonly Dropped[];
 }
 
-export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, dropped: readonly Dropped[]): Report {
+export function makeReport(
+  spec: Spec,
+  scene: Scene,
+  started: LaunchRecord,
+  { dropped, facts }: Pick<Outcome, 'dropped' | 'facts'>,
+): Report {
   const { host, hostId, cgroups } = scene;
   const { notify } = scene.program;
   const filter = spec.seccomp === 'off' ? undefined : notify ? notifyingFilter(spec, notify) : filterFor(spec);
@@ -55,6 +64,7 @@ export function makeReport(spec: Spec, scene: Scene, started: LaunchRecord, drop
       ? {}
       : { cgroup: { version: cgroups.version, folders: [...new Set(Object.values(cgroups.folders))] } }),
     ...(scene.kind === 'run' ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
+    ...(facts.isEmpty ? {} : { kernel: facts.facts() }),
     dropped: [...scene.dropped, ...dropped],
   });
 }

@@ -6,6 +6,7 @@ import type { Spec } from '../features';
 import type { NamespaceType } from '../features/namespaces';
 import { channel } from '../native';
 import { PlanWriter } from '../plan/writer';
+import { factsError } from './facts';
 import { OomWatch } from './oom-watch';
 import type { ParsedOptions } from './options';
 import { Outcome } from './outcome';
@@ -184,6 +185,12 @@ export class Resident {
     this.isOpen = true;
     this.started.session.hold(fds);
     const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1]));
+    const error = factsError(this.spec, this.outcome.facts.facts());
+    if (error) {
+      this.rejectOpened(error);
+      void this.close();
+      return;
+    }
     this.resolveOpened({ record, namespaces: namespaces as Opened['namespaces'], folders: this.folders });
     this.holdLoop();
   }

@@ -4,6 +4,7 @@ import { AbortError } from '../errors';
 import { notifyFd } from '../features/seccomp';
 import { policyFor } from '../features/seccomp-filter';
 import { masterFd } from '../features/terminal';
+import { factsError } from './facts';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { checkedInput, finish, Output } from './output';
@@ -49,6 +50,7 @@ export class Run {
   private readonly waiting: number[] = [];
   private openStreams = 0;
   private inputError: Error | undefined;
+  private verifyError: Error | undefined;
   private gone = false;
   private settled = false;
   private readonly onAbort = () => this.stop('aborted');
@@ -194,8 +196,10 @@ export class Run {
   }
 
   private onStarted(pid: number): void {
-    const { started, dropped } = this.outcome;
-    if (started) this.report = makeReport(this.parsed.spec, this.link.scene, started, dropped);
+    const { started } = this.outcome;
+    if (started) this.report = makeReport(this.parsed.spec, this.link.scene, started, this.outcome);
+    this.verifyError = factsError(this.parsed.spec, this.report?.kernel);
+    if (this.verifyError) this.end('killed');
     for (const number of this.waiting.splice(0)) this.link.signal(number);
     this.events.started(pid);
   }
@@ -214,7 +218,7 @@ export class Run {
       this.events.settled(new AbortError(parsed.signal?.reason), undefined);
       return;
     }
-    const error = this.inputError ?? (outcome.stopped && !outcome.started ? undefined : outcome.setupError());
+    const error = this.verifyError ?? this.inputError ?? (outcome.stopped && !outcome.started ? undefined : outcome.setupError());
     if (error) {
       for (const stream of this.streams) stream?.destroy();
       this.events.settled(error, undefined);
@@ -234,7 +238,7 @@ export class Run {
       stderr: stderr ?? '',
       durationMs: performance.now() - this.startedAt,
       ...makeUsage(outcome),
-      report: this.report ?? makeReport(parsed.spec, this.link.scene, unstarted, outcome.dropped),
+      report: this.report ?? makeReport(parsed.spec, this.link.scene, unstarted, outcome),
     };
   }
 }

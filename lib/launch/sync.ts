@@ -72,7 +72,7 @@ class SyncRun {
     if (error) throw error;
     const [stdout, stderr] = this.outputs.map((output) => finish(output.bytes(), parsed.encoding, parsed.stripFinalNewline));
     const { started } = outcome;
-    if (started) this.report = makeReport(parsed.spec, this.launch.scene, started, outcome.dropped);
+    if (started) this.report = makeReport(parsed.spec, this.launch.scene, started, outcome);
     const result = {
       command: [parsed.command.file, ...parsed.command.args],
       ...outcome.ending(),

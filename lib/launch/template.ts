@@ -39,6 +39,7 @@ const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 
 const isRepeatable = ({ mounts, namespaces, root, proc }: Spec, { kind, program }: Scene): boolean =>
   !program.pty &&
   !program.notify &&
+  !program.attempts &&
   proc !== 'masked' &&
   namespaces.user &&
   Object.keys(namespaces.joined).length === 0 &&

@@ -37,7 +37,7 @@ class Session {
   [[nodiscard]] int fd(Channel channel) const { return fds_[channel].get(); }
 
   static constexpr unsigned kMaxLoose = kMaxPassedFds;
-  static constexpr unsigned kMaxHeld = kNamespaces;
+  static constexpr unsigned kMaxHeld = 32;
   Fd held[kMaxHeld];    // closed with the session
   Fd loose[kMaxLoose];  // this side's pipe ends until TypeScript has made streams of them
 

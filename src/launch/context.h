@@ -22,6 +22,7 @@ struct Context {
   std::uint64_t id[kNamespaces] = {};
   std::uint64_t inner_user = 0;  // of programs that enter one which init has made
   bool clean_signals = false;    // every signal has its default action already
+  bool verifies = false;         // tells what the kernel says of each program that starts
   bool paused = false;           // what is started waits until it is let go on
   std::uint32_t program = 0;     // which one it is about: in its child, and in init while it is started
 

@@ -41,6 +41,24 @@ Failure walk(Context& context, Section section, bool stop) {
 Failure run(Context& context, Section section) { return walk(context, section, true); }
 Failure run_all(Context& context, Section section) { return walk(context, section, false); }
 
+Status send_file(const Context& context, Section section, std::uint32_t step, const char* path) {
+  struct {
+    Record record;
+    char text[kTextPart];
+  } message{};
+  message.record.kind = RecordKind::kText;
+  message.record.section = section;
+  message.record.step = step;
+  message.record.program = context.program;
+  NSJS_TRY_VALUE(file, sys::openat(context.proc.get(), path, O_RDONLY));
+  for (;;) {
+    NSJS_TRY_VALUE(size, sys::read(file.get(), message.text, sizeof message.text));
+    if (size == 0) return {};
+    message.record.size = static_cast<std::int32_t>(size);
+    NSJS_TRY(sys::write(context.out, &message, sizeof message.record + static_cast<std::size_t>(size)).status);
+  }
+}
+
 void report(const Context& context, Section section, const Failure& failure, RecordKind kind) {
   Record record{};
   record.kind = kind;

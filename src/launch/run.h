@@ -14,6 +14,9 @@ Failure run(Context& context, Section section);
 // As run(), but goes on after a failure: cleaning up must reach every step. Returns the first failure.
 Failure run_all(Context& context, Section section);
 
+// Sends a file below the host's /proc as text, in parts; `step` says which one it is.
+Status send_file(const Context& context, Section section, std::uint32_t step, const char* path);
+
 void report(const Context& context, Section section, const Failure& failure, RecordKind kind = RecordKind::kFailed);
 
 }  // namespace nsjs

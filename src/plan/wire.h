@@ -76,6 +76,7 @@ constexpr int kNodeFd = kFirstFd + 2;  // pidfd of Node
 constexpr int kInitFd = kFirstFd + 3;  // to Node: init's channel
 constexpr int kSlotFd = kFirstFd + 4;  // slot 0
 constexpr unsigned kMaxPassedFds = 64;
+constexpr std::size_t kTextPart = 3072;  // bytes of text behind one record
 
 // What Node writes into the channels.
 enum class Command : std::uint32_t {

@@ -116,7 +116,8 @@ test.each([
   [{ type: 'tmpfs', target: '/x', size: '12Q' }, 'mounts[0].size'],
   [{ type: 'tmpfs', target: '/x', size: 0 }, 'mounts[0].size'],
   [{ type: 'tmpfs', target: '/x', mode: 0o4755 }, 'mounts[0].mode'],
-  [{ type: 'overlay', target: '/x' }, 'mounts[0].type'],
+  [{ type: 'overlay', target: '/x' }, 'mounts[0].lower'],
+  [{ type: 'aufs', target: '/x' }, 'mounts[0].type'],
   [{ type: 'file', target: '/x' }, 'mounts[0].data'],
 ])('%j is refused at %s', (mount, path) => {
   expect(thrown(() => spawnIsolated('true', [], { mounts: [mount as Mount] }))).toMatchObject({ path });

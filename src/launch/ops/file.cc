@@ -1,5 +1,6 @@
 #include "../ops.h"
 #include "../path.h"
+#include "../run.h"
 #include "../../sys/process.h"
 #include "../../sys/socket.h"
 
@@ -64,7 +65,7 @@ Status Symlink(Context& context, const Op& op) {
 Status ReadFile(Context& context, const Op& op) {
   struct {
     Record record;
-    char text[3072];
+    char text[kTextPart];
   } message{};
   NSJS_TRY_VALUE(file, sys::openat(sys::kCwd, context.plan.text(op.arg[0]).data, O_RDONLY));
   NSJS_TRY_VALUE(size, sys::read(file.get(), message.text, sizeof message.text));
@@ -73,6 +74,16 @@ Status ReadFile(Context& context, const Op& op) {
   message.record.step = static_cast<std::uint32_t>(&op - context.plan.ops(kAfter).first);
   message.record.size = static_cast<std::int32_t>(size);
   return sys::write(context.out, &message, sizeof message.record + static_cast<std::size_t>(size)).status;
+}
+
+Status SendFile(Context& context, const Op& op) {
+  const auto step = static_cast<std::uint32_t>(&op - context.plan.ops(kInside).first);
+  return send_file(context, kInside, step, context.plan.text(op.arg[0]).data);
+}
+
+Status Verify(Context& context, const Op&) {
+  context.verifies = true;
+  return {};
 }
 
 Status RemoveDir(Context& context, const Op& op) {
