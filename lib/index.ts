@@ -24,6 +24,7 @@ export type { StdioEntry, StdioOption } from './launch/stdio';
 export { spawnIsolatedSync } from './launch/sync';
 export type { SyscallAnswer, SyscallCall, SyscallHandler, SyscallOptions, Violation } from './launch/syscalls';
 export { type ListedNamespace, listNamespaces, type NamespaceList, type NamespaceNode, namespaceTree } from './list-namespaces';
+export { MountTree } from './mount-tree';
 export { Namespace } from './namespace';
 export type { CreateOptions } from './namespace-create';
 export type { NamespaceInfo } from './namespace-inspect';

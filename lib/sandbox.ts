@@ -1,5 +1,6 @@
 import { NsError, SysError } from './errors';
 import type { SandboxOptions } from './features';
+import type { Mount } from './features/mounts';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { folderFd } from './features/root';
 import type { OverlayChanges } from './fs/overlay';
@@ -17,6 +18,7 @@ import { Namespace } from './namespace';
 import { NamespaceSockets } from './network/sockets';
 import { parseInteger, parseObject, parseOneOf } from './parse';
 import { SandboxBuilder } from './sandbox-builder';
+import { mountInto } from './sandbox-mount';
 import { overlayChanges } from './sandbox-overlay';
 import { dup } from './sys/file';
 import { pidFromPidns, pidInPidns } from './sys/namespace';
@@ -120,6 +122,15 @@ export class Sandbox {
     parseOneOf(type, 'type', namespaceTypes);
     if (this.closed) throw closedError();
     return Namespace.take(dup(this.opened.namespaces[type]), type);
+  }
+
+  /**
+   * Mounts something into it while it runs: `tmpfs`, a {@link MountTree}, or, run by root, `bind`. Its target must exist, or lie in a place that can be
+   * written. Rejects with a SysError, with NsError ERR_NSJS_CLOSED once it is closed; throws OptionError for other types.
+   */
+  async mount(mount: Mount): Promise<void> {
+    if (this.closed) throw closedError();
+    await mountInto(this.resident, this.opened, mount);
   }
 
   /**

@@ -34,6 +34,8 @@ const top = [
   'sandbox',
   'sandbox-builder',
   'sandbox-overlay',
+  'sandbox-mount',
+  'mount-tree',
   'seccomp-filter',
   'namespace',
   'namespace-create',

@@ -35,13 +35,20 @@ export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
   const recursive = bind.alone && scene.hostId !== undefined ? 0 : atRecursive;
   plan.op(section, bind.origin, 'OpenTree', slot, noSlot, bind.source, openTreeClone | recursive);
   plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, recursive, mountFlags.private, noSlot);
-  if (bind.owned && scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, bind);
+  if (bind.owned && scene.hostId !== undefined)
+    mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, bind.origin, statSource(bind.source, bind.origin));
   return slot;
 }
 
 // The sandbox's outer user namespace maps 0 to its host id, so it is itself the map that a source of root needs.
-function mapOwner(plan: PlanWriter, hostId: number, ids: number, slot: Slot, { origin, source }: Bind): void {
-  const { uid, gid } = statSource(source, origin);
+export function mapOwner(
+  plan: PlanWriter,
+  hostId: number,
+  ids: number,
+  slot: Slot,
+  origin: string,
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+): void {
   const map = plan.shared(`idmap ${uid}:${gid}`, () => {
     const ns = plan.slot(origin);
     const map = (owner: number) => (ids === 1 ? `${owner} ${hostId} 1` : `0 ${hostId} ${ids}`);
@@ -66,11 +73,12 @@ export function newFs(
   attributes: number,
   origin: string,
   slot = plan.slot(origin),
+  section: 'inside' | 'maps' = 'inside',
 ): Slot {
   const text = Object.entries(options)
     .map(([key, value]) => `${key}\0${value}\0`)
     .join('');
-  plan.op('inside', origin, 'NewFs', slot, type, text, attributes);
+  plan.op(section, origin, 'NewFs', slot, type, text, attributes);
   return slot;
 }
 

@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import { OptionError } from '../errors';
 import {
   type Bytes,
@@ -15,7 +16,7 @@ import { noSlot, type PlanWriter } from '../plan/writer';
 import { emitDev } from './dev';
 import { feature, type Scene } from './feature';
 import type { Spec } from './index';
-import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
+import { bindHost, mapOwner, mountAttr, newFs, statSource } from './mount-ops';
 import { emitOverlay, type OverlayOptions, type OverlaySpec, overlayKeys, parseOverlay } from './overlay';
 import { emitProc } from './proc';
 import type { RootTree } from './root-tree';
@@ -38,6 +39,8 @@ export type Mount =
   | { readonly type: 'dir'; readonly target: string; readonly mode?: number }
   /** Folders of the host as one that can be written; see {@link OverlayOptions}. */
   | ({ readonly type: 'overlay'; readonly target: string } & OverlayOptions)
+  /** A {@link MountTree}, or any descriptor of a mount that is attached nowhere; it is the sandbox's from then on. */
+  | { readonly type: 'tree'; readonly tree: { readonly fd: number }; readonly target: string }
   /** What is at `target` becomes read-only, with all that is mounted below it. */
   | { readonly type: 'readonly'; readonly target: string }
   /** Hides what is at `target`: a file reads as empty, a folder is empty and read-only. */
@@ -52,6 +55,7 @@ export type MountSpec =
   | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readonly: boolean }
   | { readonly type: 'tmpfs'; readonly target: string; readonly size: number; readonly inodes: number; readonly mode: number }
   | ({ readonly type: 'overlay'; readonly target: string } & OverlaySpec)
+  | { readonly type: 'tree'; readonly tree: number; readonly target: string }
   | { readonly type: 'proc' | 'dev' | 'mask' | 'readonly'; readonly target: string }
   | { readonly type: 'file'; readonly target: string; readonly data: Uint8Array; readonly mode: number }
   | { readonly type: 'symlink'; readonly target: string; readonly to: string }
@@ -66,6 +70,7 @@ const keys = {
   symlink: ['type', 'target', 'to'],
   dir: ['type', 'target', 'mode'],
   overlay: ['type', 'target', ...overlayKeys],
+  tree: ['type', 'tree', 'target'],
   readonly: ['type', 'target'],
   mask: ['type', 'target'],
 } as const;
@@ -94,6 +99,11 @@ function parseMount(value: unknown, at: string): MountSpec {
     case 'overlay': {
       const { type: _type, target: _target, ...overlay } = entry;
       return { type, target, ...parseOverlay(overlay, at) };
+    }
+    case 'tree': {
+      const { fd } = (entry.tree ?? {}) as { readonly fd?: unknown };
+      if (typeof fd !== 'number') throw new OptionError(`${at}.tree`, 'expected a MountTree', 'ERR_INVALID_ARG_TYPE');
+      return { type, target, tree: parseInteger(fd, `${at}.tree.fd`, 0, 2 ** 31 - 1) };
     }
     case 'tmpfs': {
       const size = entry.size === undefined ? defaultSize : parseBytes(entry.size, `${at}.size`, minSize);
@@ -159,6 +169,13 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
       if (spec.root === 'host') throw new OptionError(`${origin}.type`, "an overlay needs a root of its own, not 'host'");
       tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin);
       return;
+    case 'tree': {
+      const slot = plan.pass(origin, mount.tree);
+      const stats = fstatSync(mount.tree);
+      if (scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, origin, stats);
+      tree.mount(slot, mount.target, stats.isDirectory() ? 'dir' : 'file', origin);
+      return;
+    }
     case 'readonly':
       tree.readonly(mount.target, origin);
       return;

@@ -8,7 +8,7 @@ import { defaultProfile, setIdRules } from '../seccomp/profile';
 import type { Arch } from '../seccomp/tables';
 import type { Notify } from './feature';
 import type { Spec } from './index';
-import { neededCalls } from './seccomp';
+import { hostWrites, neededCalls } from './seccomp';
 
 /** A compiled filter. */
 export interface Filter {
@@ -35,7 +35,12 @@ export function filterFor(spec: Spec): Filter {
   const ofPolicy = known.get(spec.seccomp) ?? new Map<string, Filter>();
   known.set(spec.seccomp, ofPolicy);
   // All that policyFor looks at beside the policy itself.
-  const rest = [spec.nestedUserNamespaces, spec.netlink, spec.seccomp.profile && spec.capabilities.bounding, hasWritableBind(spec)];
+  const rest = [
+    spec.nestedUserNamespaces,
+    spec.netlink,
+    spec.seccomp.profile && spec.capabilities.bounding,
+    hostWrites(spec) !== undefined,
+  ];
   const key = JSON.stringify(rest);
   const found = ofPolicy.get(key) ?? filterOf(spec);
   ofPolicy.set(key, found);
@@ -78,8 +83,6 @@ export function refusesSockets(spec: Spec): boolean {
   return families.every((family) => decide(policy, 'socket', [family]).kind === 'errno');
 }
 
-const hasWritableBind = ({ mounts }: Spec): boolean => mounts.some((mount) => mount.type === 'bind' && !mount.readonly);
-
 /** What decides, as rules: the caller's denials, what nsjs itself needs, the caller's additions, then the profile. */
 export function policyFor(spec: Spec): Policy {
   const { seccomp: chosen, nestedUserNamespaces, netlink, capabilities } = spec;
@@ -88,7 +91,7 @@ export function policyFor(spec: Spec): Policy {
   const base = profile
     ? resolveProfile(profile, { arch: process.arch as Arch, capabilities: capabilities.bounding, kernel: host().kernel }, 'seccomp profile')
     : defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
-  const guarded = profile && hasWritableBind(spec) ? setIdRules() : [];
+  const guarded = profile && hostWrites(spec) !== undefined ? setIdRules() : [];
   const policy = {
     rules: [...chosen.deny, ...guarded, ...chosen.allow, ...(only ? restrict(base.rules, only) : base.rules)],
     otherwise: base.otherwise,

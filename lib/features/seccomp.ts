@@ -113,11 +113,22 @@ function parseProfile(given: Partial<Record<(typeof keys)[number], unknown>>, at
   return readProfile(given[key], `${at}.${key}`, process.arch as Arch);
 }
 
+/** Whether what the program writes there is a file of the host: which of the mounts, or the root. */
+export function hostWrites({ root, mounts }: Pick<Spec, 'root' | 'mounts'>): string | undefined {
+  const index = mounts.findIndex(
+    (mount) =>
+      (mount.type === 'bind' && !mount.readonly) || mount.type === 'tree' || (mount.type === 'overlay' && mount.upper !== 'memory'),
+  );
+  if (index >= 0) return `mounts[${index}]`;
+  return typeof root === 'object' && root.upper !== 'memory' ? 'root' : undefined;
+}
+
 /** The filter is what keeps a program from leaving a set-id file of the folder's owner on the host. Throws an OptionError without. */
-export function refuseSetIdHole({ mounts, seccomp: chosen }: Spec): void {
-  const index = mounts.findIndex((mount) => mount.type === 'bind' && !mount.readonly);
-  if (index < 0) return;
+export function refuseSetIdHole(spec: Pick<Spec, 'root' | 'mounts' | 'seccomp'>): void {
+  const at = hostWrites(spec);
+  if (at === undefined) return;
+  const { seccomp: chosen } = spec;
   const isHole = ({ names, when }: Rule) => !when && names.some((name) => setIdCalls.includes(name));
   const hole = chosen === 'off' ? "is 'off'" : chosen.allow.some(isHole) ? 'allows a call that makes them' : undefined;
-  if (hole) throw new OptionError(`mounts[${index}].readonly`, `a writable bind needs seccomp, which refuses set-id files; it ${hole}`);
+  if (hole) throw new OptionError(at, `a folder of the host that can be written needs seccomp, which refuses set-id files; it ${hole}`);
 }

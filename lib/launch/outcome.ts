@@ -65,6 +65,11 @@ export class Outcome {
     }
   }
 
+  /** What an operation failed with, if one did. */
+  get failure(): Error | undefined {
+    return this.failed && this.toError(this.failed);
+  }
+
   /** The error of a set-up that failed; undefined if the program ran. */
   setupError(): Error | undefined {
     if (this.failed) return this.toError(this.failed);

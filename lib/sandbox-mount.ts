@@ -1,0 +1,71 @@
+import { fstatSync } from 'node:fs';
+import { OptionError } from './errors';
+import { bindHost, mapOwner, mountAttr, newFs, statSource } from './features/mount-ops';
+import type { Mount } from './features/mounts';
+import { type MountSpec, mounts as mountsFeature } from './features/mounts';
+import { cloneFlags } from './features/namespaces';
+import { hostWrites, refuseSetIdHole } from './features/seccomp';
+import { runHost } from './launch/host-plan';
+import type { Opened, Resident } from './launch/resident';
+import { noSlot, PlanWriter, type Slot } from './plan/writer';
+
+const pathFolder = 0o10200000; // O_PATH | O_DIRECTORY
+const origin = 'mount';
+
+/**
+ * Mounts something into a sandbox that runs. A launcher of its own does it, which enters its user and mount namespace and no other: no
+ * process inside can see it, and no path that programs change meanwhile leads it elsewhere.
+ */
+export async function mountInto(resident: Resident, { namespaces }: Opened, mount: Mount): Promise<void> {
+  const [spec] = mountsFeature.parse([mount], origin);
+  const { scene } = resident;
+  const plan = new PlanWriter();
+  if (spec?.type !== 'bind' && spec?.type !== 'tree' && spec?.type !== 'tmpfs')
+    throw new OptionError(`${origin}[0].type`, "a running sandbox takes 'bind', 'tree' and 'tmpfs'");
+  if (spec.type === 'bind' && scene.hostId === undefined)
+    throw new OptionError(`${origin}[0].type`, 'only root can bind into a sandbox that runs; give it to Sandbox.open, or use fs.copyIn');
+
+  refuseSetId(resident, spec);
+  let tree: Slot;
+  let isFolder = true;
+  if (spec.type === 'bind') {
+    tree = bindHost(plan, scene, { origin, source: spec.source, readonly: spec.readonly, owned: true });
+    isFolder = statSource(spec.source, origin).kind === 'dir';
+  } else if (spec.type === 'tree') {
+    tree = plan.pass(origin, spec.tree);
+    isFolder = fstatSync(spec.tree).isDirectory();
+    if (scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, tree, origin, fstatSync(spec.tree));
+  } else tree = plan.slot(origin);
+  enter(plan, namespaces);
+  const root = plan.slot(origin);
+  plan.op('maps', origin, 'Open', root, noSlot, '/', pathFolder);
+  if (spec.type === 'tmpfs')
+    newFs(
+      plan,
+      'tmpfs',
+      { size: `${spec.size}`, nr_inodes: `${spec.inodes}`, mode: spec.mode.toString(8) },
+      mountAttr.nosuid | mountAttr.nodev,
+      origin,
+      tree,
+      'maps',
+    );
+  if (isFolder) plan.op('maps', origin, 'MakeDir', root, spec.target, 0o755);
+  else plan.op('maps', origin, 'MakeFile', root, spec.target, '', 0o644);
+  plan.op('maps', origin, 'MoveMount', tree, root, spec.target);
+  await runHost(plan, resident.spec.launcherPath);
+}
+
+// The sandbox's filter is in force already: it must refuse set-id files by itself.
+function refuseSetId({ spec }: Resident, mount: MountSpec): void {
+  refuseSetIdHole({ ...spec, mounts: [mount] });
+  if (hostWrites({ root: 'empty', mounts: [mount] }) !== undefined && spec.seccomp !== 'off' && spec.seccomp.profile)
+    throw new OptionError(`${origin}[0]`, 'with a profile of its own the sandbox must know of folders it can write when it is opened');
+}
+
+function enter(plan: PlanWriter, namespaces: Opened['namespaces']): void {
+  // Who has rights in that namespace could trace what enters it.
+  plan.op('maps', origin, 'Dumpable', 0);
+  plan.op('maps', origin, 'SetNs', plan.pass(origin, namespaces.user), cloneFlags.user);
+  plan.op('maps', origin, 'SetNs', plan.pass(origin, namespaces.mnt), cloneFlags.mnt);
+  plan.op('maps', origin, 'SetIds', 0, 0);
+}
