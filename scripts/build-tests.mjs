@@ -1,8 +1,18 @@
 // Builds what only tests run, into build/test: the launcher with test/native/fault.cc in place of its direct system
 // calls, and the static program of attacks.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { buildLauncher } from './launcher.mjs';
+
+// libseccomp is what the filter compiler is compared with, in tests alone.
+function buildOracle() {
+  const output = 'build/test/seccomp-oracle';
+  rmSync(output, { force: true });
+  if (!existsSync('/usr/include/seccomp.h')) return;
+  execFileSync(process.env.CC ?? 'gcc', ['-O1', '-Wall', '-Werror', '-o', output, 'test/programs/seccomp-oracle.c', '-lseccomp'], {
+    stdio: 'inherit',
+  });
+}
 
 mkdirSync('build/test', { recursive: true });
 buildLauncher({ output: 'build/test/launcher-fault', extra: ['-DNSJS_FAULT', 'test/native/fault.cc'] });
@@ -11,3 +21,4 @@ execFileSync(
   ['-O1', '-Wall', '-Werror', '-static', '-pthread', '-o', 'build/test/probes', 'test/threats/probes.c'],
   { stdio: 'inherit' },
 );
+buildOracle();

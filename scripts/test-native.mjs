@@ -20,3 +20,14 @@ for (const made of ['compile_commands.json', 'plan-test']) {
   if (!existsSync(`${folder}/${made}`)) throw new Error(`cmake did not make ${made}`);
 }
 console.log(run(`${folder}/plan-test`, []).trim());
+
+// Minutes would find more; seconds find what a change broke.
+const seconds = 20;
+const fuzzer = `${folder}/plan-fuzz`;
+const { status } = spawnSync('clang++', ['--version']);
+if (status === 0) {
+  const sanitizers = '-fsanitize=fuzzer,address,undefined';
+  run('clang++', ['-std=c++20', '-g', '-O1', sanitizers, '-o', fuzzer, 'test/native/plan_fuzz.cc', 'src/plan/reader.cc']);
+  run(fuzzer, [`-max_total_time=${seconds}`, '-max_len=4096', '-print_final_stats=0', '-verbosity=0', `-artifact_prefix=${folder}/`]);
+  console.log(`plan reader: fuzzed for ${seconds} s`);
+} else console.log('plan reader: not fuzzed (skipped: clang++)');

@@ -1,3 +1,4 @@
+import { getPriority } from 'node:os';
 import { OptionError } from '../errors';
 import { parseArray, parseInteger, parseObject, parseOneOf } from '../parse';
 import { feature } from './feature';
@@ -55,10 +56,17 @@ export const ioPriority = feature({
   emit: (plan, spec) => spec.ioPriority !== undefined && emitCall(plan, 'require', 'ioPriority', 'ioprio_set', 1, 0, spec.ioPriority),
 });
 
+export interface SchedulerSpec {
+  readonly policy: number;
+  readonly priority: number;
+  /** runtime, deadline, period in ns */
+  readonly times: readonly number[];
+}
+
 export const scheduler = feature({
   key: 'scheduler',
   scope: 'program',
-  parse(value, at): Uint8Array | undefined {
+  parse(value, at): SchedulerSpec | undefined {
     if (value === undefined) return undefined;
     const given = parseObject(value, at, ['policy', 'priority', 'runtime', 'deadline', 'period']);
     const policy = parseOneOf(given.policy, `${at}.policy`, policyNames);
@@ -70,19 +78,33 @@ export const scheduler = feature({
         throw new OptionError(`${at}.${key}`, "is needed with policy 'deadline', and with no other");
       return given[key] === undefined ? 0 : parseInteger(given[key], `${at}.${key}`, 1024);
     });
-    return schedAttr(policies[policy], isRealtime ? parseInteger(given.priority, `${at}.priority`, 1, 99) : 0, times);
+    return { policy: policies[policy], priority: isRealtime ? parseInteger(given.priority, `${at}.priority`, 1, 99) : 0, times };
   },
   emit(plan, spec) {
     // Its second argument is the structure.
-    if (spec.scheduler) plan.op('program', 'scheduler', 'CallWith', callNumber('sched_setattr'), 1, spec.scheduler, 0, 0, 0, 0);
+    if (spec.scheduler)
+      plan.op(
+        'program',
+        'scheduler',
+        'CallWith',
+        callNumber('sched_setattr'),
+        1,
+        schedAttr(spec.scheduler, spec.nice ?? getPriority()),
+        0,
+        0,
+        0,
+        0,
+      );
   },
 });
 
 // struct sched_attr of the first version, sched_setattr(2)
-function schedAttr(policy: number, priority: number, times: readonly number[]): Uint8Array {
+function schedAttr({ policy, priority, times }: SchedulerSpec, niceValue: number): Uint8Array {
   const bytes = Buffer.alloc(attrSize);
   bytes.writeUInt32LE(attrSize, 0);
   bytes.writeUInt32LE(policy, 4);
+  // The structure sets it as well.
+  bytes.writeInt32LE(niceValue, 16);
   bytes.writeUInt32LE(priority, 20);
   for (const [index, time] of times.entries()) bytes.writeBigUInt64LE(BigInt(time), 24 + index * 8);
   return bytes;

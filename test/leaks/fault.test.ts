@@ -1,8 +1,9 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Result, Sandbox, type SpawnOptions, spawnIsolated } from 'nsjs';
+import { type Result, Sandbox, type SpawnOptions, type SyscallCall, spawnIsolated } from 'nsjs';
 import { useTestLauncher } from '../../dist/launch/launcher';
+import { isRoot } from '../support';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from './processes';
 
 const image = readFileSync(join(__dirname, '../../build/test/launcher-fault'));
@@ -81,13 +82,33 @@ describe.each([
       ],
     },
   ],
+  [
+    'with everything else',
+    alone,
+    {
+      ...(isRoot ? { user: { ids: 'range' }, capabilities: ['CAP_CHOWN'] } : {}),
+      mounts: [
+        { type: 'overlay', target: '/overlay', lower: ['/etc/ssl', '/etc/alternatives'] },
+        { type: 'tmpfs', target: '/sealed' },
+        { type: 'readonly', target: '/sealed' },
+      ],
+      landlock: { execute: ['/'], write: ['/tmp', '/dev', '/proc'], bindTcp: [80], scopes: ['signal'] },
+      memoryDenyWriteExecute: 'require',
+      nice: 1,
+      affinity: [0, 1],
+      oomScoreAdj: 100,
+      scheduler: { policy: 'batch' },
+      verify: true,
+      onSyscall: { getpgrp: (call: SyscallCall) => call.allow() },
+    },
+  ],
 ] as [string, Run, SpawnOptions][])('%s', (_, run, options) => {
   let whole: string;
   beforeAll(async () => {
     whole = (await run(options)).stdout;
   });
   // Paths of the sandbox's own cgroup, ids and the number of the session differ from run to run; nothing else does.
-  const normal = (text: string) => text.replace(/19000\d{5}/g, 'ID').replace(/^\d+ 0$/m, 'SESSION 0');
+  const normal = (text: string) => text.replace(/19000\d{5}|[23]\d{9}/g, 'ID').replace(/^\d+ 0$/m, 'SESSION 0');
 
   test.each(roles)('whichever call of %s fails, the program runs fully confined or not at all, and nothing remains', async (role) => {
     const before = { descriptors: openDescriptors(), mounts: mountCount(), processes: ownLaunchers().length };
