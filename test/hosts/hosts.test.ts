@@ -1,9 +1,9 @@
 // The hosts that refuse a part of what nsjs needs: each must answer with a typed error that names cause and fix, or
 // with the degradation that was preferred.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
-import { isRoot, temporaryFolder, testIf } from '../support';
+import { hasRunc, runContainer } from '../container';
+import { testIf } from '../support';
 
 const library = join(__dirname, '../../dist/index.js');
 const checkout = dirname(dirname(library));
@@ -62,121 +62,15 @@ test('where /proc is covered by other mounts, proc is refused, or left out and r
   expect(preferred.features.proc).toMatchObject({ available: false, reason: expect.stringContaining('covered') });
 });
 
-interface DockerProfile {
-  readonly defaultAction: string;
-  readonly defaultErrnoRet: number;
-  readonly syscalls: readonly {
-    names: string[];
-    action: string;
-    errnoRet?: number;
-    args?: unknown[];
-    includes?: { caps?: string[]; arches?: string[]; minKernel?: string };
-    excludes?: { caps?: string[] };
-  }[];
-}
-
-/** Docker's default profile as it applies to a container without extra capabilities. */
-function dockerSeccomp() {
-  const profile = JSON.parse(readFileSync(join(checkout, 'test/data/moby-default-seccomp.json'), 'utf8')) as DockerProfile;
-  const arch = process.arch === 'x64' ? 'amd64' : 'arm64';
-  const applies = ({ includes }: DockerProfile['syscalls'][number]) =>
-    !includes?.caps?.length && (!includes?.arches || includes.arches.includes(arch));
-  const syscalls = profile.syscalls.filter(applies).map(({ names, action, errnoRet, args }) => ({
-    names,
-    action,
-    ...(errnoRet === undefined ? {} : { errnoRet }),
-    ...(args?.length ? { args } : {}),
-  }));
-  return {
-    defaultAction: profile.defaultAction,
-    defaultErrnoRet: profile.defaultErrnoRet,
-    architectures: [process.arch === 'x64' ? 'SCMP_ARCH_X86_64' : 'SCMP_ARCH_AARCH64'],
-    syscalls,
-  };
-}
-
-const dockerMasks = [
-  '/proc/acpi',
-  '/proc/asound',
-  '/proc/interrupts',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/timer_list',
-  '/proc/scsi',
-];
-const dockerReadonly = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
-const capabilities = [
-  'CAP_CHOWN',
-  'CAP_DAC_OVERRIDE',
-  'CAP_FSETID',
-  'CAP_FOWNER',
-  'CAP_MKNOD',
-  'CAP_NET_RAW',
-  'CAP_SETGID',
-  'CAP_SETUID',
-  'CAP_SETFCAP',
-  'CAP_SETPCAP',
-  'CAP_NET_BIND_SERVICE',
-  'CAP_SYS_CHROOT',
-  'CAP_KILL',
-  'CAP_AUDIT_WRITE',
-];
-
-/** A root of links into /usr; what is mounted on it runc makes itself. */
-function makeRoot(bundle: string): string {
-  const root = join(bundle, 'root');
-  mkdirSync(root);
-  for (const name of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(`usr/${name}`, join(root, name));
-  return root;
-}
-
 /** Runs Node in a container that runc makes as Docker would, with the host's /usr. */
 function inContainer(options: string, seccomp: boolean) {
-  const bundle = temporaryFolder();
-  chmodSync(bundle.path, 0o755);
-  const sets = Object.fromEntries(['bounding', 'effective', 'permitted'].map((set) => [set, capabilities]));
-  const config = {
-    ociVersion: '1.0.2',
-    process: {
-      user: { uid: 0, gid: 0 },
-      args: [process.execPath, '-e', attempt(options)],
-      env: ['PATH=/usr/bin:/bin'],
-      cwd: '/',
-      capabilities: sets,
-      noNewPrivileges: false,
-    },
-    root: { path: makeRoot(bundle.path), readonly: false },
-    mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc' },
-      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['mode=755'] },
-      { destination: '/tmp', type: 'tmpfs', source: 'tmpfs' },
-      ...['/usr', checkout].map((path) => ({ destination: path, type: 'bind', source: path, options: ['bind', 'ro'] })),
-    ],
-    linux: {
-      namespaces: ['pid', 'mount', 'ipc', 'uts', 'network'].map((type) => ({ type })),
-      maskedPaths: dockerMasks,
-      readonlyPaths: dockerReadonly,
-      cgroupsPath: `/nsjs-test-${process.pid}`,
-      ...(seccomp ? { seccomp: dockerSeccomp() } : {}),
-    },
-  };
-  mkdirSync(join(bundle.path, 'state'));
-  writeFileSync(join(bundle.path, 'config.json'), JSON.stringify(config));
-  const name = `nsjs-test-${process.pid}-${Date.now()}`;
-  const { stdout, stderr } = spawnSync('runc', ['--root', join(bundle.path, 'state'), 'run', '--bundle', bundle.path, name], {
-    encoding: 'utf8',
-    timeout: 50_000,
-  });
-  bundle.remove();
+  const { stdout, stderr } = runContainer({ args: [process.execPath, '-e', attempt(options)], binds: ['/usr', checkout], seccomp });
   try {
     return JSON.parse(stdout);
   } catch {
     throw new Error(`runc: ${stdout}${stderr}`);
   }
 }
-
-const hasRunc = isRoot && spawnSync('runc', ['--version']).error === undefined;
 
 testIf(hasRunc, 'runc and root', 'in Docker’s default container the error names the seccomp filter around', () => {
   const answer = inContainer('{}', true);
