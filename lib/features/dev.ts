@@ -16,7 +16,7 @@ const shmInodes = 16_384;
 
 /** The least that programs expect of /dev: the host's harmless character devices, and shared memory of its own. */
 export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { terminal }: Spec, { host }: Scene): void {
-  if (tree.canMake(target)) {
+  if (tree.isSealed(target)) {
     fill(plan, tree, target, origin, host.devices);
     if (terminal) addTerminals(plan, tree, target, origin);
     return;

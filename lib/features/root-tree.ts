@@ -14,6 +14,8 @@ export class RootTree {
     private readonly base: Slot,
     /** The root itself is a new file system: what is missing in it can be made. */
     readonly writable: boolean,
+    /** And it is empty, and read-only in the end. */
+    private readonly sealed = writable,
   ) {}
 
   /** Attaches a mount; its target is made where that is possible. `fresh`: an empty file system, in which more can be made. */
@@ -65,7 +67,7 @@ export class RootTree {
 
   /** Whether `path` lies on the new root itself, which is read-only in the end. */
   isSealed(path: string): boolean {
-    return this.writable && this.above(path) === undefined;
+    return this.sealed && this.above(path) === undefined;
   }
 
   // The mount that covers the path: the last one on it or above it.

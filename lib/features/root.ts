@@ -96,7 +96,7 @@ function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
   }
   if (typeof spec.root === 'object') {
     plan.op('inside', 'root', 'MoveMount', emitOverlay(plan, spec.root, 'root', scene, slot), noSlot, '/');
-    return new RootTree(plan, slot, true);
+    return new RootTree(plan, slot, true, false);
   }
   bindHost(plan, scene, { origin: 'root', source: spec.root, slot, readonly: true, owned: true });
   plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');

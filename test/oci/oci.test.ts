@@ -275,6 +275,9 @@ testIf(busybox !== undefined, 'busybox', 'a root file system runs, its changes a
   copyFileSync(busybox ?? '', join(source, 'bin/busybox'));
   chmodSync(join(source, 'bin/busybox'), 0o755);
   for (const applet of ['sh', 'ls', 'cat', 'rm', 'mkdir', 'id', 'ln', 'chown', 'mv']) symlinkSync('busybox', join(source, 'bin', applet));
+  // As images have it: what `dev` mounts must not be made in there.
+  mkdirSync(join(source, 'dev'));
+  symlinkSync('/proc/self/fd', join(source, 'dev/fd'));
   writeFileSync(join(source, 'etc/os-release'), 'NAME=busybox\n');
   writeFileSync(join(source, 'var/lib/old'), 'old');
   const tar = execFileSync('tar', ['-c', '-C', source, '.'], { maxBuffer: 2 ** 28 });
