@@ -113,14 +113,14 @@ function parseProfile(given: Partial<Record<(typeof keys)[number], unknown>>, at
   return readProfile(given[key], `${at}.${key}`, process.arch as Arch);
 }
 
-/** Whether what the program writes there is a file of the host: which of the mounts, or the root. */
+/** The option by which what the program writes is a file of the host; undefined if none does. */
 export function hostWrites({ root, mounts }: Pick<Spec, 'root' | 'mounts'>): string | undefined {
-  const index = mounts.findIndex(
-    (mount) =>
-      (mount.type === 'bind' && !mount.readonly) || mount.type === 'tree' || (mount.type === 'overlay' && mount.upper !== 'memory'),
-  );
-  if (index >= 0) return `mounts[${index}]`;
-  return typeof root === 'object' && root.upper !== 'memory' ? 'root' : undefined;
+  for (const [index, mount] of mounts.entries()) {
+    if (mount.type === 'bind' && !mount.readonly) return `mounts[${index}].readonly`;
+    if (mount.type === 'overlay' && mount.upper !== 'memory') return `mounts[${index}].upper`;
+    if (mount.type === 'tree') return `mounts[${index}].tree`;
+  }
+  return typeof root === 'object' && root.upper !== 'memory' ? 'root.upper' : undefined;
 }
 
 /** The filter is what keeps a program from leaving a set-id file of the folder's owner on the host. Throws an OptionError without. */
