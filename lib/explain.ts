@@ -1,6 +1,7 @@
 import { cgroupLayout } from './cgroup/layout';
 import type { SandboxOptions } from './features';
 import type { Cgroups } from './features/feature';
+import { rangeSize } from './features/id-map';
 import { host } from './host';
 import { firstHostId } from './launch/host-id';
 import { parseOptions } from './launch/options';
@@ -38,7 +39,7 @@ export function explain(options: SandboxOptions = {}, command = 'program', args:
     dropped: [],
     program,
     kind: 'run',
-    ...(privileged ? { hostId: firstHostId } : {}),
+    ...(privileged ? { hostId: firstHostId, hostIds: spec.user.ids === 'range' ? rangeSize : 1 } : {}),
   });
   const steps = sections.flatMap((section) =>
     plan.section(section).map((op) => ({ section, operation: op.name, origin: op.origin, args: op.args.map(text), op })),

@@ -37,6 +37,30 @@ const nestingCalls = [
   'umount2',
 ] as const;
 
+const notZero = (index: number) => [{ index, op: 'ne', value: 0 }] as const;
+const datagram = (type: number) => [{ index: 1, op: 'eq', value: type, mask: 0xf }] as const;
+
+// What namespaces keep a program from elsewhere, and Landlock does not.
+const hostDenials = [
+  { names: ['socket'], errno: 'EAFNOSUPPORT' },
+  // SOCK_DGRAM, and SOCK_RAW, which is the same: they can send to any socket that has a path.
+  { names: ['socketpair'], when: datagram(2), errno: 'EAFNOSUPPORT' },
+  { names: ['socketpair'], when: datagram(3), errno: 'EAFNOSUPPORT' },
+  // Files by their path, which Landlock lets go on.
+  {
+    names: [
+      ...['chmod', 'fchmodat', 'fchmodat2', 'chown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'],
+      ...['setxattr', 'lsetxattr', 'removexattr', 'lremovexattr', 'inotify_add_watch'],
+    ],
+  },
+  { names: ['utimensat'], when: notZero(1) },
+  // Other processes of the same user.
+  { names: ['sched_setaffinity', 'sched_setscheduler', 'sched_setparam', 'sched_setattr'], when: notZero(0) },
+  { names: ['setpriority'], when: notZero(0) },
+  { names: ['setpriority'], when: notZero(1) },
+  '@ipc',
+] as const;
+
 /**
  * Where options start from, as data.
  * - `untrusted`: a program that nobody has read. No network, no files of the host but programs and libraries, no
@@ -50,7 +74,8 @@ const nestingCalls = [
  *   is for programs that are trusted as far as that goes, such as nsjs itself. No bind can be writable in it.
  * - `landlock`: no namespaces at all, for hosts where a user may not make them: Landlock, seccomp, limits and no_new_privs. The
  *   program sees the host's processes, names and programs; it reads and runs only those and what `landlock` names, writes
- *   nowhere else, and makes no socket of any kind. Weaker than the others; `report.dropped` says where.
+ *   nowhere else, changes no mode, owner or time by path, and makes no socket but connected pairs. Weaker than the others; `report.dropped`
+ *   says where.
  * - `none`: namespaces only, for those who build their own: root inside, the host's files, every capability over the
  *   new namespaces, no seccomp, no limits. Not a sandbox.
  */
@@ -96,7 +121,7 @@ export const presets: Readonly<Record<PresetName, SandboxOptions>> = deepFreeze(
     proc: 'off',
     cgroup: 'prefer',
     landlock: { level: 'prefer', execute: ['system'], scopes: ['signal', 'abstract-unix-socket'] },
-    seccomp: { deny: [{ names: ['socket'], errno: 'EAFNOSUPPORT' }] },
+    seccomp: { deny: hostDenials },
     env: { HOME: '/' },
     limits: { memory: '512M', swap: 0, pids: 64 },
     rlimits: { core: 1, nofile: 1024, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },

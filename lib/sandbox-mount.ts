@@ -58,7 +58,7 @@ export async function mountInto(resident: Resident, { namespaces }: Opened, moun
 // The sandbox's filter is in force already: it must refuse set-id files by itself.
 function refuseSetId({ spec }: Resident, mount: MountSpec): void {
   refuseSetIdHole({ ...spec, mounts: [mount] });
-  if (hostWrites({ root: 'empty', mounts: [mount] }) !== undefined && spec.seccomp !== 'off' && spec.seccomp.profile)
+  if (hostWrites({ ...spec, root: 'empty', mounts: [mount] }) !== undefined && spec.seccomp !== 'off' && spec.seccomp.profile)
     throw new OptionError(`${origin}[0]`, 'with a profile of its own the sandbox must know of folders it can write when it is opened');
 }
 

@@ -172,6 +172,8 @@ function emitIds(plan: PlanWriter, uid: number, gid: number): void {
 // A user of the host has no capability to lose, and none to give up the bounding set with.
 const isPlainUser = (spec: Spec, hostId: number | undefined): boolean => hostId === undefined && isHostUser(spec);
 
+const elsewhere = 'run where user namespaces can be made, see `nsjs probe`';
+
 /** What a user without a user namespace can't give up. */
 export const privilegesDropped = (spec: Spec, hostId: number | undefined): readonly Dropped[] =>
   isPlainUser(spec, hostId)
@@ -179,7 +181,12 @@ export const privilegesDropped = (spec: Spec, hostId: number | undefined): reado
         {
           control: 'capabilities',
           reason: 'the bounding set and the securebits stay as they are; no_new_privs keeps anything from being gained by them',
-          fix: 'run where user namespaces can be made, see `nsjs probe`',
+          fix: elsewhere,
+        },
+        {
+          control: 'mounts',
+          reason: "names, sizes and times of the host's files can be seen, and modes and times changed of files that may be opened",
+          fix: elsewhere,
         },
       ]
     : [];

@@ -95,6 +95,7 @@ export const landlock = feature({
     if (!spec.noNewPrivileges) throw new OptionError('landlock', 'needs noNewPrivileges');
     const section = sectionOf(spec, scene.kind);
     if (section) emitRuleset(plan, section, ruleset, scene);
+    else if (scene.kind === 'sandbox') openPaths(plan, ruleset);
   },
 });
 
@@ -105,6 +106,18 @@ export const landlock = feature({
 function sectionOf({ namespaces }: Spec, kind: Scene['kind']): 'inside' | 'program' | undefined {
   if (kind === 'run' || !namespaces.pid) return kind === 'sandbox' ? undefined : 'program';
   return kind === 'sandbox' ? 'inside' : undefined;
+}
+
+const pathKey = (index: number): string => `landlock path ${index}`;
+const pathOnly = 0o10000000; // O_PATH
+
+// What each program's rules speak of is found once, before any of them could put something else in its place.
+function openPaths(plan: PlanWriter, { paths }: Ruleset): void {
+  for (const [index, { path, origin }] of paths.entries()) {
+    const slot = plan.shared(pathKey(index), () => plan.slot(origin));
+    plan.op('inside', origin, 'Open', slot, noSlot, path, pathOnly);
+    plan.op('inside', origin, 'Hold', slot);
+  }
 }
 
 const mqueueKey = 'mqueue';
@@ -198,7 +211,10 @@ function emitRuleset(
   const words = scoped !== 0 ? [fs, net, scoped] : net !== 0 ? [fs, net] : [fs];
   const slot = plan.slot('landlock');
   plan.op(section, 'landlock', 'LandlockRuleset', slot, new Uint8Array(BigUint64Array.from(words.map(BigInt)).buffer));
-  for (const { path, rights, origin } of paths) plan.op(section, origin, 'LandlockPath', slot, noSlot, path, rights >>> 0, 0);
+  for (const [index, { path, rights, origin }] of paths.entries()) {
+    const opened = plan.known(pathKey(index));
+    plan.op(section, origin, 'LandlockPath', slot, opened ?? noSlot, opened ? '' : path, rights >>> 0, 0);
+  }
   const queues = plan.known(mqueueKey);
   if (queues) plan.op(section, 'landlock', 'LandlockPath', slot, queues, '', (writeRights & fs) >>> 0, 0);
   // Init reads there what it is asked to verify; no program has a way to that place.

@@ -3,7 +3,7 @@ import { OptionError } from '../errors';
 import { host } from '../host';
 import { compile } from '../seccomp/compile';
 import { type OciProfile, resolveProfile } from '../seccomp/oci';
-import { type Action, allow, decide, notify, type Policy, type Rule } from '../seccomp/policy';
+import { type Action, allow, type Condition, decide, notify, type Policy, type Rule } from '../seccomp/policy';
 import { defaultProfile, setIdRules } from '../seccomp/profile';
 import type { Arch } from '../seccomp/tables';
 import type { Notify } from './feature';
@@ -28,6 +28,7 @@ const known = new WeakMap<object, Map<string, Filter>>();
 const byContent = new Map<string, Filter>();
 const maxKept = 64;
 const newUser = 0x10000000n;
+const wholeWord = 0xffff_ffff_ffff_ffffn;
 
 /** The filter of a spec; equal policies are compiled once. */
 export function filterFor(spec: Spec): Filter {
@@ -59,28 +60,30 @@ function filterOf(spec: Spec): Filter {
   return found;
 }
 
-// MSG_NOSIGNAL | MSG_CONFIRM: how the launcher sends the listener on its way.
-const listenerFlags = 0x4800n;
-
-/** The filter of a program whose calls are handed over; not kept. */
-export function notifyingFilter(spec: Spec, handed: Notify): Omit<Filter, 'refusesUserNamespaces'> {
+/**
+ * The filter of a program whose calls are handed over; not kept. `word`: a random number by which the launcher's own sendmsg(2), which
+ * sends the listener on its way, is known: as an argument that the call does not have.
+ */
+export function notifyingFilter(spec: Spec, handed: Notify, word = 0n): Omit<Filter, 'refusesUserNamespaces'> {
   const policy = policyFor(spec);
   const change = (action: Action): Action =>
     (action.kind === 'errno' && handed.violations) || (action.kind === 'allow' && handed.learn) ? notify : action;
   const rules: readonly Rule[] = [
-    { names: ['sendmsg'], action: allow, when: [{ index: 2, op: 'eq', value: listenerFlags, width: 32 }], why: 'onSyscall' },
+    { names: ['sendmsg'], action: allow, when: [{ index: 3, op: 'eq', value: word, width: 64 }], why: 'onSyscall' },
     { names: handed.names, action: notify, why: 'onSyscall' },
     ...policy.rules.map((rule) => ({ ...rule, action: change(rule.action) })),
   ];
   return { ...filterFor(spec), ...compiled({ rules, otherwise: change(policy.otherwise) }) };
 }
 
-/** Whether no socket of any family can be made; pairs of them reach nobody else. */
+/** Whether no socket of any family can be made; connected pairs reach nobody else. */
 export function refusesSockets(spec: Spec): boolean {
   if (spec.seccomp === 'off') return false;
   const policy = policyFor(spec);
   const families = Array.from({ length: 64 }, (_, family) => BigInt(family));
-  return families.every((family) => decide(policy, 'socket', [family]).kind === 'errno');
+  // A pair of datagram sockets can send to any path.
+  const datagrams = [2n, 3n].every((type) => decide(policy, 'socketpair', [1n, type]).kind === 'errno');
+  return datagrams && families.every((family) => decide(policy, 'socket', [family]).kind === 'errno');
 }
 
 /** What decides, as rules: the caller's denials, what nsjs itself needs, the caller's additions, then the profile. */
@@ -91,7 +94,8 @@ export function policyFor(spec: Spec): Policy {
   const base = profile
     ? resolveProfile(profile, { arch: process.arch as Arch, capabilities: capabilities.bounding, kernel: host().kernel }, 'seccomp profile')
     : defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
-  const guarded = profile && hostWrites(spec) !== undefined ? setIdRules() : [];
+  // Before what the caller allows: that must not undo it.
+  const guarded = hostWrites(spec) === undefined ? [] : setIdRules();
   const policy = {
     rules: [...chosen.deny, ...guarded, ...chosen.allow, ...(only ? restrict(base.rules, only) : base.rules)],
     otherwise: base.otherwise,
@@ -116,12 +120,27 @@ function compiled(policy: Policy): Pick<Filter, 'bytes' | 'instructions' | 'hash
 }
 
 function makeFilter(policy: Policy, profile: OciProfile | undefined): Filter {
-  const isRefused = (name: string, ...args: readonly bigint[]) =>
-    ['errno', 'kill', 'killThread', 'trap'].includes(decide(policy, name, args).kind);
   return {
     ...compiled(policy),
     flags: profile?.flags ?? 0,
     unknown: profile?.unknown ?? [],
-    refusesUserNamespaces: isRefused('clone', newUser) && isRefused('unshare', newUser) && isRefused('clone3'),
+    refusesUserNamespaces: ['clone', 'unshare'].every((name) => refusesNewUser(policy, name)) && refusesAlways(policy, 'clone3'),
   };
+}
+
+const isRefusal = ({ kind }: Action): boolean => ['errno', 'kill', 'killThread', 'trap'].includes(kind);
+
+function refusesAlways({ rules, otherwise }: Policy, name: string): boolean {
+  const own = rules.filter(({ names }) => names.includes(name));
+  const end = own.findIndex(({ action, when }) => !when && isRefusal(action));
+  const reached = end < 0 ? own : own.slice(0, end);
+  return reached.every(({ action }) => isRefusal(action)) && (end >= 0 || isRefusal(otherwise));
+}
+
+// Whatever else is among the flags: each rule that grants the call must itself rule the flag out.
+function refusesNewUser(policy: Policy, name: string): boolean {
+  const rulesOut = ({ index, op, value, mask = wholeWord }: Condition) =>
+    index === 0 && op === 'eq' && (mask & newUser) !== 0n && (value & newUser) === 0n;
+  const rules = policy.rules.filter(({ action, when = [] }) => isRefusal(action) || !when.some(rulesOut));
+  return refusesAlways({ ...policy, rules }, name);
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { OptionError } from '../errors';
 import { deepFreeze, parseObject } from '../parse';
 import { type OciProfile, readProfile } from '../seccomp/oci';
@@ -51,7 +52,7 @@ export const notifyFd = 3;
 const keys = ['allow', 'deny', 'only', 'docker', 'podman', 'oci'] as const;
 const profileKeys = ['docker', 'podman', 'oci'] as const;
 
-/** Calls that can make a set-id file; the profile looks at their modes. */
+/** Calls that can make a set-id file; the profile looks at their modes, and refuses those whose modes it cannot see. */
 const setIdCalls: readonly string[] = [
   'chmod',
   'fchmod',
@@ -63,6 +64,9 @@ const setIdCalls: readonly string[] = [
   'creat',
   'mknod',
   'mknodat',
+  'io_uring_setup',
+  'io_uring_enter',
+  'io_uring_register',
 ];
 
 /** What the launcher itself still calls once the filter is in force, and the program's own end. */
@@ -99,10 +103,12 @@ export const seccomp = feature({
       plan.op('program', 'seccomp', 'Seccomp', bytes, flags);
       return;
     }
-    const { bytes, flags } = notifyingFilter(spec, notify);
+    const word = randomBytes(8);
+    const { bytes, flags } = notifyingFilter(spec, notify, word.readBigUInt64LE(0));
     const [major, minor] = host.kernel;
     const waitKillable = major > 5 || (major === 5 && minor >= 19) ? listenerFlags.waitKillable : 0;
-    plan.op('program', 'onSyscall', 'SeccompNotify', bytes, flags | listenerFlags.newListener | waitKillable, notifyFd);
+    const all = flags | listenerFlags.newListener | waitKillable;
+    plan.op('program', 'onSyscall', 'SeccompNotify', bytes, all, notifyFd, word.readUInt32LE(0), word.readUInt32LE(4));
   },
 });
 
@@ -114,21 +120,42 @@ function parseProfile(given: Partial<Record<(typeof keys)[number], unknown>>, at
 }
 
 /** The option by which what the program writes is a file of the host; undefined if none does. */
-export function hostWrites({ root, mounts }: Pick<Spec, 'root' | 'mounts'>): string | undefined {
+export function hostWrites({ root, mounts, namespaces, landlock }: WritesSpec): string | undefined {
   for (const [index, mount] of mounts.entries()) {
     if (mount.type === 'bind' && !mount.readonly) return `mounts[${index}].readonly`;
     if (mount.type === 'overlay' && mount.upper !== 'memory') return `mounts[${index}].upper`;
     if (mount.type === 'tree') return `mounts[${index}].tree`;
   }
-  return typeof root === 'object' && root.upper !== 'memory' ? 'root.upper' : undefined;
+  if (typeof root === 'object' && root.upper !== 'memory') return 'root.upper';
+  // Without mounts of its own, Landlock says what of the host's files it writes.
+  return !namespaces.mnt && landlock.level !== 'off' ? 'landlock' : undefined;
 }
 
-/** The filter is what keeps a program from leaving a set-id file of the folder's owner on the host. Throws an OptionError without. */
-export function refuseSetIdHole(spec: Pick<Spec, 'root' | 'mounts' | 'seccomp'>): void {
+type WritesSpec = Pick<Spec, 'root' | 'mounts' | 'namespaces' | 'landlock'>;
+
+/**
+ * A file with set-id bits or capabilities that is left on the host is a way to its owner's rights there. The filter refuses the
+ * modes; what would let a program past it is refused here. Throws an OptionError.
+ */
+export function refuseSetIdHole(spec: WritesSpec & Pick<Spec, 'seccomp' | 'nestedUserNamespaces' | 'capabilities'>): void {
   const at = hostWrites(spec);
   if (at === undefined) return;
-  const { seccomp: chosen } = spec;
-  const isHole = ({ names, when }: Rule) => !when && names.some((name) => setIdCalls.includes(name));
-  const hole = chosen === 'off' ? "is 'off'" : chosen.allow.some(isHole) ? 'allows a call that makes them' : undefined;
-  if (hole) throw new OptionError(at, `a folder of the host that can be written needs seccomp, which refuses set-id files; it ${hole}`);
+  const hole = setIdHole(spec);
+  if (hole)
+    throw new OptionError(
+      at,
+      `a folder of the host that can be written is not safe ${hole}: set-id files or file capabilities could stay in it`,
+    );
+}
+
+function setIdHole({
+  seccomp: chosen,
+  nestedUserNamespaces,
+  capabilities,
+}: Pick<Spec, 'seccomp' | 'nestedUserNamespaces' | 'capabilities'>): string | undefined {
+  if (chosen === 'off') return "with seccomp: 'off'";
+  const found = chosen.allow.flatMap(({ names }) => names).find((name) => setIdCalls.includes(name));
+  if (found) return `where seccomp.allow names ${found}`;
+  if (nestedUserNamespaces) return 'with nestedUserNamespaces';
+  return Object.values(capabilities).some((set) => set.includes('CAP_SETFCAP')) ? 'with CAP_SETFCAP' : undefined;
 }

@@ -86,15 +86,11 @@ export const user = feature({
 // Over the namespace of the ids they would reach the sandbox's own mounts, network and launcher.
 const tooMuch: readonly Capability[] = ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN', 'CAP_SYS_PTRACE', 'CAP_SYS_RESOURCE', 'CAP_SYS_MODULE'];
 
-function checkRange(
-  { capabilities, nestedUserNamespaces }: Spec,
-  { uids, gids }: IdMaps,
-  { uid, gid }: { uid: number; gid: number },
-): void {
+function checkRange({ capabilities }: Spec, { uids, gids }: IdMaps, { uid, gid }: { uid: number; gid: number }): void {
   if (!contains(uids, uid)) throw new OptionError('user.uid', `${uid} is not among the ids that user.ids maps`);
   if (!contains(gids, gid)) throw new OptionError('user.gid', `${gid} is not among the ids that user.ids maps`);
-  const found = tooMuch.find((name) => capabilities.permitted.includes(name) || capabilities.bounding.includes(name));
-  if (found && !nestedUserNamespaces)
+  const found = tooMuch.find((name) => Object.values(capabilities).some((set) => set.includes(name)));
+  if (found)
     throw new OptionError('capabilities', `${found} with more than one id reaches what confines the sandbox; leave one of them out`);
 }
 

@@ -1,123 +1,137 @@
-import { createReadStream, createWriteStream, type Stats } from 'node:fs';
-import { lstat, mkdir, readdir, readlink, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { Transform, type TransformCallback } from 'node:stream';
+import { randomBytes } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { SysError } from '../errors';
 import { parseHostPath, parseTarget } from '../parse';
+import { callLater } from '../sys/call';
+import { close } from '../sys/file';
+import { Budget, type CopyLimits } from './budget';
 import { removeTree } from './remove';
-import { directoryFlag, entryType, openFlags, type Root, readEntries, tooLarge, withFd } from './root';
-import type { CopyLimits } from './sandbox-fs';
+import { checkName, directoryFlag, openFlags, Root, readEntries, readLink, withFd } from './root';
 
-/** What is left of the limits while a copy goes on. */
-class Budget {
-  private size = 0;
-  private entries = 0;
+const maxEntries = 1_000_000;
+const noReplace = 1; // RENAME_NOREPLACE
+const eexist = 17;
+const eloop = 40;
+const einval = 22;
 
-  constructor(private readonly limits: CopyLimits) {}
-
-  entry(path: string): void {
-    if (++this.entries > this.limits.maxEntries)
-      throw new SysError({ errno: 27, syscall: 'copy', path, hint: `more than maxEntries, ${this.limits.maxEntries}` });
-  }
-
-  bytes(path: string, count: number): void {
-    this.size += count;
-    if (this.size > this.limits.maxSize) throw tooLarge(path, this.size, this.limits.maxSize);
-  }
-
-  /** Counts what really passes: a file may grow, and a sparse one is as long as it says. */
-  counter(path: string): Transform {
-    return new Transform({
-      transform: (part: Buffer, _encoding, done: TransformCallback) => {
-        try {
-          this.bytes(path, part.length);
-          done(null, part);
-        } catch (error) {
-          done(error as Error);
-        }
-      },
-    });
-  }
+/** What becomes of what is copied. */
+interface Manner {
+  /** Links are copied as links; else they are an error. */
+  readonly links: boolean;
+  readonly mode: (mode: number) => number;
 }
+
+// Nothing that leads elsewhere, nothing that runs with somebody's rights.
+const outwards: Manner = { links: false, mode: (mode) => ((mode & 0o111) === 0 ? 0o644 : 0o755) };
+const inwards: Manner = { links: true, mode: (mode) => mode & 0o777 };
 
 /** Copies from the host into a sandbox. What was copied is removed again if it fails. */
 export async function copyIn(root: Root, source: string, target: string, limits: CopyLimits): Promise<void> {
   const from = parseHostPath(source, 'source');
   const to = parseTarget(target, 'target');
-  const budget = new Budget(limits);
-  try {
-    await copyInto(root, from, to, budget);
-  } catch (error) {
-    const own = error as NodeJS.ErrnoException & { readonly path?: string };
-    if (!(own.code === 'EEXIST' && own.path === to)) await root.parent(to, (fd, name) => removeTree(root, fd, name, true)).catch(() => {});
-    throw error;
-  }
+  await onHost(from, async (host, name) => {
+    await refuseExisting(root, to);
+    await copyOrRemove(host, name, root, to, inwards, limits);
+  });
 }
 
-async function copyInto(root: Root, from: string, to: string, budget: Budget): Promise<void> {
-  budget.entry(to);
-  const stats = await lstat(from);
-  if (stats.isDirectory()) {
-    await make(root, to, (fd, name) => root.call('mkdirat', fd, name, stats.mode & 0o777));
-    for (const name of await readdir(from)) await copyInto(root, join(from, name), `${to}/${name}`, budget);
-  } else if (stats.isSymbolicLink()) {
-    const link = await readlink(from);
-    await make(root, to, (fd, name) => root.call('symlinkat', link, fd, name));
-  } else if (stats.isFile()) await writeInto(root, from, to, stats, budget);
-  else throw new SysError({ errno: 22, syscall: 'copy', path: from, hint: 'only files, folders and links are copied' });
-}
-
-async function make(root: Root, path: string, act: (fd: number, name: string) => Promise<unknown>): Promise<void> {
-  try {
-    await root.parent(path, act);
-  } catch (error) {
-    const { errno = -5, syscall = 'openat2', path: named } = error as NodeJS.ErrnoException;
-    throw new SysError({ errno: -errno, syscall, path: named ?? path });
-  }
-}
-
-async function writeInto(root: Root, from: string, to: string, { mode }: Stats, budget: Budget): Promise<void> {
-  const { fd } = await root.openFile(to, openFlags.writeOnly | openFlags.create | openFlags.exclusive, mode & 0o777);
-  await pipeline(createReadStream(from), budget.counter(from), createWriteStream('', { fd, autoClose: true }));
-}
-
-/** Copies from a sandbox to the host. */
+/** Copies from a sandbox to the host: beside its place first, and there only when it is whole. */
 export async function copyOut(root: Root, source: string, target: string, limits: CopyLimits): Promise<void> {
   const from = parseTarget(source, 'source');
   const to = parseHostPath(target, 'target');
-  if (await lstat(to).catch(() => undefined))
-    throw new SysError({ errno: 17, syscall: 'copy', path: to, hint: 'the target must not exist' });
-  // Beside its place first, and there only when it is whole.
-  const budget = new Budget(limits);
-  const draft = join(dirname(to), `.${basename(to)}.nsjs-${process.pid}-${Date.now()}`);
+  await onHost(to, async (host, name) => {
+    await refuseExisting(host, name);
+    const draft = `/.nsjs-${randomBytes(12).toString('hex')}`;
+    await copyOrRemove(root, from, host, draft, outwards, limits);
+    try {
+      await callLater('renameat2', host.fd, draft.slice(1), host.fd, name.slice(1), noReplace);
+    } catch (error) {
+      await remove(host, draft);
+      throw error;
+    }
+  });
+}
+
+/** The folder of the host that holds a path, opened once: what is below it is reached by no other name from then on. */
+async function onHost(path: string, use: (host: Root, name: string) => Promise<void>): Promise<void> {
+  const folder = await open(dirname(path), directoryFlag | openFlags.path);
   try {
-    await copyFrom(root, from, draft, budget);
-    await rename(draft, to);
+    await use(new Root(folder.fd, undefined), `/${basename(path)}`);
+  } finally {
+    await folder.close();
+  }
+}
+
+async function refuseExisting(root: Root, path: string): Promise<void> {
+  const found = await root.stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found) throw new SysError({ errno: eexist, syscall: 'copy', path, hint: 'the target must not exist' });
+}
+
+async function copyOrRemove(from: Root, path: string, to: Root, target: string, manner: Manner, limits: CopyLimits): Promise<void> {
+  const made = { any: false };
+  try {
+    await copy(from, path, to, target, manner, new Budget(limits), () => {
+      made.any = true;
+    });
   } catch (error) {
-    await rm(draft, { recursive: true, force: true });
+    // Only what this call has made itself.
+    if (made.any) await remove(to, target);
     throw error;
   }
 }
 
-async function copyFrom(root: Root, from: string, to: string, budget: Budget): Promise<void> {
-  budget.entry(from);
-  if (!(await root.stat(from)).isDirectory()) {
-    await copyFile(root, from, to, budget);
-    return;
-  }
-  await mkdir(to, { mode: 0o755 });
-  const entries = await withFd(await root.open(from, openFlags.readOnly | directoryFlag), (fd) => readEntries(fd, 1_000_000, from));
-  for (const { name, type } of entries) {
-    const inner = `${from === '/' ? '' : from}/${name}`;
-    if (type === entryType.link)
-      throw new SysError({ errno: 40, syscall: 'copy', path: inner, hint: 'it is a symbolic link, which could lead anywhere on the host' });
-    await copyFrom(root, inner, join(to, name), budget);
-  }
+const remove = (root: Root, path: string): Promise<void> =>
+  root.parent(path, (fd, name) => removeTree(root, fd, name, true)).catch(() => {});
+
+async function copy(from: Root, path: string, to: Root, target: string, manner: Manner, budget: Budget, onMade: () => void): Promise<void> {
+  budget.entry(path);
+  const stats = await from.stat(path);
+  if (stats.isDirectory()) {
+    await to.parent(target, (fd, name) => to.call('mkdirat', fd, name, manner.mode(stats.mode) | 0o700));
+    onMade();
+    const entries = await withFd(await from.open(path, openFlags.readOnly | directoryFlag), (fd) => readEntries(fd, maxEntries, path));
+    for (const entry of entries) {
+      checkName(entry, path);
+      await copy(from, `${path === '/' ? '' : path}/${entry.name}`, to, `${target}/${entry.name}`, manner, budget, onMade);
+    }
+  } else if (stats.isSymbolicLink()) {
+    if (!manner.links)
+      throw new SysError({ errno: eloop, syscall: 'copy', path, hint: 'it is a symbolic link, which could lead anywhere on the host' });
+    const link = await readLink(from, path);
+    await to.parent(target, (fd, name) => to.call('symlinkat', link, fd, name));
+    onMade();
+  } else if (stats.isFile()) await copyFile(from, path, to, target, manner, budget, onMade);
+  else throw new SysError({ errno: einval, syscall: 'copy', path, hint: 'only files, folders and links are copied' });
 }
 
-async function copyFile(root: Root, from: string, to: string, budget: Budget): Promise<void> {
-  const { fd, stats } = await root.openFile(from, openFlags.readOnly);
-  const output = createWriteStream(to, { flags: 'wx', mode: stats.mode & 0o111 ? 0o755 : 0o644 });
-  await pipeline(createReadStream('', { fd, autoClose: true }), budget.counter(from), output);
+async function copyFile(
+  from: Root,
+  path: string,
+  to: Root,
+  target: string,
+  manner: Manner,
+  budget: Budget,
+  onMade: () => void,
+): Promise<void> {
+  const source = await from.openFile(path, openFlags.readOnly);
+  let made: number;
+  try {
+    ({ fd: made } = await to.openFile(
+      target,
+      openFlags.writeOnly | openFlags.create | openFlags.exclusive,
+      manner.mode(source.stats.mode),
+    ));
+  } catch (error) {
+    close(source.fd);
+    throw error;
+  }
+  onMade();
+  // What is written is what was made here, whatever its name leads to by now.
+  await pipeline(createReadStream('', { fd: source.fd }), budget.counter(path), createWriteStream('', { fd: made }));
 }

@@ -1,14 +1,16 @@
 import { createReadStream, createWriteStream, type Stats } from 'node:fs';
-import { chmod, lchown, lstat, mkdir, rm, symlink } from 'node:fs/promises';
+import { chmod, lchown, link, lstat, mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { NsError, SysError } from '../errors';
 import { parseHostPath } from '../parse';
 import { callLater } from '../sys/call';
+import { close } from '../sys/file';
 import { type TarEntry, whiteout } from '../tar/format';
 import { archiveEnd, encodeHeader, padding } from '../tar/writer';
-import { directoryFlag, openFlags, type Root, readEntries, withFd } from './root';
+import { Budget, type CopyOptions, parseLimits } from './budget';
+import { checkName, directoryFlag, openFlags, type Root, readEntries, readLink, withFd } from './root';
 
 /** One change that a sandbox has made to the folders below an overlay. */
 export interface Change {
@@ -71,21 +73,30 @@ export class OverlayChanges {
     return found;
   }
 
-  /** The changes as a layer of the OCI image spec (tar, uncompressed; whiteouts as `.wh.` files). */
-  exportTar(): Readable {
-    return Readable.from(this.tar(), { objectMode: false });
+  /** The changes as a layer of the OCI image spec (tar, uncompressed; whiteouts as `.wh.` files). Past a limit the stream fails with EFBIG. */
+  exportTar(options: CopyOptions = {}): Readable {
+    return Readable.from(this.tar(new Budget(parseLimits(options))), { objectMode: false });
   }
 
   /**
    * Keeps the changes as a folder of the host, which must not exist and can be the topmost `lower` of another overlay. Modes lose
    * set-id bits, FIFOs and sockets are left out. Run by root among several ids, owners are kept.
    */
-  async commit(folder: string): Promise<void> {
+  async commit(folder: string, options: CopyOptions = {}): Promise<void> {
     const target = parseHostPath(folder, 'folder');
+    const budget = new Budget(parseLimits(options));
+    const links = new Map<number, string>();
     await mkdir(target, { mode: 0o755 });
     try {
       for await (const one of this.walk('')) {
-        await this.keep(one, join(target, one.path));
+        budget.entry(one.path);
+        const first = one.stats.isFile() && one.stats.nlink > 1 ? links.get(one.stats.ino) : undefined;
+        if (first !== undefined) {
+          await link(first, join(target, one.path));
+          continue;
+        }
+        await this.keep(one, join(target, one.path), budget);
+        links.set(one.stats.ino, join(target, one.path));
         if (this.parts.keepsOwners && !one.stats.isFIFO() && !one.stats.isSocket()) await this.giveAway(one.stats, join(target, one.path));
       }
     } catch (error) {
@@ -107,8 +118,11 @@ export class OverlayChanges {
     const root = this.parts.root();
     const fd = await root.open(`${upper}${path}`, openFlags.readOnly | directoryFlag);
     const entries = await withFd(fd, () => readEntries(fd, maxEntries, path));
-    for (const { name } of [...entries].sort((one, other) => (one.name < other.name ? -1 : 1))) {
-      const inner = `${path}/${name}`;
+    for (const entry of [...entries].sort((one, other) => (one.name < other.name ? -1 : 1))) {
+      checkName(entry, path);
+      const inner = `${path}/${entry.name}`;
+      if (entry.name.startsWith(whiteout.prefix))
+        throw new NsError('ERR_NSJS_ARCHIVE', `${inner}: names that begin with ${whiteout.prefix} mean whiteouts in a layer`);
       const stats = await root.stat(`${upper}${inner}`);
       yield { path: inner, stats, isOpaque: stats.isDirectory() && (await this.isOpaque(inner)) };
       if (stats.isDirectory()) yield* this.walk(inner);
@@ -141,17 +155,17 @@ export class OverlayChanges {
     return false;
   }
 
-  private async keep({ path, stats, isOpaque }: Found, target: string): Promise<void> {
+  private async keep({ path, stats, isOpaque }: Found, target: string, budget: Budget): Promise<void> {
     const mode = stats.mode & 0o7777 & ~setIdBits;
     if (isWhiteout(stats)) await callLater('mknodat', -100, target, 0o020000, 0);
     else if (stats.isDirectory()) {
       await mkdir(target);
       await chmod(target, mode | 0o700);
       if (isOpaque) await callLater('setxattr', target, opaqueName, Buffer.from('y'), 1, 0);
-    } else if (stats.isSymbolicLink()) await symlink(await this.readLink(path), target);
+    } else if (stats.isSymbolicLink()) await symlink(await readLink(this.parts.root(), `${upper}${path}`), target);
     else if (stats.isFile()) {
       const { fd } = await this.parts.root().openFile(`${upper}${path}`, openFlags.readOnly);
-      await pipeline(createReadStream('', { fd }), createWriteStream(target, { flags: 'wx', mode: 0o600 }));
+      await pipeline(createReadStream('', { fd }), budget.counter(path), createWriteStream(target, { flags: 'wx', mode: 0o600 }));
       await chmod(target, mode);
     } else if (!stats.isFIFO() && !stats.isSocket()) throw unsupported(path);
   }
@@ -161,9 +175,10 @@ export class OverlayChanges {
     await lchown(target, uid, gid);
   }
 
-  private async *tar(): AsyncGenerator<Buffer> {
+  private async *tar(budget: Budget): AsyncGenerator<Buffer> {
     const links = new Map<number, string>();
     for await (const { path, stats, isOpaque } of this.walk('')) {
+      budget.entry(path);
       const name = path.slice(1);
       const at = name.lastIndexOf('/') + 1;
       if (isWhiteout(stats)) {
@@ -172,9 +187,9 @@ export class OverlayChanges {
       }
       const first = stats.nlink > 1 && stats.isFile() ? links.get(stats.ino) : undefined;
       if (first !== undefined) yield encodeHeader(this.entry(name, 'link', stats, { size: 0, linkPath: first }));
-      else if (stats.isFile()) yield* this.tarFile(path, stats);
+      else if (stats.isFile()) yield* this.tarFile(path, stats, budget);
       else if (stats.isSymbolicLink())
-        yield encodeHeader(this.entry(name, 'symlink', stats, { size: 0, linkPath: await this.readLink(path) }));
+        yield encodeHeader(this.entry(name, 'symlink', stats, { size: 0, linkPath: await readLink(this.parts.root(), `${upper}${path}`) }));
       else if (stats.isDirectory()) {
         yield encodeHeader(this.entry(name, 'directory', stats, { size: 0 }));
         if (isOpaque) yield encodeHeader(this.entry(`${name}/${whiteout.opaque}`, 'file', stats, { size: 0, mode: 0o644 }));
@@ -185,31 +200,27 @@ export class OverlayChanges {
   }
 
   // Exactly as many bytes as the header says, whatever becomes of the file meanwhile.
-  private async *tarFile(path: string, stats: Stats): AsyncGenerator<Buffer> {
+  private async *tarFile(path: string, stats: Stats, budget: Budget): AsyncGenerator<Buffer> {
     const { fd, stats: now } = await this.parts.root().openFile(`${upper}${path}`, openFlags.readOnly);
-    yield encodeHeader(this.entry(path.slice(1), 'file', stats, { size: now.size }));
-    let left = now.size;
-    if (left === 0) await withFd(fd, () => undefined);
-    else
-      for await (const part of createReadStream('', { fd, start: 0, end: left - 1 }) as AsyncIterable<Buffer>) {
-        left -= part.length;
-        yield part;
+    try {
+      budget.bytes(path, now.size);
+      yield encodeHeader(this.entry(path.slice(1), 'file', stats, { size: now.size }));
+      let left = now.size;
+      if (left > 0) {
+        for await (const part of createReadStream('', { fd, autoClose: false, start: 0, end: left - 1 }) as AsyncIterable<Buffer>) {
+          left -= part.length;
+          yield part;
+        }
       }
-    for (; left > 0; left -= Math.min(left, zeros.length)) yield zeros.subarray(0, left);
-    yield padding(now.size);
+      for (; left > 0; left -= Math.min(left, zeros.length)) yield zeros.subarray(0, left);
+      yield padding(now.size);
+    } finally {
+      close(fd);
+    }
   }
 
   private entry(path: string, type: TarEntry['type'], stats: Stats, more: Partial<TarEntry>): TarEntry {
     return { path, type, mode: stats.mode & 0o7777, ...this.parts.idInside(stats.uid, stats.gid), size: 0, mtime: stats.mtimeMs, ...more };
-  }
-
-  private async readLink(path: string): Promise<string> {
-    const fd = await this.parts.root().openPath(`${upper}${path}`);
-    return withFd(fd, async () => {
-      const target = Buffer.alloc(4096);
-      // An empty path stands for what the descriptor names.
-      return target.toString('utf8', 0, await callLater('readlinkat', fd, '', target, target.length));
-    });
   }
 }
 

@@ -114,6 +114,26 @@ function explained(error: unknown, path: string): unknown {
   return new SysError({ errno: -error.errno, syscall: error.syscall, path, hint });
 }
 
+/** Where a symbolic link leads. */
+export async function readLink(root: Root, path: string): Promise<string> {
+  return withFd(await root.openPath(path), async (fd) => {
+    const target = Buffer.alloc(4096);
+    // An empty path stands for what the descriptor names.
+    return target.toString('utf8', 0, await callLater('readlinkat', fd, '', target, target.length));
+  });
+}
+
+/** Throws for a name that no path of JavaScript can hold. */
+export function checkName({ name, raw }: Entry, path: string): void {
+  if (Buffer.from(`${name}\0`).equals(raw)) return;
+  throw new SysError({
+    errno: 84,
+    syscall: 'getdents64',
+    path: `${path}/${name}`,
+    hint: 'the name is not UTF-8: rename or remove it first',
+  });
+}
+
 /** An entry of a folder. */
 export interface Entry {
   readonly name: string;

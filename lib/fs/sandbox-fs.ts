@@ -3,6 +3,7 @@ import { type FileChangeInfo, watch } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { OptionError } from '../errors';
 import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseTarget } from '../parse';
+import { type CopyOptions, defaultMaxEntries, parseLimits } from './budget';
 import { copyIn, copyOut } from './copy';
 import { removeTree } from './remove';
 import { directoryFlag, type Entry, entryType, openFlags, type Root, readEntries, tooLarge, withFd } from './root';
@@ -12,21 +13,12 @@ const writeFd = promisify(write);
 const truncateFd = promisify(ftruncate);
 
 const defaultMaxSize = 64 * 2 ** 20;
-const defaultMaxEntries = 100_000;
 const chunk = 65_536;
 
 /** An entry of a folder, as {@link SandboxFs.readdir} tells it. */
 export interface DirectoryEntry {
   readonly name: string;
   readonly type: 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character-device' | 'block-device' | 'unknown';
-}
-
-/** Limits of what is copied; past them the copy is refused, and what was copied of it is removed. */
-export interface CopyOptions {
-  /** Bytes in all. Default 1 GiB. */
-  readonly maxSize?: Bytes;
-  /** Files and folders in all. Default 100,000. */
-  readonly maxEntries?: number;
 }
 
 /**
@@ -116,14 +108,18 @@ export class SandboxFs {
       });
   }
 
-  /** Copies a file or folder of the host to a path inside, which must not be there. Links are copied as links. */
+  /**
+   * Copies a file or folder of the host to a path inside, which must not be there. Links are copied as links. The folder that holds `source`
+   * is opened once; it should not be one that programs can rename.
+   */
   copyIn(source: string, target: string, options: CopyOptions = {}): Promise<void> {
     return copyIn(this.root(), source, target, parseLimits(options));
   }
 
   /**
    * Copies a file or folder to a path on the host, which must not be there. Regular files and folders only: a link, FIFO, socket or device
-   * is an error (ELOOP, EINVAL), so that nothing in the copy leads elsewhere. Modes are 0644 or 0755, and never set-id.
+   * is an error (ELOOP, EINVAL), so that nothing in the copy leads elsewhere. Modes are 0644 or 0755, and never set-id. The folder that is to hold
+   * `target` is opened once; it should not be one that programs can rename.
    */
   copyOut(source: string, target: string, options: CopyOptions = {}): Promise<void> {
     return copyOut(this.root(), source, target, parseLimits(options));
@@ -174,14 +170,4 @@ async function readAll(fd: number, path: string, limit: number): Promise<Buffer>
 
 export async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await writeFd(fd, bytes, at, bytes.length - at, null)).bytesWritten;
-}
-
-export interface CopyLimits {
-  readonly maxSize: number;
-  readonly maxEntries: number;
-}
-
-function parseLimits(options: CopyOptions): CopyLimits {
-  const { maxSize = '1G', maxEntries = defaultMaxEntries } = parseObject(options, 'options', ['maxSize', 'maxEntries']);
-  return { maxSize: parseBytes(maxSize, 'options.maxSize', 0), maxEntries: parseInteger(maxEntries, 'options.maxEntries', 1) };
 }

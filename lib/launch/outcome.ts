@@ -147,10 +147,13 @@ export class Outcome {
         hint: execHint(errnoName(record.err), file),
       });
     }
-    const hint = op && hintFor(op.name, errnoName(record.err));
+    const hint = op && (hintOf[op.origin] ?? hintFor(op.name, errnoName(record.err)));
     return new SysError({ errno: record.err, syscall: syscallOf(record), origin: op?.origin ?? 'program', hint, path: pathOf(op) });
   }
 }
+
+/** Where an option says more than its operation. */
+const hintOf: Readonly<Record<string, string>> = { oomScoreAdj: "less than the caller's own needs CAP_SYS_RESOURCE" };
 
 const fileName = (op: PlannedOp | undefined): string => {
   const path = String(op?.args[0] ?? '');

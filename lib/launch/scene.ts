@@ -6,7 +6,7 @@ import { NsError, OptionError } from '../errors';
 import type { Spec } from '../features';
 import { privilegesDropped } from '../features/capabilities';
 import type { Cgroups, Dropped, Program, Scene } from '../features/feature';
-import { rangeSize } from '../features/id-map';
+import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
 import { countsPids } from '../features/limits';
 import { host } from '../host';
@@ -29,7 +29,7 @@ export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox')
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
-  const hostId = machine.privileged ? takeHostId(hostCount) : undefined;
+  const hostId = machine.privileged ? chooseHostId(spec) : undefined;
   return {
     host: machine,
     cgroups,
@@ -37,13 +37,21 @@ export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox')
     program,
     kind,
     ...(kind === 'sandbox' ? chooseFreezer(cgroups) : {}),
-    ...(hostId ? { hostId: hostId.id, hostIds: hostCount, lockFd: hostId.fd } : {}),
+    ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
     ...(ownerFd === undefined ? {} : { ownerFd }),
     release: () => {
-      if (hostId) closeSync(hostId.fd);
+      if (hostId?.fd !== undefined) closeSync(hostId.fd);
       if (ownerFd !== undefined) closeSync(ownerFd);
     },
   };
+}
+
+// Of maps that the caller wrote it is what 0 inside is: nobody else but the caller can keep others from having it.
+function chooseHostId({ user: { ids } }: Spec): { readonly id: number; readonly fd?: number } {
+  if (typeof ids !== 'object') return takeHostId(ids === 'range' ? rangeSize : 1);
+  const [uid = 0, gid] = [outsideOf(ids.uids, 0), outsideOf(ids.gids, 0)];
+  if (uid !== gid) throw new OptionError('user.ids.gids', `0 must be the same outside as among uids, ${uid}`);
+  return { id: uid };
 }
 
 // Who owns a user namespace, or one around it, has every capability over what root would start there, init and its helpers too.

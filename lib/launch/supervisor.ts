@@ -21,6 +21,7 @@ const enosys = 38;
 const eperm = 1;
 const readable = 1;
 const maxPending = 64;
+const maxPerTurn = 16;
 
 /** A call as the kernel tells of it. */
 export interface Notification {
@@ -71,7 +72,8 @@ export class Supervisor {
   }
 
   private onReady(): void {
-    while (!this.isClosed && this.pending < maxPending) {
+    // The rest comes in the next turn of the loop, which other things wait for as well.
+    for (let count = 0; count < maxPerTurn && !this.isClosed && this.pending < maxPending; count++) {
       const entries = Int32Array.of((this.fd << 3) | readable);
       if (native().poll(entries, 0) <= 0) return;
       // Nobody is left who could call.
@@ -112,7 +114,7 @@ export class Supervisor {
     const answered = withTimeout(async () => handler(call), this.spec.timeout);
     answered
       .then(
-        (answer) => this.answer(notification, answer),
+        (answer) => this.answer(notification, checkedAnswer(answer)),
         (error: Error) => {
           debug('onSyscall.%s: %s', name, error.message);
           this.answer(notification, { kind: 'deny', errno: enosys });
@@ -126,7 +128,7 @@ export class Supervisor {
 
   private answer(notification: Notification, answer: SyscallAnswer): void {
     if (this.isClosed) return;
-    switch (answer?.kind) {
+    switch (answer.kind) {
       case 'allow':
         this.goOn(notification);
         return;
@@ -138,9 +140,6 @@ export class Supervisor {
         return;
       case 'fd':
         this.inject(notification, answer);
-        return;
-      default:
-        this.respond(notification.id, 0n, enosys, 0);
     }
   }
 
@@ -183,6 +182,18 @@ export class Supervisor {
       return false;
     }
   }
+}
+
+// Whatever a handler returns: nonsense is a refusal.
+function checkedAnswer(answer: unknown): SyscallAnswer {
+  const given = (answer ?? {}) as Readonly<Record<'kind' | 'errno' | 'value' | 'fd' | 'cloexec', unknown>>;
+  const isNumber = (value: unknown, min: number, max: number): value is number =>
+    Number.isInteger(value) && Number(value) >= min && Number(value) <= max;
+  if (given.kind === 'allow') return { kind: 'allow' };
+  if (given.kind === 'deny' && isNumber(given.errno, 1, 4095)) return { kind: 'deny', errno: given.errno };
+  if (given.kind === 'return' && typeof given.value === 'bigint') return { kind: 'return', value: given.value };
+  if (given.kind === 'fd' && isNumber(given.fd, 0, 2 ** 31 - 1)) return { kind: 'fd', fd: given.fd, cloexec: given.cloexec !== false };
+  return { kind: 'deny', errno: enosys };
 }
 
 async function withTimeout<T>(act: () => Promise<T>, ms: number): Promise<T> {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { NsError } from '../errors';
+import { AbortError, NsError } from '../errors';
 import type { SandboxOptions } from '../features';
 import type { Mount } from '../features/mounts';
 import { host } from '../host';
@@ -133,12 +133,14 @@ function verified(layout: string, { digest, size }: Descriptor): Readable {
       }
     },
   });
-  pipeline(createReadStream(blobPath(layout, digest)), output).catch(() => {});
+  const path = blobPath(layout, digest);
+  if (statSync(path).isFile()) pipeline(createReadStream(path), output).catch(() => {});
+  else output.destroy(new NsError('ERR_NSJS_ARCHIVE', `OCI layout: ${path} is no file`));
   return output;
 }
 
 async function unpackLayer(input: Readable, folder: string, { maxSize, maxEntries, signal }: Limits): Promise<UnpackAnswer> {
-  const { stream, gzip } = await sniff(input);
+  const { stream, gzip } = await sniff(input, signal);
   const { privileged } = host();
   const request: UnpackRequest = { root: inside.root, gzip, maxSize, maxEntries, owners: privileged };
   const { stdout, stderr } = await spawnIsolated(process.execPath, [`${inside.code}/dist/oci/unpack.js`, JSON.stringify(request)], {
@@ -176,9 +178,14 @@ function sandbox(folder: string, privileged: boolean): SandboxOptions {
 }
 
 /** Tells a gzipped archive by its first bytes. */
-async function sniff(input: Readable): Promise<{ readonly stream: Readable; readonly gzip: boolean }> {
+async function sniff(input: Readable, signal: AbortSignal | undefined): Promise<{ readonly stream: Readable; readonly gzip: boolean }> {
   const output = new PassThrough();
+  if (input.destroyed || input.readableEnded) throw new NsError('ERR_NSJS_ARCHIVE', 'the archive is a stream that has ended already');
   const first = await new Promise<Buffer>((resolve, reject) => {
+    input.once('close', () => reject(new NsError('ERR_NSJS_ARCHIVE', 'the stream of the archive was closed')));
+    const onAbort = () => reject(new AbortError(signal?.reason));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) onAbort();
     input.once('error', reject);
     input.once('end', () => resolve(Buffer.alloc(0)));
     input.once('readable', () => resolve((input.read() as Buffer | null) ?? Buffer.alloc(0)));

@@ -79,7 +79,10 @@ export function parseConfig(value: unknown): { readonly config: ImageConfig; rea
 }
 
 async function readJson(path: string, verify: (bytes: Buffer) => void): Promise<Json> {
-  const { size } = await stat(path);
+  const stats = await stat(path);
+  // A FIFO would keep its reader waiting.
+  if (!stats.isFile()) throw broken(`${path} is no file`);
+  const { size } = stats;
   if (size > maxJson) throw broken(`${path} has ${size} bytes`);
   const bytes = await readFile(path);
   verify(bytes);

@@ -33,6 +33,7 @@ export interface UnpackAnswer {
 
 const refuse = (path: string, why: string): NsError => new NsError('ERR_NSJS_ARCHIVE', `${path}: ${why}`);
 const maxPath = 4096;
+const rangeSize = 65_536;
 
 class Unpacker {
   private entries = 0;
@@ -113,7 +114,10 @@ class Unpacker {
   }
 
   private finish({ type, mode, uid, gid, mtime, xattrs = {} }: TarEntry, target: string): void {
-    if (this.request.owners) lchownSync(target, uid, gid);
+    if (this.request.owners) {
+      if (Math.max(uid, gid) >= rangeSize) throw refuse(target, `belongs to ${uid}:${gid}, and ids end at ${rangeSize - 1}`);
+      lchownSync(target, uid, gid);
+    }
     if (type === 'symlink') return;
     // Set-id bits would mean nothing in a sandbox, and something on the host.
     chmodSync(target, mode & 0o1777);

@@ -54,7 +54,7 @@ export const ops = {
   Call: { code: 49, kinds: 'NNNNNN' },
   CallWith: { code: 50, kinds: 'NNTNNNN' },
   Seccomp: { code: 51, kinds: 'TN' },
-  SeccompNotify: { code: 52, kinds: 'TNN' },
+  SeccompNotify: { code: 52, kinds: 'TNNNN' },
   Session: { code: 53, kinds: '' },
   Terminal: { code: 54, kinds: 'S' },
   Rlimit: { code: 55, kinds: 'NNNNN' },

@@ -79,7 +79,11 @@ export function defaultProfile(options: ProfileOptions): Policy {
 /** What keeps a program from making set-id files, for policies that are not built on the default profile. */
 export function setIdRules(): readonly Rule[] {
   const all = [...openRules('open', 1, 2), ...openRules('openat', 2, 3), ...fileModeRules];
-  return [...all.filter(({ action }) => action.kind !== 'allow'), hiddenMode];
+  return [
+    ...all.filter(({ action }) => action.kind !== 'allow'),
+    hiddenMode,
+    { names: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'], action: errno(enosys), why: 'opens files past the filter' },
+  ];
 }
 
 // Calls of the groups that are allowed whatever their arguments.

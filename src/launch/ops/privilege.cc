@@ -84,7 +84,7 @@ Status NoNewPrivs(Context&, const Op&) { return sys::prctl(PR_SET_NO_NEW_PRIVS, 
 
 Status Seccomp(Context& context, const Op& op) { return sys::seccomp_filter(filter_of(context.plan.text(op.arg[0])), op.arg[1]).status; }
 
-// The filter hands nothing over that is sent with these flags: until Node has the listener nobody would answer.
+// Until Node has the listener nobody would answer: the filter lets this one call through, by a number that no program knows.
 Status SeccompNotify(Context& context, const Op& op) {
   NSJS_TRY_VALUE(number, sys::seccomp_filter(filter_of(context.plan.text(op.arg[0])), op.arg[1]));
   const Fd listener(static_cast<int>(number));
@@ -96,7 +96,8 @@ Status SeccompNotify(Context& context, const Op& op) {
   sys::Beside beside;
   beside.fds = &fd;
   beside.count = 1;
-  return sys::send(context.out, &record, sizeof record, beside, MSG_CONFIRM).status;
+  const std::uint64_t word = static_cast<std::uint64_t>(op.arg[4]) << 32 | op.arg[3];
+  return sys::send(context.out, &record, sizeof record, beside, static_cast<long>(word)).status;
 }
 
 }  // namespace nsjs::ops

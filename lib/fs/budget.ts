@@ -1,0 +1,57 @@
+import { Transform, type TransformCallback } from 'node:stream';
+import { SysError } from '../errors';
+import { type Bytes, parseBytes, parseInteger, parseObject } from '../parse';
+import { tooLarge } from './root';
+
+/** Limits of what is copied; past them the copy is refused, and what was copied of it is removed. */
+export interface CopyOptions {
+  /** Bytes in all. Default 1 GiB. */
+  readonly maxSize?: Bytes;
+  /** Files and folders in all. Default 100,000. */
+  readonly maxEntries?: number;
+}
+
+export interface CopyLimits {
+  readonly maxSize: number;
+  readonly maxEntries: number;
+}
+
+export const defaultMaxEntries = 100_000;
+const efbig = 27;
+
+export function parseLimits(options: CopyOptions): CopyLimits {
+  const { maxSize = '1G', maxEntries = defaultMaxEntries } = parseObject(options, 'options', ['maxSize', 'maxEntries']);
+  return { maxSize: parseBytes(maxSize, 'options.maxSize', 0), maxEntries: parseInteger(maxEntries, 'options.maxEntries', 1) };
+}
+
+/** What is left of the limits while a copy goes on. */
+export class Budget {
+  private size = 0;
+  private entries = 0;
+
+  constructor(private readonly limits: CopyLimits) {}
+
+  entry(path: string): void {
+    if (++this.entries > this.limits.maxEntries)
+      throw new SysError({ errno: efbig, syscall: 'copy', path, hint: `more than maxEntries, ${this.limits.maxEntries}` });
+  }
+
+  bytes(path: string, count: number): void {
+    this.size += count;
+    if (this.size > this.limits.maxSize) throw tooLarge(path, this.size, this.limits.maxSize);
+  }
+
+  /** Counts what really passes: a file may grow, and a sparse one is as long as it says. */
+  counter(path: string): Transform {
+    return new Transform({
+      transform: (part: Buffer, _encoding, done: TransformCallback) => {
+        try {
+          this.bytes(path, part.length);
+          done(null, part);
+        } catch (error) {
+          done(error as Error);
+        }
+      },
+    });
+  }
+}
