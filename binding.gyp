@@ -3,7 +3,7 @@
     "launcher_sources": ["src/plan/reader.cc", "<!@(ls src/launch/*.cc src/launch/ops/*.cc)"],
     "launcher_flags": [
       "-std=c++20", "-Os", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-fno-pic",
-      "-fno-stack-protector", "-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables",
+      "-fno-stack-protector", "-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables",
       "-fno-threadsafe-statics", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"
     ]
   },

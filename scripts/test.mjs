@@ -65,6 +65,7 @@ function copyForUser() {
     'docs',
     'build/Release/nsjs.node',
     'build/test',
+    'test/data',
   ]) {
     if (existsSync(name)) cpSync(name, join(folder, name), { recursive: true });
   }

@@ -90,3 +90,13 @@ testIf(hasRunc, 'runc and root', 'in a container without seccomp, with Docker’
   const dropped = answer.dropped.map(({ control }: { control: string }) => control).sort();
   expect(dropped).toEqual(expect.arrayContaining(['nestedUserNamespaces', 'proc']));
 });
+
+testIf(hasRunc, 'runc and root', 'in Docker’s default container the preset landlock runs, and says what it lacks', () => {
+  const answer = inContainer("{ preset: 'landlock', reject: false }", true);
+  expect(answer.stdout).toMatch(/^0/);
+  expect(answer.dropped.map(({ control }: { control: string }) => control)).toEqual(expect.arrayContaining(['capabilities', 'mounts']));
+});
+
+test('with user.max_user_namespaces = 0 the preset landlock runs', () => {
+  expect(inNamespace('echo 0 > /proc/sys/user/max_user_namespaces', "{ preset: 'landlock', reject: false }").stdout).toMatch(/^\d+/);
+});

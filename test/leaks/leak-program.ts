@@ -1,5 +1,5 @@
 // Many spawns of every kind in one process; prints what is left. Run with --expose-gc by leaks.test.ts.
-import { spawnIsolated } from 'nsjs';
+import { Sandbox, spawnIsolated } from 'nsjs';
 import { mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from './processes';
 
 const total = Number(process.argv[2] ?? 2000);
@@ -18,6 +18,19 @@ const kinds: readonly (() => Promise<unknown>)[] = [
   () => spawnIsolated('sleep', ['10'], { signal: AbortSignal.timeout(3) }).catch(ignore),
   () => spawnIsolated('sleep', ['10'], { signal: AbortSignal.abort() }).catch(ignore),
   () => spawnIsolated('yes', [], { maxBuffer: 1000 }).catch(ignore),
+  () => spawnIsolated('true', [], { mounts: [{ type: 'overlay', target: '/o', lower: '/etc/ssl' }], verify: true }),
+  () => spawnIsolated('true', [], { landlock: { read: ['/nowhere'] } }).catch(ignore),
+  () => spawnIsolated('mkdir', ['/tmp/x'], { onSyscall: { mkdir: (call) => call.deny('EDQUOT') }, reject: false }),
+  () => spawnIsolated('mkdir', ['/tmp/x'], { onSyscall: { mkdir: () => new Promise(() => {}) }, timeout: 5, killGrace: 5, reject: false }),
+  () => spawnIsolated('true', [], { preset: 'landlock' }),
+  async () => {
+    const sandbox = await Sandbox.open({ root: { lower: '/usr' }, mounts: [{ type: 'proc', target: '/proc' }] });
+    await sandbox.fs.writeFile('/file', 'x');
+    await sandbox.fs.readFile('/none').catch(ignore);
+    await sandbox.overlay().diff();
+    await sandbox.mount({ type: 'tmpfs', target: '/mnt' });
+    await sandbox.close();
+  },
   () => spawnIsolated('/bin/sh', ['-c', 'sleep 100 & setsid sleep 100 & exit 1'], { stdio: ['pipe', 'ignore', 'pipe'] }).catch(ignore),
 ];
 
