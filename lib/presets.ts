@@ -119,6 +119,7 @@ export const presets: Readonly<Record<PresetName, SandboxOptions>> = deepFreeze(
     namespaces: { user: false, mnt: false, pid: false, net: false, ipc: false, uts: false, cgroup: false },
     root: 'host',
     proc: 'off',
+    keyring: 'prefer',
     cgroup: 'prefer',
     landlock: { level: 'prefer', execute: ['system'], scopes: ['signal', 'abstract-unix-socket'] },
     seccomp: { deny: hostDenials },

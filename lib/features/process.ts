@@ -5,8 +5,8 @@ import { emitCall } from './hardening';
 export interface ProcessOptions {
   /** A session of its own without a controlling terminal (setsid(2)): nothing can be typed into the caller's. Default true. */
   readonly newSession?: boolean;
-  /** A session keyring of its own (keyctl(2)): the caller's keys can't be read. Default true. */
-  readonly keyring?: boolean;
+  /** A session keyring of its own (keyctl(2)): the caller's keys can't be read. `'prefer'`: where the call is not refused. Default true. */
+  readonly keyring?: boolean | 'prefer';
   /** File mode creation mask, umask(2). Default 0o022. */
   readonly umask?: number;
   /**
@@ -36,8 +36,11 @@ export const newSession = feature({
 export const keyring = feature({
   key: 'keyring',
   scope: 'program',
-  parse: (value = true, at): boolean => parseBoolean(value, at),
-  emit: (plan, spec) => spec.keyring && plan.op('program', 'keyring', 'Keyring'),
+  parse: (value = true, at): boolean | 'prefer' => (value === 'prefer' ? value : parseBoolean(value, at)),
+  emit(plan, { keyring: wanted }) {
+    if (wanted === true) plan.op('program', 'keyring', 'Keyring');
+    if (wanted === 'prefer') plan.optional('program', () => plan.op('program', 'keyring', 'Keyring'));
+  },
 });
 
 export const umask = feature({
