@@ -15,11 +15,17 @@ const words = [process.execPath, 'node_modules/jest/bin/jest.js', '--ci', '--tes
 // A checkout below /tmp must be kept visible: the guest has a /tmp of its own.
 const visible = process.cwd().startsWith('/tmp/') ? ['-b', `/tmp/${process.cwd().split('/')[2]}`] : [];
 const line = `cd ${process.cwd()} && ${words.join(' ')}`;
-const { status } = spawnSync(
-  'bash',
-  ['test/vm/run-in-vm.sh', '-k', kernel, '-t', String(seconds), ...visible, '--', '/bin/sh', '-c', line],
-  {
+const run = () =>
+  spawnSync('bash', ['test/vm/run-in-vm.sh', '-k', kernel, '-t', String(seconds), ...visible, '--', '/bin/sh', '-c', line], {
     stdio: ['ignore', 'inherit', 'inherit'],
-  },
-);
-process.exit(status ?? 1);
+  }).status ?? 1;
+
+// The emulated machine itself can fail while it boots, two processors at once; a test that fails is another matter.
+const guestFailed = 125;
+const tries = 3;
+let status = guestFailed;
+for (let attempt = 1; attempt <= tries && status === guestFailed; attempt++) {
+  if (attempt > 1) console.log(`the guest failed, attempt ${attempt} of ${tries}`);
+  status = run();
+}
+process.exit(status);

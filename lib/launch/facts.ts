@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { NsError } from '../errors';
 import type { Spec } from '../features';
 import { capabilityNames, capabilitySets } from '../features/capabilities';
+import type { Cgroups } from '../features/feature';
 import { homeFolder } from '../features/home';
 import type { IdMapEntry } from '../features/id-map';
 import { host } from '../host';
@@ -29,6 +32,8 @@ export interface KernelFacts {
   readonly uidMap?: readonly IdMapEntry[];
   readonly gidMap?: readonly IdMapEntry[];
   readonly mounts?: readonly MountFact[];
+  /** What its control groups hold it to: bytes, and processes with init among them. */
+  readonly cgroup?: { readonly memory?: number; readonly pids?: number };
 }
 
 /** Names of the files that init sends, in its order. */
@@ -95,6 +100,23 @@ export function parseMap(text: string): readonly IdMapEntry[] {
     .map(([inside = 0, outside = 0, count = 0]) => ({ inside, outside, count }));
 }
 
+const limitFiles = { 1: { memory: 'memory.limit_in_bytes', pids: 'pids.max' }, 2: { memory: 'memory.max', pids: 'pids.max' } } as const;
+
+/** The limits in force of a sandbox's control groups; undefined where it has none, or is gone. */
+export function cgroupFacts({ version, folders }: Cgroups): Pick<KernelFacts, 'cgroup'> {
+  if (version === undefined) return {};
+  const read = (name: 'memory' | 'pids') => {
+    const folder = folders[name] ?? folders.memory;
+    const value = folder === undefined ? Number.NaN : Number(readFileSync(join(folder, limitFiles[version][name]), 'latin1'));
+    return Number.isNaN(value) ? {} : { [name]: value };
+  };
+  try {
+    return { cgroup: { ...read('memory'), ...read('pids') } };
+  } catch {
+    return {};
+  }
+}
+
 const unescaped = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
@@ -120,7 +142,8 @@ export function factsError(spec: Spec, facts: KernelFacts | undefined): Error | 
 }
 
 function checkFacts(spec: Spec, facts: KernelFacts): void {
-  const { capabilities, noNewPrivileges, seccomp, mounts } = facts;
+  const { capabilities, noNewPrivileges, seccomp, mounts, cgroup } = facts;
+  const { memory, pids } = spec.limits;
   const fail = (control: string, found: string) => {
     throw new NsError('ERR_NSJS_VERIFY', `${control}: the kernel tells ${found}`, {
       hint: 'this is a defect of nsjs, or something interfered; nothing ran on',
@@ -134,6 +157,10 @@ function checkFacts(spec: Spec, facts: KernelFacts): void {
     }
   if (noNewPrivileges === false && spec.noNewPrivileges) fail('noNewPrivileges', 'that it is not set');
   if (seccomp && spec.seccomp !== 'off' && (seccomp.mode !== 2 || seccomp.filters === 0)) fail('seccomp', `mode ${seccomp.mode}`);
+  // The kernel rounds memory down to whole pages.
+  if (cgroup && memory !== undefined && !(cgroup.memory !== undefined && cgroup.memory <= memory))
+    fail('limits.memory', `${cgroup.memory}`);
+  if (cgroup && pids !== undefined && cgroup.pids !== pids + 1) fail('limits.pids', `${cgroup.pids}`);
   for (const mount of mounts ?? []) if (!isDevice(mount)) checkMount(spec, mount, fail);
 }
 

@@ -5,7 +5,7 @@ import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import { filterFor, notifyingFilter } from '../features/seccomp-filter';
 import { outsideIds } from '../features/user';
-import type { KernelFacts } from './facts';
+import { cgroupFacts, type KernelFacts } from './facts';
 import type { Outcome } from './outcome';
 import type { LaunchRecord } from './record';
 
@@ -64,7 +64,7 @@ export function makeReport(
       ? {}
       : { cgroup: { version: cgroups.version, folders: [...new Set(Object.values(cgroups.folders))] } }),
     ...(scene.kind === 'run' ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
-    ...(facts.isEmpty ? {} : { kernel: facts.facts() }),
+    ...(facts.isEmpty ? {} : { kernel: { ...facts.facts(), ...cgroupFacts(cgroups) } }),
     dropped: [...scene.dropped, ...dropped],
   });
 }

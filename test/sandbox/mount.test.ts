@@ -81,7 +81,7 @@ test('a target that is a link, or changes into one, leads nowhere else', async (
     { reject: false },
   );
   await new Promise((resolve) => racer.stdout?.once('data', resolve));
-  for (let round = 0; round < 100; round++) {
+  for (let round = 0; round < 500; round++) {
     const error = await sandbox
       .mount({ type: 'tmpfs', target: '/tmp/race/d', size: 4096, inodes: 10 })
       .catch((reason: NodeJS.ErrnoException) => reason);

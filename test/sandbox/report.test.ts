@@ -18,6 +18,8 @@ describe('read back', () => {
       uidMap: [{ outside: 0, count: 1 }],
     });
     expect(kernel?.seccomp?.filters).toBeGreaterThan(0);
+    // Init counts as one.
+    if (report.cgroup && kernel?.cgroup) expect(kernel.cgroup).toEqual({ memory: 512 * 2 ** 20, pids: 65 });
     const at = (target: string) => kernel?.mounts?.find((mount) => mount.target === target);
     expect(at('/')).toMatchObject({ type: 'tmpfs', flags: expect.arrayContaining(['ro', 'nosuid', 'nodev']) });
     expect(at('/usr')?.flags).toEqual(expect.arrayContaining(['ro', 'nosuid', 'nodev']));
@@ -118,6 +120,14 @@ describe('a difference is found', () => {
       }),
     ).toBe('');
   });
+});
+
+test('limits of a control group that are not in force are found', () => {
+  const spec = parseSandboxOptions({});
+  const message = (cgroup: { readonly memory?: number; readonly pids?: number }) => factsError(spec, { cgroup })?.message ?? '';
+  expect(message({ memory: 512 * 2 ** 20, pids: 65 })).toBe('');
+  expect(message({ memory: 2 ** 40, pids: 65 })).toMatch(/^limits.memory/);
+  expect(message({ memory: 512 * 2 ** 20 })).toMatch(/^limits.pids/);
 });
 
 describe('selfTest', () => {
