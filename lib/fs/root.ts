@@ -102,8 +102,6 @@ export class Root {
   }
 }
 
-export { statFd };
-
 export function tooLarge(path: string, size: number, limit: number): SysError {
   return new SysError({ errno: efbig, syscall: 'read', path, hint: `${size} bytes are more than maxSize, ${limit}` });
 }

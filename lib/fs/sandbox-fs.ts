@@ -168,6 +168,6 @@ async function readAll(fd: number, path: string, limit: number): Promise<Buffer>
   }
 }
 
-export async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
+async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await writeFd(fd, bytes, at, bytes.length - at, null)).bytesWritten;
 }

@@ -17,6 +17,17 @@ export const options: SandboxOptions = {
   rlimits: { nofile: { soft: 1, hard: 'unlimited' } },
 };
 
+export const confined: SandboxOptions = {
+  root: { lower: ['/a', '/b'], upper: 'memory' },
+  user: { ids: 'range' },
+  landlock: { execute: ['system', '/opt'], paths: { '/w': ['READ_FILE', 1 << 16] }, scopes: ['signal'] },
+  seccomp: { allow: [{ names: ['@numa'], when: [{ index: 0, op: 'eq', value: 1n }] }] },
+  capabilities: { permitted: ['CAP_KILL'] },
+};
+// @ts-expect-error no such right
+export const wrongRight: SandboxOptions = { landlock: { paths: { '/w': ['READ'] } } };
+// @ts-expect-error no such comparison
+export const wrongComparison: SandboxOptions = { seccomp: { deny: [{ names: 'read', when: [{ index: 0, op: '==', value: 1 }] }] } };
 // @ts-expect-error no such namespace
 export const wrongNamespace: SandboxOptions = { namespaces: { network: true } };
 // @ts-expect-error a bind has no `write`
