@@ -142,7 +142,7 @@ export interface Entry {
 }
 
 export const entryType = { fifo: 1, character: 2, folder: 4, block: 6, file: 8, link: 10, socket: 12 } as const;
-const batch = 65_536;
+const batch = 16_384;
 const headSize = 19;
 
 /** The entries of an open folder, without `.` and `..`. Throws a SysError once there are more than `limit`. */

@@ -14,6 +14,7 @@ const truncateFd = promisify(ftruncate);
 
 const defaultMaxSize = 64 * 2 ** 20;
 const chunk = 65_536;
+const least = 4095;
 
 /** An entry of a folder, as {@link SandboxFs.readdir} tells it. */
 export interface DirectoryEntry {
@@ -47,7 +48,7 @@ export class SandboxFs {
     const { fd, stats } = await this.root().openFile(path, openFlags.readOnly);
     const bytes = await withFd(fd, async () => {
       if (stats.size > limit) throw tooLarge(path, stats.size, limit);
-      return readAll(fd, path, limit);
+      return readAll(fd, path, limit, stats.size);
     });
     return given.encoding === 'utf8' ? bytes.toString('utf8') : bytes;
   }
@@ -157,10 +158,11 @@ const typeNames: Readonly<Record<number, DirectoryEntry['type']>> = {
 const describe = ({ name, type }: Entry): DirectoryEntry => ({ name, type: typeNames[type] ?? 'unknown' });
 
 // It may grow while it is read.
-async function readAll(fd: number, path: string, limit: number): Promise<Buffer> {
+async function readAll(fd: number, path: string, limit: number, expected: number): Promise<Buffer> {
   const parts: Buffer[] = [];
+  const size = Math.min(chunk, Math.max(expected, least) + 1);
   for (let total = 0; ; ) {
-    const { bytesRead, buffer } = await readFd(fd, Buffer.allocUnsafe(chunk), 0, chunk, null);
+    const { bytesRead, buffer } = await readFd(fd, Buffer.allocUnsafe(size), 0, size, null);
     if (bytesRead === 0) return Buffer.concat(parts);
     total += bytesRead;
     if (total > limit) throw tooLarge(path, total, limit);

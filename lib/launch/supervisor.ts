@@ -38,6 +38,8 @@ export interface Notification {
 export class Supervisor {
   private watch: NativeWatch | undefined;
   private pending = 0;
+  /** What ends the wait for each handler. */
+  private readonly waiting = new Set<() => void>();
   private isClosed = false;
 
   /** Takes the listener over. Throws SysError if it cannot be watched. */
@@ -53,6 +55,7 @@ export class Supervisor {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
+    for (const cancel of [...this.waiting]) cancel();
     this.rest();
     closeSync(this.fd);
   }
@@ -111,7 +114,7 @@ export class Supervisor {
     this.spec.used?.add(name);
     this.pending++;
     const call = new PendingCall(notification, () => this.isValid(notification.id));
-    const answered = withTimeout(async () => handler(call), this.spec.timeout);
+    const answered = this.inTime(async () => handler(call));
     answered
       .then(
         (answer) => this.answer(notification, checkedAnswer(answer)),
@@ -124,6 +127,24 @@ export class Supervisor {
         this.pending--;
         this.listen();
       });
+  }
+
+  // With the program the wait ends as well: nothing of it stays until the time is over.
+  private async inTime<T>(act: () => Promise<T>): Promise<T> {
+    const { timeout } = this.spec;
+    let end: () => void = () => {};
+    const late = new Promise<never>((_, reject) => {
+      end = () => reject(new Error(`no answer in ${timeout} ms`));
+    });
+    const timer = setTimeout(end, timeout);
+    timer.unref();
+    this.waiting.add(end);
+    try {
+      return await Promise.race([act(), late]);
+    } finally {
+      clearTimeout(timer);
+      this.waiting.delete(end);
+    }
   }
 
   private answer(notification: Notification, answer: SyscallAnswer): void {
@@ -194,17 +215,4 @@ function checkedAnswer(answer: unknown): SyscallAnswer {
   if (given.kind === 'return' && typeof given.value === 'bigint') return { kind: 'return', value: given.value };
   if (given.kind === 'fd' && isNumber(given.fd, 0, 2 ** 31 - 1)) return { kind: 'fd', fd: given.fd, cloexec: given.cloexec !== false };
   return { kind: 'deny', errno: enosys };
-}
-
-async function withTimeout<T>(act: () => Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${ms} ms`)), ms);
-    timer.unref();
-  });
-  try {
-    return await Promise.race([act(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -111,6 +111,8 @@ describe.each([
   const normal = (text: string) => text.replace(/19000\d{5}|[23]\d{9}/g, 'ID').replace(/^\d+ 0$/m, 'SESSION 0');
 
   test.each(roles)('whichever call of %s fails, the program runs fully confined or not at all, and nothing remains', async (role) => {
+    // Of the run that `whole` comes from, or of the test before.
+    await keepersGone();
     const before = { descriptors: openDescriptors(), mounts: mountCount(), processes: ownLaunchers().length };
     const seen = { errors: 0, silent: 0, whole: 0 };
     let clean = 0;

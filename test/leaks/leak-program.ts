@@ -18,6 +18,10 @@ const kinds: readonly (() => Promise<unknown>)[] = [
   () => spawnIsolated('sleep', ['10'], { signal: AbortSignal.timeout(3) }).catch(ignore),
   () => spawnIsolated('sleep', ['10'], { signal: AbortSignal.abort() }).catch(ignore),
   () => spawnIsolated('yes', [], { maxBuffer: 1000 }).catch(ignore),
+  () => spawnIsolated('/bin/sh', ['-c', 'sleep 100 & setsid sleep 100 & exit 1'], { stdio: ['pipe', 'ignore', 'pipe'] }).catch(ignore),
+];
+
+const confinement: readonly (() => Promise<unknown>)[] = [
   () => spawnIsolated('true', [], { mounts: [{ type: 'overlay', target: '/o', lower: '/etc/ssl' }], verify: true }),
   () => spawnIsolated('true', [], { landlock: { read: ['/nowhere'] } }).catch(ignore),
   () => spawnIsolated('mkdir', ['/tmp/x'], { onSyscall: { mkdir: (call) => call.deny('EDQUOT') }, reject: false }),
@@ -31,8 +35,10 @@ const kinds: readonly (() => Promise<unknown>)[] = [
     await sandbox.mount({ type: 'tmpfs', target: '/mnt' });
     await sandbox.close();
   },
-  () => spawnIsolated('/bin/sh', ['-c', 'sleep 100 & setsid sleep 100 & exit 1'], { stdio: ['pipe', 'ignore', 'pipe'] }).catch(ignore),
 ];
+
+// All in one would take longer to settle than there are spawns.
+const chosen = process.argv[3] === 'confinement' ? confinement : kinds;
 
 const state = () => ({
   descriptors: openDescriptors(),
@@ -44,7 +50,7 @@ const state = () => ({
 
 async function spawn(count: number): Promise<void> {
   for (let index = 0; index < count; index += atATime) {
-    await Promise.all(Array.from({ length: atATime }, (_, offset) => kinds[(index + offset) % kinds.length]?.()));
+    await Promise.all(Array.from({ length: atATime }, (_, offset) => chosen[(index + offset) % chosen.length]?.()));
   }
 }
 
@@ -58,7 +64,7 @@ function residentAfterGc(): number {
 const settled = () => new Promise((resolve) => setTimeout(resolve, 200));
 
 async function main(): Promise<void> {
-  await spawn(kinds.length);
+  await spawn(chosen.length);
   await settled();
   const before = state();
   await spawn(firstMeasure);
