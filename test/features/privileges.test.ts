@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
 import { parseSandboxOptions } from '../../dist/launch/spec';
 import { isRoot, output, rejection, sh, testIf, thrown, trySh } from '../support';
@@ -9,6 +10,7 @@ const sets = async (options: SandboxOptions, path = '/proc/self/status') => {
     [...text.matchAll(/^(Cap\w+):\s*([0-9a-f]+)$/gm)].map(([, name, bits]) => [name, Number.parseInt(bits ?? '', 16)]),
   );
 };
+const own = getPriority();
 const bit = (number: number) => 2 ** number;
 
 describe('capabilities', () => {
@@ -61,7 +63,9 @@ describe('capabilities', () => {
 
 describe('scheduling', () => {
   test('nice, affinity, oom score', async () => {
-    expect(await sh('nice; nproc; cat /proc/self/oom_score_adj', { nice: 7, affinity: [0], oomScoreAdj: 500 })).toBe('7\n1\n500');
+    expect(await sh('nice; nproc; cat /proc/self/oom_score_adj', { nice: own + 7, affinity: [0], oomScoreAdj: 500 })).toBe(
+      `${own + 7}\n1\n500`,
+    );
   });
 
   test('policy and share of the disk', async () => {
@@ -155,8 +159,8 @@ describe('hardening', () => {
   });
 
   test('they hold for later programs of a sandbox as well', async () => {
-    const sandbox = await Sandbox.open({ nice: 3, memoryDenyWriteExecute: 'prefer' });
-    expect((await sandbox.spawn('nice')).stdout).toBe('3');
+    const sandbox = await Sandbox.open({ nice: own + 3, memoryDenyWriteExecute: 'prefer' });
+    expect((await sandbox.spawn('nice')).stdout).toBe(`${own + 3}`);
     await sandbox.close();
   });
 });

@@ -1,5 +1,5 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Result, Sandbox, type SpawnOptions, type SyscallCall, spawnIsolated } from 'nsjs';
 import { useTestLauncher } from '../../dist/launch/launcher';
@@ -94,7 +94,7 @@ describe.each([
       ],
       landlock: { execute: ['/'], write: ['/tmp', '/dev', '/proc'], bindTcp: [80], scopes: ['signal'] },
       memoryDenyWriteExecute: 'require',
-      nice: 1,
+      nice: getPriority() + 1,
       affinity: [0, 1],
       oomScoreAdj: 100,
       scheduler: { policy: 'batch' },
