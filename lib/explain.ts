@@ -1,8 +1,7 @@
-import { cgroupLayout } from './cgroup/layout';
 import type { SandboxOptions } from './features';
-import type { Cgroups } from './features/feature';
 import { rangeSize } from './features/id-map';
 import { host } from './host';
+import { chooseGroups } from './launch/groups';
 import { firstHostId } from './launch/host-id';
 import { parseOptions } from './launch/options';
 import { writePlan } from './launch/plan';
@@ -24,18 +23,13 @@ export interface Plan {
 export function explain(options: SandboxOptions = {}, command = 'program', args: readonly string[] = []): Plan {
   const { spec, program } = parseOptions(command, args, options);
   const { privileged } = host();
-  const layout = cgroupLayout();
-  const cgroups: Cgroups =
-    layout.version === undefined || spec.cgroup === 'off'
-      ? { version: undefined, folders: {}, swapAccounting: false }
-      : {
-          version: layout.version,
-          folders: Object.fromEntries(Object.entries(layout.parents).map(([name, parent]) => [name, `${parent}/nsjs-…`])),
-          swapAccounting: layout.swapAccounting,
-        };
+  // Where groups would be made is not touched.
+  const { level } = spec.cgroup;
+  const { cgroups, freezer } = chooseGroups({ ...spec, cgroup: { level } }, 'run', 'nsjs-…');
   const plan = writePlan(spec, {
     host: host(),
     cgroups,
+    ...(freezer ? { freezer } : {}),
     dropped: [],
     program,
     kind: 'run',

@@ -1,5 +1,5 @@
 import { lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
-import { release } from 'node:os';
+import { cpus, release } from 'node:os';
 import { dirname } from 'node:path';
 import { findIdMapHelper, readSubids, type Subids } from './subids';
 import { landlockAbi } from './sys/landlock';
@@ -16,6 +16,8 @@ export interface Host {
   readonly uid: number;
   readonly gid: number;
   readonly groups: readonly number[];
+  /** How many CPUs run programs. */
+  readonly cpus: number;
   /** Root of the initial user namespace with the rights to set sandboxes up from outside. */
   readonly privileged: boolean;
   /** Folders and links with the system's programs and libraries. */
@@ -58,6 +60,7 @@ function read(): Host {
     uid: process.geteuid?.() ?? 0,
     gid: process.getegid?.() ?? 0,
     groups: process.getgroups?.() ?? [],
+    cpus: cpus().length,
     privileged: isPrivileged(),
     system: systemNames.flatMap(systemEntry),
     etc: etcNames.filter(exists),

@@ -1,14 +1,24 @@
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { SysError } from '../errors';
+import { folderOf, type Hierarchies, isWritable, readHierarchies, readText } from './hierarchies';
+import { sweep } from './sweep';
 
-/** Controllers that nsjs limits with, cgroups(7). */
-export type Controller = 'memory' | 'pids';
+/** Controllers that nsjs limits with, cgroups(7). `io` is called blkio by version 1, whose `cpuacct` counts what `cpu` limits. */
+export const controllers = ['memory', 'pids', 'cpu', 'cpuacct', 'cpuset', 'io', 'hugetlb'] as const;
+export type Controller = (typeof controllers)[number];
+
+/** The folders of one group: one for each controller, or one for all (version 2). */
+export type GroupFolders = Readonly<Partial<Record<Controller, string>>>;
+
+/** Each folder once: controllers may share one. */
+export const foldersOf = (folders: GroupFolders): readonly string[] => [...new Set(Object.values(folders))];
 
 /** Where sandboxes' control groups can be made. */
 export interface CgroupLayout {
   readonly version: 1 | 2;
   /** The folder to make a group in, for each controller that works. */
-  readonly parents: Readonly<Partial<Record<Controller, string>>>;
+  readonly parents: GroupFolders;
   /** Version 1 counts memory and swap together (memory.memsw.*). */
   readonly swapAccounting: boolean;
 }
@@ -26,42 +36,35 @@ export interface FreezerLayout {
   readonly parent: string;
 }
 
-interface Membership {
-  /** Controllers of a version 1 hierarchy; empty for version 2. */
-  readonly controllers: readonly string[];
-  readonly path: string;
-}
+const needed = ['memory', 'pids'] as const;
 
-interface CgroupMount {
-  readonly version: 1 | 2;
-  readonly folder: string;
-  readonly root: string;
-  readonly options: readonly string[];
-}
+const known = new Map<string, CgroupLayout | NoCgroups>();
 
-const controllers = ['memory', 'pids'] as const;
-
-let known: CgroupLayout | NoCgroups | undefined;
-
-/** Looks once where this process may make control groups. */
-export function cgroupLayout(): CgroupLayout | NoCgroups {
-  known ??= Object.freeze(find());
-  return known;
+/**
+ * Looks once where this process may make control groups: beside its own, or in `parent`, a path below the mount of each hierarchy.
+ * What processes that died left there goes. Throws a SysError if `parent` can't be made.
+ */
+export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
+  const key = parent ?? '';
+  const found = known.get(key);
+  if (found) return found;
+  const layout = find(readHierarchies(), parent);
+  known.set(key, Object.freeze(layout));
+  if (layout.version !== undefined) sweep(Object.values(layout.parents));
+  return layout;
 }
 
 let knownFreezer: FreezerLayout | undefined | null = null;
 
 /** Looks once where a group that can be frozen can be made: version 2 even where the controllers sit on version 1. */
 export function freezerLayout(): FreezerLayout | undefined {
-  if (knownFreezer === null) knownFreezer = findFreezer();
+  if (knownFreezer !== null) return knownFreezer;
+  knownFreezer = findFreezer(readHierarchies());
+  if (knownFreezer) sweep([knownFreezer.parent]);
   return knownFreezer;
 }
 
-function findFreezer(): FreezerLayout | undefined {
-  const layout = cgroupLayout();
-  if (layout.version === 2) return { version: 2, parent: layout.parents.memory ?? '' };
-  const memberships = parseMemberships(readText('/proc/self/cgroup'));
-  const mounts = parseMounts(readText('/proc/self/mountinfo'));
+function findFreezer({ memberships, mounts }: Hierarchies): FreezerLayout | undefined {
   const candidates = [
     {
       version: 2,
@@ -81,93 +84,116 @@ function findFreezer(): FreezerLayout | undefined {
   return undefined;
 }
 
-function find(): CgroupLayout | NoCgroups {
-  const memberships = parseMemberships(readText('/proc/self/cgroup'));
-  const mounts = parseMounts(readText('/proc/self/mountinfo'));
-  return findVersion2(memberships, mounts) ?? findVersion1(memberships, mounts) ?? noCgroups(mounts);
+function find(hierarchies: Hierarchies, parent: string | undefined): CgroupLayout | NoCgroups {
+  return findVersion2(hierarchies, parent) ?? findVersion1(hierarchies, parent) ?? noCgroups(hierarchies, parent);
 }
 
-/** /proc/self/cgroup: `5:pids:/path`, `0::/path`. */
-export function parseMemberships(text: string): readonly Membership[] {
-  return text.split('\n').flatMap((line) => {
-    const [, names, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    return names === undefined || path === undefined ? [] : [{ controllers: names === '' ? [] : names.split(','), path }];
-  });
-}
-
-/** The control group file systems in mountinfo, proc_pid_mountinfo(5). */
-export function parseMounts(text: string): readonly CgroupMount[] {
-  return text.split('\n').flatMap((line) => {
-    const [before = '', after = ''] = line.split(' - ');
-    const [, , , root = '', folder = ''] = before.split(' ');
-    const [type, , options = ''] = after.split(' ');
-    if (type !== 'cgroup' && type !== 'cgroup2') return [];
-    return [
-      { version: type === 'cgroup2' ? 2 : 1, folder: unescapePath(folder), root: unescapePath(root), options: options.split(',') } as const,
-    ];
-  });
-}
+const groupFile = (folder: string, name: string): readonly string[] => readText(join(folder, name)).trim().split(' ');
 
 // No group with processes can have children with controllers, so the group of this process will not do unless it is
 // the root; a group above it that passes the controllers on and may be written to will.
-function findVersion2(memberships: readonly Membership[], mounts: readonly CgroupMount[]): CgroupLayout | undefined {
+function findVersion2({ memberships, mounts }: Hierarchies, parent: string | undefined): CgroupLayout | undefined {
   const mount = mounts.find(({ version }) => version === 2);
   const own = memberships.find((membership) => membership.controllers.length === 0);
   if (!mount || !own) return undefined;
+  if (parent !== undefined) {
+    if (!needed.every((name) => groupFile(mount.folder, 'cgroup.controllers').includes(name))) return undefined;
+    return version2(makeParent2(mount.folder, parent));
+  }
   for (let folder = folderOf(mount, own.path); folder.length >= mount.folder.length; folder = dirname(folder)) {
-    const passedOn = readText(join(folder, 'cgroup.subtree_control')).trim().split(' ');
-    if (controllers.every((name) => passedOn.includes(name)) && isWritable(folder) && isWritable(join(folder, 'cgroup.procs'))) {
-      return { version: 2, parents: { memory: folder, pids: folder }, swapAccounting: true };
+    const passedOn = groupFile(folder, 'cgroup.subtree_control');
+    if (needed.every((name) => passedOn.includes(name)) && isWritable(folder) && isWritable(join(folder, 'cgroup.procs'))) {
+      return version2(folder);
     }
   }
   return undefined;
 }
 
-function findVersion1(memberships: readonly Membership[], mounts: readonly CgroupMount[]): CgroupLayout | undefined {
+function version2(folder: string): CgroupLayout {
+  const passedOn = groupFile(folder, 'cgroup.subtree_control');
+  const parents = Object.fromEntries(controllers.filter((name) => passedOn.includes(name)).map((name) => [name, folder]));
+  return { version: 2, parents, swapAccounting: true };
+}
+
+// Every group on the way must pass on what the sandboxes' groups are to have; a group that has processes cannot.
+function makeParent2(root: string, parent: string): string {
+  let folder = root;
+  for (const name of parent.split('/').filter(Boolean)) {
+    passOn(folder);
+    folder = join(folder, name);
+    makeGroup(folder);
+  }
+  passOn(folder);
+  return folder;
+}
+
+function passOn(folder: string): void {
+  const [there, passedOn] = [groupFile(folder, 'cgroup.controllers'), groupFile(folder, 'cgroup.subtree_control')];
+  const path = join(folder, 'cgroup.subtree_control');
+  for (const name of controllers) {
+    if (!there.includes(name) || passedOn.includes(name)) continue;
+    try {
+      writeFileSync(path, `+${name}`);
+    } catch (error) {
+      if (needed.some((one) => one === name)) throw parentError(error, path);
+    }
+  }
+}
+
+function makeGroup(folder: string): void {
+  try {
+    if (!existsSync(folder)) mkdirSync(folder);
+  } catch (error) {
+    throw parentError(error, folder);
+  }
+}
+
+function parentError(error: unknown, path: string): SysError {
+  const { errno = -5, syscall = 'write' } = error as NodeJS.ErrnoException;
+  const hint = 'the group must be writable for this user and hold no process itself; root, or systemd with Delegate=yes, can give it away';
+  return new SysError({ errno: -errno, syscall, origin: 'cgroup.parent', path, hint });
+}
+
+const nameIn1: Readonly<Partial<Record<Controller, string>>> = { io: 'blkio' };
+
+function findVersion1({ memberships, mounts }: Hierarchies, below: string | undefined): CgroupLayout | undefined {
   const found = controllers.flatMap((name) => {
-    const mount = mounts.find(({ version, options }) => version === 1 && options.includes(name));
-    const own = memberships.find((membership) => membership.controllers.includes(name));
-    const folder = mount && own ? folderOf(mount, own.path) : undefined;
-    return folder && isWritable(folder) ? [[name, folder] as const] : [];
+    const inKernel = nameIn1[name] ?? name;
+    const mount = mounts.find(({ version, options }) => version === 1 && options.includes(inKernel));
+    const own = memberships.find((membership) => membership.controllers.includes(inKernel));
+    if (!mount || !own) return [];
+    const folder = below === undefined ? folderOf(mount, own.path) : join(mount.folder, below);
+    if (below !== undefined) makeParent1(mount.folder, below);
+    return isWritable(folder) ? [[name, folder] as const] : [];
   });
-  if (found.length < controllers.length) return undefined;
-  const parents = Object.fromEntries(found) as Record<Controller, string>;
+  const parents = Object.fromEntries(found) as GroupFolders;
+  if (parents.memory === undefined || parents.pids === undefined) return undefined;
   return { version: 1, parents, swapAccounting: existsSync(join(parents.memory, 'memory.memsw.limit_in_bytes')) };
 }
 
-function noCgroups(mounts: readonly CgroupMount[]): NoCgroups {
+function makeParent1(root: string, parent: string): void {
+  let folder = root;
+  for (const name of parent.split('/').filter(Boolean)) {
+    folder = join(folder, name);
+    makeGroup(folder);
+    inheritCpuset(folder);
+  }
+}
+
+/** A cpuset of version 1 is made empty, and takes no process until it has CPUs and memory nodes. */
+function inheritCpuset(folder: string): void {
+  for (const file of ['cpuset.cpus', 'cpuset.mems'])
+    if (existsSync(join(folder, file)) && readText(join(folder, file)).trim() === '')
+      writeFileSync(join(folder, file), readText(join(dirname(folder), file)));
+}
+
+function noCgroups({ mounts }: Hierarchies, parent: string | undefined): NoCgroups {
   if (mounts.length === 0) {
     return { version: undefined, reason: 'no cgroup file system is mounted', fix: 'mount cgroup2 on /sys/fs/cgroup' };
   }
   return {
     version: undefined,
-    reason: 'this process may not make control groups with the memory and pids controllers',
+    reason: `this process may not make control groups with the memory and pids controllers${parent === undefined ? '' : ` in ${parent}`}`,
     fix: 'run it in a delegated group, for example with `systemd-run --user --scope -p Delegate=yes`',
   };
-}
-
-function folderOf(mount: CgroupMount, path: string): string {
-  const below = mount.root === '/' ? path : path.startsWith(mount.root) ? path.slice(mount.root.length) : '/';
-  return join(mount.folder, below).replace(/\/$/, '');
-}
-
-function unescapePath(text: string): string {
-  return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function isWritable(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,3 +1,5 @@
+import type { GroupFolders } from '../cgroup/layout';
+import type { LimitsSpec } from '../cgroup/limits';
 import type { Host } from '../host';
 import type { OpName } from '../plan/ops';
 import type { PlanWriter } from '../plan/writer';
@@ -25,6 +27,9 @@ export interface Scene {
   readonly lockFd?: number;
   /** Folders of this sandbox's control groups. */
   readonly cgroups: Cgroups;
+  /** Limits of this program alone, in a sandbox that has others, and its group, where it has one. */
+  readonly ownLimits?: LimitsSpec;
+  readonly group?: ProgramGroup;
   /** The group that can be frozen, of a sandbox that stays; `own` where it is not the one of the limits. */
   readonly freezer?: { readonly version: 1 | 2; readonly folder: string; readonly own: boolean };
   /** What is known to be dropped before anything starts. */
@@ -69,10 +74,28 @@ export interface Program {
 /** The control groups of one sandbox: by version, the folder for each controller. */
 export interface Cgroups {
   readonly version: 1 | 2 | undefined;
-  /** `memory` and `pids`; one folder for both with version 2. */
-  readonly folders: Readonly<Partial<Record<'memory' | 'pids', string>>>;
+  /** By controller; one folder for all with version 2. */
+  readonly folders: GroupFolders;
   /** Version 1 counts memory and swap together. */
   readonly swapAccounting: boolean;
+  /** What they are to hold it to: with disks and CPUs of this machine. */
+  readonly limits: LimitsSpec;
+  /** The sub-group that init lives in, so that others can be made beside it (version 2). */
+  readonly leaf?: string;
+  /** The file whose first number is the CPU time of all its processes, and what of that number makes a ms. */
+  readonly cpuUsage?: { readonly file: string; readonly perMs: number };
+}
+
+/** The control group of one program in a sandbox that has limits of its own: made, and open. */
+export interface ProgramGroup {
+  /** Writing `0` to each of them enters the group. */
+  readonly entries: readonly number[];
+  readonly usageFd?: number;
+  readonly perMs: number;
+  /** cgroup.kill, Linux 5.14. */
+  readonly killFd?: number;
+  /** The quota of `limits.cpu`. */
+  readonly quotaFd?: number;
 }
 
 /** Operations that several options share, or none asks for. */

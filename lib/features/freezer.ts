@@ -5,7 +5,7 @@ import type { Step } from './feature';
 const directory = 0o10200000; // O_PATH | O_DIRECTORY
 const writeOnly = 1;
 
-/** The group that pause() freezes, where the group of the limits can't be: made before the sandbox, gone after it. */
+/** The group that pause() freezes, and that counts CPU time, where the group of the limits can't: made before the sandbox, gone after it. */
 export const freezer: Step = {
   emit(plan, _spec, { freezer: group }) {
     if (!group?.own) return;
@@ -22,6 +22,7 @@ export const freezer: Step = {
         plan.optional(section, () => plan.op(section, 'cgroup.freezer', 'WriteFile', noSlot, join(folder, 'freezer.state'), 'THAWED'));
       }
     }
+    if (version === 2) plan.optional('after', () => plan.op('after', 'cgroup.freezer', 'ReadFile', join(folder, 'cpu.stat')));
     plan.op('after', 'cgroup.freezer', 'RemoveDir', folder);
   },
 };

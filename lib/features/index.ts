@@ -1,4 +1,5 @@
 import { type CapabilitiesOptions, capabilities, noNewPrivileges, securebits } from './capabilities';
+import { type CgroupOptions, cgroup, clock, joinCgroup, joinProgramGroup } from './cgroup';
 import { argv0, cwd, type EnvOptions, env } from './env';
 import type { Step } from './feature';
 import { freezer, joinFreezer } from './freezer';
@@ -7,7 +8,7 @@ import { domainname, type HostnameOptions, hostname } from './hostname';
 import { apparmorProfile, type LabelOptions, openLabels, selinuxLabel } from './labels';
 import { type LandlockOptions, landlock, mqueueForLandlock } from './landlock';
 import { type LauncherPathOptions, launcherPath } from './launcher-path';
-import { type CgroupOptions, cgroup, joinCgroup, type LimitsOptions, limits } from './limits';
+import { type LimitsOptions, limits } from './limits';
 import { type MountsOptions, mounts } from './mounts';
 import { lateNamespaces, type NamespacesOptions, namespaces } from './namespaces';
 import { type NestedUserNamespacesOptions, nestedUserNamespaces } from './nested-user-namespaces';
@@ -116,6 +117,7 @@ export type Spec = { readonly [K in keyof typeof features]: ReturnType<(typeof f
 export const steps: readonly Step[] = [
   cgroup, // host: the group and its limits; after: its last words, then away with it
   freezer,
+  clock,
   namespaces, // clone
   joinCgroup, // init's first act, before it can use anything
   joinFreezer,
@@ -138,6 +140,7 @@ export const steps: readonly Step[] = [
   verifyMounts,
   releaseProgram, // all is in place
   startLater,
+  joinProgramGroup, // while the descriptors of the group are open
   newSession,
   openTerminal,
   openOwnNull, // before a limit of descriptors holds

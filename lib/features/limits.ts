@@ -1,161 +1,198 @@
-import { join } from 'node:path';
-import { type Bytes, parseBytes, parseInteger, parseObject, parseOneOf } from '../parse';
-import { noSlot, type PlanWriter } from '../plan/writer';
-import { type Cgroups, feature, type Scene, type Step } from './feature';
+import type { IoLimitSpec, LimitsSpec } from '../cgroup/limits';
+import { OptionError, OptionRangeError } from '../errors';
+import { type Bytes, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../parse';
+import { type Cgroups, feature } from './feature';
 import type { Spec } from './index';
 import { isHostUser } from './namespaces';
 import { emitRlimit } from './rlimits';
 
-export interface LimitsOptions {
-  /** What the sandbox may use. Past `memory` the kernel ends it (reason `oom`); past `pids` fork(2) fails with EAGAIN. */
-  readonly limits?: {
-    /** Memory of the whole sandbox in bytes, its files in memory included. Without a cgroup: data of each process (RLIMIT_DATA). */
-    readonly memory?: Bytes;
-    /** Swap beside it in bytes. */
-    readonly swap?: Bytes | 0;
-    /** Processes and threads at a time. */
-    readonly pids?: number;
-    /** CPU time of each process in ms, rounded up to seconds: SIGXCPU, a second later SIGKILL (RLIMIT_CPU). */
-    readonly cpuTime?: number;
-    /** Size of a file it writes, in bytes (RLIMIT_FSIZE). */
-    readonly fileSize?: Bytes;
-    /** Descriptors of each process (RLIMIT_NOFILE). */
-    readonly openFiles?: number;
-    /** Wall-clock time in ms after which it is killed at once (reason `timeout`). */
-    readonly wallTime?: number;
-  };
+/** What may be read from and written to one disk; on control groups of version 1 only what bypasses the page cache (O_DIRECT). */
+export interface IoLimit {
+  /** The disk: `'8:0'`, its device file, or any file or folder on it. */
+  readonly device: string;
+  /** Bytes in a second. */
+  readonly readBytes?: Bytes;
+  readonly writeBytes?: Bytes;
+  /** Operations in a second. */
+  readonly readOperations?: number;
+  readonly writeOperations?: number;
 }
 
-export interface LimitsSpec {
-  readonly memory?: number;
-  readonly swap?: number;
+/**
+ * What a sandbox, or one program of a sandbox, may use. Those with a star need a control group, cgroups(7), and are errors where none can be
+ * had unless option `cgroup` says `'prefer'`; `memory`, `pids` and `cpuTime` have a weaker stand-in, which the report names.
+ */
+export interface Limits {
+  /** Memory in bytes, files in memory included. Past it the kernel ends it (reason `oom`). Without a cgroup: data of each process (RLIMIT_DATA). */
+  readonly memory?: Bytes;
+  /** * Memory in bytes past which it is slowed down and its memory taken back. Version 2. */
+  readonly memoryHigh?: Bytes;
+  /** * Memory in bytes that is taken back last when the machine runs short. Version 2. */
+  readonly memoryLow?: Bytes;
+  /** Swap beside `memory` in bytes. Default 0 where there is a limit of memory. */
+  readonly swap?: Bytes | 0;
+  /** * Whether all of it ends when one of its processes does for lack of memory. Default: yes for a single run on version 2. */
+  readonly oomGroup?: boolean;
+  /** Processes and threads at a time; past it fork(2) fails with EAGAIN. Without a cgroup: RLIMIT_NPROC. */
   readonly pids?: number;
+  /** * CPUs' worth of time: 0.5 is half of one, 2 is two whole ones. */
+  readonly cpu?: number;
+  /** * ms over which `cpu` is counted, 1 to 1000. Default 100. */
+  readonly cpuPeriod?: number;
+  /** * CPU time in ms that may be saved up in quiet periods and spent in a busy one. Linux 5.14. */
+  readonly cpuBurst?: number;
+  /** Its share where CPUs are fought for, 1 to 10,000; every other group has 100. Left out, and told, where there is no cgroup. */
+  readonly cpuWeight?: number;
+  /** * CPUs it may run on, by number: `[0, 1]` or `'0-3,8'`. */
+  readonly cpus?: readonly number[] | string;
+  /** * Memory nodes it may take memory from, in the same forms. */
+  readonly memoryNodes?: readonly number[] | string;
+  /** * What it may read and write, by disk. */
+  readonly io?: readonly IoLimit[];
+  /** * Its share where disks are fought for, 1 to 10,000; every other group has 100. Needs a scheduler that has weights, such as bfq. */
+  readonly ioWeight?: number;
+  /** * Huge pages in bytes, by their size: `{'2MB': '64M'}`. */
+  readonly hugetlb?: Readonly<Record<string, Bytes | 0>>;
+  /** * Files of the group and what is written to them, as OCI's `linux.resources.unified`. Version 2. */
+  readonly unified?: Readonly<Record<string, string>>;
+  /** CPU time in ms of all its processes together, and then it is killed (reason `timeout`). Without a cgroup: watched by this process, and of each process, a second or two later, RLIMIT_CPU. */
   readonly cpuTime?: number;
-  readonly fileSize?: number;
-  readonly openFiles?: number;
+  /** Wall-clock time in ms after which it is killed (reason `timeout`), whatever it does and this process does. */
   readonly wallTime?: number;
+  /** ms without any CPU time used after which it is killed (reason `timeout`). */
+  readonly idle?: number;
+  /** Size of a file it writes, in bytes (RLIMIT_FSIZE). */
+  readonly fileSize?: Bytes;
+  /** Descriptors of each process (RLIMIT_NOFILE). */
+  readonly openFiles?: number;
 }
 
-export interface CgroupOptions {
-  /**
-   * Whether a control group must enforce `limits.memory`, `swap` and `pids`, cgroups(7) version 1 or 2. `'require'`: an
-   * error where none can be made. `'prefer'` (default): RLIMIT_DATA and RLIMIT_NPROC instead, and the report says so.
-   * `'off'`: these at once.
-   */
-  readonly cgroup?: 'require' | 'prefer' | 'off';
+export interface LimitsOptions {
+  /** What it may use. */
+  readonly limits?: Limits;
 }
-
-export type CgroupSpec = NonNullable<CgroupOptions['cgroup']>;
 
 const maxPids = 4_194_304;
 const minMemory = 2 ** 20;
 const maxTime = 2 ** 31 - 1;
+const maxWeight = 10_000;
+const maxCpus = 8192;
 
-const parsers: { readonly [K in keyof LimitsSpec]-?: (value: unknown, at: string) => number } = {
+const weight = (value: unknown, at: string) => parseInteger(value, at, 1, maxWeight);
+const time = (value: unknown, at: string) => parseInteger(value, at, 1, maxTime);
+
+const parsers: { readonly [K in keyof LimitsSpec]-?: (value: unknown, at: string) => NonNullable<LimitsSpec[K]> } = {
   memory: (value, at) => parseBytes(value, at, minMemory),
+  memoryHigh: (value, at) => parseBytes(value, at, minMemory),
+  memoryLow: (value, at) => parseBytes(value, at, 0),
   swap: (value, at) => parseBytes(value, at, 0),
+  oomGroup: parseBoolean,
   pids: (value, at) => parseInteger(value, at, 1, maxPids),
-  cpuTime: (value, at) => parseInteger(value, at, 1),
+  cpu: parseCpu,
+  cpuPeriod: (value, at) => parseInteger(value, at, 1, 1000),
+  cpuBurst: (value, at) => parseInteger(value, at, 0, maxTime / 1000),
+  cpuWeight: weight,
+  cpus: parseList,
+  memoryNodes: parseList,
+  io: (value, at) => parseArray(value, at).map((entry, index) => parseIo(entry, `${at}[${index}]`)),
+  ioWeight: weight,
+  hugetlb: parseHugetlb,
+  unified: parseUnified,
+  cpuTime: time,
+  wallTime: time,
+  idle: time,
   fileSize: (value, at) => parseBytes(value, at, 0),
   openFiles: (value, at) => parseInteger(value, at, 16, 2 ** 20),
-  wallTime: (value, at) => parseInteger(value, at, 1, maxTime),
 };
 
 const names = Object.keys(parsers) as (keyof LimitsSpec)[];
 
+/** Reads limits. Throws OptionError or OptionRangeError. */
+export function parseLimits(value: unknown, at: string): LimitsSpec {
+  const given = parseObject(value, at, names);
+  const parsed = names.filter((name) => given[name] !== undefined).map((name) => [name, parsers[name](given[name], `${at}.${name}`)]);
+  const limits = Object.fromEntries(parsed) as LimitsSpec;
+  for (const name of ['cpuPeriod', 'cpuBurst'] as const)
+    if (limits[name] !== undefined && limits.cpu === undefined) throw new OptionError(`${at}.${name}`, 'needs cpu beside it');
+  return limits;
+}
+
 export const limits = feature({
   key: 'limits',
   scope: 'program',
-  parse(value = {}, at): LimitsSpec {
-    const given = parseObject(value, at, names);
-    const parsed = names.filter((name) => given[name] !== undefined).map((name) => [name, parsers[name](given[name], `${at}.${name}`)]);
-    return Object.fromEntries(parsed) as LimitsSpec;
-  },
-  emit(plan, spec, { cgroups, hostId }) {
+  parse: (value = {}, at): LimitsSpec => parseLimits(value, at),
+  emit(plan, spec, scene) {
     const { memory, pids, cpuTime, fileSize, openFiles } = spec.limits;
     const both = (value: number) => ({ soft: value, hard: value });
     if (fileSize !== undefined) emitRlimit(plan, 'limits.fileSize', 'fsize', both(fileSize));
     if (openFiles !== undefined) emitRlimit(plan, 'limits.openFiles', 'nofile', both(openFiles));
-    if (cpuTime !== undefined) {
-      const seconds = Math.ceil(cpuTime / 1000);
+    if (cpuTime !== undefined && !countsCpuTime(scene)) {
+      // Whoever adds the processes up is to be first: it knows why.
+      const seconds = Math.ceil(cpuTime / 1000) + 1;
       emitRlimit(plan, 'limits.cpuTime', 'cpu', { soft: seconds, hard: seconds + 1 });
     }
-    if (cgroups.version !== undefined) return;
+    if (scene.cgroups.version !== undefined) return;
     if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', both(memory));
-    if (pids !== undefined && countsPids(spec, hostId)) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));
+    if (pids !== undefined && countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));
   },
 });
 
 /** RLIMIT_NPROC counts by user: of a sandbox alone only where it has a user, or a user namespace, of its own. */
 export const countsPids = (spec: Spec, hostId: number | undefined): boolean => hostId !== undefined || !isHostUser(spec);
 
-/** Makes the sandbox's control groups before it exists, so that its first instruction is limited. */
-export const cgroup = feature({
-  key: 'cgroup',
-  parse: (value = 'prefer', at): CgroupSpec => parseOneOf(value, at, ['require', 'prefer', 'off']),
-  emit(plan, spec, scene) {
-    if (scene.cgroups.version === 1) emitVersion1(plan, spec, scene);
-    if (scene.cgroups.version === 2) emitVersion2(plan, spec, scene);
-  },
-});
+/** Whether a control group tells the CPU time of all processes together. */
+export const countsCpuTime = ({ cgroups }: { readonly cgroups: Cgroups }): boolean => cgroups.cpuUsage !== undefined;
 
-/** Init enters its groups as the first thing it does: 30 µs, where another process moving it would take 10 ms (version 1). */
-export const joinCgroup: Step = {
-  emit(plan, _spec, { cgroups }) {
-    if (cgroups.version !== 1) return;
-    for (const [controller, slot] of joined(plan, cgroups)) plan.op('inside', `cgroup.${controller}`, 'WriteFd', slot, '0');
-  },
-};
-
-/** Files of a control group whose last words the result needs; they are read before it is removed. */
-const lastWords = {
-  1: { memory: ['memory.oom_control', 'memory.max_usage_in_bytes'], pids: ['pids.events'] },
-  2: { memory: ['memory.events', 'memory.peak', 'pids.events', 'pids.peak'], pids: [] },
-} as const;
-
-function emitVersion1(plan: PlanWriter, spec: Spec, { cgroups }: Scene): void {
-  const { memory, swap = 0, pids } = spec.limits;
-  const set = (controller: 'memory' | 'pids', file: string, value: number) =>
-    plan.op('host', `limits.${controller}`, 'WriteFile', noSlot, join(cgroups.folders[controller] ?? '', file), `${value}`);
-  for (const folder of Object.values(cgroups.folders)) plan.op('host', 'cgroup', 'MakeDir', noSlot, folder, 0o755);
-  if (memory !== undefined) {
-    set('memory', 'memory.limit_in_bytes', memory);
-    if (cgroups.swapAccounting) set('memory', 'memory.memsw.limit_in_bytes', memory + swap);
-  }
-  // init counts as one
-  if (pids !== undefined) set('pids', 'pids.max', pids + 1);
-  for (const [controller, slot] of joined(plan, cgroups)) {
-    plan.op('host', 'cgroup', 'Open', slot, noSlot, join(cgroups.folders[controller] ?? '', 'tasks'), 1);
-  }
-  emitAfter(plan, cgroups, 1);
+function parseCpu(value: unknown, at: string): number {
+  if (typeof value === 'number' && value >= 0.01 && value <= maxCpus) return value;
+  if (typeof value !== 'number') throw new OptionError(at, `expected a number of CPUs, received ${typeof value}`, 'ERR_INVALID_ARG_TYPE');
+  throw new OptionRangeError(at, `expected 0.01 to ${maxCpus} CPUs, received ${value}`);
 }
 
-function emitVersion2(plan: PlanWriter, spec: Spec, { cgroups }: Scene): void {
-  const { memory, swap = 0, pids } = spec.limits;
-  const folder = cgroups.folders.memory ?? '';
-  const set = (file: string, value: string) => plan.op('host', 'limits', 'WriteFile', noSlot, join(folder, file), value);
-  plan.op('host', 'cgroup', 'MakeDir', noSlot, folder, 0o755);
-  if (memory !== undefined) {
-    set('memory.max', `${memory}`);
-    plan.optional('host', () => set('memory.swap.max', `${swap}`));
-    set('memory.oom.group', '1');
+function parseList(value: unknown, at: string): string {
+  if (typeof value === 'string') {
+    if (/^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/.test(value)) return value;
+    throw new OptionError(at, `expected numbers or ranges like '0-3,8', received '${value}'`);
   }
-  if (pids !== undefined) set('pids.max', `${pids + 1}`);
-  plan.cgroup = plan.slot('cgroup');
-  plan.op('host', 'cgroup', 'Open', plan.cgroup, noSlot, folder, 0o10200000 /* O_PATH | O_DIRECTORY */);
-  emitAfter(plan, cgroups, 2);
+  const list = parseArray(value, at).map((entry, index) => parseInteger(entry, `${at}[${index}]`, 0, maxCpus));
+  if (list.length === 0) throw new OptionError(at, 'expected at least one number');
+  return list.join(',');
 }
 
-function emitAfter(plan: PlanWriter, { folders }: Cgroups, version: 1 | 2): void {
-  for (const controller of ['memory', 'pids'] as const) {
-    for (const file of lastWords[version][controller]) {
-      plan.optional('after', () => plan.op('after', 'cgroup', 'ReadFile', join(folders[controller] ?? '', file)));
-    }
-  }
-  for (const folder of new Set(Object.values(folders))) plan.op('after', 'cgroup', 'RemoveDir', folder);
+function parseIo(value: unknown, at: string): IoLimitSpec {
+  const given = parseObject(value, at, ['device', 'readBytes', 'writeBytes', 'readOperations', 'writeOperations']);
+  const device = parseString(given.device, `${at}.device`);
+  if (!/^(\/|\d+:\d+$)/.test(device))
+    throw new OptionError(`${at}.device`, `expected an absolute path or 'major:minor', received '${device}'`);
+  const spec: Record<string, string | number> = { device };
+  for (const name of ['readBytes', 'writeBytes'] as const)
+    if (given[name] !== undefined) spec[name] = parseBytes(given[name], `${at}.${name}`);
+  for (const name of ['readOperations', 'writeOperations'] as const)
+    if (given[name] !== undefined) spec[name] = parseInteger(given[name], `${at}.${name}`, 1);
+  if (Object.keys(spec).length === 1)
+    throw new OptionError(at, 'limits nothing: name readBytes, writeBytes, readOperations or writeOperations');
+  return spec as unknown as IoLimitSpec;
 }
 
-function joined(plan: PlanWriter, { folders }: Cgroups) {
-  const controllers = Object.keys(folders) as ('memory' | 'pids')[];
-  return controllers.map((controller) => [controller, plan.shared(`cgroup ${controller}`, () => plan.slot('cgroup'))] as const);
+function parseHugetlb(value: unknown, at: string): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(parseRecord(value, at)).map(([size, bytes]) => {
+      if (!/^\d+[KMG]B$/.test(size)) throw new OptionError(`${at}.${size}`, "expected a size of pages like '2MB'");
+      return [size, parseBytes(bytes, `${at}.${size}`, 0)];
+    }),
+  );
+}
+
+// What would take its processes out of the group, or the limits off it, is nsjs's own.
+const ownFiles = /^cgroup\.(procs|threads|kill|freeze|subtree_control|type)$/;
+
+function parseUnified(value: unknown, at: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(parseRecord(value, at)).map(([file, text]) => {
+      if (!/^[a-z_]+(\.[A-Za-z0-9_]+)+$/.test(file))
+        throw new OptionError(`${at}.${file}`, "expected a file of a control group like 'memory.high'");
+      if (ownFiles.test(file)) throw new OptionError(`${at}.${file}`, 'is written by nsjs itself');
+      return [file, parseString(text, `${at}.${file}`)];
+    }),
+  );
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { LimitsSpec } from '../cgroup/limits';
 import { NsError } from '../errors';
 import type { Spec } from '../features';
 import { capabilityNames, capabilitySets } from '../features/capabilities';
@@ -103,7 +104,7 @@ export function parseMap(text: string): readonly IdMapEntry[] {
 const limitFiles = { 1: { memory: 'memory.limit_in_bytes', pids: 'pids.max' }, 2: { memory: 'memory.max', pids: 'pids.max' } } as const;
 
 /** The limits in force of a sandbox's control groups; undefined where it has none, or is gone. */
-export function cgroupFacts({ version, folders }: Cgroups): Pick<KernelFacts, 'cgroup'> {
+export function cgroupFacts({ version, folders }: Pick<Cgroups, 'version' | 'folders'>): Pick<KernelFacts, 'cgroup'> {
   if (version === undefined) return {};
   const read = (name: 'memory' | 'pids') => {
     const folder = folders[name] ?? folders.memory;
@@ -131,19 +132,18 @@ export function parseMountinfo(text: string): readonly MountFact[] {
   });
 }
 
-/** An NsError ERR_NSJS_VERIFY where the kernel tells less than was asked for: such a program must not go on. */
-export function factsError(spec: Spec, facts: KernelFacts | undefined): Error | undefined {
+/** An NsError ERR_NSJS_VERIFY where the kernel tells less than was asked for, or than `limits` for its groups: such a program must not go on. */
+export function factsError(spec: Spec, facts: KernelFacts | undefined, limits: LimitsSpec = spec.limits): Error | undefined {
   try {
-    if (facts) checkFacts(spec, facts);
+    if (facts) checkFacts(spec, facts, limits);
     return undefined;
   } catch (error) {
     return error as Error;
   }
 }
 
-function checkFacts(spec: Spec, facts: KernelFacts): void {
+function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec): void {
   const { capabilities, noNewPrivileges, seccomp, mounts, cgroup } = facts;
-  const { memory, pids } = spec.limits;
   const fail = (control: string, found: string) => {
     throw new NsError('ERR_NSJS_VERIFY', `${control}: the kernel tells ${found}`, {
       hint: 'this is a defect of nsjs, or something interfered; nothing ran on',

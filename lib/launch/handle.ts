@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
 import { AbortError, NsError, OptionError, OptionRangeError } from '../errors';
+import { LimitPoll } from '../monitor/monitor';
+import type { Stats } from '../monitor/stats';
 import { parseInteger } from '../parse';
 import { asChildProcess } from './child-process';
 import { JsonChannel } from './ipc';
@@ -29,6 +31,12 @@ class Handle {
   private pid: number | undefined;
   private run: Run | undefined;
   private ipc: JsonChannel | undefined;
+  private readonly limits = new LimitPoll(
+    () => `${this.pid}`,
+    () => this.run?.stats(),
+    () => this.parsed.spec.limits.memoryHigh,
+    (event) => this.events.emit('limit', event),
+  );
 
   private readonly traceEnd: ReturnType<typeof traceSpawn>;
 
@@ -55,6 +63,9 @@ class Handle {
         settled: (error, result) => this.settle(error, result),
       });
       this.openIpc();
+      (this.events as EventEmitter).on('newListener', (name) => {
+        if (name === 'limit') this.limits.start();
+      });
     } catch (error) {
       // A wrong option that only shows when all of them meet is still the caller's mistake.
       if (error instanceof OptionError || error instanceof OptionRangeError) throw error;
@@ -96,6 +107,7 @@ class Handle {
       this.exited.resolve({ code: result.exitCode, signal: result.signal });
     }
     this.done.resolve(result);
+    this.limits.stop();
     this.traceEnd(error, result);
     // Listeners are attached after the call returns, so what fails at once must wait for them.
     queueMicrotask(() => {
@@ -124,6 +136,7 @@ class Handle {
       events: this.events,
       kill: (signal: NodeJS.Signals | number = 'SIGTERM') => this.run?.signal(parseSignalNumber(signal, 'signal')) ?? false,
       stop: (grace?: number) => this.stop(grace),
+      stats: () => this.stats(),
       send: (message: unknown) => this.send(message),
       resize: (columns: number, rows: number) => this.resize(columns, rows),
       ref: () => this.ref(true),
@@ -143,6 +156,12 @@ class Handle {
     this.markHandled();
     this.run?.stop('killed', grace);
     return this.done.promise;
+  }
+
+  private stats(): Stats {
+    const stats = this.run?.stats();
+    if (!stats) throw new NsError('ERR_NSJS_CLOSED', 'the program does not run', { hint: 'wait for `spawned`' });
+    return stats;
   }
 
   private resize(columns: number, rows: number): void {

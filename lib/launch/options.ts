@@ -1,12 +1,15 @@
 import { constants } from 'node:os';
 import { Readable } from 'node:stream';
+import type { LimitsSpec } from '../cgroup/limits';
 import { OptionError } from '../errors';
 import type { SandboxOptions, Spec } from '../features';
 import type { Program } from '../features/feature';
+import { parseLimits } from '../features/limits';
 import { stdioKind } from '../native';
 import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf, parseRecord } from '../parse';
 import { type Command, candidates, parseCommand } from './command';
 import type { IsolatedProcess } from './process';
+import { ownLimits } from './program-group';
 import type { TerminalSize } from './pty';
 import { parseProgramChanges, parseSandboxOptions, sandboxKeys } from './spec';
 import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
@@ -69,6 +72,8 @@ export interface ParsedOptions {
   readonly reject: boolean;
   readonly buffer: boolean;
   readonly stripFinalNewline: boolean;
+  /** Limits that were given for this program alone, in a sandbox that has others. */
+  readonly ownLimits?: LimitsSpec;
   readonly syscalls?: SyscallsSpec;
   /** Descriptor number of the channel inside, if there is one. */
   readonly ipcFd?: number;
@@ -150,7 +155,7 @@ function parseSize(value: unknown): TerminalSize {
 
 /** What may differ from program to program in one sandbox. */
 export const programKeys = ['env', 'cwd', 'argv0', 'umask', 'rlimits', 'limits'] as const;
-const programLimits = ['cpuTime', 'fileSize', 'openFiles', 'wallTime'];
+const programLimits: readonly string[] = [...ownLimits, 'fileSize', 'openFiles'];
 
 /** Options of `sandbox.spawn`: the run's, and what one program may be given of its own. */
 export interface ProgramOptions extends RunOptions, Pick<SandboxOptions, (typeof programKeys)[number]> {}
@@ -170,7 +175,7 @@ export function parseProgramOptions(
     throw new OptionError(key, sandboxKeys.includes(key) ? 'belongs to the sandbox: give it to Sandbox.open' : 'unknown option');
   }
   if (given.limits !== undefined) {
-    const stray = Object.keys(parseRecord(given.limits, 'limits')).find((key) => !programLimits.includes(key));
+    const stray = Object.keys(parseLimits(given.limits, 'limits')).find((key) => !programLimits.includes(key));
     if (stray !== undefined) throw new OptionError(`limits.${stray}`, 'holds for the whole sandbox: give it to Sandbox.open');
   }
   const changes = Object.fromEntries(Object.entries(given).filter(([key]) => isOwn(key)));
@@ -178,7 +183,8 @@ export function parseProgramOptions(
   const run = parseRun(given, command, spec);
   if (run.program.pty && !spec.terminal && spec.root !== 'host')
     throw new OptionError('stdio', "'pty' needs a sandbox that was opened with terminal: true");
-  return { command, spec, ...run };
+  const own = given.limits === undefined ? {} : { ownLimits: parseLimits(given.limits, 'limits') };
+  return { command, spec, ...run, ...own };
 }
 
 /** A signal of signal(7) by name or number. */

@@ -5,10 +5,13 @@ import { type LaunchPlan, type PlannedOp, sections } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { FactTexts } from './facts';
 import { hintFor } from './hints';
-import { type LaunchRecord, recordKind } from './record';
+import { type HeldLimit, type LaunchRecord, recordKind } from './record';
 
 /** Why a program ended. What ended it first is named. */
 export type Reason = 'exited' | 'signaled' | 'timeout' | 'aborted' | 'killed' | 'oom' | 'output' | 'supervisor';
+
+/** A limit of time: an option of `limits`, or `timeout`. */
+export type TimeLimit = 'timeout' | Exclude<HeldLimit, 'memory'>;
 
 /** How a sandbox ended, from the records of the kernel's word. */
 export interface Ending {
@@ -32,8 +35,14 @@ export class Outcome {
   /** What the kernel told, where it was asked to be verified. */
   readonly facts = new FactTexts();
   readonly dropped: Dropped[] = [];
-  /** What this process ended it for. */
+  /** CPU time that was used when this process ended it: what is killed with its pid namespace is counted for nobody. */
+  cpuAtEnd?: { readonly userMs?: number; readonly systemMs?: number };
+  /** What it was ended for, by this process or by its launcher. */
   stopped?: Reason;
+  /** The limit of time that was over. */
+  timeLimit?: TimeLimit;
+  /** What the kernel has killed so far for lack of memory in a sandbox that goes on. */
+  ownKills?: number;
   /** Whether the kernel killed for lack of memory meanwhile, where last words can't tell. */
   oomKilled?: boolean;
   private failed?: LaunchRecord;
@@ -55,12 +64,14 @@ export class Outcome {
         this.drop(record);
         break;
       case recordKind.exited:
+        this.endedFor(record);
         this.exited = record;
         break;
       case recordKind.text:
         this.takeText(record);
         break;
       case recordKind.ended:
+        this.endedFor(record);
         this.ended = record;
     }
   }
@@ -95,7 +106,7 @@ export class Outcome {
 
   /** How often the kernel killed for lack of memory in the sandbox. */
   get oomKills(): number {
-    return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? 0;
+    return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.ownKills ?? 0;
   }
 
   /** A number from one of the last words: the whole file, or the line of a name. */
@@ -106,11 +117,23 @@ export class Outcome {
     return found === undefined ? undefined : Number(found);
   }
 
+  // What came first is what it ended for.
+  private endedFor({ cause }: LaunchRecord): void {
+    if (cause === undefined || this.stopped !== undefined) return;
+    this.stopped = cause === 'memory' ? 'oom' : 'timeout';
+    if (cause !== 'memory') this.timeLimit = cause;
+  }
+
   private takeText({ section, step, text }: LaunchRecord): void {
     const name = sections[section];
-    if (name === 'after') this.lastWords.set(this.plan.lastWord(step), text);
+    if (name === 'after') this.addLastWord(this.plan.lastWord(step), text);
     else if (name === 'program') this.facts.addProgram(step, text);
     else this.facts.add(fileName(this.plan.section('inside')[step]), text);
+  }
+
+  // Groups of several hierarchies may have files of one name, and say different things in them.
+  private addLastWord(file: string, text: string): void {
+    this.lastWords.set(file, (this.lastWords.get(file) ?? '') + text);
   }
 
   private kernelReason(exitCode: number | null, signal: NodeJS.Signals | null): Reason {

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex, Readable, Writable } from 'node:stream';
+import type { LimitEvent, Stats } from '../monitor/stats';
 import type { IsolatedChildProcess } from './child-process';
 import type { Report } from './report';
 import type { Result } from './result';
@@ -16,6 +17,8 @@ export interface ProcessEvents<Output extends string | Buffer = string> {
   message: [message: unknown];
   /** A system call that the filter refused; with option `violations`. */
   violation: [violation: Violation];
+  /** A limit was met, or almost; looked for five times a second while somebody listens. */
+  limit: [event: LimitEvent];
 }
 
 /** A program in its sandbox, and the promise of its result. */
@@ -36,6 +39,11 @@ export interface IsolatedProcess<Output extends string | Buffer = string> extend
   kill(signal?: NodeJS.Signals | number): boolean;
   /** killSignal, after `grace` ms (default killGrace) SIGKILL; resolves with the result, whatever it is. */
   stop(grace?: number): Promise<Result<Output> | undefined>;
+  /**
+   * What its sandbox uses now; of a program in a sandbox that stays what it and those below it do. Throws NsError ERR_NSJS_CLOSED before
+   * it runs, and after.
+   */
+  stats(): Stats;
   /** Sends a message to a program with `ipc: 'json'`. */
   send(message: unknown): Promise<void>;
   /** Size of its terminal, with `stdio: 'pty'`, in characters: the program gets SIGWINCH. Throws NsError ERR_NSJS_UNSUPPORTED without one. */

@@ -2,7 +2,13 @@
 export const recordKind = { started: 1, failed: 2, dropped: 3, exited: 4, text: 5, ended: 6, opened: 7, fd: 9 } as const;
 
 /** Size of a record on the wire; a text may follow. */
-export const recordSize = 128;
+export const recordSize = 176;
+/** Limits that the launcher itself ends a sandbox, or a program, for. */
+export const heldLimits = ['wallTime', 'cpuTime', 'idle', 'memory'] as const;
+export type HeldLimit = (typeof heldLimits)[number];
+
+const blockSize = 512;
+
 /** The longest message: a record and the text of one file. */
 export const messageSize = recordSize + 3072;
 
@@ -25,6 +31,12 @@ export interface LaunchRecord {
   readonly maxRss: number;
   /** Inode numbers of the namespaces. */
   readonly namespaces: Readonly<Record<(typeof namespaceOrder)[number], number>>;
+  readonly faults: { readonly minor: number; readonly major: number };
+  /** Bytes from and to disks. */
+  readonly io: { readonly read: number; readonly write: number };
+  readonly switches: { readonly voluntary: number; readonly involuntary: number };
+  /** The limit that the launcher ended it for. */
+  readonly cause: HeldLimit | undefined;
   /** Which program it is about, as this side numbered it; 0 for the sandbox itself and for its only program. */
   readonly program: number;
   readonly text: string;
@@ -47,7 +59,11 @@ export function readRecord(message: Buffer): LaunchRecord | undefined {
     systemMs: wide(1) / 1000,
     maxRss: wide(2) * 1024,
     namespaces: readNamespaces(wide),
-    program: word(30),
+    faults: { minor: wide(11), major: wide(12) },
+    io: { read: wide(13) * blockSize, write: wide(14) * blockSize },
+    switches: { voluntary: wide(15), involuntary: wide(16) },
+    program: word(42),
+    cause: heldLimits[word(43) - 1],
     text: message.length > recordSize ? message.toString('utf8', recordSize) : '',
   };
 }
@@ -76,6 +92,10 @@ export const unstarted: LaunchRecord = Object.freeze({
   systemMs: 0,
   maxRss: 0,
   namespaces: Object.freeze({ user: 0, mnt: 0, pid: 0, net: 0, ipc: 0, uts: 0, cgroup: 0, time: 0 }),
+  faults: Object.freeze({ minor: 0, major: 0 }),
+  io: Object.freeze({ read: 0, write: 0 }),
+  switches: Object.freeze({ voluntary: 0, involuntary: 0 }),
+  cause: undefined,
   program: 0,
   text: '',
 });

@@ -1,25 +1,25 @@
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setFrozen } from '../cgroup/freezer';
+import type { LimitsSpec } from '../cgroup/limits';
 import { AbortError, NsError } from '../errors';
 import type { Spec } from '../features';
 import type { NamespaceType } from '../features/namespaces';
+import { StatsSource } from '../monitor/source';
+import type { Stats } from '../monitor/stats';
+import { type Watchdog, watchdogFor } from '../monitor/watchdog';
 import { channel } from '../native';
-import { PlanWriter } from '../plan/writer';
 import { factsError } from './facts';
-import { OomWatch } from './oom-watch';
 import type { ParsedOptions } from './options';
-import { Outcome } from './outcome';
-import { ProgramLink } from './program-link';
+import { Outcome, type Reason } from './outcome';
+import { Programs } from './programs';
 import { type LaunchRecord, namespaceOrder, recordKind } from './record';
-import { Run, type RunEvents } from './run';
+import type { Run, RunEvents } from './run';
 import { closedError } from './session';
 import { cleanUp } from './solo';
 import { type Started, start } from './start';
-import { planFor } from './template';
+import { updateLimits } from './update';
 
-// Others may hold a program's pipes open after its end: they get this long to write more.
-const idleMs = 100;
 const pollMs = 5;
 /** Stands for every process of the sandbox. */
 const everyone = 0xffffffff;
@@ -39,12 +39,14 @@ export class Resident {
   /** Settles when everything of it is gone. */
   readonly ended: Promise<void>;
   readonly outcome: Outcome;
-  private readonly oomWatch: OomWatch;
-  private readonly started: Started;
+  readonly started: Started;
+  private readonly source: StatsSource;
+  private watchdog: Watchdog | undefined;
+  /** Those of its control groups that are in force. */
+  limits: LimitsSpec;
   private readonly folders = new Map<number, number>();
-  private readonly programs = new Map<number, ProgramLink>();
+  private readonly programs: Programs;
   private pausing: Promise<void> = Promise.resolve();
-  private lastId = 0;
   private isOpen = false;
   private isClosing = false;
   private resolveOpened!: (opened: Opened) => void;
@@ -63,7 +65,9 @@ export class Resident {
     });
     this.started = start({ spec, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'sandbox');
     this.outcome = new Outcome(this.started.plan, ['sandbox']);
-    this.oomWatch = new OomWatch(this.started.plan);
+    this.limits = { ...spec.limits, ...this.scene.cgroups.limits };
+    this.programs = new Programs(this);
+    this.source = new StatsSource(this.scene, this.started.session.pid, spec.namespaces.net);
     this.started.session.watch((which) => this.onReadable(which));
   }
 
@@ -76,31 +80,28 @@ export class Resident {
     return this.isOpen && !this.isClosing;
   }
 
+  /** Why it ended, once it has. */
+  get reason(): Reason {
+    const { stopped, ended, oomKills } = this.outcome;
+    // One that was killed for lack of memory does not take the others with it unless that was asked for.
+    return stopped ?? (!ended ? 'supervisor' : this.limits.oomGroup && oomKills > 0 ? 'oom' : 'killed');
+  }
+
   /** Starts a program. Throws what kept it from being asked for. */
   spawn(parsed: ParsedOptions, events: RunEvents): Run {
     if (!this.usable) throw closedError();
-    const { session, scene, plan } = this.started;
-    const running = plan instanceof PlanWriter ? plan : undefined;
-    const { lockFd: _, ...lasting } = scene;
-    const ownScene = {
-      ...lasting,
-      kind: 'program',
-      dropped: [...scene.dropped, ...this.outcome.dropped],
-      program: parsed.program,
-    } as const;
-    const programPlan = planFor(parsed.spec, ownScene, running);
-    const id = ++this.lastId;
-    const fds = session.spawn(programPlan, id);
-    const link = new ProgramLink(
-      { session, plan: programPlan, scene: ownScene, ours: programPlan.stdio.map((slot) => fds[slot.index] ?? -1) },
-      id,
-      () => this.holdLoop(),
-    );
-    link.run = new Run(parsed, events, link);
-    session.adopt();
-    this.programs.set(id, link);
-    this.holdLoop();
-    return link.run;
+    return this.programs.start(parsed, events);
+  }
+
+  /** What all of it uses; undefined once it is gone. */
+  stats(): Stats | undefined {
+    return this.isOpen && !this.isClosing ? this.source.read(this.limits) : undefined;
+  }
+
+  /** Changes limits of its control groups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED, or a SysError; then all is as before. */
+  update(changes: LimitsSpec): void {
+    if (!this.usable) throw closedError();
+    this.limits = updateLimits(this.scene.cgroups, this.limits, changes);
   }
 
   /** Stops every process of it, or lets them go on; one after the other if asked for at once. */
@@ -115,7 +116,7 @@ export class Resident {
   async terminate(grace: number): Promise<void> {
     await this.setPaused(false).catch(() => {});
     if (this.spec.namespaces.pid) this.signalAll(constants.signals.SIGTERM);
-    else for (const link of this.programs.values()) link.signal(constants.signals.SIGTERM);
+    else this.programs.signal(constants.signals.SIGTERM);
     const end = performance.now() + grace;
     while (this.programs.size > 0 && this.usable && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
@@ -125,7 +126,8 @@ export class Resident {
     if (!this.isClosing) {
       this.isClosing = true;
       this.holdLoop();
-      for (const { run } of this.programs.values()) if (run) run.outcome.stopped ??= 'killed';
+      this.programs.endFor('killed');
+      this.outcome.stopped ??= 'killed';
       this.started.session.kill();
     }
     return this.ended;
@@ -148,8 +150,8 @@ export class Resident {
   }
 
   // An idle sandbox does not keep the process alive; one that starts, ends or has programs does.
-  private holdLoop(): void {
-    const isBusy = !this.isOpen || this.isClosing || [...this.programs.values()].some(({ isHeld }) => isHeld);
+  holdLoop(): void {
+    const isBusy = !this.isOpen || this.isClosing || this.programs.holdsLoop;
     this.started.session.ref(isBusy);
   }
 
@@ -165,9 +167,8 @@ export class Resident {
 
   private read(which: number): void {
     for (const { record, pid, fds } of this.started.session.messages(which)) {
-      const link = this.programs.get(record.program);
-      if (link) this.feedProgram(link, record, pid, fds);
-      else if (record.kind === recordKind.opened) this.onOpened(record, fds);
+      if (this.programs.feed(record, pid, fds)) continue;
+      if (record.kind === recordKind.opened) this.onOpened(record, fds);
       else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) this.onFolder(record.status, fds[0]);
       else {
         for (const fd of fds) closeSync(fd);
@@ -185,51 +186,44 @@ export class Resident {
     this.isOpen = true;
     this.started.session.hold(fds);
     const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1]));
-    const error = factsError(this.spec, this.outcome.facts.facts());
+    const error = factsError(this.spec, this.outcome.facts.facts(), this.limits);
     if (error) {
       this.rejectOpened(error);
       void this.close();
       return;
     }
+    this.watch();
     this.resolveOpened({ record, namespaces: namespaces as Opened['namespaces'], folders: this.folders });
     this.holdLoop();
   }
 
-  private feedProgram(link: ProgramLink, record: LaunchRecord, pid: number, fds: readonly number[]): void {
-    const { run } = link;
-    if (!run) return;
-    const failedInInit = record.kind === recordKind.failed && record.section === insideSection;
-    if (record.kind === recordKind.exited) {
-      run.outcome.oomKilled = this.oomWatch.hasKilled(record);
-      run.outcome.ended = record;
-    }
-    try {
-      run.feed(record, pid, fds);
-    } finally {
-      // Also when a listener throws.
-      if (record.kind === recordKind.exited || failedInInit) this.onProgramGone(link);
-    }
-  }
-
-  private onProgramGone(link: ProgramLink): void {
-    this.programs.delete(link.id);
-    link.run?.drain(idleMs);
-    link.run?.onGone();
-    this.holdLoop();
+  private watch(): void {
+    this.watchdog = watchdogFor(
+      this.spec.limits,
+      this.scene.cgroups,
+      () => this.stats(),
+      (overrun) => {
+        this.outcome.stopped ??= overrun === 'memory' ? 'oom' : 'timeout';
+        if (overrun !== 'memory') this.outcome.timeLimit ??= overrun;
+        this.started.session.kill();
+      },
+    );
   }
 
   private onGone(): void {
     const wasOpen = this.isOpen;
     this.isOpen = false;
     this.isClosing = true;
-    for (const link of [...this.programs.values()]) this.onProgramGone(link);
+    this.watchdog?.stop();
+    this.source.close();
+    const { reason } = this;
+    if (reason === 'oom' || reason === 'timeout') this.programs.endFor(reason, this.outcome.timeLimit);
+    this.programs.drop();
     this.started.session.dropHeld();
     if (!wasOpen) this.rejectOpened(this.outcome.setupError() ?? closedError());
     this.resolveEnded();
   }
 }
-
-const insideSection = 1;
 
 /** Opens a sandbox. Rejects once all of it is gone again: with what failed, or an AbortError. Throws no more than the launcher's own errors. */
 export async function openResident(

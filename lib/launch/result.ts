@@ -1,26 +1,45 @@
+import { parseIo } from '../cgroup/files';
 import { NsError } from '../errors';
-import type { Ending, Outcome, Reason } from './outcome';
+import type { Ending, Outcome, Reason, TimeLimit } from './outcome';
+import { unstarted } from './record';
 import type { Report } from './report';
 
-/** What a sandbox used. */
+/** What a sandbox used; of a program in a sandbox that stays, what it and those it waited for did. */
 export interface Usage {
-  /** CPU time in ms of the program and of what it waited for. */
+  /** CPU time in ms of all its processes, init's part in setting it up (about 1 ms) included. */
   readonly cpuUserMs: number;
   readonly cpuSystemMs: number;
   /** The largest resident set of one process, in bytes. */
   readonly maxRss: number;
   /** The most memory the control group held, in bytes. */
   readonly memoryPeak?: number;
-  /** The most processes and threads at a time. */
+  /** The most processes and threads at a time, init among them. */
   readonly pidsPeak?: number;
+  /** Bytes read from disks and written to them. */
+  readonly ioRead: number;
+  readonly ioWrite: number;
+  /** Page faults: those that read from a disk, and the others. */
+  readonly majorFaults: number;
+  readonly minorFaults: number;
+  /** Context switches: because it waited, and because others had their turn. */
+  readonly voluntarySwitches: number;
+  readonly involuntarySwitches: number;
 }
 
-/** How often limits were met; none of these says why the program ended. */
+/** How often limits were met, as the kernel counted. */
 export interface LimitsMet {
   /** Processes the kernel killed for lack of memory. */
   readonly oomKills: number;
+  /** Times that memory reached its limit, and the kernel took some back before it went on. */
+  readonly memory?: number;
+  /** Times that memory went past `memoryHigh` (version 2). */
+  readonly memoryHigh?: number;
   /** Times that fork(2) or clone(2) was refused. */
   readonly pids: number;
+  /** Periods in which `cpu` was used up, and for how long in ms its processes had to wait. */
+  readonly cpuThrottled?: { readonly periods: number; readonly ms: number };
+  /** The limit of time that was over, where `reason` is `timeout`. */
+  readonly time?: TimeLimit;
 }
 
 /** How a run went. The same fields are on an {@link ExitError}. */
@@ -66,19 +85,55 @@ export function isFailure({ exitCode, reason }: Ending): boolean {
 }
 
 export function makeUsage(outcome: Outcome): { readonly usage: Usage; readonly limits: LimitsMet } {
-  const record = outcome.exited ?? outcome.ended;
-  const memoryPeak = outcome.counter('memory.max_usage_in_bytes') ?? outcome.counter('memory.peak');
-  const pidsPeak = outcome.counter('pids.peak');
+  const record = outcome.ended ?? outcome.exited ?? unstarted;
+  const { faults, switches } = record;
+  const io = lastIo(outcome) ?? record.io;
   return {
     usage: {
-      cpuUserMs: record?.userMs ?? 0,
-      cpuSystemMs: record?.systemMs ?? 0,
-      maxRss: record?.maxRss ?? 0,
-      ...(memoryPeak === undefined ? {} : { memoryPeak }),
-      ...(pidsPeak === undefined ? {} : { pidsPeak }),
+      cpuUserMs: cpuMs(outcome, 'user', record.userMs),
+      cpuSystemMs: cpuMs(outcome, 'system', record.systemMs),
+      maxRss: record.maxRss,
+      ...known('memoryPeak', outcome.counter('memory.max_usage_in_bytes') ?? outcome.counter('memory.peak')),
+      ...known('pidsPeak', outcome.counter('pids.peak')),
+      ioRead: io.read,
+      ioWrite: io.write,
+      majorFaults: faults.major,
+      minorFaults: faults.minor,
+      voluntarySwitches: switches.voluntary,
+      involuntarySwitches: switches.involuntary,
     },
-    limits: { oomKills: outcome.oomKills, pids: outcome.counter('pids.events', 'max') ?? 0 },
+    limits: limitsMet(outcome),
   };
+}
+
+function limitsMet(outcome: Outcome): LimitsMet {
+  const periods = outcome.counter('cpu.stat', 'nr_throttled');
+  const usec = outcome.counter('cpu.stat', 'throttled_usec') ?? (outcome.counter('cpu.stat', 'throttled_time') ?? 0) / nsPerUs;
+  return {
+    oomKills: outcome.oomKills,
+    ...known('memory', outcome.counter('memory.failcnt') ?? outcome.counter('memory.events', 'max')),
+    ...known('memoryHigh', outcome.counter('memory.events', 'high')),
+    pids: outcome.counter('pids.events', 'max') ?? 0,
+    ...(periods === undefined ? {} : { cpuThrottled: { periods, ms: usec / usPerMs } }),
+    ...known('time', outcome.timeLimit),
+  };
+}
+
+const known = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
+
+// The group's word counts all of it; the others only what was waited for, or was there at its end.
+function cpuMs(outcome: Outcome, mode: 'user' | 'system', waited: number): number {
+  const counted = outcome.ended && outcome.counter('cpu.stat', `${mode}_usec`);
+  return counted === undefined ? Math.max(waited, outcome.cpuAtEnd?.[`${mode}Ms`] ?? 0) : counted / usPerMs;
+}
+
+const nsPerUs = 1000;
+const usPerMs = 1000;
+
+// A control group counts what its processes caused, not only what they waited for.
+function lastIo(outcome: Outcome): { readonly read: number; readonly write: number } | undefined {
+  const text = outcome.lastWords.get('io.stat') ?? outcome.lastWords.get('blkio.throttle.io_service_bytes_recursive');
+  return text === undefined ? undefined : parseIo(text);
 }
 
 const sentences: Readonly<Record<Reason, string>> = {

@@ -4,7 +4,10 @@ import { AbortError } from '../errors';
 import { notifyFd } from '../features/seccomp';
 import { policyFor } from '../features/seccomp-filter';
 import { masterFd } from '../features/terminal';
+import type { Stats } from '../monitor/stats';
+import type { Overrun } from '../monitor/watchdog';
 import { factsError } from './facts';
+import type { Link } from './link';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { checkedInput, finish, Output } from './output';
@@ -12,10 +15,10 @@ import type { TerminalSize } from './pty';
 import { type LaunchRecord, recordKind, unstarted } from './record';
 import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
-import type { Started } from './start';
 import { ProgramStreams } from './streams';
 import { Supervisor } from './supervisor';
 import type { SyscallsSpec, Violation } from './syscalls';
+import { Timers } from './timers';
 
 const kill = 9;
 
@@ -25,15 +28,6 @@ export interface RunEvents {
   exited(code: number | null, signal: NodeJS.Signals | null): void;
   violation(violation: Violation): void;
   settled(error: Error | undefined, result: Result<string | Buffer> | undefined): void;
-}
-
-/** What a run needs of the launcher that its program is in. */
-export interface Link extends Started {
-  /** Sends a signal to the program. */
-  signal(number: number): void;
-  /** Kills the program, and with it whatever is there for its sake alone. */
-  end(): void;
-  ref(on: boolean): void;
 }
 
 /** One program, from its start to the end of its streams: streams, timers, and what the records about it add up to. */
@@ -46,7 +40,7 @@ export class Run {
   private supervisor: Supervisor | undefined;
   private readonly startedAt = performance.now();
   private readonly outputs: readonly Output[];
-  private readonly timers = new Set<NodeJS.Timeout>();
+  private readonly timers = new Timers();
   private readonly waiting: number[] = [];
   private openStreams = 0;
   private inputError: Error | undefined;
@@ -87,7 +81,7 @@ export class Run {
     if (!this.alive || this.outcome.stopped) return;
     this.outcome.stopped = reason;
     if (grace > 0) this.signal(this.parsed.killSignal);
-    this.after(grace, () => this.end(reason));
+    this.timers.after(grace, () => this.end(reason));
   }
 
   /** Kills it now. */
@@ -101,6 +95,18 @@ export class Run {
   resize(size: TerminalSize): boolean {
     this.sides.pty?.resize(size);
     return this.sides.pty !== undefined;
+  }
+
+  /** What it uses, while it runs. */
+  stats(): Stats | undefined {
+    return this.outcome.started && this.alive ? this.link.stats() : undefined;
+  }
+
+  /** A limit that nsjs itself watches was passed. */
+  overrun(limit: Overrun): void {
+    if (!this.alive || this.outcome.stopped) return;
+    if (limit !== 'memory') this.outcome.timeLimit = limit;
+    this.end(limit === 'memory' ? 'oom' : 'timeout');
   }
 
   ref(on: boolean): void {
@@ -136,8 +142,9 @@ export class Run {
     if (this.gone) return;
     this.gone = true;
     this.supervisor?.close();
+    this.link.gone();
     this.sides.release(this.outcome.started !== undefined, this.parsed.buffer);
-    for (const timer of this.timers) clearTimeout(timer);
+    this.timers.clear();
     this.parsed.signal?.removeEventListener('abort', this.onAbort);
     this.settleIfDone();
   }
@@ -179,28 +186,24 @@ export class Run {
   }
 
   private arm(): void {
-    const { timeout, signal, spec } = this.parsed;
-    if (timeout !== undefined) this.after(timeout, () => this.stop('timeout'));
-    if (spec.limits.wallTime !== undefined) this.after(spec.limits.wallTime, () => this.end('timeout'));
+    const { timeout, signal } = this.parsed;
+    if (timeout !== undefined) this.timers.after(timeout, () => this.onTimeout());
     signal?.addEventListener('abort', this.onAbort, { once: true });
   }
 
-  private after(ms: number, act: () => void): void {
-    const timer = setTimeout(() => {
-      this.timers.delete(timer);
-      act();
-    }, ms);
-    // The session keeps the loop alive as long as there is something to time.
-    timer.unref();
-    this.timers.add(timer);
+  private onTimeout(): void {
+    if (!this.alive || this.outcome.stopped) return;
+    this.outcome.timeLimit = 'timeout';
+    this.stop('timeout');
   }
 
   private onStarted(pid: number): void {
     const { started } = this.outcome;
     if (started) this.report = makeReport(this.parsed.spec, this.link.scene, started, this.outcome);
-    this.verifyError = factsError(this.parsed.spec, this.report?.kernel);
+    this.verifyError = factsError(this.parsed.spec, this.report?.kernel, this.link.limits);
     if (this.verifyError) this.end('killed');
     for (const number of this.waiting.splice(0)) this.link.signal(number);
+    this.link.started();
     this.events.started(pid);
   }
 

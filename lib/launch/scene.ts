@@ -1,42 +1,30 @@
-import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { cgroupLayout, freezerLayout } from '../cgroup/layout';
 import { NsError, OptionError } from '../errors';
 import type { Spec } from '../features';
 import { privilegesDropped } from '../features/capabilities';
-import type { Cgroups, Dropped, Program, Scene } from '../features/feature';
+import type { Program, Scene } from '../features/feature';
 import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
-import { countsPids } from '../features/limits';
 import { host } from '../host';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
+import { chooseGroups } from './groups';
 import { takeHostId } from './host-id';
-
-const noCgroups: Cgroups = { version: undefined, folders: {}, swapAccounting: false };
-
-// Names of one length, so that a plan can be written over. Pids come again; what is drawn here does not.
-let count = 0;
-const countDigits = 9;
-const unique = randomBytes(4).toString('hex');
-const nextGroupName = () => `nsjs-${process.pid}-${`${count++}`.padStart(countDigits, '0')}-${unique}`;
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
 export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox'): Scene & { release(): void } {
   const machine = host();
-  const { cgroups, dropped: groupsDropped } = chooseCgroups(spec);
-  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, kind), ...pidsDropped(spec, cgroups)];
+  const { dropped: groupsDropped, ...groups } = chooseGroups(spec, kind);
+  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, kind)];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
   const hostId = machine.privileged ? chooseHostId(spec) : undefined;
   return {
     host: machine,
-    cgroups,
+    ...groups,
     dropped: [...dropped, ...privilegesDropped(spec, hostId?.id)],
     program,
     kind,
-    ...(kind === 'sandbox' ? chooseFreezer(cgroups) : {}),
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
     ...(ownerFd === undefined ? {} : { ownerFd }),
     release: () => {
@@ -92,36 +80,3 @@ function openOwner({ namespaces: { joined } }: Spec): number | undefined {
   }
   return owner?.fd;
 }
-
-function chooseFreezer({ version, folders }: Cgroups): Pick<Scene, 'freezer'> {
-  if (version === 2) return { freezer: { version, folder: folders.memory ?? '', own: false } };
-  const layout = freezerLayout();
-  return layout ? { freezer: { version: layout.version, folder: join(layout.parent, nextGroupName()), own: true } } : {};
-}
-
-function chooseCgroups({ cgroup, limits }: Spec): { readonly cgroups: Cgroups; readonly dropped: readonly Dropped[] } {
-  const wanted = limits.memory !== undefined || limits.swap !== undefined || limits.pids !== undefined;
-  if (cgroup === 'off' || (!wanted && cgroup !== 'require')) return { cgroups: noCgroups, dropped: [] };
-  const layout = cgroupLayout();
-  if (layout.version === undefined) {
-    if (cgroup === 'require') throw new NsError('ERR_NSJS_UNSUPPORTED', `cgroup: ${layout.reason}`, { hint: layout.fix });
-    const reason = `${layout.reason}; limits.memory holds per process (RLIMIT_DATA), limits.pids by RLIMIT_NPROC`;
-    return { cgroups: noCgroups, dropped: [{ control: 'cgroup', reason, fix: layout.fix }] };
-  }
-  const name = nextGroupName();
-  const folders = Object.fromEntries(Object.entries(layout.parents).map(([controller, parent]) => [controller, join(parent, name)]));
-  const lostSwap = layout.swapAccounting || limits.swap === undefined ? [] : [swapDropped];
-  return { cgroups: { version: layout.version, folders, swapAccounting: layout.swapAccounting }, dropped: lostSwap };
-}
-
-function pidsDropped(spec: Spec, { version }: Cgroups): readonly Dropped[] {
-  if (version !== undefined || spec.limits.pids === undefined || countsPids(spec, host().privileged ? 0 : undefined)) return [];
-  const reason = 'without a control group and without a user namespace nothing counts the processes of one sandbox';
-  return [{ control: 'limits.pids', reason, fix: 'see `nsjs probe` for cgroup' }];
-}
-
-const swapDropped: Dropped = {
-  control: 'limits.swap',
-  reason: 'this kernel does not count swap',
-  fix: 'boot with swapaccount=1',
-};

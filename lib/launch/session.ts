@@ -22,6 +22,8 @@ export interface Message {
 export class Session {
   /** This side's descriptor of each passed entry that is a pipe or socket pair. */
   readonly ours: readonly number[];
+  /** Pid of the keeper. */
+  readonly pid: number;
   private readonly owner: number;
   private readonly buffer = Buffer.allocUnsafeSlow(messageSize);
   private readonly beside = new Int32Array(2 + maxBeside);
@@ -33,8 +35,9 @@ export class Session {
     const results = new Int32Array(launchHeader + plan.passed.length);
     this.owner = hostId ?? -1;
     this.handle = native().launch(plan.bytes(), Int32Array.from(plan.passed), launcherFd, this.owner, this.owner, results);
-    const [errno = 0, nr = 0] = results;
+    const [errno = 0, nr = 0, pid = 0] = results;
     if (!this.handle) throw launchError(errno, nr);
+    this.pid = pid;
     this.ours = [...results.subarray(launchHeader)];
   }
 

@@ -1,6 +1,13 @@
+import type { LimitsSpec } from '../cgroup/limits';
+import { childrenOf, readProcesses } from '../monitor/process-reader';
+import { StatsSource } from '../monitor/source';
+import type { Stats } from '../monitor/stats';
+import { type Watchdog, watchdogFor } from '../monitor/watchdog';
 import { channel } from '../native';
+import type { Link } from './link';
 import type { ParsedOptions } from './options';
-import { type Link, Run, type RunEvents } from './run';
+import type { Outcome } from './outcome';
+import { Run, type RunEvents } from './run';
 import { openCleanup, type Started, start } from './start';
 
 /** Starts a program in a sandbox of its own: both end together. Throws what kept the launcher from starting. */
@@ -14,12 +21,15 @@ class Solo implements Link {
   readonly scene: Started['scene'];
   readonly ours: Started['ours'];
   readonly run: Run;
+  private readonly source: StatsSource;
+  private watchdog: Watchdog | undefined;
 
   constructor(
     private readonly parsed: ParsedOptions,
     events: RunEvents,
   ) {
     ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = start(parsed));
+    this.source = new StatsSource(this.scene, this.session.pid, parsed.spec.namespaces.net);
     this.run = new Run(parsed, events, this);
     this.session.adopt();
     try {
@@ -35,11 +45,34 @@ class Solo implements Link {
   }
 
   end(): void {
+    noteCpu(this.run.outcome, this);
     this.session.kill();
   }
 
   ref(on: boolean): void {
     this.session.ref(on);
+  }
+
+  get limits(): LimitsSpec {
+    return this.scene.cgroups.limits;
+  }
+
+  stats(): Stats | undefined {
+    return this.source.read(this.parsed.spec.limits);
+  }
+
+  started(): void {
+    this.watchdog = watchdogFor(
+      this.parsed.spec.limits,
+      this.scene.cgroups,
+      () => this.stats(),
+      (overrun) => this.run.overrun(overrun),
+    );
+  }
+
+  gone(): void {
+    this.watchdog?.stop();
+    this.source.close();
   }
 
   // The sandbox is gone when its keeper says so: every process reaped, the control group removed. What the keeper still
@@ -57,6 +90,13 @@ class Solo implements Link {
   private read(which: number): void {
     for (const { record, pid, fds } of this.session.messages(which)) this.run.feed(record, pid, fds);
   }
+}
+
+/** Before all of it is killed, and where no group will tell: what it has used. */
+export function noteCpu(outcome: Outcome, { scene, session }: Started): void {
+  const init = scene.cgroups.cpuUsage === undefined ? childrenOf(session.pid)[0] : undefined;
+  const cpu = init === undefined ? undefined : readProcesses(init)?.cpu;
+  if (cpu) outcome.cpuAtEnd ??= cpu;
 }
 
 /** The keeper was killed or could not clean up: another launcher does it. */

@@ -7,6 +7,7 @@ import { Outcome, type Reason } from './outcome';
 import { finish, Output } from './output';
 import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
+import { noteCpu } from './solo';
 import { openCleanup, type Started, start } from './start';
 
 const pollIn = 1;
@@ -87,10 +88,10 @@ class SyncRun {
   }
 
   private arm(): void {
-    const { timeout, killGrace, killSignal, spec } = this.parsed;
-    if (spec.limits.wallTime !== undefined) this.alarm(spec.limits.wallTime, () => this.end('timeout'));
+    const { timeout, killGrace, killSignal } = this.parsed;
     if (timeout === undefined) return;
     this.alarm(timeout, () => {
+      if (this.outcome.stopped === undefined) this.outcome.timeLimit = 'timeout';
       this.outcome.stopped ??= 'timeout';
       this.launch.session.signal(killSignal);
       this.alarm(killGrace, () => this.end('timeout'));
@@ -103,6 +104,7 @@ class SyncRun {
 
   private end(reason: Reason): void {
     this.outcome.stopped ??= reason;
+    noteCpu(this.outcome, this.launch);
     this.launch.session.kill();
   }
 

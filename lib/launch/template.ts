@@ -36,8 +36,13 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
 const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 'number' ? (entry < 0 ? 'p' : 'd') : 'i');
 
 // What looks at the machine each time it is written cannot be kept.
-const isRepeatable = ({ mounts, namespaces, root, proc }: Spec, { kind, program }: Scene): boolean =>
+const isRepeatable = ({ mounts, namespaces, root, proc, limits }: Spec, { kind, program, ownLimits, cgroups }: Scene): boolean =>
   !program.pty &&
+  !ownLimits &&
+  // What is written to a group of another name, or depends on disks, is written anew.
+  limits.cpuTime === undefined &&
+  limits.idle === undefined &&
+  cgroups.limits.io === undefined &&
   !program.notify &&
   !program.attempts &&
   proc !== 'masked' &&

@@ -2,6 +2,7 @@
 #pragma once
 #include "../plan/reader.h"
 #include "../sys/fd.h"
+#include "clock.h"
 
 namespace nsjs {
 
@@ -24,6 +25,9 @@ struct Context {
   bool clean_signals = false;    // every signal has its default action already
   bool verifies = false;         // tells what the kernel says of each program that starts
   bool paused = false;           // what is started waits until it is let go on
+  bool out_of_memory = false;    // and the sandbox was ended for it
+  Fd oom;                        // readable when the kernel has met the limit of memory
+  Clock clock;                   // of the sandbox in the keeper; in init of the program that is started next
   std::uint32_t program = 0;     // which one it is about: in its child, and in init while it is started
 
   [[nodiscard]] int fd(std::uint32_t slot) const { return slot == kNoSlot ? -1 : slots[slot].fd.get(); }

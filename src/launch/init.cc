@@ -54,9 +54,8 @@ void send_exited(Context& context, const Program& program, const siginfo_t& info
   record.program = program.id;
   record.code = info.si_code;
   record.status = info.si_status;
-  record.user_us = sys::microseconds(usage.ru_utime);
-  record.system_us = sys::microseconds(usage.ru_stime);
-  record.max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss);
+  record.cause = program.clock.cause();
+  tell_usage(record, usage);
   if (!sys::write(context.out, &record, sizeof record).ok()) sys::exit_group(1);
 }
 
@@ -125,6 +124,19 @@ bool obey(Context& context) {
   return false;
 }
 
+// Ends the programs whose time is over; how long until it must look again.
+long ring_clocks() {
+  long wait = -1;
+  for (unsigned index = 0; index < g_programs.end(); ++index) {
+    Program* program = g_programs[index];
+    if (program == nullptr) continue;
+    if (program->clock.is_over() && !program->clock.kill_group()) (void)sys::pidfd_send_signal(program->pidfd.get(), SIGKILL);
+    const long own = program->clock.wait();
+    if (own >= 0 && (wait < 0 || own < wait)) wait = own;
+  }
+  return wait;
+}
+
 constexpr unsigned kOwnPolls = 3;
 
 // Serves until the only program has ended, the keeper is gone or Node is. Signals only wake it: they can be forged from inside.
@@ -134,7 +146,7 @@ void serve(Context& context, const Fd& signals, bool serves) {
     const unsigned programs = g_programs.end();
     for (unsigned index = 0; index < programs; ++index)
       fds[kOwnPolls + index] = {g_programs[index] != nullptr ? g_programs[index]->exec.get() : -1, POLLIN, 0};
-    if (!sys::ppoll(fds, kOwnPolls + programs, -1).ok()) return;
+    if (!sys::ppoll(fds, kOwnPolls + programs, ring_clocks()).ok()) return;
     for (unsigned index = 0; index < programs; ++index)
       if (fds[kOwnPolls + index].revents != 0) read_exec_channel(context, *g_programs[index]);
     if (fds[0].revents != 0) {
@@ -169,6 +181,8 @@ Fd set_up(Context& context) {
 [[noreturn]] void init(Context& context) {
   context.out = kInitFd;
   for (Slot& slot : context.slots) slot.held = false;  // by the keeper
+  context.clock = {};
+  context.oom.reset();
   (void)sys::raw(__NR_close, kControlFd);
   (void)sys::raw(__NR_close, kNodeFd);
   if (!context.owns_pids && !sys::prctl(PR_SET_CHILD_SUBREAPER, 1).ok()) sys::exit_group(1);

@@ -26,12 +26,14 @@ bool must_end(const pollfd& control, const pollfd& node) {
 
 // Returns when init is gone. A dying Node's pidfd is watched beside the channel: another process may hold the channel open.
 void watch(Context& context) {
-  pollfd fds[] = {{context.init.get(), POLLIN, 0}, {kControlFd, POLLIN, 0}, {kNodeFd, POLLIN, 0}};
-  unsigned count = 3;
+  pollfd fds[] = {{context.init.get(), POLLIN, 0}, {kControlFd, POLLIN, 0}, {kNodeFd, POLLIN, 0}, {context.oom.get(), POLLIN, 0}};
+  constexpr unsigned kAll = 4;
+  unsigned count = kAll;
   for (;;) {
-    if (!sys::ppoll(fds, count, -1).ok()) end_sandbox(context);
+    if (!sys::ppoll(fds, count, count == kAll ? context.clock.wait() : -1).ok()) end_sandbox(context);
     if (fds[0].revents != 0) return;
-    if (count == 3 && must_end(fds[1], fds[2])) {
+    if (count == kAll && (must_end(fds[1], fds[2]) || context.clock.is_over() || fds[3].revents != 0)) {
+      context.out_of_memory = fds[3].revents != 0;
       end_sandbox(context);
       count = 1;
     }
@@ -47,9 +49,8 @@ void watch(Context& context) {
     ended.nr = failure.status.nr;
   }
   ended.section = kAfter;
-  ended.user_us = sys::microseconds(usage.ru_utime);
-  ended.system_us = sys::microseconds(usage.ru_stime);
-  ended.max_rss_kb = static_cast<std::uint64_t>(usage.ru_maxrss);
+  ended.cause = context.out_of_memory ? Cause::kMemory : context.clock.cause();
+  tell_usage(ended, usage);
   (void)sys::write(kControlFd, &ended, sizeof ended);
   sys::exit_group(0);
 }

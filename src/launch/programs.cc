@@ -173,6 +173,8 @@ Status start_program(Context& context, Gate gate) {
   gate.waits = gate.waits || context.paused;
   Program* program = g_programs.add(context.program);
   if (program == nullptr) return {kTryAgain, __NR_clone3};
+  program->clock = std::move(context.clock);
+  context.clock = {};
   const Status status = fork_program(context, *program, gate);
   if (!status.ok()) g_programs.remove(program);
   return status;

@@ -5,6 +5,7 @@
 #include "../plan/wire.h"
 #include "../sys/fd.h"
 #include "../sys/result.h"
+#include "clock.h"
 
 namespace nsjs {
 
@@ -13,6 +14,7 @@ struct Program {
   int pid = 0;
   Fd pidfd;
   Fd exec;  // init's end of the exec channel; its end of file after `ready` means that exec has happened
+  Clock clock;
   Record ready{};
   bool waiting = false;  // it has done `beside` and is to be released
   bool started = false;

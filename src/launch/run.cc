@@ -1,5 +1,6 @@
 #include "run.h"
 
+#include "../sys/process.h"
 #include "../sys/socket.h"
 #include "ops.h"
 
@@ -57,6 +58,19 @@ Status send_file(const Context& context, Section section, std::uint32_t step, co
     message.record.size = static_cast<std::int32_t>(size);
     NSJS_TRY(sys::write(context.out, &message, sizeof message.record + static_cast<std::size_t>(size)).status);
   }
+}
+
+void tell_usage(Record& record, const struct rusage& usage) {
+  const auto wide = [](long value) { return static_cast<std::uint64_t>(value); };
+  record.user_us = sys::microseconds(usage.ru_utime);
+  record.system_us = sys::microseconds(usage.ru_stime);
+  record.max_rss_kb = wide(usage.ru_maxrss);
+  record.faults[0] = wide(usage.ru_minflt);
+  record.faults[1] = wide(usage.ru_majflt);
+  record.blocks[0] = wide(usage.ru_inblock);
+  record.blocks[1] = wide(usage.ru_oublock);
+  record.switches[0] = wide(usage.ru_nvcsw);
+  record.switches[1] = wide(usage.ru_nivcsw);
 }
 
 void report(const Context& context, Section section, const Failure& failure, RecordKind kind) {

@@ -1,5 +1,7 @@
 // The loop over one section of the plan.
 #pragma once
+#include <sys/resource.h>
+
 #include "context.h"
 
 namespace nsjs {
@@ -16,6 +18,9 @@ Failure run_all(Context& context, Section section);
 
 // Sends a file below the host's /proc as text, in parts; `step` says which one it is.
 Status send_file(const Context& context, Section section, std::uint32_t step, const char* path);
+
+// What the process and those it has waited for have used.
+void tell_usage(Record& record, const struct rusage& usage);
 
 void report(const Context& context, Section section, const Failure& failure, RecordKind kind = RecordKind::kFailed);
 

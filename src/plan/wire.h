@@ -48,6 +48,9 @@ enum class RecordKind : std::uint32_t {
   kFd,           // from init: a descriptor is beside it; `status` says which
 };
 
+// The limit that the launcher ended it for.
+enum class Cause : std::uint32_t { kNone, kWallTime, kCpuTime, kIdle, kMemory };
+
 enum NamespaceId : unsigned { kUser, kMnt, kPid, kNet, kIpc, kUts, kCgroup, kTime, kNamespaces };
 
 struct Record {
@@ -63,10 +66,13 @@ struct Record {
   std::uint64_t system_us;
   std::uint64_t max_rss_kb;
   std::uint64_t id[kNamespaces];
-  std::uint32_t program;  // which one, as Node numbered it
-  std::uint32_t reserved;
+  std::uint64_t faults[2];    // page faults: without and with a read from the disk
+  std::uint64_t blocks[2];    // of 512 bytes: read, written
+  std::uint64_t switches[2];  // context switches: it waited, it was preempted
+  std::uint32_t program;      // which one, as Node numbered it
+  Cause cause;                // what the launcher ended it for
 };
-static_assert(sizeof(Record) == 128);
+static_assert(sizeof(Record) == 176);
 
 // Descriptors of the launcher as the addon places them; the program's own numbers lie below.
 constexpr int kFirstFd = 64;

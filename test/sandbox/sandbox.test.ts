@@ -275,7 +275,7 @@ describe('the sandbox', () => {
     within({}, async (sandbox) => {
       for (const [options, path] of [
         [{ network: 'host' }, 'network'],
-        [{ limits: { memory: '1G' } }, 'limits.memory'],
+        [{ limits: { cpus: [0] } }, 'limits.cpus'],
         [{ nonsense: 1 }, 'nonsense'],
       ] as const) {
         expect(thrown(() => sandbox.spawn('true', [], options as object))).toMatchObject({ path });

@@ -1,3 +1,5 @@
+#include <initializer_list>
+
 #include "../ops.h"
 #include "../path.h"
 #include "../run.h"
@@ -11,6 +13,32 @@ constexpr int kExists = 17;  // EEXIST
 constexpr int kBusy = 16;    // EBUSY
 constexpr int kRemoveTries = 1000;
 constexpr long kRemovePauseMs = 2;
+constexpr int kRemoveDirectory = 0x200;  // AT_REMOVEDIR
+constexpr unsigned char kFolder = 4;     // DT_DIR
+
+struct Entry {  // linux_dirent64
+  std::uint64_t inode;
+  std::int64_t next;
+  unsigned short size;
+  unsigned char type;
+  char name[1];
+};
+
+// Those of a control group are its sub-groups. What can't be removed yet is tried again with the group itself.
+void remove_folders_in(const char* path) {
+  const auto folder = sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY);
+  if (!folder.ok()) return;
+  alignas(Entry) char entries[2048] = {};
+  for (;;) {
+    const long size = sys::raw(__NR_getdents64, folder.value.get(), sys::as_arg(entries), sizeof entries);
+    if (size <= 0) return;
+    for (long at = 0; at < size;) {
+      const auto* entry = reinterpret_cast<const Entry*>(entries + at);
+      if (entry->type == kFolder && entry->name[0] != '.') (void)sys::unlinkat(folder.value.get(), entry->name, kRemoveDirectory);
+      at += entry->size;
+    }
+  }
+}
 
 }  // namespace
 
@@ -86,12 +114,41 @@ Status Verify(Context& context, const Op&) {
   return {};
 }
 
+Status OomEvent(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(memory, sys::openat(sys::kCwd, context.plan.text(op.arg[0]).data, O_RDONLY));
+  NSJS_TRY_VALUE(control, sys::openat(sys::kCwd, context.plan.text(op.arg[1]).data, O_WRONLY));
+  const long event = sys::raw(__NR_eventfd2, 0, O_CLOEXEC);
+  NSJS_TRY(sys::to_status(__NR_eventfd2, event));
+  NSJS_TRY_VALUE(high, move_high(Fd(static_cast<int>(event))));
+  char first[12];
+  char second[12];
+  char line[sizeof first + sizeof second] = {};
+  char* end = line;
+  for (const char* part : {write_number(first, high.get()), " ", write_number(second, memory.get())})
+    while (*part != 0) *end++ = *part++;
+  NSJS_TRY(write_all(control.get(), line, static_cast<std::size_t>(end - line)));
+  context.oom = std::move(high);
+  return {};
+}
+
+Status Clock(Context& context, const Op& op) {
+  const auto take = [&context](std::uint32_t slot) { return slot == kNoSlot ? Fd() : std::move(context.slots[slot].fd); };
+  context.clock = nsjs::Clock({op.arg[3], op.arg[4], op.arg[5]}, take(op.arg[0]), take(op.arg[1]), op.arg[2], op.arg[6]);
+  return {};
+}
+
+Status ClockQuota(Context& context, const Op& op) {
+  context.clock.set_quota(std::move(context.slots[op.arg[0]].fd));
+  return {};
+}
+
 Status RemoveDir(Context& context, const Op& op) {
-  constexpr int kRemoveDirectory = 0x200;  // AT_REMOVEDIR
+  const char* path = context.plan.text(op.arg[0]).data;
   Status status;
   for (int tries = 0; tries < kRemoveTries; ++tries) {
-    status = sys::unlinkat(sys::kCwd, context.plan.text(op.arg[0]).data, kRemoveDirectory);
+    status = sys::unlinkat(sys::kCwd, path, kRemoveDirectory);
     if (status.err != kBusy) break;
+    remove_folders_in(path);
     (void)sys::ppoll(nullptr, 0, kRemovePauseMs);
   }
   return status;

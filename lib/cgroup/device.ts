@@ -1,0 +1,40 @@
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { OptionError } from '../errors';
+
+/** `major:minor` of a device number as stat(2) gives it: eight bits of the minor number lie below the major one. */
+function numberOf(device: number): string {
+  const low = device & 0xff;
+  const high = (device >>> 12) & 0xfff00;
+  return `${(device >>> 8) & 0xfff}:${high | low}`;
+}
+
+/**
+ * The whole disk that a file or folder is on, or that a device file stands for, as `major:minor`: control groups limit disks, not
+ * partitions. Throws an OptionError where there is none, as in memory or on overlays.
+ */
+export function diskOf(path: string, at: string): string {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found) throw new OptionError(at, `${path} does not exist`);
+  return wholeDisk(numberOf(found.isBlockDevice() ? found.rdev : found.dev), path, at);
+}
+
+function wholeDisk(number: string, path: string, at: string): string {
+  const entry = `/sys/dev/block/${number}`;
+  if (!existsSync(entry)) throw new OptionError(at, `${path} is on no block device (${number})`);
+  return existsSync(join(entry, 'partition')) ? readFileSync(join(realpathSync(entry), '..', 'dev'), 'latin1').trim() : number;
+}
+
+/** Sizes of huge pages that this machine has, as control groups call them: `2MB`, `1GB`. */
+export function hugePageSizes(): readonly string[] {
+  try {
+    return readdirSync('/sys/kernel/mm/hugepages').map((name) => sizeName(Number(/\d+/.exec(name)?.[0] ?? 0)));
+  } catch {
+    return [];
+  }
+}
+
+function sizeName(kilobytes: number): string {
+  if (kilobytes >= 2 ** 20) return `${kilobytes / 2 ** 20}GB`;
+  return kilobytes >= 2 ** 10 ? `${kilobytes / 2 ** 10}MB` : `${kilobytes}KB`;
+}

@@ -1,0 +1,76 @@
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A hierarchy of control groups that this process is a member of, cgroups(7). */
+export interface Membership {
+  /** Controllers of a version 1 hierarchy; empty for version 2. */
+  readonly controllers: readonly string[];
+  readonly path: string;
+}
+
+/** A file system of control groups. */
+export interface CgroupMount {
+  readonly version: 1 | 2;
+  readonly folder: string;
+  readonly root: string;
+  readonly options: readonly string[];
+}
+
+/** What this process sees of control groups. */
+export interface Hierarchies {
+  readonly memberships: readonly Membership[];
+  readonly mounts: readonly CgroupMount[];
+}
+
+export function readHierarchies(): Hierarchies {
+  return { memberships: parseMemberships(readText('/proc/self/cgroup')), mounts: parseMounts(readText('/proc/self/mountinfo')) };
+}
+
+/** /proc/self/cgroup: `5:pids:/path`, `0::/path`. */
+export function parseMemberships(text: string): readonly Membership[] {
+  return text.split('\n').flatMap((line) => {
+    const [, names, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    return names === undefined || path === undefined ? [] : [{ controllers: names === '' ? [] : names.split(','), path }];
+  });
+}
+
+/** The control group file systems in mountinfo, proc_pid_mountinfo(5). */
+export function parseMounts(text: string): readonly CgroupMount[] {
+  return text.split('\n').flatMap((line) => {
+    const [before = '', after = ''] = line.split(' - ');
+    const [, , , root = '', folder = ''] = before.split(' ');
+    const [type, , options = ''] = after.split(' ');
+    if (type !== 'cgroup' && type !== 'cgroup2') return [];
+    return [
+      { version: type === 'cgroup2' ? 2 : 1, folder: unescapePath(folder), root: unescapePath(root), options: options.split(',') } as const,
+    ];
+  });
+}
+
+/** Where a group of /proc/<pid>/cgroup is in the file system. */
+export function folderOf(mount: CgroupMount, path: string): string {
+  const below = mount.root === '/' ? path : path.startsWith(mount.root) ? path.slice(mount.root.length) : '/';
+  return join(mount.folder, below).replace(/\/$/, '');
+}
+
+function unescapePath(text: string): string {
+  return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/** The text of a file, empty where it cannot be read. */
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+export function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

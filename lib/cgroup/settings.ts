@@ -1,0 +1,119 @@
+import type { Controller } from './layout';
+import type { LimitsSpec } from './limits';
+
+/** One file of a control group that is written. */
+export interface Setting {
+  readonly controller: Controller;
+  readonly file: string;
+  readonly value: string;
+  /** The option that asks for it. */
+  readonly origin: string;
+  /** What is left out, and told, where the kernel refuses it. */
+  readonly optional?: true;
+}
+
+/** What the limits of one group depend on beside themselves. */
+export interface GroupKind {
+  readonly version: 1 | 2;
+  /** Version 1 counts memory and swap together. */
+  readonly swapAccounting: boolean;
+  /** Processes of nsjs in it: init. */
+  readonly ownProcesses: number;
+}
+
+const msToUs = 1000;
+const defaultPeriodMs = 100;
+const sharesOfWeight = 10.24; // weight 100 is 1024 shares: what a group has that nobody sets
+const maxShares = 262_144;
+
+/**
+ * What is written to have `limits` hold for a group, in the order in which it must be written. Pure. The names are those of the kernel's
+ * admin-guide/cgroup-v2 and admin-guide/cgroup-v1.
+ */
+export function settingsOf(limits: LimitsSpec, kind: GroupKind): readonly Setting[] {
+  return kind.version === 2 ? settingsOf2(limits, kind) : settingsOf1(limits, kind);
+}
+
+/** Controllers without which `limits` cannot hold. */
+export function controllersFor(limits: LimitsSpec): readonly Controller[] {
+  return [...new Set(settingsOf2(limits, { version: 2, swapAccounting: true, ownProcesses: 0 }).map(({ controller }) => controller))];
+}
+
+type Add = (controller: Controller, option: string, file: string, value: string | number | undefined, optional?: true) => void;
+
+function collect(write: (add: Add) => void): readonly Setting[] {
+  const settings: Setting[] = [];
+  write((controller, option, file, value, optional) => {
+    if (value === undefined) return;
+    settings.push({ controller, file, value: `${value}`, origin: `limits.${option}`, ...(optional ? { optional } : {}) });
+  });
+  return settings;
+}
+
+const quotaOf = (limits: LimitsSpec): number | undefined =>
+  limits.cpu === undefined ? undefined : Math.max(1000, Math.round(limits.cpu * periodOf(limits)));
+const periodOf = ({ cpuPeriod = defaultPeriodMs }: LimitsSpec): number => cpuPeriod * msToUs;
+
+function settingsOf2(limits: LimitsSpec, { ownProcesses }: GroupKind): readonly Setting[] {
+  const { memory, memoryHigh, memoryLow, swap, pids, cpuBurst, cpuWeight, cpus, memoryNodes, io = [], ioWeight } = limits;
+  const quota = quotaOf(limits);
+  return collect((add) => {
+    add('memory', 'memory', 'memory.max', memory);
+    if (memory !== undefined || swap !== undefined) add('memory', 'swap', 'memory.swap.max', swap ?? 0, true);
+    add('memory', 'memoryHigh', 'memory.high', memoryHigh);
+    add('memory', 'memoryLow', 'memory.low', memoryLow);
+    if (limits.oomGroup !== undefined) add('memory', 'oomGroup', 'memory.oom.group', limits.oomGroup ? 1 : 0);
+    if (pids !== undefined) add('pids', 'pids', 'pids.max', pids + ownProcesses);
+    if (quota !== undefined) add('cpu', 'cpu', 'cpu.max', `${quota} ${periodOf(limits)}`);
+    if (cpuBurst !== undefined) add('cpu', 'cpuBurst', 'cpu.max.burst', cpuBurst * msToUs);
+    add('cpu', 'cpuWeight', 'cpu.weight', cpuWeight, true);
+    add('cpuset', 'cpus', 'cpuset.cpus', cpus);
+    add('cpuset', 'memoryNodes', 'cpuset.mems', memoryNodes);
+    if (ioWeight !== undefined) add('io', 'ioWeight', 'io.weight', `default ${ioWeight}`);
+    for (const [index, { device, readBytes, writeBytes, readOperations, writeOperations }] of io.entries()) {
+      const parts = { rbps: readBytes, wbps: writeBytes, riops: readOperations, wiops: writeOperations };
+      const text = Object.entries(parts).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+      add('io', `io[${index}]`, 'io.max', `${device} ${text.join(' ')}`);
+    }
+    for (const [size, bytes] of Object.entries(limits.hugetlb ?? {})) add('hugetlb', `hugetlb.${size}`, `hugetlb.${size}.max`, bytes);
+    for (const [file, value] of Object.entries(limits.unified ?? {})) add(controllerOf(file), `unified.${file}`, file, value);
+  });
+}
+
+const controllerOf = (file: string): Controller => {
+  const name = file.slice(0, file.indexOf('.'));
+  return name === 'cgroup' ? 'memory' : (name as Controller);
+};
+
+function settingsOf1(limits: LimitsSpec, { swapAccounting, ownProcesses }: GroupKind): readonly Setting[] {
+  const { memory, swap = 0, pids, cpuBurst, cpuWeight, cpus, memoryNodes, io = [], ioWeight } = limits;
+  const quota = quotaOf(limits);
+  return collect((add) => {
+    add('memory', 'memory', 'memory.limit_in_bytes', memory);
+    if (swapAccounting && memory !== undefined) add('memory', 'swap', 'memory.memsw.limit_in_bytes', memory + swap);
+    if (pids !== undefined) add('pids', 'pids', 'pids.max', pids + ownProcesses);
+    if (quota !== undefined) {
+      add('cpu', 'cpu', 'cpu.cfs_period_us', periodOf(limits));
+      add('cpu', 'cpu', 'cpu.cfs_quota_us', quota);
+    }
+    if (cpuBurst !== undefined) add('cpu', 'cpuBurst', 'cpu.cfs_burst_us', cpuBurst * msToUs);
+    if (cpuWeight !== undefined)
+      add('cpu', 'cpuWeight', 'cpu.shares', Math.min(maxShares, Math.max(2, Math.round(cpuWeight * sharesOfWeight))), true);
+    add('cpuset', 'cpus', 'cpuset.cpus', cpus);
+    add('cpuset', 'memoryNodes', 'cpuset.mems', memoryNodes);
+    add('io', 'ioWeight', 'blkio.bfq.weight', ioWeight);
+    for (const [index, { device, readBytes, writeBytes, readOperations, writeOperations }] of io.entries()) {
+      const files = { read_bps: readBytes, write_bps: writeBytes, read_iops: readOperations, write_iops: writeOperations };
+      for (const [name, value] of Object.entries(files))
+        if (value !== undefined) add('io', `io[${index}]`, `blkio.throttle.${name}_device`, `${device} ${value}`);
+    }
+    for (const [size, bytes] of Object.entries(limits.hugetlb ?? {}))
+      add('hugetlb', `hugetlb.${size}`, `hugetlb.${size}.limit_in_bytes`, bytes);
+  });
+}
+
+/** The first of the limits that only version 2 has, by its option; undefined if none is asked for. */
+export function onlyVersion2(limits: LimitsSpec): string | undefined {
+  const name = (['memoryHigh', 'memoryLow', 'unified'] as const).find((key) => limits[key] !== undefined);
+  return name && `limits.${name}`;
+}

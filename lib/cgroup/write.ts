@@ -1,0 +1,49 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { SysError } from '../errors';
+import type { GroupFolders } from './layout';
+import type { Setting } from './settings';
+
+const hints: Readonly<Record<string, string>> = {
+  EBUSY: 'more is in use than that; version 1 takes no limit below it',
+  ENODEV: 'the device is no whole disk, or not there',
+  ENOENT: 'this kernel has no such file',
+  EINVAL: 'the kernel takes no such value there; see cgroups(7)',
+};
+
+/** Writes settings into groups that exist. What was written before is put back if one is refused: a SysError tells which. */
+export function writeSettings(settings: readonly Setting[], folders: GroupFolders): void {
+  const undo: (() => void)[] = [];
+  for (const { controller, file, value, origin, optional } of settings) {
+    const path = join(folders[controller] ?? '', file);
+    try {
+      const before = readFileSync(path, 'latin1');
+      writeFileSync(path, value);
+      undo.unshift(() => restore(path, before));
+    } catch (error) {
+      if (optional) continue;
+      for (const step of undo) step();
+      const { errno = -5, syscall = 'write', code = '' } = error as NodeJS.ErrnoException;
+      throw new SysError({ errno: -errno, syscall, origin, path, hint: hints[code] });
+    }
+  }
+}
+
+// Lists of devices are no single value; the rest is as it was read.
+function restore(path: string, before: string): void {
+  try {
+    if (!before.trim().includes('\n')) writeFileSync(path, before.trim());
+  } catch {
+    // The group is gone, or in use past it: what is in force now is the stricter of the two.
+  }
+}
+
+/**
+ * The order in which limits of version 1 may be written: memory never above memory and swap together. `now` is what the sum is held to.
+ */
+export function inOrder(settings: readonly Setting[], now: number): readonly Setting[] {
+  const at = (file: string) => settings.find((setting) => setting.file === file);
+  const [memory, both] = [at('memory.limit_in_bytes'), at('memory.memsw.limit_in_bytes')];
+  if (!memory || !both || Number(both.value) < now) return settings;
+  return [both, ...settings.filter((setting) => setting !== both)];
+}

@@ -1,0 +1,171 @@
+import { join } from 'node:path';
+import { controllers, foldersOf, type GroupFolders } from '../cgroup/layout';
+import type { LimitsSpec } from '../cgroup/limits';
+import { type GroupKind, settingsOf } from '../cgroup/settings';
+import { OptionError } from '../errors';
+import { parseObject, parseOneOf, parseString } from '../parse';
+import { noSlot, type PlanWriter } from '../plan/writer';
+import { type Cgroups, feature, type Scene, type Step } from './feature';
+
+/** Whether control groups must enforce limits, and where they are made. */
+export interface CgroupPlace {
+  /** Default `'require'`. */
+  readonly level?: 'require' | 'prefer';
+  /**
+   * The group to make sandboxes' groups in, as a path below the mount of each hierarchy: `'/nsjs.slice/web'`. It is made if it is missing, and
+   * stays. Default: a group that this process may write to, at or above its own.
+   */
+  readonly parent?: string;
+}
+
+export interface CgroupOptions {
+  /**
+   * Whether a control group must enforce {@link Limits}, cgroups(7) version 1 or 2. `'require'`: an error where none can be made.
+   * `'prefer'`: what it cannot hold is left out, and the report says so. Default: as `'prefer'` for `memory`, `swap`, `pids`, `cpuTime` and
+   * `cpuWeight`, as `'require'` for every other limit that needs one. `'off'`: none is made. This process is never moved.
+   */
+  readonly cgroup?: 'require' | 'prefer' | 'off' | CgroupPlace;
+}
+
+export interface CgroupSpec {
+  readonly level: 'require' | 'prefer' | 'default' | 'off';
+  readonly parent?: string;
+}
+
+/** Makes the sandbox's control groups before it exists, so that its first instruction is limited. */
+export const cgroup = feature({
+  key: 'cgroup',
+  parse: parseCgroup,
+  emit(plan, _spec, scene) {
+    const { cgroups } = scene;
+    if (cgroups.version === undefined) return;
+    for (const folder of foldersOf(cgroups.folders)) plan.op('host', 'cgroup', 'MakeDir', noSlot, folder, 0o755);
+    emitSettings(plan, cgroups.limits, cgroups.folders, { ...cgroups, version: cgroups.version, ownProcesses: 1 });
+    if (cgroups.version === 1) openGroups1(plan, cgroups);
+    else openGroup2(plan, cgroups);
+    emitEnd(plan, cgroups);
+    emitAfter(plan, cgroups);
+  },
+});
+
+/** Init enters its groups as the first thing it does: 30 µs, where another process moving it would take 10 ms (version 1). */
+export const joinCgroup: Step = {
+  emit(plan, _spec, { cgroups }) {
+    if (cgroups.version !== 1) return;
+    for (const folder of foldersOf(cgroups.folders)) plan.op('inside', 'cgroup', 'WriteFd', plan.known(`cgroup ${folder}`) ?? noSlot, '0');
+  },
+};
+
+/** A program with limits of its own enters a group below its sandbox's, before anything of it can be used. */
+export const joinProgramGroup: Step = {
+  scope: 'program',
+  emit(plan, _spec, { group }) {
+    for (const fd of group?.entries ?? []) plan.op('program', 'limits', 'WriteFd', plan.pass('limits', fd), '0');
+  },
+};
+
+/** Who waits for the processes holds the clock: the keeper of a sandbox, init of one program. */
+export const clock: Step = {
+  scope: 'both',
+  emit(plan, spec, scene) {
+    if (scene.kind === 'program') emitProgramClock(plan, scene);
+    else emitClock(plan, spec.limits, scene);
+  },
+};
+
+function parseCgroup(value: unknown, at: string): CgroupSpec {
+  if (value === undefined) return { level: 'default' };
+  if (typeof value !== 'object') return { level: parseOneOf(value, at, ['require', 'prefer', 'off']) };
+  const { level, parent } = parseObject(value, at, ['level', 'parent']);
+  return {
+    level: level === undefined ? 'require' : parseOneOf(level, `${at}.level`, ['require', 'prefer']),
+    ...(parent === undefined ? {} : { parent: parseParent(parent, `${at}.parent`) }),
+  };
+}
+
+function parseParent(value: unknown, at: string): string {
+  const path = parseString(value, at);
+  const parts = path.split('/').slice(1);
+  const isName = (part: string) => /^[^\s/]+$/.test(part) && part !== '.' && part !== '..' && part.length < 256;
+  if (!path.startsWith('/') || !parts.every(isName)) throw new OptionError(at, `expected a path like '/nsjs.slice', received '${path}'`);
+  return path;
+}
+
+function emitSettings(plan: PlanWriter, limits: LimitsSpec, folders: GroupFolders, kind: GroupKind): void {
+  for (const { controller, file, value, origin, optional } of settingsOf(limits, kind)) {
+    const write = () => plan.op('host', origin, 'WriteFile', noSlot, join(folders[controller] ?? '', file), value);
+    if (optional) plan.optional('host', write);
+    else write();
+  }
+}
+
+const directory = 0o10200000; // O_PATH | O_DIRECTORY
+const writeOnly = 1;
+
+function openGroups1(plan: PlanWriter, cgroups: Cgroups): void {
+  for (const folder of foldersOf(cgroups.folders)) {
+    const tasks = plan.shared(`cgroup ${folder}`, () => plan.slot('cgroup'));
+    plan.op('host', 'cgroup', 'Open', tasks, noSlot, join(folder, 'tasks'), writeOnly);
+  }
+  const { memory } = cgroups.folders;
+  if (cgroups.limits.oomGroup && memory !== undefined)
+    plan.op('host', 'limits.oomGroup', 'OomEvent', join(memory, 'memory.oom_control'), join(memory, 'cgroup.event_control'));
+}
+
+function openGroup2(plan: PlanWriter, { folders, leaf }: Cgroups): void {
+  const folder = join(folders.memory ?? '', leaf ?? '');
+  if (leaf !== undefined) plan.op('host', 'cgroup', 'MakeDir', noSlot, folder, 0o755);
+  plan.cgroup = plan.slot('cgroup');
+  plan.op('host', 'cgroup', 'Open', plan.cgroup, noSlot, folder, directory);
+}
+
+const quotaFiles = { 1: ['cpu.cfs_quota_us', '-1'], 2: ['cpu.max', 'max'] } as const;
+
+// The dying need CPU time too: Linux 6.18 is the first to give it to them whatever the quota.
+function emitEnd(plan: PlanWriter, { folders, version = 2, limits }: Cgroups): void {
+  const [file, unlimited] = quotaFiles[version];
+  const folder = limits.cpu === undefined ? undefined : folders.cpu;
+  if (folder !== undefined) plan.optional('end', () => plan.op('end', 'cgroup', 'WriteFile', noSlot, join(folder, file), unlimited));
+}
+
+/** Where the quota of a group is written. */
+export const quotaFile = (version: 1 | 2): string => quotaFiles[version][0];
+
+/** Files of a control group whose last words the result needs; they are read before it is removed. */
+const lastWords = {
+  1: { memory: ['memory.oom_control', 'memory.max_usage_in_bytes', 'memory.failcnt'], pids: ['pids.events', 'pids.peak'] },
+  2: { memory: ['memory.events', 'memory.peak', 'pids.events', 'pids.peak', 'cpu.stat'] },
+} as const;
+const lastIo = { 1: 'blkio.throttle.io_service_bytes_recursive', 2: 'io.stat' } as const;
+
+function emitAfter(plan: PlanWriter, { folders, version = 2, limits }: Cgroups): void {
+  const read = (folder: string, file: string) => plan.optional('after', () => plan.op('after', 'cgroup', 'ReadFile', join(folder, file)));
+  const words: Readonly<Partial<Record<string, readonly string[]>>> = lastWords[version];
+  for (const controller of controllers) {
+    const folder = folders[controller];
+    for (const file of folder === undefined ? [] : (words[controller] ?? [])) read(folder ?? '', file);
+  }
+  if (version === 1 && limits.cpu !== undefined && folders.cpu !== undefined) read(folders.cpu, 'cpu.stat');
+  if (folders.io !== undefined && (version === 2 || limits.io !== undefined)) read(folders.io, lastIo[version]);
+  for (const folder of foldersOf(folders)) plan.op('after', 'cgroup', 'RemoveDir', folder);
+}
+
+function emitClock(plan: PlanWriter, { wallTime = 0, cpuTime = 0, idle = 0 }: LimitsSpec, { cgroups: { cpuUsage }, host }: Scene): void {
+  const counts = cpuUsage !== undefined;
+  if (wallTime === 0 && !(counts && (cpuTime > 0 || idle > 0))) return;
+  const usage = counts && (cpuTime > 0 || idle > 0) ? plan.slot('limits') : noSlot;
+  if (counts && usage !== noSlot) plan.op('host', 'limits.cpuTime', 'Open', usage, noSlot, cpuUsage.file, 0);
+  const [cpu, still] = usage === noSlot ? [0, 0] : [cpuTime, idle];
+  plan.op('host', 'limits.wallTime', 'Clock', usage, noSlot, cpuUsage?.perMs ?? 1, wallTime, cpu, still, host.cpus);
+}
+
+function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Scene): void {
+  const { wallTime = 0, cpuTime = 0, idle = 0 } = ownLimits ?? {};
+  if (wallTime + cpuTime + idle === 0) return;
+  const pass = (fd: number | undefined) => (fd === undefined ? noSlot : plan.pass('limits', fd));
+  const counts = group?.usageFd !== undefined;
+  if (!counts && wallTime === 0) return;
+  const [cpu, still] = counts ? [cpuTime, idle] : [0, 0];
+  plan.op('inside', 'limits', 'Clock', pass(group?.usageFd), pass(group?.killFd), group?.perMs ?? 1, wallTime, cpu, still, host.cpus);
+  if (group?.quotaFd !== undefined) plan.op('inside', 'limits', 'ClockQuota', pass(group.quotaFd));
+}

@@ -1,0 +1,20 @@
+import type { LimitsSpec } from '../cgroup/limits';
+import type { Stats } from '../monitor/stats';
+import type { Started } from './start';
+
+/** What a run needs of the launcher that its program is in. */
+export interface Link extends Started {
+  /** Sends a signal to the program. */
+  signal(number: number): void;
+  /** Kills the program, and with it whatever is there for its sake alone. */
+  end(): void;
+  /** What the control groups of its sandbox hold it to now. */
+  readonly limits: LimitsSpec;
+  /** What it uses; undefined once it is gone. */
+  stats(): Stats | undefined;
+  /** It runs. */
+  started(): void;
+  /** It is gone. */
+  gone(): void;
+  ref(on: boolean): void;
+}

@@ -1,0 +1,228 @@
+import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Controller, foldersOf, type GroupFolders } from '../cgroup/layout';
+import type { LimitsSpec } from '../cgroup/limits';
+import { controllersFor, settingsOf } from '../cgroup/settings';
+import { writeSettings } from '../cgroup/write';
+import { NsError, SysError } from '../errors';
+import { quotaFile } from '../features/cgroup';
+import type { ProgramGroup, Scene } from '../features/feature';
+import { GroupReader } from '../monitor/group-reader';
+import { PidFd } from '../pidfd';
+import { resolve } from './groups';
+
+const retryMs = 5;
+const tries = 200;
+const usPerMs = 1000;
+const nsPerMs = 1_000_000;
+
+/** Limits that one program of a sandbox can have of its own, beside those of each process. */
+export const ownLimits = [
+  'memory',
+  'memoryHigh',
+  'memoryLow',
+  'swap',
+  'oomGroup',
+  'pids',
+  'cpu',
+  'cpuPeriod',
+  'cpuBurst',
+  'cpuWeight',
+  'cpuTime',
+  'wallTime',
+  'idle',
+] as const;
+
+// Without any group: memory by RLIMIT_DATA, CPU time by RLIMIT_CPU.
+const softLimits: readonly string[] = ['memory', 'swap', 'cpuWeight', 'cpuTime', 'wallTime', 'fileSize', 'openFiles'];
+
+/**
+ * The control group of one program of a sandbox, below the sandbox's own: its limits hold for all that the program starts, and all of
+ * that ends with it.
+ */
+export class OwnGroup {
+  readonly forPlan: ProgramGroup;
+  private readonly reader: GroupReader;
+
+  private constructor(
+    private readonly folders: GroupFolders,
+    private readonly unified: string | undefined,
+    version: 1 | 2 | undefined,
+    hasQuota: boolean,
+  ) {
+    const all = this.all();
+    const own = unified ?? folders.memory;
+    const usage =
+      unified !== undefined || version === 2 ? join(own ?? '', 'cpu.stat') : folders.cpuacct && join(folders.cpuacct, 'cpuacct.usage');
+    this.reader = new GroupReader({ version, folders }, unified);
+    const opened: number[] = [];
+    const open = (path: string, flags: string) => {
+      const fd = openSync(path, flags);
+      opened.push(fd);
+      return fd;
+    };
+    try {
+      const kill = own !== undefined && (unified !== undefined || version === 2) ? openIfThere(join(own, 'cgroup.kill')) : undefined;
+      if (kill !== undefined) opened.push(kill);
+      this.forPlan = {
+        entries: all.map((folder) => open(join(folder, version === 2 || folder === unified ? 'cgroup.procs' : 'tasks'), 'w')),
+        ...(usage === undefined ? {} : { usageFd: open(usage, 'r') }),
+        perMs: usage?.endsWith('cpuacct.usage') ? nsPerMs : usPerMs,
+        ...(kill === undefined ? {} : { killFd: kill }),
+        ...(hasQuota && version !== undefined && folders.cpu !== undefined
+          ? { quotaFd: open(join(folders.cpu, quotaFile(version)), 'w') }
+          : {}),
+      };
+    } catch (error) {
+      for (const fd of opened) closeSync(fd);
+      throw error;
+    }
+  }
+
+  /**
+   * Makes the group that `limits` ask for; undefined if they ask for none. Throws NsError ERR_NSJS_UNSUPPORTED where one is needed and
+   * cannot be had, a SysError where the kernel refuses.
+   */
+  static make(scene: Scene, limits: LimitsSpec, id: number): OwnGroup | undefined {
+    const { cgroups, freezer } = scene;
+    const wanted = controllersFor(limits);
+    const timed = limits.cpuTime !== undefined || limits.idle !== undefined || limits.wallTime !== undefined;
+    if (wanted.length === 0 && !timed) return undefined;
+    const missing = wanted.filter((name) => cgroups.folders[name] === undefined);
+    const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
+    if (missing.length > 0 && !softly) throw unsupported(limits, missing);
+    if (missing.length > 0) return undefined;
+    const name = `p${id}`;
+    const counted: readonly Controller[] = timed && cgroups.folders.cpuacct !== undefined ? ['cpuacct'] : [];
+    const there = ['memory', 'pids', ...wanted, ...counted].filter((one): one is Controller => one in cgroups.folders);
+    const chosen = cgroups.version === 2 ? (['memory'] as const) : there;
+    const folders = Object.fromEntries(chosen.map((one) => [one, join(cgroups.folders[one] ?? '', name)]));
+    const all2 = cgroups.version === 2 ? Object.fromEntries(Object.keys(cgroups.folders).map((one) => [one, folders.memory])) : folders;
+    const unified = freezer?.own && freezer.version === 2 ? join(freezer.folder, name) : undefined;
+    if (foldersOf(folders).length === 0 && unified === undefined) return undefined;
+    const made: string[] = [];
+    try {
+      if (cgroups.version === 2) passOn(cgroups.folders.memory ?? '', Object.keys(cgroups.folders));
+      for (const folder of [...foldersOf(folders), ...(unified === undefined ? [] : [unified])]) {
+        mkdirSync(folder);
+        made.push(folder);
+      }
+      const { version } = cgroups;
+      const held = version === undefined ? limits : resolve(limits, { version, parents: cgroups.folders });
+      if (version !== undefined)
+        writeSettings(settingsOf(held, { version, swapAccounting: cgroups.swapAccounting, ownProcesses: 0 }), all2);
+      return new OwnGroup(all2, unified, version, limits.cpu !== undefined);
+    } catch (error) {
+      for (const folder of made) rmdirSync(folder);
+      throw asSysError(error);
+    }
+  }
+
+  /** What it uses; undefined once it is gone. */
+  stats() {
+    return this.reader.read();
+  }
+
+  /** How many of its processes the kernel has killed for lack of memory. */
+  get oomKills(): number {
+    return this.reader.read()?.memory?.oomKills ?? 0;
+  }
+
+  /** The program has the group's descriptors now, or was not started. */
+  release(): void {
+    const { entries, usageFd, killFd, quotaFd } = this.forPlan;
+    for (const fd of [...entries, usageFd, killFd, quotaFd]) if (fd !== undefined) closeSync(fd);
+  }
+
+  /** Kills what is left in it and removes it; what cannot be removed yet goes with the sandbox. */
+  async remove(): Promise<void> {
+    this.reader.close();
+    for (let attempt = 0; attempt < tries; attempt++) {
+      this.kill();
+      const left = this.all().filter((folder) => !removed(folder));
+      if (left.length === 0) return;
+      await new Promise((done) => setTimeout(done, retryMs).unref());
+    }
+  }
+
+  kill(): void {
+    const [folder] = this.unified === undefined ? this.all() : [this.unified];
+    if (folder === undefined) return;
+    try {
+      writeFileSync(join(folder, 'cgroup.kill'), '1');
+    } catch {
+      killEach(folder);
+    }
+  }
+
+  private all(): readonly string[] {
+    return [...foldersOf(this.folders), ...(this.unified === undefined ? [] : [this.unified])];
+  }
+}
+
+const unsupported = (limits: LimitsSpec, missing: readonly Controller[]) => {
+  const [name = 'memory'] = Object.keys(limits).filter((key) =>
+    controllersFor({ cpu: 1, [key]: limits[key as keyof LimitsSpec] }).some((one) => missing.includes(one)),
+  );
+  return new NsError(
+    'ERR_NSJS_UNSUPPORTED',
+    `limits.${name}: the sandbox has no control group to make one for this program in (${missing.join(', ')})`,
+    {
+      hint: 'give the limit to the sandbox, or see `nsjs probe` for cgroup',
+    },
+  );
+};
+
+function passOn(folder: string, names: readonly string[]): void {
+  writeFileSync(join(folder, 'cgroup.subtree_control'), names.map((name) => `+${name}`).join(' '));
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, 'w');
+  } catch {
+    return undefined;
+  }
+}
+
+function asSysError(error: unknown): unknown {
+  const { errno, syscall, path, code } = error as NodeJS.ErrnoException;
+  if (error instanceof SysError || error instanceof NsError || errno === undefined || code === undefined) return error;
+  return new SysError({ errno: -errno, syscall: syscall ?? 'open', origin: 'limits', path, hint: 'see cgroups(7)' });
+}
+
+function removed(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+// By descriptors that are looked at again: a number could be somebody else's by now.
+function killEach(folder: string): void {
+  for (const pid of members(folder)) {
+    try {
+      using(PidFd.open(pid), (pidfd) => members(folder).includes(pid) && pidfd.kill('SIGKILL'));
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+function using(pidfd: PidFd, act: (pidfd: PidFd) => unknown): void {
+  try {
+    act(pidfd);
+  } finally {
+    pidfd.close();
+  }
+}
+
+function members(folder: string): readonly number[] {
+  try {
+    return readFileSync(join(folder, 'cgroup.procs'), 'latin1').split('\n').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}

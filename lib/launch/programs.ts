@@ -1,0 +1,140 @@
+import { constants } from 'node:os';
+import type { LimitsSpec } from '../cgroup/limits';
+import type { Spec } from '../features';
+import type { Scene } from '../features/feature';
+import { PlanWriter } from '../plan/writer';
+import { OomWatch } from './oom-watch';
+import type { ParsedOptions } from './options';
+import type { Outcome, Reason, TimeLimit } from './outcome';
+import { OwnGroup } from './program-group';
+import { ProgramLink } from './program-link';
+import { type LaunchRecord, recordKind } from './record';
+import { Run, type RunEvents } from './run';
+import type { Started } from './start';
+import { planFor } from './template';
+
+// Others may hold a program's pipes open after its end: they get this long to write more.
+const idleMs = 100;
+const insideSection = 1;
+
+/** What programs need of their sandbox. */
+export interface ProgramHost {
+  readonly spec: Spec;
+  readonly started: Started;
+  /** What its control groups hold it to now. */
+  readonly limits: LimitsSpec;
+  readonly outcome: Outcome;
+  holdLoop(): void;
+}
+
+/** The programs that run in one sandbox that stays. */
+export class Programs {
+  private readonly links = new Map<number, ProgramLink>();
+  private readonly oomWatch: OomWatch;
+  private lastId = 0;
+
+  constructor(private readonly host: ProgramHost) {
+    this.oomWatch = new OomWatch(host.started.plan);
+  }
+
+  get size(): number {
+    return this.links.size;
+  }
+
+  /** Whether one of them keeps this process's loop alive. */
+  get holdsLoop(): boolean {
+    return [...this.links.values()].some(({ isHeld }) => isHeld);
+  }
+
+  /** Starts a program. Throws what kept it from being asked for. */
+  start(parsed: ParsedOptions, events: RunEvents): Run {
+    const { session, scene } = this.host.started;
+    const { lockFd: _, ...lasting } = scene;
+    const id = ++this.lastId;
+    const group = OwnGroup.make(scene, parsed.ownLimits ?? {}, id);
+    const ownScene = {
+      ...lasting,
+      kind: 'program',
+      dropped: [...scene.dropped, ...this.host.outcome.dropped],
+      program: parsed.program,
+      ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
+      ...(group ? { group: group.forPlan } : {}),
+    } as const;
+    const { plan, fds } = this.request(parsed, ownScene, id, group);
+    const ours = plan.stdio.map((slot) => fds[slot.index] ?? -1);
+    const link = new ProgramLink({ session, plan, scene: ownScene, ours }, id, group, this.host);
+    link.run = new Run(parsed, events, link);
+    session.adopt();
+    this.links.set(id, link);
+    this.host.holdLoop();
+    return link.run;
+  }
+
+  private request(parsed: ParsedOptions, scene: Scene, id: number, group: OwnGroup | undefined) {
+    const { session, plan: sandbox } = this.host.started;
+    try {
+      const plan = planFor(parsed.spec, scene, sandbox instanceof PlanWriter ? sandbox : undefined);
+      return { plan, fds: session.spawn(plan, id) };
+    } catch (error) {
+      void group?.remove();
+      throw error;
+    } finally {
+      group?.release();
+    }
+  }
+
+  /** A message about one of them; false if it is about none. */
+  feed(record: LaunchRecord, pid: number, fds: readonly number[]): boolean {
+    const link = this.links.get(record.program);
+    if (link?.run) this.feedProgram(link, link.run, record, pid, fds);
+    return link !== undefined;
+  }
+
+  /** Sends a signal to each of them. */
+  signal(number: number): void {
+    for (const link of this.links.values()) link.signal(number);
+  }
+
+  /** They end with their sandbox, and for what it ends for, unless they had a reason of their own. */
+  endFor(reason: Reason, timeLimit?: TimeLimit): void {
+    for (const { run } of this.links.values()) {
+      if (!run || run.outcome.stopped !== undefined) continue;
+      run.outcome.stopped = reason;
+      if (timeLimit !== undefined) run.outcome.timeLimit = timeLimit;
+    }
+  }
+
+  /** All of them are gone. */
+  drop(): void {
+    for (const link of [...this.links.values()]) this.onGone(link);
+  }
+
+  private feedProgram(link: ProgramLink, run: Run, record: LaunchRecord, pid: number, fds: readonly number[]): void {
+    const failedInInit = record.kind === recordKind.failed && record.section === insideSection;
+    if (record.kind === recordKind.started) link.pid = this.host.spec.namespaces.pid ? pid : record.status;
+    if (record.kind === recordKind.exited) {
+      this.countKills(link, run, record);
+      run.outcome.ended = record;
+    }
+    try {
+      run.feed(record, pid, fds);
+    } finally {
+      // Also when a listener throws.
+      if (record.kind === recordKind.exited || failedInInit) this.onGone(link);
+    }
+  }
+
+  // What shares a group is told apart by when it was killed; what has one of its own by its group.
+  private countKills({ group }: ProgramLink, { outcome }: Run, record: LaunchRecord): void {
+    const killed = this.oomWatch.hasKilled(record);
+    outcome.ownKills = group?.oomKills ?? (killed ? 1 : 0);
+    outcome.oomKilled = group ? record.status === constants.signals.SIGKILL && outcome.ownKills > 0 : killed;
+  }
+
+  private onGone(link: ProgramLink): void {
+    this.links.delete(link.id);
+    link.run?.drain(idleMs);
+    link.run?.onGone();
+    this.host.holdLoop();
+  }
+}

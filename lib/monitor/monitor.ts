@@ -1,0 +1,73 @@
+import { channel } from 'node:diagnostics_channel';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseInteger, parseObject } from '../parse';
+import { deltaOf, type LimitEvent, LimitWatch, type MonitorSample, type Stats } from './stats';
+
+/** Options of `monitor`. */
+export interface MonitorOptions {
+  /** ms from one sample to the next, 10 at least. Default 1000. */
+  readonly interval?: number;
+  /** Ends it, as closing the sandbox does. */
+  readonly signal?: AbortSignal;
+}
+
+const samples = channel('nsjs:stats');
+const limits = channel('nsjs:limit');
+
+/** Takes samples until there are none, or `signal` is aborted. Each goes to the diagnostics channel `nsjs:stats` as well. */
+export function monitor(id: string, read: () => Stats | undefined, options: MonitorOptions | undefined): AsyncGenerator<MonitorSample> {
+  const given = parseObject(options ?? {}, '', ['interval', 'signal']);
+  const interval = given.interval === undefined ? 1000 : parseInteger(given.interval, 'interval', 10, 2 ** 31 - 1);
+  return sample(id, read, interval, given.signal as AbortSignal | undefined);
+}
+
+async function* sample(id: string, read: () => Stats | undefined, interval: number, signal: AbortSignal | undefined) {
+  let before = read();
+  while (before) {
+    // Ends early with the signal; that is no error.
+    await pause(interval, undefined, signal ? { signal } : {}).catch(() => {});
+    const after = signal?.aborted ? undefined : read();
+    if (after) {
+      const found = Object.freeze({ ...after, delta: deltaOf(before, after) });
+      if (samples.hasSubscribers) samples.publish({ sandbox: id, sample: found });
+      yield found;
+    }
+    before = after;
+  }
+}
+
+const pollMs = 200;
+
+/** Looks for limits that are met, as long as somebody listens. */
+export class LimitPoll {
+  private timer: NodeJS.Timeout | undefined;
+  private readonly watch = new LimitWatch();
+
+  constructor(
+    private readonly id: () => string,
+    private readonly read: () => Stats | undefined,
+    private readonly high: () => number | undefined,
+    private readonly tell: (event: LimitEvent) => void,
+  ) {}
+
+  start(): void {
+    if (this.timer) return;
+    this.look();
+    this.timer = setInterval(() => this.look(), pollMs);
+    this.timer.unref();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+
+  private look(): void {
+    const stats = this.read();
+    if (!stats) return;
+    for (const event of this.watch.next(stats, this.high())) {
+      if (limits.hasSubscribers) limits.publish({ sandbox: this.id(), event });
+      this.tell(event);
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Stats } from './stats';
+
+const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
+const kilobyte = 1024;
+
+/** A process as /proc tells of it. */
+interface Sample {
+  readonly userTicks: number;
+  readonly systemTicks: number;
+  readonly memory: number;
+  readonly threads: number;
+}
+
+/** Numbers of one sandbox as the sum over its processes, where it has no control group: all that descend from init. */
+export function readProcesses(init: number): Pick<Stats, 'cpu' | 'memory' | 'pids'> | undefined {
+  const samples = descendants(init).flatMap((pid) => readProcess(pid) ?? []);
+  if (samples.length === 0) return undefined;
+  const total = (pick: (sample: Sample) => number) => samples.reduce((sum, sample) => sum + pick(sample), 0);
+  const userMs = total(({ userTicks }) => userTicks) * msPerTick;
+  const systemMs = total(({ systemTicks }) => systemTicks) * msPerTick;
+  return {
+    cpu: { usageMs: userMs + systemMs, userMs, systemMs },
+    memory: { usage: total(({ memory }) => memory) },
+    pids: { current: total(({ threads }) => threads) },
+  };
+}
+
+/** The process and all below it, as they are now. */
+export function descendants(pid: number): readonly number[] {
+  const found = [pid];
+  // Grows while it is walked.
+  for (let index = 0; index < found.length; index++) found.push(...childrenOf(found[index] ?? 0));
+  return found;
+}
+
+/** Children of every thread of a process. */
+export function childrenOf(pid: number): readonly number[] {
+  return threadsOf(pid).flatMap((thread) => readText(`/proc/${pid}/task/${thread}/children`).split(' ').filter(Boolean).map(Number));
+}
+
+function threadsOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+// What has ended and was waited for counts as its parent's.
+function readProcess(pid: number): Sample | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  const status = readText(`/proc/${pid}/status`);
+  if (stat === '' || status === '') return undefined;
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  const [user = 0, system = 0, childUser = 0, childSystem = 0] = fields.slice(11, 15);
+  const size = (name: string) => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(status)?.[1] ?? 0);
+  return {
+    userTicks: user + childUser,
+    systemTicks: system + childSystem,
+    memory: (size('RssAnon') + size('RssShmem')) * kilobyte,
+    threads: size('Threads'),
+  };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,62 @@
+import { parseNetDev } from '../cgroup/files';
+import { foldersOf } from '../cgroup/layout';
+import type { Scene } from '../features/feature';
+import { GroupReader, KeptFiles } from './group-reader';
+import { childrenOf, readProcesses } from './process-reader';
+import type { Stats } from './stats';
+
+/** What groups count, and, where they don't count it all, the sum over the processes below `pid`; undefined if neither is there. */
+export function withProcesses(
+  counted: ReturnType<GroupReader['read']>,
+  pid: number | undefined,
+): Omit<Stats, 'time' | 'network'> | undefined {
+  const { cpu, memory, pids } = counted ?? {};
+  if (cpu && memory && pids) return { source: 'cgroup', ...counted, cpu, memory, pids };
+  const summed = pid === undefined ? undefined : readProcesses(pid);
+  return summed && { source: 'processes', ...summed, ...counted };
+}
+
+/** Where the numbers of one sandbox come from, for as long as it lives. */
+export class StatsSource {
+  private readonly groups: GroupReader | undefined;
+  private readonly kept = new KeptFiles();
+  private init: number | undefined;
+
+  /** `keeper`: pid of its launcher, whose only child is init. */
+  constructor(
+    scene: Pick<Scene, 'cgroups' | 'freezer'>,
+    private readonly keeper: number,
+    private readonly hasNetwork: boolean,
+  ) {
+    const unified = scene.freezer?.version === 2 ? scene.freezer.folder : undefined;
+    this.groups = foldersOf(scene.cgroups.folders).length === 0 ? undefined : new GroupReader(scene.cgroups, unified);
+  }
+
+  /** Pid of init on this host; undefined before it is there, and after. */
+  get initPid(): number | undefined {
+    this.init ??= childrenOf(this.keeper)[0];
+    return this.init;
+  }
+
+  /** Undefined once it is gone. `limits` are those in force now. */
+  read({ memory, pids }: { readonly memory?: number; readonly pids?: number }): Stats | undefined {
+    const init = this.initPid;
+    const counted = this.groups?.read();
+    if (this.groups && !counted) return undefined;
+    const found = withProcesses(counted, init);
+    if (!found) return undefined;
+    const network = this.hasNetwork && init !== undefined ? this.kept.read(`/proc/${init}/net/dev`) : undefined;
+    return {
+      time: Date.now(),
+      ...found,
+      memory: { ...found.memory, ...(memory === undefined ? {} : { limit: memory }) },
+      pids: { ...found.pids, ...(pids === undefined ? {} : { limit: pids + 1 }) },
+      ...(network === undefined ? {} : { network: parseNetDev(network) }),
+    };
+  }
+
+  close(): void {
+    this.groups?.close();
+    this.kept.close();
+  }
+}

@@ -1,0 +1,88 @@
+#include "clock.h"
+
+#include <time.h>
+
+#include "../sys/file.h"
+#include "../sys/process.h"
+
+namespace nsjs {
+namespace {
+
+constexpr std::uint64_t kForever = ~0ull;
+constexpr std::uint64_t kLooks = 4;      // during an idle time
+constexpr std::uint64_t kStirredMs = 1;  // less CPU time than this is nothing done
+
+std::uint64_t now() {
+  timespec time{};
+  (void)sys::raw(__NR_clock_gettime, CLOCK_MONOTONIC, sys::as_arg(&time));
+  return static_cast<std::uint64_t>(time.tv_sec) * 1000 + static_cast<std::uint64_t>(time.tv_nsec) / 1000000;
+}
+
+std::uint64_t smaller(std::uint64_t one, std::uint64_t other) { return one < other ? one : other; }
+
+}  // namespace
+
+Clock::Clock(const TimeLimits& limits, Fd usage, Fd kill, std::uint64_t unit, unsigned cpus)
+    : limits_(limits),
+      usage_(std::move(usage)),
+      kill_(std::move(kill)),
+      unit_(unit == 0 ? 1 : unit),
+      cpus_(cpus == 0 ? 1 : cpus),
+      start_(now()),
+      active_(start_) {
+  (void)look();
+}
+
+std::uint64_t Clock::used() const {
+  char text[64] = {};
+  if (sys::raw(__NR_pread64, usage_.get(), sys::as_arg(text), sizeof text - 1, 0) <= 0) return seen_;
+  const char* at = text;
+  while (*at != 0 && (*at < '0' || *at > '9')) ++at;
+  std::uint64_t number = 0;
+  for (; *at >= '0' && *at <= '9'; ++at) number = number * 10 + static_cast<std::uint64_t>(*at - '0');
+  return number / unit_;
+}
+
+Cause Clock::look() {
+  at_ = now();
+  std::uint64_t next = kForever;
+  if (limits_.wall != 0) {
+    if (at_ - start_ >= limits_.wall) return Cause::kWallTime;
+    next = start_ + limits_.wall;
+  }
+  const std::uint64_t used = limits_.cpu != 0 || limits_.idle != 0 ? this->used() : 0;
+  if (limits_.cpu != 0) {
+    if (used >= limits_.cpu) return Cause::kCpuTime;
+    next = smaller(next, at_ + (limits_.cpu - used) / cpus_ + 1);
+  }
+  if (limits_.idle != 0) {
+    if (used >= seen_ + kStirredMs) {
+      seen_ = used;
+      active_ = at_;
+    }
+    if (at_ - active_ >= limits_.idle) return Cause::kIdle;
+    next = smaller(next, at_ + limits_.idle / kLooks + 1);
+  }
+  next_ = next == kForever ? 0 : next;
+  return Cause::kNone;
+}
+
+bool Clock::is_over() {
+  if (next_ == 0 || cause_ != Cause::kNone) return false;
+  cause_ = look();
+  if (cause_ == Cause::kNone) return false;
+  next_ = 0;
+  return true;
+}
+
+bool Clock::kill_group() const {
+  if (quota_.is_open()) {
+    // Version 2 knows the first word, version 1 the other.
+    (void)sys::write(quota_.get(), "max", 3);
+    (void)sys::write(quota_.get(), "-1", 2);
+  }
+  static constexpr char kOne = '1';
+  return kill_.is_open() && sys::write(kill_.get(), &kOne, 1).ok();
+}
+
+}  // namespace nsjs
