@@ -20,6 +20,7 @@ import { parseInteger, parseObject, parseOneOf } from './parse';
 import { SandboxBuilder } from './sandbox-builder';
 import { mountInto } from './sandbox-mount';
 import { overlayChanges } from './sandbox-overlay';
+import { liveSandboxes, SandboxResources } from './sandbox-resources';
 import { dup } from './sys/file';
 import { pidFromPidns, pidInPidns } from './sys/namespace';
 
@@ -33,9 +34,7 @@ export interface OpenOptions {
  * A sandbox that stays: programs are started in it one after the other or side by side, by its init, so nothing ever
  * enters it from outside. All of it ends with close(), with this process, or with its launcher, however they die.
  */
-export class Sandbox {
-  /** Name of its control groups, where it has some; unique on this machine in any case. */
-  readonly id: string;
+export class Sandbox extends SandboxResources {
   /** What is in force. */
   readonly report: Report;
   /** As they were given. */
@@ -47,9 +46,10 @@ export class Sandbox {
 
   private constructor(
     builder: SandboxBuilder,
-    private readonly resident: Resident,
+    resident: Resident,
     private readonly opened: Opened,
   ) {
+    super(resident.groupName ?? `nsjs-${process.pid}-${opened.record.namespaces.mnt}`, resident);
     this.options = builder.options;
     this.report = makeReport(resident.spec, resident.scene, opened.record, resident.outcome);
     const { namespaces } = opened;
@@ -60,7 +60,6 @@ export class Sandbox {
     });
     this.fs = new SandboxFs(() => this.folder(folderFd.root));
     void resident.ended.then(() => this.net.close());
-    this.id = `nsjs-${process.pid}-${opened.record.namespaces.mnt}`;
   }
 
   private folder(what: number): Root {
@@ -73,6 +72,11 @@ export class Sandbox {
     const { scene } = this.resident;
     // Of several ids the first: who would be root inside.
     return new Root(fd, scene.hostId === undefined ? undefined : { uid: scene.hostId, gid: scene.hostId });
+  }
+
+  /** Those of this process that are open. */
+  static list(): readonly Sandbox[] {
+    return liveSandboxes() as readonly Sandbox[];
   }
 
   /** Options as a value, to be changed and opened later. Throws OptionError or OptionRangeError. */

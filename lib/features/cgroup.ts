@@ -133,7 +133,10 @@ export const quotaFile = (version: 1 | 2): string => quotaFiles[version][0];
 
 /** Files of a control group whose last words the result needs; they are read before it is removed. */
 const lastWords = {
-  1: { memory: ['memory.oom_control', 'memory.max_usage_in_bytes', 'memory.failcnt'], pids: ['pids.events', 'pids.peak'] },
+  1: {
+    memory: ['memory.oom_control', 'memory.max_usage_in_bytes', 'memory.failcnt', 'memory.memsw.failcnt'],
+    pids: ['pids.events', 'pids.peak'],
+  },
   2: { memory: ['memory.events', 'memory.peak', 'pids.events', 'pids.peak', 'cpu.stat'] },
 } as const;
 const lastIo = { 1: 'blkio.throttle.io_service_bytes_recursive', 2: 'io.stat' } as const;

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setFrozen } from '../cgroup/freezer';
+import { foldersOf } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import { AbortError, NsError } from '../errors';
 import type { Spec } from '../features';
@@ -80,6 +81,12 @@ export class Resident {
     return this.isOpen && !this.isClosing;
   }
 
+  /** The name of its control groups; undefined where it has none. */
+  get groupName(): string | undefined {
+    const [folder = this.scene.freezer?.folder] = foldersOf(this.scene.cgroups.folders);
+    return folder?.slice(folder.lastIndexOf('/') + 1);
+  }
+
   /** Why it ended, once it has. */
   get reason(): Reason {
     const { stopped, ended, oomKills } = this.outcome;
@@ -95,7 +102,7 @@ export class Resident {
 
   /** What all of it uses; undefined once it is gone. */
   stats(): Stats | undefined {
-    return this.isOpen && !this.isClosing ? this.source.read(this.limits) : undefined;
+    return this.usable ? this.source.read(this.limits) : undefined;
   }
 
   /** Changes limits of its control groups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED, or a SysError; then all is as before. */
@@ -115,7 +122,7 @@ export class Resident {
   /** Sends SIGTERM to every process and waits until no program is left, `grace` ms at most. */
   async terminate(grace: number): Promise<void> {
     await this.setPaused(false).catch(() => {});
-    if (this.spec.namespaces.pid) this.signalAll(constants.signals.SIGTERM);
+    if (this.spec.namespaces.pid) this.started.session.signal(constants.signals.SIGTERM, everyone);
     else this.programs.signal(constants.signals.SIGTERM);
     const end = performance.now() + grace;
     while (this.programs.size > 0 && this.usable && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, pollMs));
@@ -131,10 +138,6 @@ export class Resident {
       this.started.session.kill();
     }
     return this.ended;
-  }
-
-  private signalAll(number: number): void {
-    this.started.session.signal(number, everyone);
   }
 
   private async applyPause(paused: boolean): Promise<void> {

@@ -111,13 +111,19 @@ function limitsMet(outcome: Outcome): LimitsMet {
   const usec = outcome.counter('cpu.stat', 'throttled_usec') ?? (outcome.counter('cpu.stat', 'throttled_time') ?? 0) / nsPerUs;
   return {
     oomKills: outcome.oomKills,
-    ...known('memory', outcome.counter('memory.failcnt') ?? outcome.counter('memory.events', 'max')),
+    ...known(
+      'memory',
+      total(outcome.counter('memory.failcnt'), outcome.counter('memory.memsw.failcnt')) ?? outcome.counter('memory.events', 'max'),
+    ),
     ...known('memoryHigh', outcome.counter('memory.events', 'high')),
     pids: outcome.counter('pids.events', 'max') ?? 0,
     ...(periods === undefined ? {} : { cpuThrottled: { periods, ms: usec / usPerMs } }),
     ...known('time', outcome.timeLimit),
   };
 }
+
+// Which of the two limits of version 1 is met depends on what swap may be used.
+const total = (one: number | undefined, other: number | undefined): number | undefined => (one === undefined ? other : one + (other ?? 0));
 
 const known = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
 

@@ -117,7 +117,7 @@ export class GroupReader {
       ...known('anon', stat.get(isV2 ? 'anon' : 'total_rss')),
       ...known('file', stat.get(isV2 ? 'file' : 'total_cache')),
       ...known('high', events.get('high')),
-      ...known('max', events.get('max') ?? kept.number(files.memoryFailures)),
+      ...known('max', events.get('max') ?? total(kept.number(files.memoryFailures), kept.number(files.swapFailures))),
       ...known('oomKills', events.get('oom_kill')),
       ...known('majorFaults', stat.get(isV2 ? 'pgmajfault' : 'total_pgmajfault')),
     };
@@ -133,6 +133,8 @@ export class GroupReader {
 }
 
 const known = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
+// Which of the two limits is met depends on what swap may be used.
+const total = (one: number | undefined, other: number | undefined): number | undefined => (one === undefined ? other : one + (other ?? 0));
 const divided = (value: number | undefined, by: number): number | undefined => (value === undefined ? undefined : value / by);
 
 const pressureFiles = (folder: string): Files => ({
@@ -153,6 +155,7 @@ const memoryFiles1 = (folder: string): Files => ({
   memoryEvents: join(folder, 'memory.oom_control'),
   memoryPeak: join(folder, 'memory.max_usage_in_bytes'),
   memoryFailures: join(folder, 'memory.failcnt'),
+  swapFailures: join(folder, 'memory.memsw.failcnt'),
 });
 
 function files2(folder: string): Files {

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import { setTimeout as pause } from 'node:timers/promises';
+import { OptionError } from '../errors';
 import { parseInteger, parseObject } from '../parse';
 import { deltaOf, type LimitEvent, LimitWatch, type MonitorSample, type Stats } from './stats';
 
@@ -15,18 +16,26 @@ const samples = channel('nsjs:stats');
 const limits = channel('nsjs:limit');
 
 /** Takes samples until there are none, or `signal` is aborted. Each goes to the diagnostics channel `nsjs:stats` as well. */
-export function monitor(id: string, read: () => Stats | undefined, options: MonitorOptions | undefined): AsyncGenerator<MonitorSample> {
+export function monitor(
+  id: string,
+  read: () => Stats | undefined,
+  closed: AbortSignal,
+  options: MonitorOptions | undefined,
+): AsyncGenerator<MonitorSample> {
   const given = parseObject(options ?? {}, '', ['interval', 'signal']);
   const interval = given.interval === undefined ? 1000 : parseInteger(given.interval, 'interval', 10, 2 ** 31 - 1);
-  return sample(id, read, interval, given.signal as AbortSignal | undefined);
+  const { signal } = given;
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new OptionError('signal', 'expected an AbortSignal', 'ERR_INVALID_ARG_TYPE');
+  return sample(id, read, interval, signal ? AbortSignal.any([closed, signal]) : closed);
 }
 
-async function* sample(id: string, read: () => Stats | undefined, interval: number, signal: AbortSignal | undefined) {
+async function* sample(id: string, read: () => Stats | undefined, interval: number, signal: AbortSignal) {
   let before = read();
   while (before) {
     // Ends early with the signal; that is no error.
-    await pause(interval, undefined, signal ? { signal } : {}).catch(() => {});
-    const after = signal?.aborted ? undefined : read();
+    await pause(interval, undefined, { signal }).catch(() => {});
+    const after = signal.aborted ? undefined : read();
     if (after) {
       const found = Object.freeze({ ...after, delta: deltaOf(before, after) });
       if (samples.hasSubscribers) samples.publish({ sandbox: id, sample: found });
@@ -49,6 +58,11 @@ export class LimitPoll {
     private readonly high: () => number | undefined,
     private readonly tell: (event: LimitEvent) => void,
   ) {}
+
+  /** Whether somebody listens for what all sandboxes meet. */
+  static isObserved(): boolean {
+    return limits.hasSubscribers;
+  }
 
   start(): void {
     if (this.timer) return;

@@ -1,0 +1,231 @@
+import type { Stats } from '../monitor/stats';
+
+/** What is measured of a sandbox besides its stats. */
+export interface Measured {
+  readonly id: string;
+  /** ms since the epoch. */
+  readonly openedAt: number;
+  readonly stats: Stats;
+}
+
+/** One value of a metric, and what tells it from the others of its sandbox. */
+export interface Point {
+  readonly value: number;
+  readonly attributes?: Readonly<Record<string, string>>;
+}
+
+/** One metric under both of its names. Values are in base units: seconds and bytes. */
+export interface Metric {
+  /** Of OpenTelemetry's semantic conventions for containers; `nsjs.` where they have none. */
+  readonly name: string;
+  /** Of cAdvisor, whose dashboards are everywhere; `nsjs_` where it has none. Attributes are the name's own there. */
+  readonly prometheus: string | ((point: Point) => { readonly name: string; readonly labels?: Readonly<Record<string, string>> });
+  readonly kind: 'counter' | 'gauge';
+  readonly unit: string;
+  readonly description: string;
+  points(measured: Measured): readonly Point[];
+}
+
+const ms = 1000;
+const one = (value: number | undefined): readonly Point[] => (value === undefined ? [] : [{ value }]);
+const seconds = (value: number | undefined): readonly Point[] => one(value === undefined ? undefined : value / ms);
+const attributed = (values: Readonly<Record<string, number | undefined>>, key: string): readonly Point[] =>
+  Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [{ value, attributes: { [key]: name } }]));
+
+const suffixed =
+  (
+    key: string,
+    names: Readonly<Record<string, string>>,
+    labels?: (attributes: Readonly<Record<string, string>>) => Readonly<Record<string, string>>,
+  ) =>
+  ({ attributes = {} }: Point) => ({ name: names[attributes[key] ?? ''] ?? '', ...(labels ? { labels: labels(attributes) } : {}) });
+
+/** Every metric of a sandbox. Those whose source the host lacks have no points. */
+export const metrics: readonly Metric[] = [
+  {
+    name: 'container.cpu.time',
+    prometheus: suffixed('cpu.mode', { user: 'container_cpu_user_seconds_total', system: 'container_cpu_system_seconds_total' }),
+    kind: 'counter',
+    unit: 's',
+    description: 'CPU time by mode',
+    points: ({ stats: { cpu } }) => attributed({ user: divided(cpu.userMs), system: divided(cpu.systemMs) }, 'cpu.mode'),
+  },
+  {
+    name: 'nsjs.cpu.total',
+    prometheus: 'container_cpu_usage_seconds_total',
+    kind: 'counter',
+    unit: 's',
+    description: 'CPU time of all processes',
+    points: ({ stats: { cpu } }) => seconds(cpu.usageMs),
+  },
+  {
+    name: 'nsjs.cpu.throttled.time',
+    prometheus: 'container_cpu_cfs_throttled_seconds_total',
+    kind: 'counter',
+    unit: 's',
+    description: 'Time that processes waited because the CPU limit was used up',
+    points: ({ stats: { cpu } }) => seconds(cpu.throttledMs),
+  },
+  {
+    name: 'nsjs.cpu.throttled.periods',
+    prometheus: 'container_cpu_cfs_throttled_periods_total',
+    kind: 'counter',
+    unit: '{period}',
+    description: 'Periods in which the CPU limit was used up',
+    points: ({ stats: { cpu } }) => one(cpu.throttledPeriods),
+  },
+  {
+    name: 'container.memory.usage',
+    prometheus: 'container_memory_usage_bytes',
+    kind: 'gauge',
+    unit: 'By',
+    description: 'Memory in use, page cache included',
+    points: ({ stats: { memory } }) => one(memory.usage),
+  },
+  {
+    name: 'container.memory.working_set',
+    prometheus: 'container_memory_working_set_bytes',
+    kind: 'gauge',
+    unit: 'By',
+    description: 'Memory in use without inactive page cache',
+    points: ({ stats: { memory } }) => one(memory.workingSet),
+  },
+  {
+    name: 'container.memory.rss',
+    prometheus: 'container_memory_rss',
+    kind: 'gauge',
+    unit: 'By',
+    description: 'Anonymous memory',
+    points: ({ stats: { memory } }) => one(memory.anon),
+  },
+  {
+    name: 'nsjs.memory.cache',
+    prometheus: 'container_memory_cache',
+    kind: 'gauge',
+    unit: 'By',
+    description: 'Page cache',
+    points: ({ stats: { memory } }) => one(memory.file),
+  },
+  {
+    name: 'container.memory.available',
+    prometheus: 'nsjs_memory_available_bytes',
+    kind: 'gauge',
+    unit: 'By',
+    description: 'What is left of the limit',
+    points: ({ stats: { memory } }) => one(memory.limit === undefined ? undefined : Math.max(0, memory.limit - memory.usage)),
+  },
+  {
+    name: 'nsjs.memory.limit',
+    prometheus: 'container_spec_memory_limit_bytes',
+    kind: 'gauge',
+    unit: 'By',
+    description: 'Limit of memory',
+    points: ({ stats: { memory } }) => one(memory.limit),
+  },
+  {
+    name: 'nsjs.memory.peak',
+    prometheus: 'container_memory_max_usage_bytes',
+    kind: 'gauge',
+    unit: 'By',
+    description: 'Most memory that was in use',
+    points: ({ stats: { memory } }) => one(memory.peak),
+  },
+  {
+    name: 'nsjs.memory.events',
+    prometheus: suffixed('event', {
+      max: 'container_memory_failcnt',
+      high: 'nsjs_memory_high_total',
+      oom_kill: 'container_oom_events_total',
+    }),
+    kind: 'counter',
+    unit: '{event}',
+    description: 'Times that limits of memory were met, and processes killed for it',
+    points: ({ stats: { memory } }) => attributed({ max: memory.max, high: memory.high, oom_kill: memory.oomKills }, 'event'),
+  },
+  {
+    name: 'container.memory.paging.faults',
+    prometheus: () => ({ name: 'container_memory_failures_total', labels: { failure_type: 'pgmajfault', scope: 'container' } }),
+    kind: 'counter',
+    unit: '{fault}',
+    description: 'Page faults that read from a disk',
+    points: ({ stats: { memory } }) => attributed({ major: memory.majorFaults }, 'system.paging.fault.type'),
+  },
+  {
+    name: 'container.disk.io',
+    prometheus: suffixed('disk.io.direction', { read: 'container_fs_reads_bytes_total', write: 'container_fs_writes_bytes_total' }),
+    kind: 'counter',
+    unit: 'By',
+    description: 'Bytes from and to disks',
+    points: ({ stats: { io } }) => attributed({ read: io?.read, write: io?.write }, 'disk.io.direction'),
+  },
+  {
+    name: 'container.network.io',
+    prometheus: suffixed(
+      'network.io.direction',
+      { receive: 'container_network_receive_bytes_total', transmit: 'container_network_transmit_bytes_total' },
+      (attributes) => ({ interface: attributes['network.interface.name'] ?? '' }),
+    ),
+    kind: 'counter',
+    unit: 'By',
+    description: 'Bytes by interface',
+    points: ({ stats: { network = {} } }) =>
+      Object.entries(network).flatMap(([name, { received, sent }]) =>
+        attributed({ receive: received, transmit: sent }, 'network.io.direction').map(({ value, attributes }) => ({
+          value,
+          attributes: { 'network.interface.name': name, ...attributes },
+        })),
+      ),
+  },
+  {
+    name: 'nsjs.pids.current',
+    prometheus: 'container_threads',
+    kind: 'gauge',
+    unit: '{thread}',
+    description: 'Processes and threads',
+    points: ({ stats: { pids } }) => one(pids.current),
+  },
+  {
+    name: 'nsjs.pids.max',
+    prometheus: 'container_threads_max',
+    kind: 'gauge',
+    unit: '{thread}',
+    description: 'Limit of processes and threads',
+    points: ({ stats: { pids } }) => one(pids.limit),
+  },
+  {
+    name: 'nsjs.pids.refused',
+    prometheus: 'nsjs_pids_refused_total',
+    kind: 'counter',
+    unit: '{fork}',
+    description: 'Forks that the limit refused',
+    points: ({ stats: { pids } }) => one(pids.refused),
+  },
+  {
+    name: 'nsjs.pressure',
+    prometheus: ({ attributes = {} }) => ({
+      name: `container_pressure_${attributes.resource}_${attributes.kind === 'some' ? 'waiting' : 'stalled'}_seconds_total`,
+    }),
+    kind: 'counter',
+    unit: 's',
+    description: 'Time that some, or all, processes waited for a resource',
+    points: ({ stats: { pressure = {} } }) =>
+      Object.entries(pressure).flatMap(([resource, { some, full }]) =>
+        attributed({ some: divided(some?.totalMs), full: divided(full?.totalMs) }, 'kind').map(({ value, attributes }) => ({
+          value,
+          attributes: { resource, ...attributes },
+        })),
+      ),
+  },
+  {
+    name: 'container.uptime',
+    prometheus: 'nsjs_uptime_seconds',
+    kind: 'gauge',
+    unit: 's',
+    description: 'Time since it was open',
+    points: ({ openedAt, stats }) => seconds(stats.time - openedAt),
+  },
+];
+
+function divided(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : value / ms;
+}

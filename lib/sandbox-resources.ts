@@ -1,0 +1,116 @@
+import { channel } from 'node:diagnostics_channel';
+import { EventEmitter } from 'node:events';
+import type { LimitsSpec } from './cgroup/limits';
+import { NsError, OptionError } from './errors';
+import { type Limits, parseLimits } from './features/limits';
+import type { Reason } from './launch/outcome';
+import type { Resident } from './launch/resident';
+import { type LimitsMet, makeUsage, type Usage } from './launch/result';
+import { LimitPoll, type MonitorOptions, monitor } from './monitor/monitor';
+import type { LimitEvent, MonitorSample, Stats } from './monitor/stats';
+
+/** How a sandbox ended, and what all of it used. */
+export interface SandboxEnd {
+  /** `killed` where it was closed; `timeout` and `oom` for limits that hold for all of it; `supervisor` if its launcher was killed. */
+  readonly reason: Reason;
+  /** From when it was open, in ms. */
+  readonly durationMs: number;
+  readonly usage: Usage;
+  readonly limits: LimitsMet;
+}
+
+/** Events of {@link Sandbox.events}. */
+export interface SandboxEvents {
+  /** A limit was met, or almost; looked for five times a second while somebody listens. */
+  limit: [event: LimitEvent];
+  /** Everything of it is gone. */
+  close: [end: SandboxEnd];
+}
+
+const opened = channel('nsjs:sandbox:open');
+const closed = channel('nsjs:sandbox:close');
+const live = new Set<SandboxResources>();
+
+/** Those of this process that are open. */
+export const liveSandboxes = (): readonly SandboxResources[] => [...live];
+
+// They hold for a sandbox from its start, or for each process.
+const fixed = ['wallTime', 'cpuTime', 'idle', 'fileSize', 'openFiles'] as const;
+
+/** What a sandbox uses, and what it may use. */
+export abstract class SandboxResources {
+  /** `limit` and `close`. */
+  readonly events = new EventEmitter<SandboxEvents>();
+  /** Settles when everything of it is gone, however it ended. */
+  readonly ended: Promise<SandboxEnd>;
+  /** When it was open, in ms since the epoch. */
+  readonly openedAt = Date.now();
+  private readonly gone = new AbortController();
+
+  protected constructor(
+    /** Name of its control groups, where it has some; unique on this machine in any case. */
+    readonly id: string,
+    protected readonly resident: Resident,
+  ) {
+    const poll = new LimitPoll(
+      () => id,
+      () => resident.stats(),
+      () => resident.limits.memoryHigh,
+      (event) => this.events.emit('limit', event),
+    );
+    (this.events as EventEmitter).on('newListener', (name) => {
+      if (name === 'limit') poll.start();
+    });
+    if (LimitPoll.isObserved()) poll.start();
+    live.add(this);
+    if (opened.hasSubscribers) opened.publish({ sandbox: this });
+    this.ended = resident.ended.then(() => {
+      poll.stop();
+      this.gone.abort();
+      return this.tellEnd();
+    });
+  }
+
+  private tellEnd(): SandboxEnd {
+    live.delete(this);
+    const { reason, outcome } = this.resident;
+    const end = Object.freeze({ reason, durationMs: Date.now() - this.openedAt, ...makeUsage(outcome) });
+    if (closed.hasSubscribers) closed.publish({ sandbox: this, end });
+    this.events.emit('close', end);
+    return end;
+  }
+
+  /** Limits that hold for all of it now, as they were read: bytes and ms. */
+  get limits(): LimitsSpec {
+    return Object.freeze({ ...this.resident.limits });
+  }
+
+  /** What all of it uses now; costs some 100 µs. Throws NsError ERR_NSJS_CLOSED once it is closed. */
+  stats(): Stats {
+    const stats = this.resident.stats();
+    if (!stats) throw new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
+    return stats;
+  }
+
+  /**
+   * Samples until it is closed, or `signal` is aborted, each with what has changed since the one before. Samples go to the diagnostics
+   * channel `nsjs:stats` as well. Throws OptionRangeError for an interval below 10 ms.
+   */
+  monitor(options?: MonitorOptions): AsyncIterableIterator<MonitorSample> {
+    return monitor(this.id, () => this.resident.stats(), this.gone.signal, options);
+  }
+
+  /**
+   * Changes limits of its control groups while it runs; others stay as they are. The kernel takes memory back to come below a lower limit, and
+   * kills where it can't (version 2), or refuses it with EBUSY (version 1). Throws OptionError for limits that hold from the start
+   * (`wallTime`, `cpuTime`, `idle`) or for each process, NsError ERR_NSJS_UNSUPPORTED where it has no such group, a SysError if the
+   * kernel refuses one of them: then all is as before. ERR_NSJS_CLOSED once it is closed.
+   */
+  update(limits: Limits): void {
+    const changes = parseLimits(limits, 'limits');
+    const stray = fixed.find((name) => changes[name] !== undefined);
+    if (stray !== undefined)
+      throw new OptionError(`limits.${stray}`, 'holds from the start of a program: give it to Sandbox.open or to spawn');
+    this.resident.update(changes);
+  }
+}
