@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { namespaceTypes } from '../features/namespaces';
 import { type ListedNamespace, listNamespaces, type NamespaceNode, namespaceTree } from '../list-namespaces';
 import { parseOneOf } from '../parse';
+import { table as formatTable } from './table';
 
 export const lsUsage = `options of ls:
   --type TYPE[,TYPE]             only these types (${namespaceTypes.join(', ')})
@@ -51,9 +52,5 @@ function table(rows: readonly Row[]): string {
     user,
     command,
   ]);
-  const all = [columns as readonly string[], ...cells];
-  const widths = columns.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
-  const isNumber = (column: number) => columns[column] === 'NPROCS' || columns[column] === 'PID';
-  const pad = (text: string, column: number) => (isNumber(column) ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0));
-  return all.map((row) => row.map(pad).join(' ').trimEnd()).join('\n');
+  return formatTable(columns, cells, ['NPROCS', 'PID']);
 }

@@ -6,6 +6,7 @@ import { lsUsage, runLs } from './ls';
 import { runProbe } from './probe';
 import { runProgram } from './run';
 import { runSeccomp, seccompUsage } from './seccomp';
+import { runStats, runTop, topUsage } from './top';
 
 const usage = `nsjs: run untrusted programs in Linux namespaces
 
@@ -14,12 +15,16 @@ const usage = `nsjs: run untrusted programs in Linux namespaces
   nsjs ls [--tree] [--json]               the namespaces of this machine, as far as you may see them
   nsjs probe [--json]                     what this host can do, and what to do about the rest
   nsjs seccomp show|explain …             the filter of a sandbox, and what it decides
+  nsjs top [options]                      the sandboxes of this machine and what they use, as it happens
+  nsjs stats [--json] [options]           the same once, or as data
   nsjs launcher                           write the launcher to stdout (for launcherPath)
   nsjs --help
 
 ${runUsage}
 
 ${lsUsage}
+
+${topUsage}
 
 ${seccompUsage}`;
 
@@ -40,6 +45,10 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
       return runProbe(rest.includes('--json'));
     case 'seccomp':
       return runSeccomp(rest);
+    case 'top':
+      return runTop(rest);
+    case 'stats':
+      return runStats(rest);
     case 'launcher':
       process.stdout.write(launcherImage());
       return 0;

@@ -16,6 +16,12 @@ export function withProcesses(
   return summed && { source: 'processes', ...summed, ...counted };
 }
 
+/** What is read of a {@link Scene}. */
+interface Groups {
+  readonly cgroups: Pick<Scene['cgroups'], 'version' | 'folders'>;
+  readonly freezer?: Pick<NonNullable<Scene['freezer']>, 'version' | 'folder'>;
+}
+
 /** Where the numbers of one sandbox come from, for as long as it lives. */
 export class StatsSource {
   private readonly groups: GroupReader | undefined;
@@ -24,12 +30,12 @@ export class StatsSource {
 
   /** `keeper`: pid of its launcher, whose only child is init. */
   constructor(
-    scene: Pick<Scene, 'cgroups' | 'freezer'>,
+    { cgroups, freezer }: Groups,
     private readonly keeper: number,
     private readonly hasNetwork: boolean,
   ) {
-    const unified = scene.freezer?.version === 2 ? scene.freezer.folder : undefined;
-    this.groups = foldersOf(scene.cgroups.folders).length === 0 ? undefined : new GroupReader(scene.cgroups, unified);
+    const unified = freezer?.version === 2 ? freezer.folder : undefined;
+    this.groups = foldersOf(cgroups.folders).length === 0 && unified === undefined ? undefined : new GroupReader(cgroups, unified);
   }
 
   /** Pid of init on this host; undefined before it is there, and after. */

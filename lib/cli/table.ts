@@ -1,0 +1,43 @@
+/** Columns as wide as what is in them; those in `right` are numbers. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[], right: readonly string[]): string {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  const pad = (text: string, column: number) =>
+    right.includes(head[column] ?? '') ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0);
+  return all.map((row) => row.map(pad).join(' ').trimEnd()).join('\n');
+}
+
+const units = ['B', 'K', 'M', 'G', 'T'] as const;
+const step = 1024;
+
+/** `12.3M`: bytes in at most five characters. */
+export function size(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (Math.abs(value) >= step && unit < units.length - 1) {
+    value /= step;
+    unit++;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)}${units[unit]}`;
+}
+
+const minute = 60;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+/** `3h12m`: a time in its two largest units. */
+export function age(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < minute) return `${seconds}s`;
+  if (seconds < hour) return `${Math.floor(seconds / minute)}m${seconds % minute}s`;
+  if (seconds < day) return `${Math.floor(seconds / hour)}h${Math.floor((seconds % hour) / minute)}m`;
+  return `${Math.floor(seconds / day)}d${Math.floor((seconds % day) / hour)}h`;
+}
+
+const width = 8;
+
+/** `[####    ]`: a share from 0 to 1. */
+export function bar(share: number): string {
+  const filled = Math.round(Math.min(1, Math.max(0, share)) * width);
+  return `[${'#'.repeat(filled)}${' '.repeat(width - filled)}]`;
+}

@@ -1,0 +1,156 @@
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { folderOf, type Hierarchies, parseMemberships, readHierarchies, readText } from '../cgroup/hierarchies';
+import { controllers, type GroupFolders } from '../cgroup/layout';
+import { groupOwner } from '../cgroup/sweep';
+import { childrenOf } from './process-reader';
+import { StatsSource } from './source';
+import type { Stats } from './stats';
+
+/** A sandbox of any process of this machine. */
+export interface FoundSandbox {
+  /** The name of its control groups; where it has none, `nsjs-` and its launcher's pid. */
+  readonly id: string;
+  /** Pid of its launcher, of its init, and of the process that started it (1 if that has died). */
+  readonly launcher: number;
+  readonly init: number;
+  readonly owner: number;
+  readonly uid: number;
+  /** ms since the epoch. */
+  readonly openedAt: number;
+  /** Command line of what runs in it; empty while nothing does. */
+  readonly command: string;
+}
+
+/** Every sandbox that the caller can see, the oldest first. */
+export function findSandboxes(): readonly FoundSandbox[] {
+  const numbers = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return numbers
+    .flatMap((name) => describe(Number(name)) ?? [])
+    .sort((one, other) => one.openedAt - other.openedAt || one.launcher - other.launcher);
+}
+
+const launcherName = 'nsjs\0';
+const isLauncher = (pid: number): boolean => readText(`/proc/${pid}/cmdline`) === launcherName;
+
+// A launcher is the keeper; its only child bears the same name and is init.
+function describe(launcher: number): FoundSandbox | undefined {
+  if (!isLauncher(launcher)) return undefined;
+  const [init] = childrenOf(launcher);
+  if (init === undefined || !isLauncher(init)) return undefined;
+  const owner = Number(/^PPid:\s*(\d+)/m.exec(readText(`/proc/${launcher}/status`))?.[1] ?? 1);
+  const found = statSync(`/proc/${launcher}`, { throwIfNoEntry: false });
+  if (!found) return undefined;
+  const programs = childrenOf(init).map((pid) => readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim());
+  return {
+    id: basename(ownGroup(readText(`/proc/${init}/cgroup`)) ?? `nsjs-${launcher}`),
+    launcher,
+    init,
+    owner,
+    uid: found.uid,
+    openedAt: startOf(launcher),
+    command: programs.join(', '),
+  };
+}
+
+const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
+
+let bootedAt: number | undefined;
+
+function startOf(pid: number): number {
+  bootedAt ??= Number(/^btime (\d+)$/m.exec(readText('/proc/stat'))?.[1] ?? 0) * 1000;
+  const text = readText(`/proc/${pid}/stat`);
+  return bootedAt + Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? 0) * msPerTick;
+}
+
+/** The path of a group that bears a sandbox's name; init's own may be a leaf of it. */
+function sandboxPath(path: string): string | undefined {
+  return [path, dirname(path)].find((one) => groupOwner(basename(one)));
+}
+
+const ownGroup = (text: string): string | undefined =>
+  parseMemberships(text)
+    .map(({ path }) => sandboxPath(path))
+    .find((path) => path !== undefined);
+
+/** Numbers of a sandbox that was found, for as long as it lives. */
+export class FoundSource {
+  private readonly source: StatsSource;
+  private readonly limits: { readonly memory?: string; readonly pids?: string };
+
+  constructor({ launcher, init }: FoundSandbox, hierarchies: Hierarchies = readHierarchies()) {
+    const { version, folders, unified } = groupsOf(readText(`/proc/${init}/cgroup`), hierarchies);
+    const freezer = unified === undefined ? {} : { freezer: { version: 2, folder: unified } as const };
+    this.source = new StatsSource({ cgroups: { version, folders }, ...freezer }, launcher, hasNetwork(init));
+    this.limits = {
+      ...(folders.memory === undefined ? {} : { memory: `${folders.memory}/${version === 2 ? 'memory.max' : 'memory.limit_in_bytes'}` }),
+      ...(folders.pids === undefined ? {} : { pids: `${folders.pids}/pids.max` }),
+    };
+  }
+
+  read(): Stats | undefined {
+    const { memory, pids } = this.limits;
+    const [most, processes] = [limitOf(memory), limitOf(pids)];
+    // Init is one of those that the kernel counts, and not one of those that the option counts.
+    return this.source.read({
+      ...(most === undefined ? {} : { memory: most }),
+      ...(processes === undefined ? {} : { pids: processes - 1 }),
+    });
+  }
+
+  close(): void {
+    this.source.close();
+  }
+}
+
+const unlimited = 2 ** 62; // what version 1 calls none is a little less than 2^63
+
+function limitOf(path: string | undefined): number | undefined {
+  const value = path === undefined ? Number.NaN : Number.parseInt(readText(path), 10);
+  return Number.isNaN(value) || value >= unlimited ? undefined : value;
+}
+
+const nameIn1 = { io: 'blkio' } as Readonly<Record<string, string>>;
+
+interface FoundGroups {
+  readonly version: 1 | 2 | undefined;
+  readonly folders: GroupFolders;
+  readonly unified?: string;
+}
+
+function groupsOf(text: string, { mounts }: Hierarchies): FoundGroups {
+  const memberships = parseMemberships(text);
+  const own = (names: readonly string[], mount: Hierarchies['mounts'][number] | undefined): string | undefined => {
+    const path = memberships.find((one) =>
+      names.length === 0 ? one.controllers.length === 0 : one.controllers.includes(names[0] ?? ''),
+    )?.path;
+    const group = path === undefined ? undefined : sandboxPath(path);
+    return group === undefined || !mount ? undefined : folderOf(mount, group);
+  };
+  const unified = own(
+    [],
+    mounts.find(({ version }) => version === 2),
+  );
+  const found = controllers.flatMap((name) => {
+    const inKernel = nameIn1[name] ?? name;
+    const folder = own(
+      [inKernel],
+      mounts.find(({ version, options }) => version === 1 && options.includes(inKernel)),
+    );
+    return folder === undefined ? [] : [[name, folder] as const];
+  });
+  if (found.length > 0) return { version: 1, folders: Object.fromEntries(found), ...(unified === undefined ? {} : { unified }) };
+  if (unified === undefined) return { version: undefined, folders: {} };
+  const there = readText(`${unified}/cgroup.controllers`).split(/\s+/);
+  const folders = Object.fromEntries(controllers.filter((name) => there.includes(name)).map((name) => [name, unified]));
+  return folders.memory === undefined ? { version: undefined, folders: {}, unified } : { version: 2, folders };
+}
+
+// Of somebody else's process it cannot be told: then it has one of its own, as by default.
+function hasNetwork(init: number): boolean {
+  try {
+    return readlinkSync(`/proc/${init}/ns/net`) !== readlinkSync('/proc/self/ns/net');
+  } catch {
+    return readText(`/proc/${init}/net/dev`) !== readFileSync('/proc/self/net/dev', 'latin1');
+  }
+}
