@@ -1,7 +1,8 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Result, type SpawnOptions, spawnIsolated } from 'nsjs';
+import { cgroupLayout } from '../dist/cgroup/layout';
 
 export const isRoot = process.geteuid?.() === 0;
 
@@ -50,6 +51,11 @@ export function testIf(available: boolean, feature: string, name: string, body: 
   else test.skip(`${name} (skipped: ${feature})`, run);
 }
 
-export const hasCgroups = isRoot && existsSync('/sys/fs/cgroup');
+/** Where control groups can be made here; its version is undefined where they cannot. */
+export const cgroups = cgroupLayout();
+export const hasCgroups = cgroups.version !== undefined;
+
+/** In a guest without hardware virtualisation everything takes many times as long. */
+export const isSlow = process.env.NSJS_IN_VM !== undefined;
 
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

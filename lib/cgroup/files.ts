@@ -71,3 +71,11 @@ export function parseNetDev(text: string): Readonly<Record<string, NetworkTotals
       }),
   );
 }
+
+/**
+ * How often a limit of memory of version 1 was met: of memory, and of memory and swap together. Linux 6.18 counts no failures of the latter, so
+ * each process that was killed for it stands for one.
+ */
+export function failures(memory: number | undefined, withSwap: number | undefined, oomKills = 0): number | undefined {
+  return memory === undefined ? undefined : Math.max(memory + (withSwap ?? 0), oomKills);
+}

@@ -204,7 +204,7 @@ export class Resident {
     this.watchdog = watchdogFor(
       this.spec.limits,
       this.scene.cgroups,
-      () => this.stats(),
+      { stats: () => this.stats(), held: () => this.source.held() },
       (overrun) => {
         this.outcome.stopped ??= overrun === 'memory' ? 'oom' : 'timeout';
         if (overrun !== 'memory') this.outcome.timeLimit ??= overrun;

@@ -1,4 +1,4 @@
-import { parseIo } from '../cgroup/files';
+import { failures, parseIo } from '../cgroup/files';
 import { NsError } from '../errors';
 import type { Ending, Outcome, Reason, TimeLimit } from './outcome';
 import { unstarted } from './record';
@@ -113,7 +113,8 @@ function limitsMet(outcome: Outcome): LimitsMet {
     oomKills: outcome.oomKills,
     ...known(
       'memory',
-      total(outcome.counter('memory.failcnt'), outcome.counter('memory.memsw.failcnt')) ?? outcome.counter('memory.events', 'max'),
+      failures(outcome.counter('memory.failcnt'), outcome.counter('memory.memsw.failcnt'), outcome.oomKills) ??
+        outcome.counter('memory.events', 'max'),
     ),
     ...known('memoryHigh', outcome.counter('memory.events', 'high')),
     pids: outcome.counter('pids.events', 'max') ?? 0,
@@ -121,9 +122,6 @@ function limitsMet(outcome: Outcome): LimitsMet {
     ...known('time', outcome.timeLimit),
   };
 }
-
-// Which of the two limits of version 1 is met depends on what swap may be used.
-const total = (one: number | undefined, other: number | undefined): number | undefined => (one === undefined ? other : one + (other ?? 0));
 
 const known = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
 

@@ -65,7 +65,7 @@ class Solo implements Link {
     this.watchdog = watchdogFor(
       this.parsed.spec.limits,
       this.scene.cgroups,
-      () => this.stats(),
+      { stats: () => this.stats(), held: () => this.source.held() },
       (overrun) => this.run.overrun(overrun),
     );
   }

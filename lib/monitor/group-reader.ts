@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseIo, parseKeyed, parsePressure } from '../cgroup/files';
+import { failures, parseIo, parseKeyed, parsePressure } from '../cgroup/files';
 import type { GroupFolders } from '../cgroup/layout';
 import type { Stats } from './stats';
 
@@ -117,7 +117,10 @@ export class GroupReader {
       ...known('anon', stat.get(isV2 ? 'anon' : 'total_rss')),
       ...known('file', stat.get(isV2 ? 'file' : 'total_cache')),
       ...known('high', events.get('high')),
-      ...known('max', events.get('max') ?? total(kept.number(files.memoryFailures), kept.number(files.swapFailures))),
+      ...known(
+        'max',
+        events.get('max') ?? failures(kept.number(files.memoryFailures), kept.number(files.swapFailures), events.get('oom_kill')),
+      ),
       ...known('oomKills', events.get('oom_kill')),
       ...known('majorFaults', stat.get(isV2 ? 'pgmajfault' : 'total_pgmajfault')),
     };
@@ -133,8 +136,6 @@ export class GroupReader {
 }
 
 const known = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
-// Which of the two limits is met depends on what swap may be used.
-const total = (one: number | undefined, other: number | undefined): number | undefined => (one === undefined ? other : one + (other ?? 0));
 const divided = (value: number | undefined, by: number): number | undefined => (value === undefined ? undefined : value / by);
 
 const pressureFiles = (folder: string): Files => ({

@@ -26,6 +26,17 @@ export function readProcesses(init: number): Pick<Stats, 'cpu' | 'memory' | 'pid
   };
 }
 
+/** Bytes of memory that init and all below it hold, what they share counted once; costs half a ms for each. */
+export function heldMemory(init: number): number {
+  return descendants(init).reduce((sum, pid) => sum + heldBy(pid), 0);
+}
+
+function heldBy(pid: number): number {
+  const rollup = readText(`/proc/${pid}/smaps_rollup`);
+  if (rollup === '') return readProcess(pid)?.memory ?? 0;
+  return [...rollup.matchAll(/^Pss_(?:Anon|Shmem):\s*(\d+)/gm)].reduce((sum, [, size]) => sum + Number(size) * kilobyte, 0);
+}
+
 /** The process and all below it, as they are now. */
 export function descendants(pid: number): readonly number[] {
   const found = [pid];

@@ -2,7 +2,7 @@ import { parseNetDev } from '../cgroup/files';
 import { foldersOf } from '../cgroup/layout';
 import type { Scene } from '../features/feature';
 import { GroupReader, KeptFiles } from './group-reader';
-import { childrenOf, readProcesses } from './process-reader';
+import { childrenOf, heldMemory, readProcesses } from './process-reader';
 import type { Stats } from './stats';
 
 /** What groups count, and, where they don't count it all, the sum over the processes below `pid`; undefined if neither is there. */
@@ -59,6 +59,12 @@ export class StatsSource {
       pids: { ...found.pids, ...(pids === undefined ? {} : { limit: pids + 1 }) },
       ...(network === undefined ? {} : { network: parseNetDev(network) }),
     };
+  }
+
+  /** Bytes that its processes hold, read one by one. */
+  held(): number {
+    const init = this.initPid;
+    return init === undefined ? 0 : heldMemory(init);
   }
 
   close(): void {

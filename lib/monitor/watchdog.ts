@@ -21,6 +21,7 @@ export class Watchdog {
   constructor(
     private readonly limits: Pick<LimitsSpec, Overrun>,
     private readonly read: () => Stats | undefined,
+    private readonly held: () => number,
     private readonly end: (overrun: Overrun) => void,
   ) {
     this.timer = setInterval(() => this.look(), lookMs);
@@ -47,7 +48,8 @@ export class Watchdog {
       this.seen = cpu.usageMs;
       this.activeAt = now;
     }
-    if (limits.memory !== undefined && memory.usage > limits.memory) return 'memory';
+    // What forked processes share is in the sum once for each of them.
+    if (limits.memory !== undefined && memory.usage > limits.memory && this.held() > limits.memory) return 'memory';
     if (limits.cpuTime !== undefined && cpu.usageMs >= limits.cpuTime) return 'cpuTime';
     return limits.idle !== undefined && now - this.activeAt >= limits.idle ? 'idle' : undefined;
   }
@@ -57,7 +59,7 @@ export class Watchdog {
 export function watchdogFor(
   { memory, cpuTime, idle }: LimitsSpec,
   cgroups: Pick<Cgroups, 'version' | 'cpuUsage'>,
-  read: () => Stats | undefined,
+  source: { stats(): Stats | undefined; held(): number },
   end: (overrun: Overrun) => void,
 ): Watchdog | undefined {
   const limits = {
@@ -65,5 +67,12 @@ export function watchdogFor(
     ...(cpuTime === undefined || cgroups.cpuUsage ? {} : { cpuTime }),
     ...(idle === undefined || cgroups.cpuUsage ? {} : { idle }),
   };
-  return Object.keys(limits).length === 0 ? undefined : new Watchdog(limits, read, end);
+  return Object.keys(limits).length === 0
+    ? undefined
+    : new Watchdog(
+        limits,
+        () => source.stats(),
+        () => source.held(),
+        end,
+      );
 }

@@ -1,0 +1,138 @@
+// Each limit is proven by a program that runs into it: what it got, what it was refused, and what the host counted.
+import { cpus } from 'node:os';
+import { type Limits, spawnIsolated } from 'nsjs';
+import { cgroups, hasCgroups, isSlow, sh, testIf, trySh } from '../support';
+
+const mebibyte = 2 ** 20;
+const isVersion2 = cgroups.version === 2;
+const has = (name: 'cpu' | 'cpuset' | 'hugetlb' | 'memory') => hasCgroups && cgroups.version !== undefined && name in cgroups.parents;
+const twoCpus = cpus().length >= 2;
+
+const perl = (program: string, limits: Limits, timeout = 60_000) =>
+  spawnIsolated('perl', ['-e', program], { limits, timeout, reject: false, encoding: 'utf8' });
+
+testIf(hasCgroups, 'control groups', 'memory: never more than the limit, of whatever kind', async () => {
+  const limit = 48 * mebibyte;
+  for (const program of [
+    'my @a; for (1..200) { push @a, "x" x 1048576; print "$_\\n"; $| = 1 }',
+    'open my $f, ">", "/tmp/x"; for (1..63) { print $f "x" x 1048576; print "$_\\n"; $| = 1 }',
+    '$| = 1; for (1..200) { my $p = fork; if (!$p) { my $a = "x" x (4 * 1048576); sleep 100 } print "$_\\n" }',
+  ]) {
+    const result = await perl(program, { memory: limit, pids: 300 }, 20_000);
+    expect(result.usage.memoryPeak).toBeGreaterThan(limit * 0.9);
+    expect(result.usage.memoryPeak).toBeLessThanOrEqual(limit * 1.05);
+    expect(result.limits.oomKills + Number(result.stdout.split('\n').length < 60)).toBeGreaterThan(0);
+    expect(result.limits.memory).toBeGreaterThan(0);
+  }
+});
+
+testIf(hasCgroups, 'control groups', 'memory: what fits is had', async () => {
+  const result = await perl('my $a = "x" x (20 * 1048576); print length $a', { memory: '64M' });
+  expect(result).toMatchObject({ reason: 'exited', exitCode: 0, stdout: `${20 * mebibyte}` });
+});
+
+testIf(isVersion2, 'control groups of version 2', 'memoryHigh: slows down and takes back, and kills nobody', async () => {
+  const line = 'for i in 1 2 3 4; do head -c 30M /dev/zero > /tmp/x; rm /tmp/x; done; echo done';
+  const result = await trySh(line, { limits: { memory: '512M', memoryHigh: '16M' } });
+  expect(result).toMatchObject({ reason: 'exited', stdout: 'done', limits: { oomKills: 0 } });
+  expect(result.limits.memoryHigh).toBeGreaterThan(0);
+});
+
+testIf(isVersion2, 'control groups of version 2', 'unified: what has no option is written as it is', async () => {
+  const { report } = await spawnIsolated('true', [], { limits: { unified: { 'memory.zswap.max': '0' } } });
+  expect(report.limits.unified).toEqual({ 'memory.zswap.max': '0' });
+  const failing = spawnIsolated('true', [], { limits: { unified: { 'memory.nonsense': '1' } } });
+  await expect(failing).rejects.toMatchObject({ code: 'ENOENT', origin: 'limits.unified.memory.nonsense' });
+});
+
+testIf(hasCgroups, 'control groups', 'oomGroup: all of it ends when one of it is killed', async () => {
+  const line = 'sleep 100 & perl -e \'my @a; push @a, "x" x 1048576 for 1..300\'; echo went on';
+  const all = await trySh(line, { limits: { memory: '40M', oomGroup: true }, timeout: 60_000 });
+  expect(all).toMatchObject({ reason: 'oom', stdout: '', signal: 'SIGKILL' });
+  const one = await trySh(`${line}; kill %1`, { limits: { memory: '40M', oomGroup: false }, timeout: 60_000 });
+  expect(one).toMatchObject({ reason: 'exited', stdout: 'went on' });
+  expect(one.limits.oomKills).toBeGreaterThan(0);
+});
+
+const count = `my $n = 1; while (1) { my $p = fork; last unless defined $p; if (!$p) { sleep 100 } $n++ } print "$n $!"`;
+testIf(hasCgroups, 'control groups', 'pids: exactly so many, init not counted', async () => {
+  for (const limit of [1, 2, 7, 40]) {
+    const result = await perl(count, { pids: limit });
+    expect(result.stdout).toBe(`${limit} Resource temporarily unavailable`);
+    expect(result.limits.pids).toBe(1);
+    if (result.usage.pidsPeak !== undefined) expect(result.usage.pidsPeak).toBe(limit + 1);
+  }
+});
+
+const spin = (processes: number) => `for i in $(seq ${processes}); do while :; do :; done & done; wait`;
+const spinMs = 3000;
+const points = 0.05;
+
+/** CPUs' worth of time that a program gets in 3 s. */
+async function share(line: string, limits: Limits): Promise<number> {
+  const { usage, reason } = await trySh(line, { limits: { ...limits, wallTime: spinMs } });
+  expect(reason).toBe('timeout');
+  return (usage.cpuUserMs + usage.cpuSystemMs) / spinMs;
+}
+
+testIf(has('cpu'), 'the cpu controller', 'cpu: within 5 points over 3 s, and what was waited is told', async () => {
+  for (const [cpu, processes] of [[0.25, 1], [0.5, 3], ...(twoCpus && !isSlow ? ([[1.5, 4]] as const) : [])] as const) {
+    const got = await share(spin(processes), { cpu });
+    process.stderr.write(`cpu ${cpu}: got ${got.toFixed(3)}\n`);
+    expect(Math.abs(got - cpu)).toBeLessThanOrEqual(points);
+  }
+  const { limits } = await trySh(spin(1), { limits: { cpu: 0.1, cpuPeriod: 20, wallTime: 500 } });
+  expect(limits.cpuThrottled?.periods).toBeGreaterThan(3);
+  expect(limits.cpuThrottled?.ms).toBeGreaterThan(50);
+});
+
+testIf(has('cpu') && has('cpuset'), 'the cpuset controller', 'cpuWeight: shares of one CPU as the weights are', async () => {
+  const [heavy, light] = await Promise.all([share(spin(1), { cpuWeight: 80, cpus: [0] }), share(spin(1), { cpuWeight: 20, cpus: [0] })]);
+  process.stderr.write(`weights 80 and 20: got ${heavy.toFixed(3)} and ${light.toFixed(3)}\n`);
+  // Others of this machine take their part of the CPU: what counts is how the rest is shared.
+  expect(Math.abs(heavy / (heavy + light) - 0.8)).toBeLessThanOrEqual(points);
+});
+
+testIf(has('cpuset'), 'the cpuset controller', 'cpus: no other one can be had', async () => {
+  expect(await sh('nproc; grep Cpus_allowed_list /proc/self/status | cut -f2', { limits: { cpus: '0' } })).toBe('1\n0');
+  const last = cpus().length - 1;
+  expect(await sh('taskset -c 0-99 grep Cpus_allowed_list /proc/self/status | cut -f2', { limits: { cpus: [last] } })).toBe(`${last}`);
+  await expect(spawnIsolated('true', [], { limits: { cpus: [8191] } })).rejects.toMatchObject({ origin: 'limits.cpus', syscall: 'write' });
+});
+
+testIf(has('hugetlb'), 'the hugetlb controller', 'hugetlb: a group of its own limits huge pages', async () => {
+  const { report } = await spawnIsolated('true', [], { limits: { hugetlb: { '2MB': '4M' } } });
+  expect(report.limits.hugetlb).toEqual({ '2MB': 4 * mebibyte });
+});
+
+test('tmpfs: exactly so many bytes and inodes', async () => {
+  const options = { scratch: { size: '3M', inodes: 20 } } as const;
+  const line = (folder: string) =>
+    `cat /dev/zero > ${folder}/x; stat -c %s ${folder}/x; rm ${folder}/x; i=0; while touch ${folder}/$i; do i=$((i+1)); done; ls ${folder} | wc -l`;
+  for (const folder of ['/tmp', '~']) {
+    const { stdout, stderr } = await trySh(line(folder), options);
+    expect(stdout).toBe(`${3 * mebibyte}\n19`);
+    expect(stderr).toContain('No space left on device');
+  }
+  const own = await trySh(line('/mine'), { mounts: [{ type: 'tmpfs', target: '/mine', size: '3M', inodes: 20 }] });
+  expect(own.stdout).toBe(`${3 * mebibyte}\n19`);
+});
+
+test('the changes of an overlay in memory: exactly so many bytes', async () => {
+  const options = { mounts: [{ type: 'overlay', target: '/o', lower: ['/usr/share'], size: '2M', inodes: 100 } as const] };
+  const { stdout, stderr } = await trySh('cat /dev/zero > /o/x; du -k /o/x | cut -f1', options);
+  expect(Number(stdout)).toBeLessThanOrEqual(2048);
+  expect(Number(stdout)).toBeGreaterThan(2048 - 64);
+  expect(stderr).toContain('No space left on device');
+});
+
+test('fileSize: exactly so many bytes, and the signal for it', async () => {
+  const { stdout, stderr } = await trySh('head -c 5M /dev/zero > /tmp/x; echo $?; stat -c %s /tmp/x', { limits: { fileSize: '1M' } });
+  expect(stdout).toBe(`153\n${mebibyte}`);
+  expect(stderr).toMatch(/File size limit exceeded/);
+});
+
+test('openFiles: exactly so many descriptors', async () => {
+  const program = 'my @f; while (open my $f, "<", "/dev/null") { push @f, $f } print scalar(@f) + 3, " $!"';
+  expect((await perl(program, { openFiles: 50 })).stdout).toBe('50 Too many open files');
+});
