@@ -1,0 +1,308 @@
+// Limits that change, limits within limits, and numbers as they happen.
+import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { createServer, get } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { DataPointType, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
+import { type LimitEvent, type MonitorSample, prometheusHandler, prometheusMetrics, Sandbox, type Stats, spawnIsolated } from 'nsjs';
+import { instrument } from 'nsjs/otel';
+import { openDescriptors, sandboxCgroups } from '../leaks/processes';
+import { cgroups, hasCgroups, isSlow, rejection, sleep, testIf, thrown } from '../support';
+
+const mebibyte = 2 ** 20;
+const eat = (megabytes: number) => ['-e', `my @a; push @a, "x" x 1048576 for 1..${megabytes}; print "ate"`] as const;
+const spin = ['-c', 'while :; do :; done'] as const;
+const hasCpu = cgroups.version !== undefined && 'cpu' in cgroups.parents;
+
+/** Waits for something to be so. */
+async function until(check: () => boolean, ms = isSlow ? 60_000 : 10_000): Promise<void> {
+  for (const end = Date.now() + ms; !check(); await sleep(20)) if (Date.now() > end) throw new Error('it never came to be so');
+}
+
+describe('update', () => {
+  testIf(hasCgroups, 'control groups', 'a limit of memory can be raised and lowered while it runs', async () => {
+    await using sandbox = await Sandbox.open({ limits: { memory: '32M' } });
+    expect(await sandbox.spawn('perl', eat(50), { reject: false })).toMatchObject({ reason: 'oom' });
+    sandbox.update({ memory: '128M' });
+    expect(sandbox.limits).toMatchObject({ memory: 128 * mebibyte, pids: 64 });
+    expect(await sandbox.spawn('perl', eat(50))).toMatchObject({ stdout: 'ate' });
+    sandbox.update({ memory: '32M' });
+    expect(await sandbox.spawn('perl', eat(50), { reject: false })).toMatchObject({ reason: 'oom' });
+  });
+
+  testIf(hasCpu, 'the cpu controller', 'a limit of CPU time holds from the moment it is set', async () => {
+    await using sandbox = await Sandbox.open({ limits: { cpu: 1 } });
+    void sandbox.spawn('/bin/sh', spin, { reject: false });
+    await until(() => sandbox.stats().cpu.usageMs > 300);
+    sandbox.update({ cpu: 0.2 });
+    await sleep(300);
+    const before = sandbox.stats();
+    await sleep(2000);
+    const after = sandbox.stats();
+    expect((after.cpu.usageMs - before.cpu.usageMs) / (after.time - before.time)).toBeLessThan(0.25);
+    expect(after.cpu.throttledPeriods).toBeGreaterThan(0);
+  });
+
+  testIf(hasCgroups, 'control groups', 'if one limit is refused all stay as they are', async () => {
+    await using sandbox = await Sandbox.open({ limits: { memory: '64M', pids: 20, cpus: '0' } });
+    const error = thrown(() => sandbox.update({ memory: '128M', pids: 30, cpus: '8000' }));
+    expect(error).toMatchObject({ name: 'SysError', origin: 'limits.cpus' });
+    expect(sandbox.limits).toMatchObject({ memory: 64 * mebibyte, pids: 20 });
+    expect(await sandbox.spawn('perl', eat(100), { reject: false })).toMatchObject({ reason: 'oom' });
+  });
+
+  test('what holds from the start cannot change', async () => {
+    await using sandbox = await Sandbox.open();
+    for (const name of ['wallTime', 'cpuTime', 'idle', 'fileSize', 'openFiles'])
+      expect(thrown(() => sandbox.update({ [name]: 100 }))).toMatchObject({ path: `limits.${name}` });
+    expect(thrown(() => sandbox.update({ memory: 1 }))).toMatchObject({ path: 'limits.memory' });
+    expect(thrown(() => sandbox.update({ memori: 1 } as object))).toMatchObject({ path: 'limits.memori' });
+    await sandbox.close();
+    expect(thrown(() => sandbox.update({ memory: '64M' }))).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
+    expect(thrown(() => sandbox.stats())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
+  });
+
+  testIf(!hasCgroups, 'a user without control groups', 'without control groups nothing can change', async () => {
+    await using sandbox = await Sandbox.open();
+    expect(thrown(() => sandbox.update({ memory: '64M' }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
+  });
+});
+
+describe('limits of one program', () => {
+  testIf(hasCgroups, 'control groups', 'it is held to its own, the others are not', async () => {
+    await using sandbox = await Sandbox.open({ limits: { memory: '256M' } });
+    const [small, large] = await Promise.all([
+      sandbox.spawn('perl', eat(60), { limits: { memory: '32M' }, reject: false }),
+      sandbox.spawn('perl', eat(60)),
+    ]);
+    expect(small).toMatchObject({ reason: 'oom', signal: 'SIGKILL', limits: { oomKills: 1 } });
+    expect(large).toMatchObject({ reason: 'exited', stdout: 'ate' });
+    const count = 'my $n = 1; while (1) { my $p = fork; last unless defined $p; if (!$p) { sleep 100 } $n++ } print $n';
+    expect(await sandbox.spawn('perl', ['-e', count], { limits: { pids: 5 } })).toMatchObject({ stdout: '5' });
+  });
+
+  testIf(hasCgroups, 'control groups', 'the sandbox holds it as well', async () => {
+    await using sandbox = await Sandbox.open({ limits: { memory: '32M' } });
+    expect(await sandbox.spawn('perl', eat(60), { limits: { memory: '128M' }, reject: false })).toMatchObject({ reason: 'oom' });
+  });
+
+  testIf(hasCpu, 'the cpu controller', 'CPU time is its own', async () => {
+    await using sandbox = await Sandbox.open();
+    const run = sandbox.spawn('/bin/sh', spin, { limits: { cpu: 0.2, wallTime: 3000 }, reject: false });
+    await run.spawned;
+    await sleep(2000);
+    const { cpu } = run.stats();
+    expect(cpu.usageMs).toBeLessThan(0.25 * 2200 + 50);
+    expect(cpu.usageMs).toBeGreaterThan(0.1 * 2000);
+    await run;
+  });
+
+  testIf(hasCgroups, 'control groups', 'its groups go with it', async () => {
+    await using sandbox = await Sandbox.open();
+    const before = { groups: sandboxCgroups().length, descriptors: openDescriptors() };
+    for (let round = 0; round < 5; round++)
+      await sandbox.spawn('true', [], { limits: { memory: '32M', pids: 5, wallTime: 10_000, cpuTime: 5000 } });
+    await until(() => sandboxCgroups().length === before.groups);
+    expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors);
+  });
+
+  testIf(!hasCgroups, 'a user without control groups', 'what needs a group is an error that says so', async () => {
+    await using sandbox = await Sandbox.open();
+    expect(await rejection(sandbox.spawn('true', [], { limits: { pids: 5 } }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
+  });
+});
+
+describe('numbers', () => {
+  test('stats tell what the sandbox uses', async () => {
+    await using sandbox = await Sandbox.open({ limits: { memory: '128M', pids: 30 } });
+    const run = sandbox.spawn('perl', ['-e', 'my $a = "x" x (20 * 1048576); print STDERR "ready\n"; 1 while 1'], { reject: false });
+    await new Promise((resolve) => run.stderr?.once('data', resolve));
+    const before = sandbox.stats();
+    await sleep(500);
+    const after = sandbox.stats();
+    expect(after.memory.usage).toBeGreaterThan(20 * mebibyte);
+    expect(after.memory).toMatchObject({ limit: 128 * mebibyte });
+    expect(after.pids).toMatchObject({ current: 2, limit: 31 });
+    expect(after.cpu.usageMs - before.cpu.usageMs).toBeGreaterThan(isSlow ? 50 : 300);
+    expect(after.source).toBe(hasCgroups ? 'cgroup' : 'processes');
+    expect(Object.keys(after.network ?? {})).toEqual(['lo']);
+  });
+
+  test('a single run has them too, as long as it runs', async () => {
+    const run = spawnIsolated('sleep', ['100'], { reject: false });
+    expect(thrown(() => run.stats())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
+    await run.spawned;
+    expect(run.stats().pids.current).toBe(2);
+    run.kill('SIGKILL');
+    await run;
+    expect(thrown(() => run.stats())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
+  });
+
+  test('monitor gives samples with what has changed, until it is closed', async () => {
+    const sandbox = await Sandbox.open();
+    void sandbox.spawn('/bin/sh', spin, { reject: false });
+    const seen: MonitorSample[] = [];
+    const told: unknown[] = [];
+    const onSample = (message: unknown) => told.push(message);
+    subscribe('nsjs:stats', onSample);
+    for await (const sample of sandbox.monitor({ interval: 200 })) {
+      seen.push(sample);
+      if (seen.length === 4) void sandbox.close();
+    }
+    unsubscribe('nsjs:stats', onSample);
+    expect(seen.length).toBe(4);
+    expect(told.length).toBe(4);
+    for (const { delta } of seen.slice(1)) {
+      expect(delta.ms).toBeGreaterThanOrEqual(190);
+      expect(delta.cpu).toBeGreaterThan(0.2);
+      expect(delta.cpu).toBeLessThan(1.5);
+    }
+  });
+
+  test('monitor ends with its signal, and refuses what is no interval', async () => {
+    await using sandbox = await Sandbox.open();
+    const controller = new AbortController();
+    const ended = (async () => {
+      for await (const _ of sandbox.monitor({ interval: 60_000, signal: controller.signal }));
+      return 'ended';
+    })();
+    controller.abort();
+    expect(await ended).toBe('ended');
+    expect(thrown(() => sandbox.monitor({ interval: 1 }))).toMatchObject({ path: 'interval' });
+    expect(thrown(() => sandbox.monitor({ signal: {} as AbortSignal }))).toMatchObject({ path: 'signal' });
+    expect(thrown(() => sandbox.monitor({ intervall: 100 } as object))).toMatchObject({ path: 'intervall' });
+  });
+
+  testIf(hasCgroups, 'control groups', 'limits that are met are events', async () => {
+    await using sandbox = await Sandbox.open({ limits: { memory: '64M', pids: 5, ...(hasCpu ? { cpu: 0.2 } : {}) } });
+    const kinds = new Set<LimitEvent['kind']>();
+    const told = new Set<unknown>();
+    const onLimit = (message: unknown) => told.add((message as { readonly sandbox: string }).sandbox);
+    subscribe('nsjs:limit', onLimit);
+    sandbox.events.on('limit', ({ kind }) => kinds.add(kind));
+    await sandbox.spawn('perl', ['-e', 'my $a = "x" x (30 * 1048576); sleep 1'], { reject: false });
+    await sandbox.spawn('perl', eat(100), { reject: false });
+    await sandbox.spawn('/bin/sh', ['-c', 'for i in 1 2 3 4 5 6 7; do sleep 1 & done; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'], {
+      reject: false,
+    });
+    await until(() => kinds.has('pids') && kinds.has('oom'));
+    unsubscribe('nsjs:limit', onLimit);
+    expect([...kinds].sort()).toEqual(expect.arrayContaining(['memory-near', 'oom', 'pids', ...(hasCpu ? ['cpu'] : [])].sort()));
+    expect([...told]).toEqual([sandbox.id]);
+  });
+
+  test('its end is told: why, and what it used', async () => {
+    const told: unknown[] = [];
+    const onClose = (message: unknown) => told.push(message);
+    subscribe('nsjs:sandbox:close', onClose);
+    const sandbox = await Sandbox.open();
+    expect(Sandbox.list()).toContain(sandbox);
+    const closed = new Promise((resolve) => sandbox.events.once('close', resolve));
+    await sandbox.spawn('true');
+    await sandbox.close();
+    const end = await sandbox.ended;
+    expect(end).toMatchObject({ reason: 'killed' });
+    expect(end.usage.cpuSystemMs + end.usage.cpuUserMs).toBeGreaterThan(0);
+    expect(await closed).toBe(end);
+    expect(told).toEqual([{ sandbox, end }]);
+    expect(Sandbox.list()).not.toContain(sandbox);
+    unsubscribe('nsjs:sandbox:close', onClose);
+    expect(channel('nsjs:sandbox:close').hasSubscribers).toBe(false);
+  });
+});
+
+describe('metrics', () => {
+  test("Prometheus: cAdvisor's names, and what stats tell", async () => {
+    await using sandbox = await Sandbox.open({ limits: { memory: '128M' } });
+    await using other = await Sandbox.open();
+    const text = prometheusMetrics();
+    for (const { id } of [sandbox, other]) expect(text).toMatch(new RegExp(`^container_memory_usage_bytes\\{id="${id}"\\} \\d+$`, 'm'));
+    expect(text).toContain(`container_spec_memory_limit_bytes{id="${sandbox.id}"} ${128 * mebibyte}`);
+    expect(text).toMatch(/^container_network_receive_bytes_total\{id="[^"]+",interface="lo"\} 0$/m);
+    const names = [...text.matchAll(/^# TYPE (\S+) (counter|gauge)$/gm)].map(([, name]) => name);
+    expect(new Set(names).size).toBe(names.length);
+    for (const line of text.trim().split('\n'))
+      expect(line).toMatch(/^(# (HELP|TYPE) \S+ .+|[a-z_]+\{id="[^"]+"(,[a-z_]+="[^"]*")*\} [\d.e+-]+)$/);
+    expect(prometheusMetrics([sandbox])).not.toContain(other.id);
+  });
+
+  test('Prometheus: served over HTTP', async () => {
+    await using sandbox = await Sandbox.open();
+    const server = createServer(prometheusHandler()).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { port } = server.address() as AddressInfo;
+    const body = await new Promise<string>((resolve, reject) => {
+      get({ port, host: '127.0.0.1', path: '/metrics' }, (response) => {
+        expect(response.headers['content-type']).toContain('version=0.0.4');
+        let text = '';
+        response.on('data', (chunk) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve(text));
+      }).on('error', reject);
+    });
+    server.close();
+    expect(body).toContain(sandbox.id);
+  });
+
+  test('OpenTelemetry: observed when it collects, runs are counted', async () => {
+    class Reader extends MetricReader {
+      protected override async onForceFlush(): Promise<void> {}
+      protected override async onShutdown(): Promise<void> {}
+    }
+    const reader = new Reader();
+    const instrumentation = instrument({ meterProvider: new MeterProvider({ readers: [reader] }) });
+    await using sandbox = await Sandbox.open();
+    await spawnIsolated('true');
+    await spawnIsolated('sleep', ['100'], { timeout: 100, reject: false });
+    const read = async () => {
+      const { resourceMetrics, errors } = await reader.collect();
+      expect(errors).toEqual([]);
+      return new Map(resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics).map((metric) => [metric.descriptor.name, metric]));
+    };
+    const metrics = await read();
+    const memory = metrics.get('container.memory.usage');
+    expect(memory?.descriptor.unit).toBe('By');
+    expect(memory?.dataPoints).toEqual([
+      expect.objectContaining({ attributes: { 'container.id': sandbox.id }, value: expect.any(Number) }),
+    ]);
+    expect(metrics.get('container.cpu.time')?.dataPointType).toBe(DataPointType.SUM);
+    const runs = metrics.get('nsjs.runs')?.dataPoints.map(({ attributes, value }) => [attributes['nsjs.reason'], value]);
+    expect(runs).toEqual(
+      expect.arrayContaining([
+        ['exited', 1],
+        ['timeout', 1],
+      ]),
+    );
+    instrumentation.stop();
+    await spawnIsolated('true');
+    const later = (await read()).get('nsjs.runs')?.dataPoints.map(({ value }) => value);
+    expect(later).toEqual([1, 1]);
+  });
+});
+
+testIf(
+  !hasCgroups,
+  'a user without control groups',
+  'the watchdog ends what takes too much memory together, and says what it can',
+  async () => {
+    const line = 'for i in 1 2 3 4 5 6; do perl -e \'my $a = "x" x (10 * 1048576); sleep 100\' & done; wait';
+    const result = await spawnIsolated('/bin/sh', ['-c', line], { limits: { memory: '64M' }, timeout: 30_000, reject: false });
+    expect(result).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });
+    const shared = 'my $a = "x" x (20 * 1048576); fork; fork; fork; sleep 1; print "."';
+    const kept = await spawnIsolated('perl', ['-e', shared], { limits: { memory: '96M' }, timeout: 30_000, reject: false });
+    expect(kept).toMatchObject({ reason: 'exited' });
+    const { report } = await spawnIsolated('true', [], { limits: { cpuTime: 1000 } });
+    expect(report.dropped.map(({ control }) => control)).toEqual(expect.arrayContaining(['cgroup', 'limits.cpuTime']));
+    const refused = spawnIsolated('true', [], { limits: { cpu: 0.5 } });
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', message: expect.stringContaining('limits.cpu') });
+    const told = await spawnIsolated('true', [], { limits: { cpu: 0.5 }, cgroup: 'prefer' });
+    expect(told.report.dropped.map(({ control }) => control)).toContain('limits.cpu');
+  },
+);
+
+test('one sample is what its type says', async () => {
+  await using sandbox = await Sandbox.open();
+  const { time, cpu, memory, pids }: Stats = sandbox.stats();
+  expect(Date.now() - time).toBeLessThan(isSlow ? 10_000 : 1000);
+  for (const value of [cpu.usageMs, memory.usage, pids.current]) expect(value).toBeGreaterThanOrEqual(0);
+});
