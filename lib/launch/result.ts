@@ -113,8 +113,11 @@ function limitsMet(outcome: Outcome): LimitsMet {
     oomKills: outcome.oomKills,
     ...known(
       'memory',
-      failures(outcome.counter('memory.failcnt'), outcome.counter('memory.memsw.failcnt'), outcome.oomKills) ??
-        outcome.counter('memory.events', 'max'),
+      failures(
+        outcome.counter('memory.failcnt'),
+        outcome.counter('memory.memsw.failcnt'),
+        outcome.oomKills || Number(outcome.ended?.cause === 'memory'),
+      ) ?? outcome.counter('memory.events', 'max'),
     ),
     ...known('memoryHigh', outcome.counter('memory.events', 'high')),
     pids: outcome.counter('pids.events', 'max') ?? 0,

@@ -65,7 +65,7 @@ class Solo implements Link {
     this.watchdog = watchdogFor(
       this.parsed.spec.limits,
       this.scene.cgroups,
-      { stats: () => this.stats(), held: () => this.source.held() },
+      { stats: () => this.stats(), held: () => this.source.held(), runs: () => this.source.runs() },
       (overrun) => this.run.overrun(overrun),
     );
   }

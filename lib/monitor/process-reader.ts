@@ -37,6 +37,9 @@ function heldBy(pid: number): number {
   return [...rollup.matchAll(/^Pss_(?:Anon|Shmem):\s*(\d+)/gm)].reduce((sum, [, size]) => sum + Number(size) * kilobyte, 0);
 }
 
+/** Whether one of them runs, or would if it had a CPU. */
+export const isRunning = (init: number): boolean => descendants(init).some((pid) => /\) R /.test(readText(`/proc/${pid}/stat`)));
+
 /** The process and all below it, as they are now. */
 export function descendants(pid: number): readonly number[] {
   const found = [pid];

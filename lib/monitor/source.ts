@@ -2,7 +2,7 @@ import { parseNetDev } from '../cgroup/files';
 import { foldersOf } from '../cgroup/layout';
 import type { Scene } from '../features/feature';
 import { GroupReader, KeptFiles } from './group-reader';
-import { childrenOf, heldMemory, readProcesses } from './process-reader';
+import { childrenOf, heldMemory, isRunning, readProcesses } from './process-reader';
 import type { Stats } from './stats';
 
 /** What groups count, and, where they don't count it all, the sum over the processes below `pid`; undefined if neither is there. */
@@ -65,6 +65,12 @@ export class StatsSource {
   held(): number {
     const init = this.initPid;
     return init === undefined ? 0 : heldMemory(init);
+  }
+
+  /** Whether one of its processes runs, or would if it had a CPU. */
+  runs(): boolean {
+    const init = this.initPid;
+    return init !== undefined && isRunning(init);
   }
 
   close(): void {

@@ -8,6 +8,13 @@ const stirredMs = 10;
 /** The limit that was over. */
 export type Overrun = 'memory' | 'cpuTime' | 'idle';
 
+/** What it looks at. */
+export interface Watched {
+  stats(): Stats | undefined;
+  held(): number;
+  runs(): boolean;
+}
+
 /**
  * Where no control group counts for a sandbox as a whole, its processes are added up ten times a second. Weaker than the kernel: what
  * happens in between, and while this process is busy, is seen late.
@@ -20,8 +27,7 @@ export class Watchdog {
 
   constructor(
     private readonly limits: Pick<LimitsSpec, Overrun>,
-    private readonly read: () => Stats | undefined,
-    private readonly held: () => number,
+    private readonly source: Watched,
     private readonly end: (overrun: Overrun) => void,
   ) {
     this.timer = setInterval(() => this.look(), lookMs);
@@ -33,7 +39,7 @@ export class Watchdog {
   }
 
   private look(): void {
-    const stats = this.read();
+    const stats = this.source.stats();
     if (!stats) return;
     const overrun = this.overrun(stats);
     if (overrun === undefined) return;
@@ -44,12 +50,13 @@ export class Watchdog {
   private overrun({ memory, cpu }: Stats): Overrun | undefined {
     const { limits } = this;
     const now = performance.now();
-    if (cpu.usageMs >= this.seen + stirredMs) {
+    // Few of a starved process's ms are whole ticks.
+    if (cpu.usageMs >= this.seen + stirredMs || (limits.idle !== undefined && this.source.runs())) {
       this.seen = cpu.usageMs;
       this.activeAt = now;
     }
     // What forked processes share is in the sum once for each of them.
-    if (limits.memory !== undefined && memory.usage > limits.memory && this.held() > limits.memory) return 'memory';
+    if (limits.memory !== undefined && memory.usage > limits.memory && this.source.held() > limits.memory) return 'memory';
     if (limits.cpuTime !== undefined && cpu.usageMs >= limits.cpuTime) return 'cpuTime';
     return limits.idle !== undefined && now - this.activeAt >= limits.idle ? 'idle' : undefined;
   }
@@ -59,7 +66,7 @@ export class Watchdog {
 export function watchdogFor(
   { memory, cpuTime, idle }: LimitsSpec,
   cgroups: Pick<Cgroups, 'version' | 'cpuUsage'>,
-  source: { stats(): Stats | undefined; held(): number },
+  source: Watched,
   end: (overrun: Overrun) => void,
 ): Watchdog | undefined {
   const limits = {
@@ -67,12 +74,5 @@ export function watchdogFor(
     ...(cpuTime === undefined || cgroups.cpuUsage ? {} : { cpuTime }),
     ...(idle === undefined || cgroups.cpuUsage ? {} : { idle }),
   };
-  return Object.keys(limits).length === 0
-    ? undefined
-    : new Watchdog(
-        limits,
-        () => source.stats(),
-        () => source.held(),
-        end,
-      );
+  return Object.keys(limits).length === 0 ? undefined : new Watchdog(limits, source, end);
 }

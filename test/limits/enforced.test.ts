@@ -1,7 +1,7 @@
 // Each limit is proven by a program that runs into it: what it got, what it was refused, and what the host counted.
 import { cpus } from 'node:os';
 import { type Limits, spawnIsolated } from 'nsjs';
-import { cgroups, hasCgroups, isSlow, sh, testIf, trySh } from '../support';
+import { cgroups, hasCgroups, isSlow, sh, temporaryFolder, testIf, trySh } from '../support';
 
 const mebibyte = 2 ** 20;
 const isVersion2 = cgroups.version === 2;
@@ -32,8 +32,8 @@ testIf(hasCgroups, 'control groups', 'memory: what fits is had', async () => {
 });
 
 testIf(isVersion2, 'control groups of version 2', 'memoryHigh: slows down and takes back, and kills nobody', async () => {
-  const line = 'for i in 1 2 3 4; do head -c 30M /dev/zero > /tmp/x; rm /tmp/x; done; echo done';
-  const result = await trySh(line, { limits: { memory: '512M', memoryHigh: '16M' } });
+  const program = 'my $a; $a .= "x" x 1048576 for 1..12; print "done"';
+  const result = await perl(program, { memory: '512M', memoryHigh: '12M' });
   expect(result).toMatchObject({ reason: 'exited', stdout: 'done', limits: { oomKills: 0 } });
   expect(result.limits.memoryHigh).toBeGreaterThan(0);
 });
@@ -119,8 +119,10 @@ test('tmpfs: exactly so many bytes and inodes', async () => {
 });
 
 test('the changes of an overlay in memory: exactly so many bytes', async () => {
-  const options = { mounts: [{ type: 'overlay', target: '/o', lower: ['/usr/share'], size: '2M', inodes: 100 } as const] };
+  const lower = temporaryFolder();
+  const options = { mounts: [{ type: 'overlay', target: '/o', lower: [lower.path], size: '2M', inodes: 100 } as const] };
   const { stdout, stderr } = await trySh('cat /dev/zero > /o/x; du -k /o/x | cut -f1', options);
+  lower.remove();
   expect(Number(stdout)).toBeLessThanOrEqual(2048);
   expect(Number(stdout)).toBeGreaterThan(2048 - 64);
   expect(stderr).toContain('No space left on device');
