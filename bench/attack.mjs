@@ -1,0 +1,85 @@
+// What the host notices while a sandbox attacks it: a loop of trivial system calls, and Node's event loop, as ratios to the same
+// machine at rest (at rest it does nothing but this). Prints a table and writes bench/results/attack.json; to reach: 2 at most.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
+import { spawnIsolated } from 'nsjs';
+
+const windowMs = 3000;
+const calls = 2000;
+
+/** Every attack runs with the preset `untrusted` as it is, and no longer than the window. */
+const perl = (program) => ['perl', ['-e', program]];
+const attacks = {
+  spinning: perl('fork; fork; fork; fork; 1 while 1'),
+  'fork bomb': perl('while (1) { fork }'),
+  'memory: anonymous': perl('while (1) { my @a; push @a, "x" x 1048576 for 1..500; }'),
+  'memory: files': perl('while (1) { open F, ">", "/tmp/x$_" and syswrite F, "x" x 1048576 for 1..60; unlink glob "/tmp/x*" }'),
+  'memory: pipes': perl(
+    'use IO::Handle; my @p; for (1..500) { pipe(my $r, my $w) or last; $w->blocking(0); push @p, $r, $w } while (1) { syswrite $p[2 * $_ + 1], "x" x 65536 for 0..$#p / 2 }',
+  ),
+  'memory: and die, again and again': ['/bin/sh', ['-c', 'while :; do perl -e \'my @a; push @a, "x" x 1048576 for 1..700\'; done']],
+  'fd flood': perl('while (1) { my @f; while (open my $f, "<", "/dev/null") { push @f, $f } }'),
+  'output flood': perl('my $x = "x" x 65536; while (1) { syswrite STDOUT, $x }'),
+  inotify: perl(
+    'while (1) { my @f; for (1..2000) { my $fd = syscall(294, 0); last if $fd < 0; syscall(254, $fd, "/tmp", 0xfff); push @f, $fd } syscall(3, $_) for @f }',
+  ),
+  'thousands of files': perl('while (1) { for (1..16000) { open F, ">", "/tmp/$_" } unlink glob "/tmp/*" }'),
+  'signal storm': perl('$SIG{USR1} = sub {}; my $p = $$; for (1..8) { next if fork; kill "USR1", $p while 1 } sleep 100'),
+  'context switches': perl(
+    'pipe A, B; pipe C, D; if (fork) { while (1) { syswrite B, "x"; sysread C, $_, 1 } } else { while (1) { sysread A, $_, 1; syswrite D, "x" } }',
+  ),
+};
+const mounts = ['perl', ['-e', 'while (1) { system "mount -t tmpfs none /tmp 2>/dev/null" for 1..1000 }']];
+
+/** What the host feels within one window: median, and the slowest hundredth, in ms. */
+async function feel() {
+  const loop = [];
+  const syscalls = [];
+  for (const end = performance.now() + windowMs; performance.now() < end; ) {
+    const before = performance.now();
+    for (let index = 0; index < calls; index++) existsSync('/');
+    syscalls.push(performance.now() - before);
+    const asked = performance.now();
+    await pause(5);
+    loop.push(performance.now() - asked);
+  }
+  const at = (list, share) => list.sort((one, other) => one - other)[Math.floor(list.length * share)];
+  return { syscalls: at(syscalls, 0.5), loop: at(loop, 0.5), slowCalls: at(syscalls, 0.99), slowLoop: at(loop, 0.99) };
+}
+
+const runWith = async ([command, args], options = {}) => {
+  const run = spawnIsolated(command, args, { reject: false, limits: { wallTime: windowMs + 1500 }, buffer: false, ...options });
+  run.stdout?.resume();
+  await run.spawned;
+  await pause(500);
+  const felt = await feel();
+  run.kill('SIGKILL');
+  await run;
+  return felt;
+};
+
+const rows = [];
+const all = { ...attacks, 'thousands of mounts': mounts };
+for (const [name, attack] of Object.entries(all)) {
+  process.stderr.write(`attack: ${name}\n`);
+  // Quiet before and after: what else this machine does changes by the second.
+  const before = await feel();
+  const felt = await runWith(attack, name === 'thousands of mounts' ? { preset: 'container' } : {});
+  const after = await feel();
+  const ratios = Object.fromEntries(Object.keys(felt).map((key) => [key, (2 * felt[key]) / (before[key] + after[key])]));
+  rows.push({ name, ...ratios, before, felt, after });
+}
+const most = Math.max(...rows.flatMap(({ syscalls, loop }) => [syscalls, loop]));
+console.log('x at rest'.padEnd(34), 'system calls', '  p99', 'event loop', '  p99');
+for (const { name, syscalls, loop, slowCalls, slowLoop } of rows)
+  console.log(
+    name.padEnd(34),
+    syscalls.toFixed(2).padStart(12),
+    slowCalls.toFixed(2).padStart(5),
+    loop.toFixed(2).padStart(10),
+    slowLoop.toFixed(2).padStart(5),
+  );
+console.log(`\nthe most: ${most.toFixed(2)} (to reach: 2)`);
+mkdirSync('bench/results', { recursive: true });
+writeFileSync('bench/results/attack.json', `${JSON.stringify({ windowMs, rows }, undefined, 2)}\n`);
