@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { seccompFilter, spawnIsolated } from 'nsjs';
+import { Sandbox, seccompFilter, spawnIsolated } from 'nsjs';
 
 const rounds = Number(process.env.NSJS_BENCH_ROUNDS ?? 20);
 const work = mkdtempSync(join(tmpdir(), 'nsjs-steady-'));
@@ -121,6 +121,15 @@ for (const [title, line, preset] of [
     console.log(`  ${name.padEnd(44)}${time.toFixed(1).padStart(9)} ms${(time / rows['un-isolated']).toFixed(3).padStart(9)} ×`);
   console.log('');
 }
+
+const sandbox = await Sandbox.open({ limits: { cpu: 1 } });
+const samples = 2000;
+for (let index = 0; index < samples; index++) sandbox.stats();
+const start = performance.now();
+for (let index = 0; index < samples; index++) sandbox.stats();
+results.sample = ((performance.now() - start) / samples) * 1000;
+await sandbox.close();
+console.log(`One sample of stats(): ${results.sample.toFixed(0)} µs (to reach: 150)\n`);
 mkdirSync('bench/results', { recursive: true });
 writeFileSync('bench/results/steady.json', `${JSON.stringify(results, undefined, 2)}\n`);
 console.log('written to bench/results/steady.json');

@@ -52,6 +52,7 @@ export async function probe(): Promise<Probe> {
     proc: await probeProc(userNamespaces),
     nestedUserNamespaces: probeNestedLimit(),
     cgroup: probeCgroup(),
+    ...probeControllers(),
     seccomp: existsSync('/proc/sys/kernel/seccomp/actions_avail')
       ? here
       : missing('the kernel has no seccomp filters', 'a kernel with CONFIG_SECCOMP_FILTER'),
@@ -134,6 +135,21 @@ function probeNestedLimit(): ProbedFeature {
 function probeCgroup(): ProbedFeature {
   const layout = cgroupLayout();
   return layout.version === undefined ? missing(`${layout.reason}; limits hold per process`, layout.fix) : here;
+}
+
+// Of the two that every limit needs `cgroup` itself tells.
+const moreControllers = ['cpu', 'cpuset', 'io', 'hugetlb'] as const;
+
+function probeControllers(): Readonly<Record<string, ProbedFeature>> {
+  const layout = cgroupLayout();
+  if (layout.version === undefined) return {};
+  const fix =
+    layout.version === 2
+      ? 'have the group above pass it on: write it, with + before it, to its cgroup.subtree_control'
+      : 'a kernel that has it, and its hierarchy mounted below /sys/fs/cgroup';
+  const probed = (name: (typeof moreControllers)[number]) =>
+    layout.parents[name] === undefined ? missing(`no control group with the controller ${name} can be made here`, fix) : here;
+  return Object.fromEntries(moreControllers.map((name) => [`cgroup.${name}`, probed(name)]));
 }
 
 function probeLandlock(): ProbedFeature {

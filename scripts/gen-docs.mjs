@@ -27,11 +27,21 @@ function options(file) {
   );
 }
 
+/** What an option holds, where that has a list of its own: `limits`. */
+function entries(name) {
+  const text = readFileSync(`${folder}/${name}.ts`, 'utf8');
+  const title = name[0].toUpperCase() + name.slice(1);
+  const [, about, body] = new RegExp(`(/\\*\\*(?:(?!\\*/).)*\\*/)\\nexport interface ${title} \\{\\n(.*?)\\n\\}`, 's').exec(text);
+  const lines = [...body.matchAll(/^ {2}(\/\*\*.*?\*\/)\n {2}readonly (\w+)\?: /gms)];
+  return `${plain(about)}\n\n${lines.map(([, comment, key]) => `- \`${key}\`: ${plain(comment).replaceAll('\n', ' ')}`).join('\n')}`;
+}
+const detailed = ['limits'];
+
 const all = files.flatMap(options).sort((a, b) => (a.key < b.key ? -1 : 1));
 const section = (isRun) =>
   all
     .filter((option) => option.isRun === isRun)
-    .map(({ key, comment }) => `### ${key}\n\n${comment}\n`)
+    .map(({ key, comment }) => `### ${key}\n\n${comment}\n${detailed.includes(key) ? `\n${entries(key)}\n` : ''}`)
     .join('\n');
 const output = `# Options
 

@@ -1,31 +1,78 @@
-// The tests of limits in a guest kernel with cgroup version 2 (test/vm). Prints `skipped:` where there is no such kernel.
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+// Tests of the kernel's part in guests with pure cgroup version 2 (test/vm): as root, and as a user in a delegated group. `test-vm.mjs PATTERN …`
+// runs those tests only. The last line counts all; prints `skipped:` and exits with 77 where there is no kernel to boot.
+import { spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-const kernel = process.env.NSJS_VM_KERNEL ?? join(homedir(), '.cache/nsjs-vm/default');
-const seconds = 500;
+const userId = 54_321;
+const seconds = 900;
+const countFile = process.argv.find((word) => word.startsWith('--count='))?.slice('--count='.length);
+const patterns = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const chosen = patterns.length > 0 ? patterns : ['features/limits', 'dist-test/limits'];
+const cache = join(homedir(), '.cache/nsjs-vm');
 
-if (process.geteuid() !== 0 || !existsSync(kernel)) {
+/** Every kernel, and whose tests it runs. Debian's own is the oldest that is supported; the other one knows more. */
+const kernels = process.env.NSJS_VM_KERNEL
+  ? [{ path: process.env.NSJS_VM_KERNEL, root: chosen, user: chosen }]
+  : [
+      { path: join(cache, '6.1'), root: chosen, user: chosen },
+      { path: join(cache, 'default'), root: patterns.length > 0 ? chosen : ['features/limits'], user: [] },
+    ];
+
+const there = kernels.filter(({ path }) => existsSync(join(path, 'vmlinuz')));
+if (process.geteuid() !== 0 || there.length === 0) {
   console.log('skipped: guest kernel (see test/vm/README.md)');
   process.exit(77);
 }
-const words = [process.execPath, 'node_modules/jest/bin/jest.js', '--ci', '--testTimeout', '200000', 'features/limits'];
+
+const jest = (list) =>
+  [process.execPath, 'node_modules/jest/bin/jest.js', '--ci', '--forceExit', '--testTimeout', '200000', ...list].join(' ');
+const folder = process.cwd();
 // A checkout below /tmp must be kept visible: the guest has a /tmp of its own.
-const visible = process.cwd().startsWith('/tmp/') ? ['-b', `/tmp/${process.cwd().split('/')[2]}`] : [];
-const line = `cd ${process.cwd()} && ${words.join(' ')}`;
-const run = () =>
-  spawnSync('bash', ['test/vm/run-in-vm.sh', '-k', kernel, '-t', String(seconds), ...visible, '--', '/bin/sh', '-c', line], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  }).status ?? 1;
+const visible = folder.startsWith('/tmp/') ? ['-b', `/tmp/${folder.split('/')[2]}`] : [];
+
+/** Runs a line in the guest; resolves with its status and with what it printed. */
+function inGuest(kernel, line) {
+  return new Promise((resolve) => {
+    const child = spawn('bash', ['test/vm/run-in-vm.sh', '-k', kernel, '-t', `${seconds}`, ...visible, '--', '/bin/sh', '-c', line], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8');
+      stream.on('data', (part) => {
+        text += part;
+        process.stdout.write(part);
+      });
+    }
+    child.on('close', (status) => resolve({ status, text }));
+  });
+}
 
 // The emulated machine itself can fail while it boots, two processors at once; a test that fails is another matter.
 const guestFailed = 125;
 const tries = 3;
-let status = guestFailed;
-for (let attempt = 1; attempt <= tries && status === guestFailed; attempt++) {
-  if (attempt > 1) console.log(`the guest failed, attempt ${attempt} of ${tries}`);
-  status = run();
+const totals = { passed: 0, failed: 0, skipped: 0 };
+
+async function run(title, kernel, line) {
+  console.log(`vm: ${title}`);
+  let result = await inGuest(kernel, line);
+  for (let attempt = 2; result.status === guestFailed && attempt <= tries; attempt++) {
+    console.log(`vm: the guest failed, attempt ${attempt} of ${tries}`);
+    result = await inGuest(kernel, line);
+  }
+  const summary = /^Tests: .*$/m.exec(result.text)?.[0] ?? '';
+  const number = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(summary)?.[1] ?? 0);
+  for (const name of Object.keys(totals)) totals[name] += number(name);
+  // What ended without counting has failed.
+  if (result.status !== 0 && number('failed') === 0) totals.failed++;
 }
-process.exit(status);
+
+for (const { path, root, user } of there) {
+  if (root.length > 0) await run(`${path}, root`, path, `cd ${folder} && ${jest(root)}`);
+  if (user.length > 0) await run(`${path}, a user`, path, `sh ${folder}/test/vm/delegated.sh ${userId} ${folder} ${jest(user)}`);
+}
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+if (countFile) writeFileSync(countFile, JSON.stringify(totals));
+process.exit(totals.failed === 0 ? 0 : 1);

@@ -19,41 +19,41 @@ export interface IoLimit {
 }
 
 /**
- * What a sandbox, or one program of a sandbox, may use. Those with a star need a control group, cgroups(7), and are errors where none can be
- * had unless option `cgroup` says `'prefer'`; `memory`, `pids` and `cpuTime` have a weaker stand-in, which the report names.
+ * What a sandbox, or one program of a sandbox, may use. `memory`, `swap`, `pids`, `cpuTime` and `cpuWeight` have a weaker stand-in, or are left out,
+ * where no control group can be made, and the report says so. What says *cgroup* is an error there, unless option `cgroup` is `'prefer'`.
  */
 export interface Limits {
   /** Memory in bytes, files in memory included. Past it the kernel ends it (reason `oom`). Without a cgroup: data of each process (RLIMIT_DATA). */
   readonly memory?: Bytes;
-  /** * Memory in bytes past which it is slowed down and its memory taken back. Version 2. */
+  /** *cgroup*: Memory in bytes past which it is slowed down and its memory taken back. Version 2. */
   readonly memoryHigh?: Bytes;
-  /** * Memory in bytes that is taken back last when the machine runs short. Version 2. */
+  /** *cgroup*: Memory in bytes that is taken back last when the machine runs short. Version 2. */
   readonly memoryLow?: Bytes;
   /** Swap beside `memory` in bytes. Default 0 where there is a limit of memory. */
   readonly swap?: Bytes | 0;
-  /** * Whether all of it ends when one of its processes does for lack of memory. Default: yes for a single run on version 2. */
+  /** *cgroup*: Whether all of it ends when one of its processes does for lack of memory. Default: yes for a single run on version 2. */
   readonly oomGroup?: boolean;
   /** Processes and threads at a time; past it fork(2) fails with EAGAIN. Without a cgroup: RLIMIT_NPROC. */
   readonly pids?: number;
-  /** * CPUs' worth of time: 0.5 is half of one, 2 is two whole ones. */
+  /** *cgroup*: CPUs' worth of time: 0.5 is half of one, 2 is two whole ones. */
   readonly cpu?: number;
-  /** * ms over which `cpu` is counted, 1 to 1000. Default 100. */
+  /** *cgroup*: ms over which `cpu` is counted, 1 to 1000. Default 100. */
   readonly cpuPeriod?: number;
-  /** * CPU time in ms that may be saved up in quiet periods and spent in a busy one. Linux 5.14. */
+  /** *cgroup*: CPU time in ms that may be saved up in quiet periods and spent in a busy one. Linux 5.14. */
   readonly cpuBurst?: number;
   /** Its share where CPUs are fought for, 1 to 10,000; every other group has 100. Left out, and told, where there is no cgroup. */
   readonly cpuWeight?: number;
-  /** * CPUs it may run on, by number: `[0, 1]` or `'0-3,8'`. */
+  /** *cgroup*: CPUs it may run on, by number: `[0, 1]` or `'0-3,8'`. */
   readonly cpus?: readonly number[] | string;
-  /** * Memory nodes it may take memory from, in the same forms. */
+  /** *cgroup*: Memory nodes it may take memory from, in the same forms. */
   readonly memoryNodes?: readonly number[] | string;
-  /** * What it may read and write, by disk. */
+  /** *cgroup*: What it may read and write, by disk. */
   readonly io?: readonly IoLimit[];
-  /** * Its share where disks are fought for, 1 to 10,000; every other group has 100. Needs a scheduler that has weights, such as bfq. */
+  /** *cgroup*: Its share where disks are fought for, 1 to 10,000; every other group has 100. Needs a scheduler that has weights, such as bfq. */
   readonly ioWeight?: number;
-  /** * Huge pages in bytes, by their size: `{'2MB': '64M'}`. */
+  /** *cgroup*: Huge pages in bytes, by their size: `{'2MB': '64M'}`. */
   readonly hugetlb?: Readonly<Record<string, Bytes | 0>>;
-  /** * Files of the group and what is written to them, as OCI's `linux.resources.unified`. Version 2. */
+  /** *cgroup*: Files of the group and what is written to them, as OCI's `linux.resources.unified`. Version 2. */
   readonly unified?: Readonly<Record<string, string>>;
   /** CPU time in ms of all its processes together, and then it is killed (reason `timeout`). Without a cgroup: watched by this process, and of each process, a second or two later, RLIMIT_CPU. */
   readonly cpuTime?: number;

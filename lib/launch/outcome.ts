@@ -90,6 +90,15 @@ export class Outcome {
     });
   }
 
+  /** As setupError, of a sandbox that ended before it was open; a limit that ended it is named. */
+  openError(): Error | undefined {
+    const { stopped, timeLimit } = this;
+    if (stopped !== 'timeout' && stopped !== 'oom') return this.setupError();
+    return new NsError('ERR_NSJS_CLOSED', `the sandbox was ended by limits.${timeLimit ?? 'memory'} before it was open`, {
+      hint: 'setting it up takes some ms and MiB itself',
+    });
+  }
+
   /** How the program itself ended, as soon as init has told. */
   exit(): Pick<Ending, 'exitCode' | 'signal'> {
     const { exited } = this;

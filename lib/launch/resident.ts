@@ -223,7 +223,7 @@ export class Resident {
     if (reason === 'oom' || reason === 'timeout') this.programs.endFor(reason, this.outcome.timeLimit);
     this.programs.drop();
     this.started.session.dropHeld();
-    if (!wasOpen) this.rejectOpened(this.outcome.setupError() ?? closedError());
+    if (!wasOpen) this.rejectOpened(this.outcome.openError() ?? closedError());
     this.resolveEnded();
   }
 }

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { hasCgroups } from '../support';
 
 const run = (name: string) =>
   execFileSync(process.execPath, [join(__dirname, `../../dist-examples/${name}.js`)], { encoding: 'utf8', timeout: 50_000 });
@@ -25,4 +26,11 @@ test('no network', () => {
 
 test('streaming with abort', () => {
   expect(run('stream-and-abort')).toBe('line 1\nline 2\nline 3\nended: ABORT_ERR, because: seen enough\n');
+});
+
+test('a sandbox that is watched, and given more as it runs', () => {
+  const text = run('watch-and-update');
+  expect(text).toMatch(/^\d+ MiB, \d+ ms of CPU time, \d+ %$/m);
+  if (hasCgroups) expect(text).toContain('now it may have 128 MiB');
+  expect(text).toMatch(/^exited done$/m);
 });

@@ -1,6 +1,5 @@
 // Limits of time hold whatever the program does, and whatever this process does.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { hasCgroups, isSlow, sleep, testIf, trySh } from '../support';
 
@@ -49,6 +48,13 @@ test('wallTime of a sandbox ends it and all its programs', async () => {
   expect(sandbox.closed).toBe(true);
 });
 
+test('a sandbox that a limit ends before it is open says so', async () => {
+  await expect(Sandbox.open({ limits: { wallTime: 1 } })).rejects.toMatchObject({
+    code: 'ERR_NSJS_CLOSED',
+    message: expect.stringContaining('limits.wallTime'),
+  });
+});
+
 test('limits of time of one program leave the others alone', async () => {
   await using sandbox = await Sandbox.open();
   const other = sandbox.spawn('sleep', ['100'], { reject: false });
@@ -66,11 +72,12 @@ test('limits of time of one program leave the others alone', async () => {
 
 testIf(hasCgroups, 'control groups', 'what a program with limits of its own leaves running ends with it', async () => {
   await using sandbox = await Sandbox.open();
-  const line = 'sleep 100 & echo $!';
-  const { stdout } = await sandbox.spawn('/bin/sh', ['-c', line], { limits: { wallTime: 60_000 } });
-  const pid = sandbox.pids.outside(Number(stdout));
-  for (let waited = 0; pid !== undefined && existsSync(`/proc/${pid}`) && waited < slack; waited += 20) await sleep(20);
-  expect(pid !== undefined && existsSync(`/proc/${pid}`)).toBe(false);
+  const others = () => sandbox.stats().pids.current - 1;
+  await sandbox.spawn('/bin/sh', ['-c', 'sleep 100 & setsid sleep 100 &'], { limits: { wallTime: 60_000 } });
+  for (let waited = 0; others() > 0 && waited < slack; waited += 20) await sleep(20);
+  expect(others()).toBe(0);
+  await sandbox.spawn('/bin/sh', ['-c', 'sleep 100 &']);
+  expect(others()).toBe(1);
 });
 
 test('cpuTime counts the whole tree, not one process', async () => {

@@ -1,0 +1,15 @@
+#!/bin/sh
+# delegated.sh UID FOLDER COMMAND …: in the guest, runs a command as a user whose control group was given to that user with every
+# controller (cgroups(7), delegation).
+set -eu
+user=$1 folder=$2
+shift 2
+cd /sys/fs/cgroup
+mkdir -p delegated/own
+for group in . delegated; do
+  for controller in $(cat "$group/cgroup.controllers"); do echo "+$controller" >"$group/cgroup.subtree_control" || true; done
+done
+for path in . cgroup.procs cgroup.threads cgroup.subtree_control own own/cgroup.procs; do chown "$user:$user" "delegated/$path"; done
+echo $$ >delegated/own/cgroup.procs
+cd "$folder"
+exec setpriv --reuid="$user" --regid="$user" --clear-groups env HOME=/tmp "$@"
