@@ -54,6 +54,7 @@ export type NsErrorCode =
   | 'ERR_NSJS_THREAD'
   | 'ERR_NSJS_IPC'
   | 'ERR_NSJS_ARCHIVE'
+  | 'ERR_NSJS_DBUS'
   | 'ERR_NSJS_VERIFY';
 
 /** An error of nsjs that is not a system call's. */

@@ -37,6 +37,7 @@ export { type ListedNamespace, listNamespaces, type NamespaceList, type Namespac
 export type { Measurable } from './metrics/prometheus';
 export type { MonitorOptions } from './monitor/monitor';
 export type { LimitEvent, MonitorSample, Stats, StatsDelta } from './monitor/stats';
+export type { StuckProcess } from './monitor/stuck';
 export { MountTree } from './mount-tree';
 export { Namespace } from './namespace';
 export type { CreateOptions } from './namespace-create';
@@ -60,3 +61,4 @@ export type { SeccompCondition, SeccompRule } from './seccomp/rules';
 export { type SeccompDecision, type SeccompFilter, seccompFilter } from './seccomp-filter';
 export type { FileHandle } from './sys/file';
 export type { PidfdInfo, WaitStatus } from './sys/process';
+export { type SystemdScope, type SystemdScopeOptions, systemdScope } from './systemd-scope';

@@ -8,6 +8,7 @@ import type { Resident } from './launch/resident';
 import { type LimitsMet, makeUsage, type Usage } from './launch/result';
 import { LimitPoll, type MonitorOptions, monitor } from './monitor/monitor';
 import type { LimitEvent, MonitorSample, Stats } from './monitor/stats';
+import type { StuckProcess } from './monitor/stuck';
 
 /** How a sandbox ended, and what all of it used. */
 export interface SandboxEnd {
@@ -23,6 +24,8 @@ export interface SandboxEnd {
 export interface SandboxEvents {
   /** A limit was met, or almost; looked for five times a second while somebody listens. */
   limit: [event: LimitEvent];
+  /** Killed a second ago, and in uninterruptible sleep: it ends when the kernel lets it. */
+  stuck: [processes: readonly StuckProcess[]];
   /** Everything of it is gone. */
   close: [end: SandboxEnd];
 }
@@ -62,6 +65,7 @@ export abstract class SandboxResources {
       if (name === 'limit') poll.start();
     });
     if (LimitPoll.isObserved()) poll.start();
+    resident.onStuck = (found) => this.events.emit('stuck', found);
     live.add(this);
     if (opened.hasSubscribers) opened.publish({ sandbox: this });
     this.ended = resident.ended.then(() => {

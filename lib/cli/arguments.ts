@@ -24,7 +24,9 @@ export const runUsage = `options of run and explain:
   --root system|empty|host|PATH  the root folder (system)
   --network none|host            the network (none)
   --memory SIZE  --pids N        limits of the sandbox (512M, 64)
+  --cpu N                        CPUs' worth of time, 0.5 is half of one
   --timeout MS                   ends the program after this time
+  --wall-time MS                 the same, held by the launcher: SIGKILL, whatever happens
   --seccomp default|off|docker:FILE|oci:FILE
                                  the system calls (default)
   --env NAME=VALUE               added to the environment; NAME alone passes the caller's on
@@ -41,7 +43,9 @@ const known = {
   network: { type: 'string' },
   memory: { type: 'string' },
   pids: { type: 'string' },
+  cpu: { type: 'string' },
   timeout: { type: 'string' },
+  'wall-time': { type: 'string' },
   seccomp: { type: 'string' },
   env: { type: 'string', multiple: true },
   cwd: { type: 'string' },
@@ -84,6 +88,8 @@ function sandboxOptions(values: ReturnType<typeof parseWords>['values']): Sandbo
   const limits = {
     ...(values.memory === undefined ? {} : { memory: values.memory }),
     ...(values.pids === undefined ? {} : { pids: Number(values.pids) }),
+    ...(values.cpu === undefined ? {} : { cpu: Number(values.cpu) }),
+    ...(values['wall-time'] === undefined ? {} : { wallTime: Number(values['wall-time']) }),
   };
   return {
     mounts,

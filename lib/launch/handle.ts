@@ -6,11 +6,12 @@ import type { Stats } from '../monitor/stats';
 import { parseInteger } from '../parse';
 import { asChildProcess } from './child-process';
 import { JsonChannel } from './ipc';
+import type { RunEvents } from './link';
 import { type ParsedOptions, parseSignalNumber } from './options';
 import { lines } from './output';
 import type { IsolatedProcess, ProcessEvents } from './process';
 import type { Result } from './result';
-import type { Run, RunEvents } from './run';
+import type { Run } from './run';
 import { traceSpawn } from './tracing';
 
 type AnyResult = Result<string | Buffer>;
@@ -60,6 +61,7 @@ class Handle {
         started: (pid) => this.onStarted(pid),
         exited: (code, signal) => this.onExit(code, signal),
         violation: (violation) => this.events.emit('violation', violation),
+        stuck: (found) => this.events.emit('stuck', found),
         settled: (error, result) => this.settle(error, result),
       });
       this.openIpc();

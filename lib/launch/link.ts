@@ -1,6 +1,18 @@
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Stats } from '../monitor/stats';
+import type { StuckProcess } from '../monitor/stuck';
+import type { Result } from './result';
 import type { Started } from './start';
+import type { Violation } from './syscalls';
+
+/** What a run tells as it goes on. */
+export interface RunEvents {
+  started(pid: number): void;
+  exited(code: number | null, signal: NodeJS.Signals | null): void;
+  violation(violation: Violation): void;
+  stuck(found: readonly StuckProcess[]): void;
+  settled(error: Error | undefined, result: Result<string | Buffer> | undefined): void;
+}
 
 /** What a run needs of the launcher that its program is in. */
 export interface Link extends Started {

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { errnoName, NsError, SysError } from '../errors';
 import type { Dropped } from '../features/feature';
+import type { StuckProcess } from '../monitor/stuck';
 import { type LaunchPlan, type PlannedOp, sections } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { FactTexts } from './facts';
@@ -35,6 +36,10 @@ export class Outcome {
   /** What the kernel told, where it was asked to be verified. */
   readonly facts = new FactTexts();
   readonly dropped: Dropped[] = [];
+  /** What was in uninterruptible sleep when it should have been gone. */
+  stuck?: readonly StuckProcess[];
+  /** All of it is being killed. */
+  onEnding?: () => void;
   /** CPU time that was used when this process ended it: what is killed with its pid namespace is counted for nobody. */
   cpuAtEnd?: { readonly userMs?: number; readonly systemMs?: number };
   /** What it was ended for, by this process or by its launcher. */
@@ -66,6 +71,9 @@ export class Outcome {
       case recordKind.exited:
         this.endedFor(record);
         this.exited = record;
+        break;
+      case recordKind.ending:
+        this.onEnding?.();
         break;
       case recordKind.text:
         this.takeText(record);

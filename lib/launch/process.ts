@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { LimitEvent, Stats } from '../monitor/stats';
+import type { StuckProcess } from '../monitor/stuck';
 import type { IsolatedChildProcess } from './child-process';
 import type { Report } from './report';
 import type { Result } from './result';
@@ -17,6 +18,8 @@ export interface ProcessEvents<Output extends string | Buffer = string> {
   message: [message: unknown];
   /** A system call that the filter refused; with option `violations`. */
   violation: [violation: Violation];
+  /** Killed a second ago, and in uninterruptible sleep: it ends when the kernel lets it. Of a program with a sandbox of its own. */
+  stuck: [processes: readonly StuckProcess[]];
   /** A limit was met, or almost; looked for five times a second while somebody listens. */
   limit: [event: LimitEvent];
 }

@@ -3,13 +3,14 @@ import type { LimitsSpec } from '../cgroup/limits';
 import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
 import { PlanWriter } from '../plan/writer';
+import type { RunEvents } from './link';
 import { OomWatch } from './oom-watch';
 import type { ParsedOptions } from './options';
 import type { Outcome, Reason, TimeLimit } from './outcome';
 import { OwnGroup } from './program-group';
 import { ProgramLink } from './program-link';
 import { type LaunchRecord, recordKind } from './record';
-import { Run, type RunEvents } from './run';
+import { Run } from './run';
 import type { Started } from './start';
 import { planFor } from './template';
 

@@ -1,5 +1,5 @@
 /** What a record from the launcher says, src/plan/wire.h. */
-export const recordKind = { started: 1, failed: 2, dropped: 3, exited: 4, text: 5, ended: 6, opened: 7, fd: 9 } as const;
+export const recordKind = { started: 1, failed: 2, dropped: 3, exited: 4, text: 5, ended: 6, opened: 7, fd: 9, ending: 10 } as const;
 
 /** Size of a record on the wire; a text may follow. */
 export const recordSize = 176;

@@ -3,19 +3,21 @@ import { constants } from 'node:os';
 import { setFrozen } from '../cgroup/freezer';
 import { foldersOf } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
-import { AbortError, NsError } from '../errors';
+import { NsError } from '../errors';
 import type { Spec } from '../features';
 import type { NamespaceType } from '../features/namespaces';
 import { StatsSource } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
+import { type StuckProcess, StuckWatch } from '../monitor/stuck';
 import { type Watchdog, watchdogFor } from '../monitor/watchdog';
 import { channel } from '../native';
 import { factsError } from './facts';
+import type { RunEvents } from './link';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { Programs } from './programs';
 import { type LaunchRecord, namespaceOrder, recordKind } from './record';
-import type { Run, RunEvents } from './run';
+import type { Run } from './run';
 import { closedError } from './session';
 import { cleanUp } from './solo';
 import { type Started, start } from './start';
@@ -42,6 +44,9 @@ export class Resident {
   readonly outcome: Outcome;
   readonly started: Started;
   private readonly source: StatsSource;
+  private readonly stuck: StuckWatch;
+  /** It was killed, and is still there. */
+  onStuck?: (found: readonly StuckProcess[]) => void;
   private watchdog: Watchdog | undefined;
   /** Those of its control groups that are in force. */
   limits: LimitsSpec;
@@ -69,6 +74,11 @@ export class Resident {
     this.limits = { ...spec.limits, ...this.scene.cgroups.limits };
     this.programs = new Programs(this);
     this.source = new StatsSource(this.scene, this.started.session.pid, spec.namespaces.net);
+    this.stuck = new StuckWatch(
+      this.outcome,
+      () => this.source.initPid,
+      (found) => this.onStuck?.(found),
+    );
     this.started.session.watch((which) => this.onReadable(which));
   }
 
@@ -79,6 +89,11 @@ export class Resident {
   /** False once it is closing, or has ended by itself. */
   get usable(): boolean {
     return this.isOpen && !this.isClosing;
+  }
+
+  /** On this host; undefined once it is gone. */
+  get initPid(): number | undefined {
+    return this.source.initPid;
   }
 
   /** The name of its control groups; undefined where it has none. */
@@ -218,6 +233,7 @@ export class Resident {
     this.isOpen = false;
     this.isClosing = true;
     this.watchdog?.stop();
+    this.stuck.stop();
     this.source.close();
     const { reason } = this;
     if (reason === 'oom' || reason === 'timeout') this.programs.endFor(reason, this.outcome.timeLimit);
@@ -225,22 +241,5 @@ export class Resident {
     this.started.session.dropHeld();
     if (!wasOpen) this.rejectOpened(this.outcome.openError() ?? closedError());
     this.resolveEnded();
-  }
-}
-
-/** Opens a sandbox. Rejects once all of it is gone again: with what failed, or an AbortError. Throws no more than the launcher's own errors. */
-export async function openResident(
-  spec: Spec,
-  signal: AbortSignal | undefined,
-): Promise<{ readonly resident: Resident; readonly opened: Opened }> {
-  if (signal?.aborted) throw new AbortError(signal.reason);
-  const resident = new Resident(spec);
-  const onAbort = () => void resident.close();
-  signal?.addEventListener('abort', onAbort, { once: true });
-  void resident.ended.then(() => signal?.removeEventListener('abort', onAbort));
-  try {
-    return { resident, opened: await resident.opened };
-  } catch (error) {
-    throw signal?.aborted ? new AbortError(signal.reason) : error;
   }
 }

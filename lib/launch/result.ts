@@ -1,5 +1,6 @@
 import { failures, parseIo } from '../cgroup/files';
 import { NsError } from '../errors';
+import type { StuckProcess } from '../monitor/stuck';
 import type { Ending, Outcome, Reason, TimeLimit } from './outcome';
 import { unstarted } from './record';
 import type { Report } from './report';
@@ -38,6 +39,11 @@ export interface LimitsMet {
   readonly pids: number;
   /** Periods in which `cpu` was used up, and for how long in ms its processes had to wait. */
   readonly cpuThrottled?: { readonly periods: number; readonly ms: number };
+  /**
+   * What was in uninterruptible sleep (state D) a second after it was killed: the result comes when the kernel lets it go. Event `stuck` tells at
+   * once.
+   */
+  readonly stuck?: readonly StuckProcess[];
   /** The limit of time that was over, where `reason` is `timeout`. */
   readonly time?: TimeLimit;
 }
@@ -122,6 +128,7 @@ function limitsMet(outcome: Outcome): LimitsMet {
     ...known('memoryHigh', outcome.counter('memory.events', 'high')),
     pids: outcome.counter('pids.events', 'max') ?? 0,
     ...(periods === undefined ? {} : { cpuThrottled: { periods, ms: usec / usPerMs } }),
+    ...known('stuck', outcome.stuck),
     ...known('time', outcome.timeLimit),
   };
 }

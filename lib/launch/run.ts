@@ -7,7 +7,7 @@ import { masterFd } from '../features/terminal';
 import type { Stats } from '../monitor/stats';
 import type { Overrun } from '../monitor/watchdog';
 import { factsError } from './facts';
-import type { Link } from './link';
+import type { Link, RunEvents } from './link';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { checkedInput, finish, Output } from './output';
@@ -17,18 +17,10 @@ import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
 import { ProgramStreams } from './streams';
 import { Supervisor } from './supervisor';
-import type { SyscallsSpec, Violation } from './syscalls';
+import type { SyscallsSpec } from './syscalls';
 import { Timers } from './timers';
 
 const kill = 9;
-
-/** What a run tells as it goes on. */
-export interface RunEvents {
-  started(pid: number): void;
-  exited(code: number | null, signal: NodeJS.Signals | null): void;
-  violation(violation: Violation): void;
-  settled(error: Error | undefined, result: Result<string | Buffer> | undefined): void;
-}
 
 /** One program, from its start to the end of its streams: streams, timers, and what the records about it add up to. */
 export class Run {

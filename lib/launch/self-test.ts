@@ -82,6 +82,7 @@ export async function selfTest(sandbox: {
         started: () => {},
         exited: () => {},
         violation: () => {},
+        stuck: () => {},
         // No program was started, which is as it should be.
         settled: () => {
           const refused = run.outcome.dropped.map(({ control, reason }) => [control, reason] as const);

@@ -2,12 +2,13 @@ import type { LimitsSpec } from '../cgroup/limits';
 import { childrenOf, readProcesses } from '../monitor/process-reader';
 import { StatsSource } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
+import { StuckWatch } from '../monitor/stuck';
 import { type Watchdog, watchdogFor } from '../monitor/watchdog';
 import { channel } from '../native';
-import type { Link } from './link';
+import type { Link, RunEvents } from './link';
 import type { ParsedOptions } from './options';
 import type { Outcome } from './outcome';
-import { Run, type RunEvents } from './run';
+import { Run } from './run';
 import { openCleanup, type Started, start } from './start';
 
 /** Starts a program in a sandbox of its own: both end together. Throws what kept the launcher from starting. */
@@ -22,6 +23,7 @@ class Solo implements Link {
   readonly ours: Started['ours'];
   readonly run: Run;
   private readonly source: StatsSource;
+  private readonly stuck: StuckWatch;
   private watchdog: Watchdog | undefined;
 
   constructor(
@@ -32,6 +34,11 @@ class Solo implements Link {
     this.source = new StatsSource(this.scene, this.session.pid, parsed.spec.namespaces.net);
     this.run = new Run(parsed, events, this);
     this.session.adopt();
+    this.stuck = new StuckWatch(
+      this.run.outcome,
+      () => this.source.initPid,
+      (found) => events.stuck(found),
+    );
     try {
       this.session.watch((which) => this.onReadable(which));
     } catch (error) {
@@ -72,6 +79,7 @@ class Solo implements Link {
 
   gone(): void {
     this.watchdog?.stop();
+    this.stuck.stop();
     this.source.close();
   }
 

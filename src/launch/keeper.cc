@@ -13,6 +13,10 @@ void end_sandbox(Context& context) {
   (void)run_all(context, kEnd);
   (void)sys::pidfd_send_signal(context.init.get(), SIGKILL);
   context.go.reset();
+  // What sleeps uninterruptibly dies later, if ever: Node can look what it is.
+  Record ending{};
+  ending.kind = RecordKind::kEnding;
+  (void)sys::write(kControlFd, &ending, sizeof ending);
 }
 
 // True when the sandbox must end: Node asked for it, closed its end, or died.

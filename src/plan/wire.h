@@ -46,6 +46,7 @@ enum class RecordKind : std::uint32_t {
   kOpened,       // from init: the sandbox is ready for programs; a descriptor of each namespace is beside it
   kWaiting,      // from a program's child to init alone: `beside` is done
   kFd,           // from init: a descriptor is beside it; `status` says which
+  kEnding,       // from the keeper: all of it is being killed
 };
 
 // The limit that the launcher ended it for.

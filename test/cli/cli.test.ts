@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { spawnIsolated } from 'nsjs';
+import { Sandbox, spawnIsolated } from 'nsjs';
+import { topTable } from '../../dist/cli/top';
 import { rejection, temporaryFolder } from '../support';
 
 const main = join(__dirname, '../../dist/cli/main.js');
@@ -84,4 +85,69 @@ test('the launcher can be a file; another file is refused', async () => {
     origin: 'launcherPath',
   });
   folder.remove();
+});
+
+test('stats and top show the sandboxes of this machine, as a table and as data', async () => {
+  await using sandbox = await Sandbox.open({ limits: { memory: '100M', pids: 20 } });
+  const run = sandbox.spawn('sleep', ['100'], { reject: false });
+  await run.spawned;
+  const ours = ({ stdout }: { readonly stdout: string }) =>
+    stdout.split('\n').filter((line) => line.includes(`${process.pid}`) && line.includes('sleep 100'));
+  const [line = ''] = ours(nsjs('stats'));
+  expect(line).toMatch(/\b2(\/21)?\b.*sleep 100$/);
+  const [json = ''] = ours(nsjs('stats', '--json'));
+  expect(JSON.parse(json)).toMatchObject({
+    owner: process.pid,
+    command: 'sleep 100',
+    pids: { current: 2 },
+    cpu: { usageMs: expect.any(Number) },
+  });
+  expect(ours(nsjs('top', '--count', '2', '--interval', '100')).length).toBe(2);
+  expect(nsjs('stats', '--interval', '1')).toMatchObject({ status: 2, stderr: expect.stringContaining('--interval') });
+  run.kill('SIGKILL');
+  await run;
+});
+
+test('top takes a terminal over, redraws it, and gives it back at q', async () => {
+  const checkout = join(__dirname, '../..');
+  await using sandbox = await Sandbox.open({ preset: 'node', terminal: true, mounts: [{ type: 'bind', source: checkout }] });
+  const run = sandbox.spawn(process.execPath, [main, 'top', '--interval', '100'], { stdio: 'pty', reject: false });
+  let text = '';
+  run.stdout?.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+    if ((text.match(/OWNER/g) ?? []).length === 2) run.stdin?.write('q');
+  });
+  expect(await run).toMatchObject({ exitCode: 0 });
+  expect(text.startsWith('\x1b[?1049h')).toBe(true);
+  expect(text).toContain('q quits');
+  expect(text.lastIndexOf('\x1b[?1049l')).toBeGreaterThan(text.lastIndexOf('q quits'));
+});
+
+test('the name of a program steers no terminal', () => {
+  const sandbox = { id: 'nsjs-1', launcher: 1, init: 2, owner: 3, uid: 0, openedAt: 0, command: 'a\x1b[2Jb\nc\x9b1m' };
+  const delta = {
+    ms: 1000,
+    cpu: 0.5,
+    throttledMs: 0,
+    memory: 0,
+    oomKills: 0,
+    pidsRefused: 0,
+    ioRead: 2048,
+    ioWrite: 0,
+    received: 0,
+    sent: 0,
+  };
+  const stats = {
+    time: 5000,
+    source: 'cgroup',
+    cpu: { usageMs: 1 },
+    memory: { usage: 2 ** 20, limit: 2 ** 21 },
+    pids: { current: 2, limit: 5 },
+  } as const;
+  const lines = topTable(
+    [{ sandbox, sample: { ...stats, io: { read: 1, write: 1, readOperations: 0, writeOperations: 0 }, delta } }],
+    2,
+  ).split('\n');
+  expect(lines).toHaveLength(2);
+  expect(lines[1]).toMatch(/^nsjs-1\s+3\s+5s\s+50\.0% \[## {6}\] 1\.0M\s+2\.0M \[#{4} {4}\]\s+2\/5\s+2\.0K\s+0B\s+-\s+- a\?\[2Jb\?c\?1m$/);
 });

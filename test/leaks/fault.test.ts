@@ -3,7 +3,7 @@ import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Result, Sandbox, type SpawnOptions, type SyscallCall, spawnIsolated } from 'nsjs';
 import { useTestLauncher } from '../../dist/launch/launcher';
-import { isRoot } from '../support';
+import { hasCgroups, isRoot } from '../support';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from './processes';
 
 const image = readFileSync(join(__dirname, '../../build/test/launcher-fault'));
@@ -29,12 +29,15 @@ type Run = (options: SpawnOptions) => Promise<Result>;
 const script = ['-c', confinement] as const;
 const alone: Run = async (options) => spawnIsolated('/bin/sh', script, { ...options, encoding: 'utf8', reject: false });
 
+// A group of its own, where one can be made.
+const ownLimits: Pick<SpawnOptions, 'limits'> = hasCgroups ? { limits: { memory: '64M', wallTime: 60_000, cpuTime: 60_000 } } : {};
+
 /** As the second program of a sandbox that stays. */
 const inSandbox: Run = async (options) => {
   const sandbox = await Sandbox.open(options);
   try {
     await sandbox.spawn('true', [], { timeout: hang, reject: false });
-    return await sandbox.spawn('/bin/sh', script, { timeout: hang, encoding: 'utf8', reject: false });
+    return await sandbox.spawn('/bin/sh', script, { timeout: hang, encoding: 'utf8', reject: false, ...ownLimits });
   } finally {
     await sandbox.close();
   }
@@ -99,6 +102,7 @@ describe.each([
       oomScoreAdj: 100,
       scheduler: { policy: 'batch' },
       verify: true,
+      ...(hasCgroups ? { limits: { cpu: 1, cpus: [0, 1], wallTime: 60_000, cpuTime: 60_000, oomGroup: true } } : {}),
       onSyscall: { getpgrp: (call: SyscallCall) => call.allow() },
     },
   ],

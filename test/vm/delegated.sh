@@ -11,5 +11,7 @@ for group in . delegated; do
 done
 for path in . cgroup.procs cgroup.threads cgroup.subtree_control own own/cgroup.procs; do chown "$user:$user" "delegated/$path"; done
 echo $$ >delegated/own/cgroup.procs
+# systemd of a user runs where the machine was booted with systemd only.
+mkdir -p /run/systemd/system
 cd "$folder"
 exec setpriv --reuid="$user" --regid="$user" --clear-groups env HOME=/tmp "$@"

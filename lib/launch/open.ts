@@ -1,0 +1,20 @@
+import { AbortError } from '../errors';
+import type { Spec } from '../features';
+import { type Opened, Resident } from './resident';
+
+/** Opens a sandbox. Rejects once all of it is gone again: with what failed, or an AbortError. Throws no more than the launcher's own errors. */
+export async function openResident(
+  spec: Spec,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly resident: Resident; readonly opened: Opened }> {
+  if (signal?.aborted) throw new AbortError(signal.reason);
+  const resident = new Resident(spec);
+  const onAbort = () => void resident.close();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  void resident.ended.then(() => signal?.removeEventListener('abort', onAbort));
+  try {
+    return { resident, opened: await resident.opened };
+  } catch (error) {
+    throw signal?.aborted ? new AbortError(signal.reason) : error;
+  }
+}

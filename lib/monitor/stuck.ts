@@ -1,0 +1,53 @@
+import { channel } from 'node:diagnostics_channel';
+import { readText } from '../cgroup/hierarchies';
+import { descendants } from './process-reader';
+
+/** A process that the kernel does not let go. */
+export interface StuckProcess {
+  /** On the host. */
+  readonly pid: number;
+  readonly name: string;
+  /** The function of the kernel that it sleeps in, proc_pid_wchan(5), as far as this process may know. */
+  readonly waitsIn: string;
+}
+
+const patienceMs = 1000;
+const told = channel('nsjs:stuck');
+
+/** Looks, a second after a sandbox was killed, what of it is still there. */
+export class StuckWatch {
+  private timer: NodeJS.Timeout | undefined;
+
+  /** `outcome` tells when it is killed, and is told what it was. */
+  constructor(
+    private readonly outcome: { stuck?: readonly StuckProcess[]; onEnding?: () => void },
+    private readonly init: () => number | undefined,
+    private readonly tell: (stuck: readonly StuckProcess[]) => void,
+  ) {
+    outcome.onEnding = () => this.start();
+  }
+
+  private start(): void {
+    this.timer ??= setTimeout(() => this.look(), patienceMs).unref();
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
+  }
+
+  private look(): void {
+    const init = this.init();
+    const stuck = init === undefined ? [] : descendants(init).flatMap((pid) => describe(pid) ?? []);
+    if (stuck.length === 0) return;
+    if (told.hasSubscribers) told.publish({ init, stuck });
+    this.outcome.stuck = stuck;
+    this.tell(stuck);
+  }
+}
+
+function describe(pid: number): StuckProcess | undefined {
+  const [, name, state] = /\((.*)\) (\S)/s.exec(readText(`/proc/${pid}/stat`)) ?? [];
+  if (name === undefined || state !== 'D') return undefined;
+  const waitsIn = readText(`/proc/${pid}/wchan`);
+  return { pid, name, waitsIn: waitsIn === '0' ? '' : waitsIn };
+}
