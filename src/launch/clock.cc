@@ -12,6 +12,7 @@ constexpr std::uint64_t kForever = ~0ull;
 constexpr std::uint64_t kLooks = 4;      // during an idle time
 constexpr std::uint64_t kStirredMs = 1;  // less CPU time than this is nothing done
 
+// 0 where the kernel does not tell.
 std::uint64_t now() {
   timespec time{};
   (void)sys::raw(__NR_clock_gettime, CLOCK_MONOTONIC, sys::as_arg(&time));
@@ -29,8 +30,9 @@ Clock::Clock(const TimeLimits& limits, Fd usage, Fd kill, std::uint64_t unit, un
       unit_(unit == 0 ? 1 : unit),
       cpus_(cpus == 0 ? 1 : cpus),
       start_(now()),
+      at_(start_),
       active_(start_) {
-  (void)look();
+  if (start_ != 0) (void)look();
 }
 
 std::uint64_t Clock::used() const {
@@ -44,7 +46,8 @@ std::uint64_t Clock::used() const {
 }
 
 Cause Clock::look() {
-  at_ = now();
+  // Time does not go back.
+  if (const std::uint64_t time = now(); time > at_) at_ = time;
   std::uint64_t next = kForever;
   if (limits_.wall != 0) {
     if (at_ - start_ >= limits_.wall) return Cause::kWallTime;

@@ -21,6 +21,8 @@ class Clock {
   // grow by `cpus` ms in one ms at most.
   Clock(const TimeLimits& limits, Fd usage, Fd kill, std::uint64_t unit, unsigned cpus);
 
+  // False if there is no time to count from.
+  [[nodiscard]] bool runs() const { return start_ != 0; }
   // ms until it wants to be looked at again, -1 for never.
   [[nodiscard]] long wait() const { return next_ == 0 ? -1 : static_cast<long>(next_ - at_); }
   // Looks. True once, when a limit is over: cause() says which.

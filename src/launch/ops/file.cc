@@ -134,7 +134,7 @@ Status OomEvent(Context& context, const Op& op) {
 Status Clock(Context& context, const Op& op) {
   const auto take = [&context](std::uint32_t slot) { return slot == kNoSlot ? Fd() : std::move(context.slots[slot].fd); };
   context.clock = nsjs::Clock({op.arg[3], op.arg[4], op.arg[5]}, take(op.arg[0]), take(op.arg[1]), op.arg[2], op.arg[6]);
-  return {};
+  return context.clock.runs() ? Status{} : Status{5, __NR_clock_gettime};  // EIO
 }
 
 Status ClockQuota(Context& context, const Op& op) {
