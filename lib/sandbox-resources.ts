@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import { EventEmitter } from 'node:events';
+import { EventEmitter, setMaxListeners } from 'node:events';
 import type { LimitsSpec } from './cgroup/limits';
 import { NsError, OptionError } from './errors';
 import { type Limits, parseLimits } from './features/limits';
@@ -61,11 +61,10 @@ export abstract class SandboxResources {
       () => resident.limits.memoryHigh,
       (event) => this.events.emit('limit', event),
     );
-    (this.events as EventEmitter).on('newListener', (name) => {
-      if (name === 'limit') poll.start();
-    });
+    poll.follow(this.events);
     if (LimitPoll.isObserved()) poll.start();
     resident.onStuck = (found) => this.events.emit('stuck', found);
+    setMaxListeners(0, this.gone.signal);
     live.add(this);
     if (opened.hasSubscribers) opened.publish({ sandbox: this });
     this.ended = resident.ended.then(() => {
@@ -80,7 +79,8 @@ export abstract class SandboxResources {
     const { reason, outcome } = this.resident;
     const end = Object.freeze({ reason, durationMs: Date.now() - this.openedAt, ...makeUsage(outcome) });
     if (closed.hasSubscribers) closed.publish({ sandbox: this, end });
-    this.events.emit('close', end);
+    // Outside of the promise: a listener that throws is not its end.
+    process.nextTick(() => this.events.emit('close', end));
     return end;
   }
 

@@ -47,12 +47,16 @@ const known = new Map<string, CgroupLayout | NoCgroups>();
 export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
   const key = parent ?? '';
   const found = known.get(key);
-  if (found) return found;
+  if (found && (parent === undefined || isThere(found))) return found;
   const layout = find(readHierarchies(), parent);
   known.set(key, Object.freeze(layout));
   if (layout.version !== undefined) sweep(Object.values(layout.parents));
   return layout;
 }
+
+// Whoever named it may have removed it.
+const isThere = (layout: CgroupLayout | NoCgroups): boolean =>
+  layout.version === undefined || Object.values(layout.parents).every((folder) => existsSync(folder));
 
 let knownFreezer: FreezerLayout | undefined | null = null;
 

@@ -72,7 +72,7 @@ function settingsOf2(limits: LimitsSpec, { ownProcesses }: GroupKind): readonly 
     if (ioWeight !== undefined) add('io', 'ioWeight', 'io.weight', `default ${ioWeight}`);
     for (const [index, { device, readBytes, writeBytes, readOperations, writeOperations }] of io.entries()) {
       const parts = { rbps: readBytes, wbps: writeBytes, riops: readOperations, wiops: writeOperations };
-      const text = Object.entries(parts).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+      const text = Object.entries(parts).map(([name, value]) => `${name}=${value ?? 'max'}`);
       add('io', `io[${index}]`, 'io.max', `${device} ${text.join(' ')}`);
     }
     for (const [size, bytes] of Object.entries(limits.hugetlb ?? {})) add('hugetlb', `hugetlb.${size}`, `hugetlb.${size}.max`, bytes);
@@ -104,16 +104,23 @@ function settingsOf1(limits: LimitsSpec, { swapAccounting, ownProcesses }: Group
     add('io', 'ioWeight', 'blkio.bfq.weight', ioWeight);
     for (const [index, { device, readBytes, writeBytes, readOperations, writeOperations }] of io.entries()) {
       const files = { read_bps: readBytes, write_bps: writeBytes, read_iops: readOperations, write_iops: writeOperations };
-      for (const [name, value] of Object.entries(files))
-        if (value !== undefined) add('io', `io[${index}]`, `blkio.throttle.${name}_device`, `${device} ${value}`);
+      // 0 is none.
+      for (const [name, value = 0] of Object.entries(files))
+        add('io', `io[${index}]`, `blkio.throttle.${name}_device`, `${device} ${value}`);
     }
     for (const [size, bytes] of Object.entries(limits.hugetlb ?? {}))
       add('hugetlb', `hugetlb.${size}`, `hugetlb.${size}.limit_in_bytes`, bytes);
   });
 }
 
-/** The first of the limits that only version 2 has, by its option; undefined if none is asked for. */
-export function onlyVersion2(limits: LimitsSpec): string | undefined {
-  const name = (['memoryHigh', 'memoryLow', 'unified'] as const).find((key) => limits[key] !== undefined);
-  return name && `limits.${name}`;
+/** Those of the limits that version 1 cannot hold, by their option. `nested`: for a group that is made, or changed, while its sandbox runs. */
+export function onlyVersion2(limits: LimitsSpec, nested = false): readonly (keyof LimitsSpec)[] {
+  const names = (['memoryHigh', 'memoryLow', 'unified'] as const).filter((key) => limits[key] !== undefined);
+  return [
+    ...names,
+    // Its launcher watches the group of a whole sandbox from the start.
+    ...(nested && limits.oomGroup ? (['oomGroup'] as const) : []),
+    // Version 1 knows the sum of both.
+    ...(limits.swap !== undefined && limits.memory === undefined ? (['swap'] as const) : []),
+  ];
 }

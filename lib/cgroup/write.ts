@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { SysError } from '../errors';
 import type { GroupFolders } from './layout';
 import type { Setting } from './settings';
@@ -19,7 +19,7 @@ export function writeSettings(settings: readonly Setting[], folders: GroupFolder
     try {
       const before = readFileSync(path, 'latin1');
       writeFileSync(path, value);
-      undo.unshift(() => restore(path, before));
+      undo.unshift(() => restore(path, before, value));
     } catch (error) {
       if (optional) continue;
       for (const step of undo) step();
@@ -29,10 +29,15 @@ export function writeSettings(settings: readonly Setting[], folders: GroupFolder
   }
 }
 
-// Lists of devices are no single value; the rest is as it was read.
-function restore(path: string, before: string): void {
+const noLimit: Readonly<Record<string, string>> = { 'io.max': 'rbps=max wbps=max riops=max wiops=max' };
+
+// A list of devices is written line by line: what was there of this one, or none.
+function restore(path: string, before: string, written: string): void {
+  const [device = ''] = /^\d+:\d+ /.exec(written) ?? [];
+  const line = device === '' ? before.trim() : before.split('\n').find((one) => one.startsWith(device));
   try {
-    if (!before.trim().includes('\n')) writeFileSync(path, before.trim());
+    // Nothing at all would be no write.
+    writeFileSync(path, line === '' ? '\n' : (line ?? `${device}${noLimit[basename(path)] ?? '0'}`));
   } catch {
     // The group is gone, or in use past it: what is in force now is the stricter of the two.
   }

@@ -87,6 +87,9 @@ function cells({ sandbox, sample }: Row, cpus: number): readonly string[] {
 // A program chooses its own name: none may steer the terminal.
 const printable = (text: string): string => text.replace(/[^\x20-\x7e\xa0-\xff]/g, '?');
 
+const printableJson = (value: unknown): string =>
+  JSON.stringify(value).replace(/[\x7f-\x9f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+
 /** `nsjs top`: a live table; on no terminal, one table after the other. Always 0. */
 export async function runTop(words: readonly string[]): Promise<number> {
   const { interval, count, help } = read(words);
@@ -118,7 +121,7 @@ export async function runStats(words: readonly string[]): Promise<number> {
       await pause(shown === 0 ? firstMs : interval);
     }
     const rows = watcher.sample();
-    if (json) for (const { sandbox, sample } of rows) console.log(JSON.stringify({ ...sandbox, ...sample }));
+    if (json) for (const { sandbox, sample } of rows) console.log(printableJson({ ...sandbox, ...sample }));
     else console.log(topTable(rows, host().cpus));
   }
   return 0;

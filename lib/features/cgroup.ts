@@ -22,7 +22,8 @@ export interface CgroupOptions {
   /**
    * Whether a control group must enforce {@link Limits}, cgroups(7) version 1 or 2. `'require'`: an error where none can be made.
    * `'prefer'`: what it cannot hold is left out, and the report says so. Default: as `'prefer'` for `memory`, `swap`, `pids`, `cpuTime` and
-   * `cpuWeight`, as `'require'` for every other limit that needs one. `'off'`: none is made. This process is never moved.
+   * `cpuWeight`, as `'require'` for every other limit that needs one. `'off'`: none holds a limit; one without limits may be made to pause it and to count its time.
+   * This process is never moved.
    */
   readonly cgroup?: 'require' | 'prefer' | 'off' | CgroupPlace;
 }
@@ -43,8 +44,10 @@ export const cgroup = feature({
     emitSettings(plan, cgroups.limits, cgroups.folders, { ...cgroups, version: cgroups.version, ownProcesses: 1 });
     if (cgroups.version === 1) openGroups1(plan, cgroups);
     else openGroup2(plan, cgroups);
-    emitEnd(plan, cgroups);
-    emitAfter(plan, cgroups);
+    // Of a sandbox that stays it may be set later.
+    const hasQuota = cgroups.limits.cpu !== undefined || scene.kind === 'sandbox';
+    emitEnd(plan, cgroups, hasQuota);
+    emitAfter(plan, cgroups, hasQuota);
   },
 });
 
@@ -122,9 +125,9 @@ function openGroup2(plan: PlanWriter, { folders, leaf }: Cgroups): void {
 const quotaFiles = { 1: ['cpu.cfs_quota_us', '-1'], 2: ['cpu.max', 'max'] } as const;
 
 // The dying need CPU time too: Linux 6.18 is the first to give it to them whatever the quota.
-function emitEnd(plan: PlanWriter, { folders, version = 2, limits }: Cgroups): void {
+function emitEnd(plan: PlanWriter, { folders, version = 2 }: Cgroups, hasQuota: boolean): void {
   const [file, unlimited] = quotaFiles[version];
-  const folder = limits.cpu === undefined ? undefined : folders.cpu;
+  const folder = hasQuota ? folders.cpu : undefined;
   if (folder !== undefined) plan.optional('end', () => plan.op('end', 'cgroup', 'WriteFile', noSlot, join(folder, file), unlimited));
 }
 
@@ -141,14 +144,14 @@ const lastWords = {
 } as const;
 const lastIo = { 1: 'blkio.throttle.io_service_bytes_recursive', 2: 'io.stat' } as const;
 
-function emitAfter(plan: PlanWriter, { folders, version = 2, limits }: Cgroups): void {
+function emitAfter(plan: PlanWriter, { folders, version = 2, limits }: Cgroups, hasQuota: boolean): void {
   const read = (folder: string, file: string) => plan.optional('after', () => plan.op('after', 'cgroup', 'ReadFile', join(folder, file)));
   const words: Readonly<Partial<Record<string, readonly string[]>>> = lastWords[version];
   for (const controller of controllers) {
     const folder = folders[controller];
     for (const file of folder === undefined ? [] : (words[controller] ?? [])) read(folder ?? '', file);
   }
-  if (version === 1 && limits.cpu !== undefined && folders.cpu !== undefined) read(folders.cpu, 'cpu.stat');
+  if (version === 1 && hasQuota && folders.cpu !== undefined) read(folders.cpu, 'cpu.stat');
   if (folders.io !== undefined && (version === 2 || limits.io !== undefined)) read(folders.io, lastIo[version]);
   for (const folder of foldersOf(folders)) plan.op('after', 'cgroup', 'RemoveDir', folder);
 }
@@ -164,10 +167,10 @@ function emitClock(plan: PlanWriter, { wallTime = 0, cpuTime = 0, idle = 0 }: Li
 
 function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Scene): void {
   const { wallTime = 0, cpuTime = 0, idle = 0 } = ownLimits ?? {};
-  if (wallTime + cpuTime + idle === 0) return;
   const pass = (fd: number | undefined) => (fd === undefined ? noSlot : plan.pass('limits', fd));
   const counts = group?.usageFd !== undefined;
-  if (!counts && wallTime === 0) return;
+  // Also without a limit: init kills the group when the program has ended.
+  if (wallTime === 0 && group?.killFd === undefined && !(counts && cpuTime + idle > 0)) return;
   const [cpu, still] = counts ? [cpuTime, idle] : [0, 0];
   plan.op('inside', 'limits', 'Clock', pass(group?.usageFd), pass(group?.killFd), group?.perMs ?? 1, wallTime, cpu, still, host.cpus);
   if (group?.quotaFd !== undefined) plan.op('inside', 'limits', 'ClockQuota', pass(group.quotaFd));

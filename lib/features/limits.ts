@@ -1,7 +1,7 @@
 import type { IoLimitSpec, LimitsSpec } from '../cgroup/limits';
 import { OptionError, OptionRangeError } from '../errors';
 import { type Bytes, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../parse';
-import { type Cgroups, feature } from './feature';
+import { feature, type Scene } from './feature';
 import type { Spec } from './index';
 import { isHostUser } from './namespaces';
 import { emitRlimit } from './rlimits';
@@ -141,7 +141,8 @@ export const limits = feature({
 export const countsPids = (spec: Spec, hostId: number | undefined): boolean => hostId !== undefined || !isHostUser(spec);
 
 /** Whether a control group tells the CPU time of all processes together. */
-export const countsCpuTime = ({ cgroups }: { readonly cgroups: Cgroups }): boolean => cgroups.cpuUsage !== undefined;
+export const countsCpuTime = ({ cgroups, ownLimits, group }: Pick<Scene, 'cgroups' | 'ownLimits' | 'group'>): boolean =>
+  (ownLimits?.cpuTime === undefined ? cgroups.cpuUsage : group?.usageFd) !== undefined;
 
 function parseCpu(value: unknown, at: string): number {
   if (typeof value === 'number' && value >= 0.01 && value <= maxCpus) return value;

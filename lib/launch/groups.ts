@@ -83,27 +83,36 @@ function withoutGroups({ cgroup, limits }: Spec, layout: { readonly reason: stri
   return [{ control: 'cgroup', reason, fix: layout.fix }, ...lost.map(dropped)];
 }
 
+/** Why version 1 does not hold it. */
+export const version2Reason = (name: keyof LimitsSpec): string =>
+  name === 'swap' ? 'needs limits.memory beside it on control groups of version 1' : 'needs control groups of version 2';
+
 const unsupported = (control: string, reason: string, hint: string) =>
   new NsError('ERR_NSJS_UNSUPPORTED', `${control}: ${reason}`, { hint });
 
 // What this layout can hold of the limits: disks and CPUs by their numbers here.
 function fitTo(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], kind: 'run' | 'sandbox') {
-  const only2 = layout.version === 1 ? onlyVersion2(spec.limits) : undefined;
-  if (only2 !== undefined) throw unsupported(only2, 'needs control groups of version 2', 'boot with systemd.unified_cgroup_hierarchy=1');
   const missing = wanted.filter((name) => layout.parents[name] === undefined);
   const lost = Object.keys(spec.limits).filter((key) =>
     controllersFor(pick(spec.limits, key)).some((controller) => missing.includes(controller)),
   ) as (keyof LimitsSpec)[];
+  const only2 = layout.version === 1 ? onlyVersion2(spec.limits) : [];
+  const dropped2 = only2.map((name) => {
+    const fix = 'boot with systemd.unified_cgroup_hierarchy=1';
+    if (spec.cgroup.level !== 'prefer') throw unsupported(`limits.${name}`, version2Reason(name), fix);
+    return { control: `limits.${name}`, reason: version2Reason(name), fix };
+  });
   const dropped = lost.map((name) => {
     const reason = `this process may not make control groups with the controllers it needs (${missing.join(', ')})`;
     const fix = `have the group above pass them on: write "${missing.map((one) => `+${one}`).join(' ')}" to its cgroup.subtree_control`;
     if (name !== 'cpuWeight' && spec.cgroup.level !== 'prefer') throw unsupported(`limits.${name}`, reason, fix);
     return { control: `limits.${name}`, reason, fix };
   });
-  const kept = Object.entries(spec.limits).filter(([name]) => !lost.includes(name as keyof LimitsSpec));
+  const without = [...lost, ...only2] as readonly string[];
+  const kept = Object.entries(spec.limits).filter(([name]) => !without.includes(name));
   const oomGroup = spec.limits.oomGroup ?? (layout.version === 2 && spec.limits.memory !== undefined && kind === 'run' ? true : undefined);
   const limits: LimitsSpec = { ...Object.fromEntries(kept), ...(oomGroup === undefined ? {} : { oomGroup }) };
-  return { limits: resolve(limits, layout), dropped };
+  return { limits: resolve(limits, layout), dropped: [...dropped2, ...dropped] };
 }
 
 const pick = (limits: LimitsSpec, key: string): LimitsSpec => {
@@ -143,7 +152,7 @@ function cpuUsage({ version, folders }: Cgroups, freezer: Scene['freezer']): Pic
 
 function missing(spec: Spec, { version, cpuUsage: usage }: Cgroups): readonly Dropped[] {
   const fix = 'see `nsjs probe` for cgroup';
-  const { pids, cpuTime, cpuWeight } = spec.limits;
+  const { pids, cpuTime, cpuWeight, idle } = spec.limits;
   const dropped = (control: string, reason: string): Dropped => ({ control, reason, fix });
   const counted = version !== undefined || countsPids(spec, host().privileged ? 0 : undefined);
   return [
@@ -157,6 +166,9 @@ function missing(spec: Spec, { version, cpuUsage: usage }: Cgroups): readonly Dr
             'without a control group this process watches the sum ten times a second, and RLIMIT_CPU holds for each process',
           ),
         ]
+      : []),
+    ...(idle !== undefined && !usage
+      ? [dropped('limits.idle', 'without a control group this process watches the sum of CPU time ten times a second')]
       : []),
     ...(cpuWeight !== undefined && version === undefined && spec.cgroup.level !== 'off'
       ? [dropped('limits.cpuWeight', 'only a control group has a share of the CPUs')]

@@ -65,9 +65,7 @@ class Handle {
         settled: (error, result) => this.settle(error, result),
       });
       this.openIpc();
-      (this.events as EventEmitter).on('newListener', (name) => {
-        if (name === 'limit') this.limits.start();
-      });
+      this.limits.follow(this.events);
     } catch (error) {
       // A wrong option that only shows when all of them meet is still the caller's mistake.
       if (error instanceof OptionError || error instanceof OptionRangeError) throw error;

@@ -16,10 +16,9 @@ export class OomWatch {
 
   /** Whether the kernel has killed since it was last asked: of such ends only SIGKILL can be one. */
   hasKilled({ status }: LaunchRecord): boolean {
-    if (status !== constants.signals.SIGKILL) return false;
     const before = this.seen;
     this.seen = this.kills();
-    return this.seen > before;
+    return status === constants.signals.SIGKILL && this.seen > before;
   }
 
   private kills(): number {

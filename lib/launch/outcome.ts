@@ -48,6 +48,8 @@ export class Outcome {
   timeLimit?: TimeLimit;
   /** What the kernel has killed so far for lack of memory in a sandbox that goes on. */
   ownKills?: number;
+  /** Those of groups below its own, where its own does not count them. */
+  nestedKills = 0;
   /** Whether the kernel killed for lack of memory meanwhile, where last words can't tell. */
   oomKilled?: boolean;
   private failed?: LaunchRecord;
@@ -123,7 +125,8 @@ export class Outcome {
 
   /** How often the kernel killed for lack of memory in the sandbox. */
   get oomKills(): number {
-    return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.ownKills ?? 0;
+    const counted = this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.ownKills ?? 0;
+    return counted + this.nestedKills;
   }
 
   /** A number from one of the last words: the whole file, or the line of a name. */

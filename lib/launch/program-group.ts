@@ -2,14 +2,14 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync 
 import { join } from 'node:path';
 import { type Controller, foldersOf, type GroupFolders } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
-import { controllersFor, settingsOf } from '../cgroup/settings';
+import { controllersFor, onlyVersion2, settingsOf } from '../cgroup/settings';
 import { writeSettings } from '../cgroup/write';
 import { NsError, SysError } from '../errors';
 import { quotaFile } from '../features/cgroup';
 import type { ProgramGroup, Scene } from '../features/feature';
 import { GroupReader } from '../monitor/group-reader';
-import { PidFd } from '../pidfd';
-import { resolve } from './groups';
+import { resolve, version2Reason } from './groups';
+import { killEach } from './kill-each';
 
 const retryMs = 5;
 const tries = 200;
@@ -33,8 +33,8 @@ export const ownLimits = [
   'idle',
 ] as const;
 
-// Without any group: memory by RLIMIT_DATA, CPU time by RLIMIT_CPU.
-const softLimits: readonly string[] = ['memory', 'swap', 'cpuWeight', 'cpuTime', 'wallTime', 'fileSize', 'openFiles'];
+// Without any group: memory by RLIMIT_DATA, CPU time by RLIMIT_CPU, and this process adds up.
+const softLimits: readonly string[] = ['memory', 'swap', 'cpuWeight', 'cpuTime', 'wallTime', 'idle', 'fileSize', 'openFiles'];
 
 /**
  * The control group of one program of a sandbox, below the sandbox's own: its limits hold for all that the program starts, and all of
@@ -88,13 +88,17 @@ export class OwnGroup {
     const wanted = controllersFor(limits);
     const timed = limits.cpuTime !== undefined || limits.idle !== undefined || limits.wallTime !== undefined;
     if (wanted.length === 0 && !timed) return undefined;
+    if (cgroups.version === 1) refuse(onlyVersion2(limits, true));
     const missing = wanted.filter((name) => cgroups.folders[name] === undefined);
     const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
     if (missing.length > 0 && !softly) throw unsupported(limits, missing);
-    if (missing.length > 0) return undefined;
     const name = `p${id}`;
     const counted: readonly Controller[] = timed && cgroups.folders.cpuacct !== undefined ? ['cpuacct'] : [];
-    const there = ['memory', 'pids', ...wanted, ...counted].filter((one): one is Controller => one in cgroups.folders);
+    // Without control groups for limits there may be one that counts and kills.
+    const there =
+      cgroups.version === undefined
+        ? []
+        : ['memory', 'pids', ...wanted, ...counted].filter((one): one is Controller => one in cgroups.folders);
     const chosen = cgroups.version === 2 ? (['memory'] as const) : there;
     const folders = Object.fromEntries(chosen.map((one) => [one, join(cgroups.folders[one] ?? '', name)]));
     const all2 = cgroups.version === 2 ? Object.fromEntries(Object.keys(cgroups.folders).map((one) => [one, folders.memory])) : folders;
@@ -116,6 +120,11 @@ export class OwnGroup {
       for (const folder of made) rmdirSync(folder);
       throw asSysError(error);
     }
+  }
+
+  /** Whether the kernel counts that for all of it. */
+  counts(what: 'memory' | 'cpu'): boolean {
+    return what === 'cpu' ? this.forPlan.usageFd !== undefined : this.folders.memory !== undefined;
   }
 
   /** What it uses; undefined once it is gone. */
@@ -151,13 +160,19 @@ export class OwnGroup {
     try {
       writeFileSync(join(folder, 'cgroup.kill'), '1');
     } catch {
-      killEach(folder);
+      killEach(members(folder), () => members(folder));
     }
   }
 
   private all(): readonly string[] {
     return [...foldersOf(this.folders), ...(this.unified === undefined ? [] : [this.unified])];
   }
+}
+
+/** Throws NsError ERR_NSJS_UNSUPPORTED for the first of what version 1 cannot hold. */
+export function refuse([name]: readonly (keyof LimitsSpec)[]): void {
+  if (name !== undefined)
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `limits.${name}: ${version2Reason(name)}`, { hint: 'see `nsjs probe` for cgroup' });
 }
 
 const unsupported = (limits: LimitsSpec, missing: readonly Controller[]) => {
@@ -197,25 +212,6 @@ function removed(folder: string): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT';
-  }
-}
-
-// By descriptors that are looked at again: a number could be somebody else's by now.
-function killEach(folder: string): void {
-  for (const pid of members(folder)) {
-    try {
-      using(PidFd.open(pid), (pidfd) => members(folder).includes(pid) && pidfd.kill('SIGKILL'));
-    } catch {
-      // It has ended.
-    }
-  }
-}
-
-function using(pidfd: PidFd, act: (pidfd: PidFd) => unknown): void {
-  try {
-    act(pidfd);
-  } finally {
-    pidfd.close();
   }
 }
 

@@ -1,12 +1,19 @@
 import { constants } from 'node:os';
 import type { LimitsSpec } from '../cgroup/limits';
+import { descendants, heldMemory, isRunning } from '../monitor/process-reader';
 import { withProcesses } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
+import { type Overrun, Overseer, Watchdog } from '../monitor/watchdog';
+import { killEach } from './kill-each';
 import type { Link } from './link';
 import type { OwnGroup } from './program-group';
 import type { ProgramHost } from './programs';
 import type { Run } from './run';
 import type { Started } from './start';
+import { Timers } from './timers';
+
+// Init holds the clock; it may be slow where its sandbox has used its CPU time up.
+const backupMs = 50;
 
 /** The way from a run to its program in a sandbox that stays. */
 export class ProgramLink implements Link {
@@ -17,6 +24,8 @@ export class ProgramLink implements Link {
   run: Run | undefined;
   pid: number | undefined;
   isHeld = true;
+  private readonly timers = new Timers();
+  private watchdog: Watchdog | undefined;
 
   constructor(
     started: Started,
@@ -51,9 +60,32 @@ export class ProgramLink implements Link {
     return found && { time: Date.now(), ...found };
   }
 
-  started(): void {}
+  started(): void {
+    const { ownLimits = {}, group } = this.scene;
+    const { wallTime } = ownLimits;
+    if (wallTime !== undefined) this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
+    const counted = { version: group ? this.scene.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };
+    const { pid = 0 } = this;
+    const overseer = Overseer.for(ownLimits, counted, {
+      stats: () => this.stats(),
+      held: () => heldMemory(pid),
+      runs: () => isRunning(pid),
+    });
+    this.watchdog = overseer && new Watchdog(overseer, (overrun) => this.onOverrun(overrun));
+  }
 
   gone(): void {
+    this.timers.clear();
+    this.watchdog?.stop();
     void this.group?.remove();
+  }
+
+  // Without a group that can be killed, all that descends from it.
+  private onOverrun(overrun: Overrun): void {
+    const { pid, group } = this;
+    const members = () => (pid === undefined ? [] : descendants(pid));
+    const below = group ? [] : members().slice(1);
+    this.run?.overrun(overrun);
+    if (below.length > 0) killEach(below, members);
   }
 }

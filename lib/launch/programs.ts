@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Spec } from '../features';
-import type { Scene } from '../features/feature';
+import type { Dropped, Scene } from '../features/feature';
 import { PlanWriter } from '../plan/writer';
 import type { RunEvents } from './link';
 import { OomWatch } from './oom-watch';
@@ -26,6 +26,18 @@ export interface ProgramHost {
   readonly limits: LimitsSpec;
   readonly outcome: Outcome;
   holdLoop(): void;
+}
+
+/** Limits of one program that no control group holds. */
+function weaker(limits: LimitsSpec = {}, group: OwnGroup | undefined): readonly Dropped[] {
+  const counted = { memory: group?.counts('memory'), cpuTime: group?.counts('cpu'), idle: group?.counts('cpu') };
+  return (['memory', 'cpuTime', 'idle'] as const)
+    .filter((name) => limits[name] !== undefined && !counted[name])
+    .map((name) => ({
+      control: `limits.${name}`,
+      reason: 'the sandbox has no control group for it: this process watches its processes ten times a second',
+      fix: 'see `nsjs probe` for cgroup',
+    }));
 }
 
 /** The programs that run in one sandbox that stays. */
@@ -56,7 +68,7 @@ export class Programs {
     const ownScene = {
       ...lasting,
       kind: 'program',
-      dropped: [...scene.dropped, ...this.host.outcome.dropped],
+      dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group)],
       program: parsed.program,
       ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
       ...(group ? { group: group.forPlan } : {}),
@@ -129,6 +141,8 @@ export class Programs {
   private countKills({ group }: ProgramLink, { outcome }: Run, record: LaunchRecord): void {
     const killed = this.oomWatch.hasKilled(record);
     outcome.ownKills = group?.oomKills ?? (killed ? 1 : 0);
+    // Version 1 counts for each group alone.
+    if (group && this.host.started.scene.cgroups.version === 1) this.host.outcome.nestedKills += outcome.ownKills;
     outcome.oomKilled = group ? record.status === constants.signals.SIGKILL && outcome.ownKills > 0 : killed;
   }
 

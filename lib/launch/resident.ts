@@ -117,7 +117,10 @@ export class Resident {
 
   /** What all of it uses; undefined once it is gone. */
   stats(): Stats | undefined {
-    return this.usable ? this.source.read(this.limits) : undefined;
+    const stats = this.usable ? this.source.read(this.limits) : undefined;
+    const { nestedKills } = this.outcome;
+    if (!stats || nestedKills === 0) return stats;
+    return { ...stats, memory: { ...stats.memory, oomKills: (stats.memory.oomKills ?? 0) + nestedKills } };
   }
 
   /** Changes limits of its control groups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED, or a SysError; then all is as before. */

@@ -1,6 +1,8 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { OptionError } from '../errors';
+import { StatsSource } from '../monitor/source';
+import { lookMs, Overseer } from '../monitor/watchdog';
 import { channel, native, stdioKind } from '../native';
 import { type ParsedOptions, parseOptions, type SpawnOptions } from './options';
 import { Outcome, type Reason } from './outcome';
@@ -54,6 +56,7 @@ class SyncRun {
   private alarms: Alarm[] = [];
   private input: Uint8Array;
   private report: Report | undefined;
+  private release = () => {};
 
   constructor(private readonly parsed: ParsedOptions) {
     this.launch = start(parsed);
@@ -64,7 +67,9 @@ class SyncRun {
       typeof parsed.input === 'string' ? Buffer.from(parsed.input) : ((parsed.input as Uint8Array | undefined) ?? new Uint8Array());
     for (const [number, fd] of this.launch.ours.entries()) if (fd >= 0) this.open.add(number);
     this.arm();
+    this.watch();
     this.loop();
+    this.release();
   }
 
   result(): Result<string | Buffer> {
@@ -85,6 +90,25 @@ class SyncRun {
     };
     if (parsed.reject && isFailure(result)) throw new ExitError(result);
     return result;
+  }
+
+  // Where no control group counts.
+  private watch(): void {
+    const { scene, session } = this.launch;
+    const { limits, namespaces } = this.parsed.spec;
+    const source = new StatsSource(scene, session.pid, namespaces.net);
+    const watched = { stats: () => source.read(limits), held: () => source.held(), runs: () => source.runs() };
+    const overseer = Overseer.for(limits, { version: scene.cgroups.version, countsCpu: scene.cgroups.cpuUsage !== undefined }, watched);
+    const look = () => {
+      const overrun = this.outcome.stopped === undefined ? overseer?.look() : undefined;
+      if (overrun === undefined) this.alarm(lookMs, look);
+      else {
+        if (overrun !== 'memory') this.outcome.timeLimit = overrun;
+        this.end(overrun === 'memory' ? 'oom' : 'timeout');
+      }
+    };
+    if (overseer) this.alarm(lookMs, look);
+    this.release = () => source.close();
   }
 
   private arm(): void {

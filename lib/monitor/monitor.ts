@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
+import type { EventEmitter } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { OptionError } from '../errors';
 import { parseInteger, parseObject } from '../parse';
@@ -64,9 +65,21 @@ export class LimitPoll {
     return limits.hasSubscribers;
   }
 
+  /** Looks as long as somebody listens to `limit`. */
+  follow(events: EventEmitter<{ limit: [event: LimitEvent] }> | EventEmitter): void {
+    const emitter = events as EventEmitter;
+    emitter.on('newListener', (name) => {
+      if (name === 'limit') this.start();
+    });
+    emitter.on('removeListener', (name) => {
+      if (name === 'limit' && emitter.listenerCount('limit') === 0 && !LimitPoll.isObserved()) this.stop();
+    });
+  }
+
   start(): void {
     if (this.timer) return;
-    this.look();
+    // Whoever starts it by listening is not yet there.
+    queueMicrotask(() => this.timer && this.look());
     this.timer = setInterval(() => this.look(), pollMs);
     this.timer.unref();
   }

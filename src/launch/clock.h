@@ -30,8 +30,8 @@ class Clock {
   [[nodiscard]] Cause cause() const { return cause_; }
   // The file of a quota of CPU time: lifted before anything is killed, since the dying need CPU time too.
   void set_quota(Fd quota) { quota_ = std::move(quota); }
-  // Kills everything in the group; false where there is none that can be killed as a whole.
-  bool kill_group() const;
+  // Kills everything in the group, where there is one that can be killed as a whole.
+  void kill_group() const;
 
  private:
   [[nodiscard]] std::uint64_t used() const;

@@ -27,6 +27,7 @@ struct Context {
   bool paused = false;           // what is started waits until it is let go on
   bool out_of_memory = false;    // and the sandbox was ended for it
   Fd oom;                        // readable when the kernel has met the limit of memory
+  Fd oom_control;                // and what it has done about it
   Clock clock;                   // of the sandbox in the keeper; in init of the program that is started next
   std::uint32_t program = 0;     // which one it is about: in its child, and in init while it is started
 

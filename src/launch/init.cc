@@ -75,6 +75,8 @@ bool reap(Context& context, bool serves) {
     if (program == nullptr) continue;
     if (serves || (program->started && !program->failed)) send_exited(context, *program, info, usage);
     if (!serves) return true;
+    // What it left in a group of its own ends with it.
+    program->clock.kill_group();
     g_programs.remove(program);
   }
 }
@@ -83,6 +85,7 @@ bool reap(Context& context, bool serves) {
 void spawn(Context& context, std::uint32_t id, sys::Received& received) {
   const Plan sandbox = context.plan;
   context.program = id;
+  context.clock = Clock();
   Failure failure{0, received.count > 0 ? map_plan(received.fds[0].get(), context.plan) : Status{22, __NR_recvmsg}};
   if (failure.status.ok()) {
     for (unsigned slot = 0; slot + 1 < received.count && failure.status.ok(); ++slot) {
@@ -130,7 +133,11 @@ long ring_clocks() {
   for (unsigned index = 0; index < g_programs.end(); ++index) {
     Program* program = g_programs[index];
     if (program == nullptr) continue;
-    if (program->clock.is_over() && !program->clock.kill_group()) (void)sys::pidfd_send_signal(program->pidfd.get(), SIGKILL);
+    if (program->clock.is_over()) {
+      program->clock.kill_group();
+      // It may not have entered its group yet.
+      (void)sys::pidfd_send_signal(program->pidfd.get(), SIGKILL);
+    }
     const long own = program->clock.wait();
     if (own >= 0 && (wait < 0 || own < wait)) wait = own;
   }
@@ -183,6 +190,7 @@ Fd set_up(Context& context) {
   for (Slot& slot : context.slots) slot.held = false;  // by the keeper
   context.clock = {};
   context.oom.reset();
+  context.oom_control.reset();
   (void)sys::raw(__NR_close, kControlFd);
   (void)sys::raw(__NR_close, kNodeFd);
   if (!context.owns_pids && !sys::prctl(PR_SET_CHILD_SUBREAPER, 1).ok()) sys::exit_group(1);

@@ -28,16 +28,43 @@ bool must_end(const pollfd& control, const pollfd& node) {
   return !got.ok() || got.value <= 0 || request.command == Command::kKill;
 }
 
+// How many of the group's processes were killed for lack of memory: the last number of memory.oom_control.
+unsigned long oom_kills(const Context& context) {
+  char text[128] = {};
+  (void)sys::raw(__NR_pread64, context.oom_control.get(), sys::as_arg(text), sizeof text - 1, 0);
+  unsigned long kills = 0;
+  for (const char* at = text; *at != 0; ++at) {
+    if (*at == ' ') kills = 0;
+    if (*at >= '0' && *at <= '9') kills = kills * 10 + static_cast<unsigned long>(*at - '0');
+  }
+  return kills;
+}
+
+// The event comes before the kill, and also for a group above that ran out of memory: it only says that it is time to look.
+constexpr unsigned kOomLooks = 200;
+constexpr long kOomPauseMs = 5;
+
 // Returns when init is gone. A dying Node's pidfd is watched beside the channel: another process may hold the channel open.
 void watch(Context& context) {
   pollfd fds[] = {{context.init.get(), POLLIN, 0}, {kControlFd, POLLIN, 0}, {kNodeFd, POLLIN, 0}, {context.oom.get(), POLLIN, 0}};
   constexpr unsigned kAll = 4;
   unsigned count = kAll;
+  unsigned looks = 0;
   for (;;) {
-    if (!sys::ppoll(fds, count, count == kAll ? context.clock.wait() : -1).ok()) end_sandbox(context);
+    const long wait = looks > 0 ? kOomPauseMs : context.clock.wait();
+    if (!sys::ppoll(fds, count, count == kAll ? wait : -1).ok()) end_sandbox(context);
     if (fds[0].revents != 0) return;
-    if (count == kAll && (must_end(fds[1], fds[2]) || context.clock.is_over() || fds[3].revents != 0)) {
-      context.out_of_memory = fds[3].revents != 0;
+    if (count != kAll) continue;
+    if (fds[3].revents != 0) {
+      std::uint64_t events = 0;
+      (void)sys::read(context.oom.get(), &events, sizeof events);
+      looks = kOomLooks;
+    }
+    if (looks > 0) {
+      --looks;
+      context.out_of_memory = oom_kills(context) > 0;
+    }
+    if (must_end(fds[1], fds[2]) || context.clock.is_over() || context.out_of_memory) {
       end_sandbox(context);
       count = 1;
     }

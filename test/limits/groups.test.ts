@@ -130,7 +130,7 @@ describe('settings', () => {
     ]);
     expect(
       text(2, { io: [{ device: '8:0', readBytes: 1, writeOperations: 2 }], ioWeight: 5, hugetlb: { '2MB': 0 }, oomGroup: true }),
-    ).toEqual(['memory.oom.group 1', 'io.weight default 5', 'io.max 8:0 rbps=1 wiops=2', 'hugetlb.2MB.max 0']);
+    ).toEqual(['memory.oom.group 1', 'io.weight default 5', 'io.max 8:0 rbps=1 wbps=max riops=max wiops=2', 'hugetlb.2MB.max 0']);
   });
 
   test('version 1', () => {
@@ -144,6 +144,8 @@ describe('settings', () => {
     ]);
     expect(text(1, { io: [{ device: '8:0', readBytes: 1, writeOperations: 2 }] })).toEqual([
       'blkio.throttle.read_bps_device 8:0 1',
+      'blkio.throttle.write_bps_device 8:0 0',
+      'blkio.throttle.read_iops_device 8:0 0',
       'blkio.throttle.write_iops_device 8:0 2',
     ]);
   });

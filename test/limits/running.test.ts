@@ -1,9 +1,20 @@
 // Limits that change, limits within limits, and numbers as they happen.
 import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { DataPointType, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
-import { type LimitEvent, type MonitorSample, prometheusHandler, prometheusMetrics, Sandbox, type Stats, spawnIsolated } from 'nsjs';
+import {
+  type LimitEvent,
+  type MonitorSample,
+  prometheusHandler,
+  prometheusMetrics,
+  Sandbox,
+  type Stats,
+  spawnIsolated,
+  spawnIsolatedSync,
+} from 'nsjs';
 import { instrument } from 'nsjs/otel';
 import { openDescriptors, sandboxCgroups } from '../leaks/processes';
 import { cgroups, hasCgroups, isSlow, rejection, sleep, testIf, thrown } from '../support';
@@ -49,6 +60,30 @@ describe('update', () => {
     expect(sandbox.limits).toMatchObject({ memory: 64 * mebibyte, pids: 20 });
     expect(await sandbox.spawn('perl', eat(100), { reject: false })).toMatchObject({ reason: 'oom' });
   });
+
+  testIf(
+    cgroups.version === 1 && hasCpu,
+    'control groups of version 1',
+    'what version 1 cannot hold is an error, and periods are kept',
+    async () => {
+      await using sandbox = await Sandbox.open({ limits: { memory: '64M', cpu: 1, cpuPeriod: 10 } });
+      expect(thrown(() => sandbox.update({ oomGroup: true }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
+      expect(thrown(() => sandbox.update({ memoryHigh: '32M' }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
+      expect(await rejection(sandbox.spawn('true', [], { limits: { oomGroup: true, memory: '32M' } }))).toMatchObject({
+        code: 'ERR_NSJS_UNSUPPORTED',
+      });
+      expect(await rejection(sandbox.spawn('true', [], { limits: { swap: '1M' } }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
+      const held = sandbox.spawn('sleep', ['100'], { limits: { cpu: 0.5 }, reject: false });
+      await held.spawned;
+      sandbox.update({ cpu: 2 });
+      const folder = sandbox.report.cgroup?.folders.find((path) => existsSync(join(path, 'cpu.cfs_period_us'))) ?? '';
+      expect(['period', 'quota'].map((name) => Number(readFileSync(join(folder, `cpu.cfs_${name}_us`), 'latin1')))).toEqual([
+        10_000, 20_000,
+      ]);
+      held.kill('SIGKILL');
+      await held;
+    },
+  );
 
   test('what holds from the start cannot change', async () => {
     await using sandbox = await Sandbox.open();
@@ -109,6 +144,70 @@ describe('limits of one program', () => {
     await using sandbox = await Sandbox.open();
     expect(await rejection(sandbox.spawn('true', [], { limits: { pids: 5 } }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
   });
+});
+
+describe('limits of one program, and how they end', () => {
+  test('however short its time is, it is over', async () => {
+    await using sandbox = await Sandbox.open({ limits: { pids: 200 } });
+    for (const wallTime of [1, 2, 3, 5, 10]) {
+      const runs = Array.from({ length: 20 }, () =>
+        sandbox.spawn('sleep', ['100'], { limits: { wallTime }, timeout: 30_000, reject: false }),
+      );
+      for (const run of runs) expect(await run).toMatchObject({ reason: 'timeout', limits: { time: 'wallTime' } });
+    }
+  });
+
+  testIf(hasCgroups, 'control groups', "the clock of a program that could not start is not the next one's", async () => {
+    await using sandbox = await Sandbox.open({ limits: { pids: 2 } });
+    const first = sandbox.spawn('sleep', ['100'], { reject: false });
+    const second = sandbox.spawn('sleep', ['100'], { reject: false });
+    await Promise.all([first.spawned, second.spawned]);
+    expect(await rejection(sandbox.spawn('sleep', ['100'], { limits: { wallTime: 700 } }))).toMatchObject({ code: 'EAGAIN' });
+    first.kill('SIGKILL');
+    await first;
+    expect(await sandbox.spawn('sleep', ['1.5'], { reject: false })).toMatchObject({ reason: 'exited' });
+    second.kill('SIGKILL');
+    await second;
+  });
+
+  test.each(['untrusted', 'none'] as const)(
+    'CPU time and idleness hold under preset %s, with a limit of memory beside them',
+    async (preset) => {
+      await using sandbox = await Sandbox.open({ preset });
+      const spinning = '(while :; do :; done) & (while :; do :; done) & wait';
+      const busy = await sandbox.spawn('/bin/sh', ['-c', spinning], {
+        limits: { memory: '64M', cpuTime: 400 },
+        timeout: 30_000,
+        reject: false,
+      });
+      expect(busy).toMatchObject({ reason: 'timeout', limits: { time: 'cpuTime' } });
+      const still = await sandbox.spawn('sleep', ['100'], { limits: { memory: '64M', idle: 400 }, timeout: 30_000, reject: false });
+      expect(still).toMatchObject({ reason: 'timeout', limits: { time: 'idle' } });
+      expect(sandbox.closed).toBe(false);
+    },
+  );
+
+  test('a neighbour that uses all CPU time up stops no clock', async () => {
+    if (!hasCpu) return;
+    await using sandbox = await Sandbox.open({ limits: { cpu: 0.02 } });
+    void sandbox.spawn('/bin/sh', ['-c', 'for i in $(seq 20); do while :; do :; done & done; wait'], { reject: false });
+    await sleep(300);
+    const run = sandbox.spawn('sleep', ['100'], { limits: { wallTime: 1000 }, reject: false });
+    await run.spawned;
+    const before = Date.now();
+    // Init, which tells, waits for CPU time like the rest of it.
+    await until(() => !existsSync(`/proc/${run.pid}`) || /\) Z /.test(readFileSync(`/proc/${run.pid}/stat`, 'latin1')));
+    expect(Date.now() - before).toBeLessThan(isSlow ? 20_000 : 1000 + 1000);
+    expect(await run).toMatchObject({ reason: 'timeout' });
+  });
+});
+
+test('a blocking call is watched as well', () => {
+  const still = spawnIsolatedSync('sleep', ['100'], { limits: { idle: 300 }, timeout: 30_000, reject: false });
+  expect(still).toMatchObject({ reason: 'timeout', limits: { time: 'idle' } });
+  const line = 'for i in 1 2 3; do while :; do :; done & done; wait';
+  const busy = spawnIsolatedSync('/bin/sh', ['-c', line], { limits: { cpuTime: 500 }, timeout: 30_000, reject: false });
+  expect(busy).toMatchObject({ reason: 'timeout', limits: { time: 'cpuTime' } });
 });
 
 describe('numbers', () => {

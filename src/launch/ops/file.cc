@@ -128,6 +128,8 @@ Status OomEvent(Context& context, const Op& op) {
     while (*part != 0) *end++ = *part++;
   NSJS_TRY(write_all(control.get(), line, static_cast<std::size_t>(end - line)));
   context.oom = std::move(high);
+  NSJS_TRY_VALUE(kept, move_high(std::move(memory)));
+  context.oom_control = std::move(kept);
   return {};
 }
 
