@@ -63,15 +63,15 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
 async function openManager(manager: 'user' | 'system'): Promise<DBusConnection> {
   const { XDG_RUNTIME_DIR: runtime = `/run/user/${process.geteuid?.()}`, DBUS_SESSION_BUS_ADDRESS: address = '' } = process.env;
   const [, session = join(runtime, 'bus')] = /^unix:path=([^,;]+)/.exec(address) ?? [];
-  // systemd listens itself as well: a machine without a bus has that.
+  // As systemctl does: systemd itself before a bus, which may have to be started first, or not be there.
   const ways = {
     user: [
-      { path: session, isBus: true },
       { path: join(runtime, 'systemd/private'), isBus: false },
+      { path: session, isBus: true },
     ],
     system: [
+      ...(process.geteuid?.() === 0 ? [{ path: '/run/systemd/private', isBus: false }] : []),
       { path: '/run/dbus/system_bus_socket', isBus: true },
-      { path: '/run/systemd/private', isBus: false },
     ],
   }[manager];
   for (const { path, isBus } of ways) if (existsSync(path)) return DBusConnection.open(path, isBus);

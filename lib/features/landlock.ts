@@ -132,6 +132,8 @@ export const mqueueForLandlock: Step = {
     if (!ipc || !mnt || !scene.host.hasMqueue || !landlockFor(spec, scene)) return;
     const slot = newFs(plan, 'mqueue', {}, mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec, 'landlock');
     plan.shared(mqueueKey, () => slot);
+    // For the rules of programs that come later.
+    if (scene.kind === 'sandbox' && !spec.namespaces.pid) plan.op('inside', 'landlock', 'Hold', slot);
   },
 };
 

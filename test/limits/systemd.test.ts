@@ -111,9 +111,13 @@ test('whoever answers in another way is an error', async () => {
   await new Promise((resolve) => server.once('listening', resolve));
   const before = process.env.DBUS_SESSION_BUS_ADDRESS;
   process.env.DBUS_SESSION_BUS_ADDRESS = `unix:path=${runtime.path}/bus`;
+  const { XDG_RUNTIME_DIR } = process.env;
+  process.env.XDG_RUNTIME_DIR = runtime.path;
   expect(await rejection(systemdScope({ manager: 'user' }))).toMatchObject({ code: 'ERR_NSJS_DBUS' });
   if (before === undefined) delete process.env.DBUS_SESSION_BUS_ADDRESS;
   else process.env.DBUS_SESSION_BUS_ADDRESS = before;
+  if (XDG_RUNTIME_DIR === undefined) delete process.env.XDG_RUNTIME_DIR;
+  else process.env.XDG_RUNTIME_DIR = XDG_RUNTIME_DIR;
   server.close();
   runtime.remove();
   expect(thrown(() => signatureOf(undefined as never))).toBeInstanceOf(TypeError);

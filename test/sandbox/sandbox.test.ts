@@ -282,6 +282,12 @@ describe('the sandbox', () => {
       }
     }));
 
+  test('without a pid namespace programs run in it too', () =>
+    within({ namespaces: { pid: false } }, async (sandbox) => {
+      expect(await sandbox.spawn('echo', ['one'])).toMatchObject({ stdout: 'one' });
+      expect(await sandbox.spawn('echo', ['two'])).toMatchObject({ stdout: 'two' });
+    }));
+
   test('nothing remains of many', async () => {
     await (await Sandbox.open()).close();
     await keepersGone();
