@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { debuglog } from 'node:util';
@@ -15,13 +16,15 @@ const startedAt = (pid: number | 'self'): string => {
 };
 
 const countDigits = 9;
-let count = 0;
+const counts = 10 ** countDigits;
+// Threads of one process, and copies of this module in it, count each for themselves: none begins where another one does.
+let count = randomInt(counts);
 let prefix: string | undefined;
 
 /** A name for the control groups of one sandbox. */
 export function nextGroupName(): string {
   prefix ??= `nsjs-${process.pid}-${startedAt('self')}`;
-  return `${prefix}-${`${count++}`.padStart(countDigits, '0')}`;
+  return `${prefix}-${`${count++ % counts}`.padStart(countDigits, '0')}`;
 }
 
 /** What the name of a group says: whose it is, undefined if it is no sandbox's. */

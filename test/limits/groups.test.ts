@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { Sandbox, spawnIsolated } from 'nsjs';
 import { parseIo, parseKeyed, parseNetDev, parsePressure } from '../../dist/cgroup/files';
@@ -66,6 +67,17 @@ testIf(hasCgroups, 'control groups', 'a killed process leaves no group', async (
   child.kill('SIGKILL');
   for (let waited = 0; of().length > 0 && waited < 20_000; waited += 50) await sleep(50);
   expect(of()).toEqual([]);
+});
+
+testIf(hasCgroups, 'control groups', 'threads of one process name their groups apart', async () => {
+  const script = `const { spawnIsolated } = require(${JSON.stringify(process.cwd())}); const { parentPort } = require('node:worker_threads');
+    spawnIsolated('sleep', ['0.3']).then(({ report }) => parentPort.postMessage(report.cgroup.folders[0]));`;
+  const told = await Promise.all(
+    [1, 2, 3].map(
+      () => new Promise((resolve, reject) => new Worker(script, { eval: true }).once('message', resolve).once('error', reject)),
+    ),
+  );
+  expect(new Set(told).size).toBe(3);
 });
 
 describe('readers', () => {

@@ -93,7 +93,7 @@ test('own message queues, semaphores and shared memory: POSIX', async () => {
 
 test('mapped users: root inside is nobody in particular outside', async () => {
   const running = spawnIsolated('/bin/sh', ['-c', 'id -u; exec sleep 100'], { user: { uid: 0, gid: 0 }, reject: false });
-  await new Promise((resolve) => running.stdout?.once('data', resolve));
+  await Promise.all([running.spawned, new Promise((resolve) => running.stdout?.once('data', resolve))]);
   const [, uid] = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${running.pid}/status`, 'latin1')) ?? [];
   expect(Number(uid)).toBe(isRoot ? running.report?.hostId.uid : process.geteuid?.());
   expect(Number(uid)).not.toBe(0);
