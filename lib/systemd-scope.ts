@@ -6,6 +6,7 @@ import { DBusConnection } from './dbus/connection';
 import type { DBusValue } from './dbus/message';
 import { NsError } from './errors';
 import { openResident } from './launch/open';
+import { closedError } from './launch/session';
 import { parseSandboxOptions } from './launch/spec';
 import { parseObject, parseOneOf } from './parse';
 
@@ -38,11 +39,14 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
   const mount = readHierarchies().mounts.find(({ version }) => version === 2);
   if (!mount || readText(join(mount.folder, 'cgroup.controllers')).trim() === '')
     throw unsupported('control groups are not of version 2', 'boot with systemd.unified_cgroup_hierarchy=1');
-  const connection = await openManager(manager);
   const spec = parseSandboxOptions({ preset: 'none', cgroup: 'off', verify: false });
   const { resident } = await openResident(spec, undefined);
+  let connection: DBusConnection | undefined;
   try {
-    const pid = resident.initPid ?? 0;
+    connection = await openManager(manager);
+    const pid = resident.initPid;
+    // To systemd 0 stands for whoever asks: this process.
+    if (pid === undefined) throw closedError();
     const unit = `nsjs-${process.pid}-${count++}.scope`;
     await start(connection, unit, pid);
     const parent = await groupOf(pid, unit);
@@ -56,7 +60,7 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
     await resident.close();
     throw error;
   } finally {
-    connection.close();
+    connection?.close();
   }
 }
 

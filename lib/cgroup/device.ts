@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OptionError } from '../errors';
 
@@ -23,18 +23,4 @@ function wholeDisk(number: string, path: string, at: string): string {
   const entry = `/sys/dev/block/${number}`;
   if (!existsSync(entry)) throw new OptionError(at, `${path} is on no block device (${number})`);
   return existsSync(join(entry, 'partition')) ? readFileSync(join(realpathSync(entry), '..', 'dev'), 'latin1').trim() : number;
-}
-
-/** Sizes of huge pages that this machine has, as control groups call them: `2MB`, `1GB`. */
-export function hugePageSizes(): readonly string[] {
-  try {
-    return readdirSync('/sys/kernel/mm/hugepages').map((name) => sizeName(Number(/\d+/.exec(name)?.[0] ?? 0)));
-  } catch {
-    return [];
-  }
-}
-
-function sizeName(kilobytes: number): string {
-  if (kilobytes >= 2 ** 20) return `${kilobytes / 2 ** 20}GB`;
-  return kilobytes >= 2 ** 10 ? `${kilobytes / 2 ** 10}MB` : `${kilobytes}KB`;
 }

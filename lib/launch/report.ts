@@ -1,3 +1,4 @@
+import { foldersOf } from '../cgroup/layout';
 import type { Spec } from '../features';
 import type { Dropped, Scene } from '../features/feature';
 import { landlockFor } from '../features/landlock';
@@ -60,9 +61,7 @@ export function makeReport(
     ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions, unknown: filter.unknown } } : {}),
     ...describeLandlock(spec, scene),
     limits: spec.limits,
-    ...(cgroups.version === undefined
-      ? {}
-      : { cgroup: { version: cgroups.version, folders: [...new Set(Object.values(cgroups.folders))] } }),
+    ...(cgroups.version === undefined ? {} : { cgroup: { version: cgroups.version, folders: foldersOf(cgroups.folders) } }),
     ...(scene.kind === 'run' ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
     ...(facts.isEmpty ? {} : { kernel: { ...facts.facts(), ...cgroupFacts(cgroups) } }),
     dropped: [...scene.dropped, ...dropped],

@@ -24,18 +24,23 @@ interface Groups {
 
 /** Where the numbers of one sandbox come from, for as long as it lives. */
 export class StatsSource {
-  private readonly groups: GroupReader | undefined;
+  private reader: GroupReader | undefined;
   private readonly kept = new KeptFiles();
   private init: number | undefined;
 
   /** `keeper`: pid of its launcher, whose only child is init. */
   constructor(
-    { cgroups, freezer }: Groups,
+    private readonly scene: Groups,
     private readonly keeper: number,
     private readonly hasNetwork: boolean,
-  ) {
+  ) {}
+
+  // Of most runs nobody asks for numbers: they are not to wait for it.
+  private get groups(): GroupReader | undefined {
+    const { cgroups, freezer } = this.scene;
     const unified = freezer?.version === 2 ? freezer.folder : undefined;
-    this.groups = foldersOf(cgroups.folders).length === 0 && unified === undefined ? undefined : new GroupReader(cgroups, unified);
+    if (foldersOf(cgroups.folders).length > 0 || unified !== undefined) this.reader ??= new GroupReader(cgroups, unified);
+    return this.reader;
   }
 
   /** Pid of init on this host; undefined before it is there, and after. */
@@ -47,8 +52,9 @@ export class StatsSource {
   /** Undefined once it is gone. `limits` are those in force now. */
   read({ memory, pids }: { readonly memory?: number; readonly pids?: number }): Stats | undefined {
     const init = this.initPid;
-    const counted = this.groups?.read();
-    if (this.groups && !counted) return undefined;
+    const { groups } = this;
+    const counted = groups?.read();
+    if (groups && !counted) return undefined;
     const found = withProcesses(counted, init);
     if (!found) return undefined;
     const network = this.hasNetwork && init !== undefined ? this.kept.read(`/proc/${init}/net/dev`) : undefined;
@@ -74,7 +80,7 @@ export class StatsSource {
   }
 
   close(): void {
-    this.groups?.close();
+    this.reader?.close();
     this.kept.close();
   }
 }

@@ -1,7 +1,7 @@
 // Where control groups are made, and that none stays.
 
 import { type ChildProcess, fork } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, utimesSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
@@ -36,6 +36,29 @@ testIf(hasCgroups && isRoot, 'control groups of root', 'cgroup.parent: sandboxes
   for (const mount of parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')))
     for (const folder of [join(mount.folder, parent), join(mount.folder, parent, '..')]) if (existsSync(folder)) rmdirSync(folder);
 });
+
+testIf(
+  cgroups.version === 1 && isRoot,
+  'control groups of version 1 of root',
+  'oomGroup: that a group above ran out of memory ends nobody else',
+  async () => {
+    const parent = `/nsjs-test-above-${process.pid}`;
+    const { report } = await spawnIsolated('true', [], { cgroup: { parent } });
+    const made = (report.cgroup?.folders ?? []).map((folder) => join(folder, '..'));
+    const memory = made.find((folder) => existsSync(join(folder, 'memory.limit_in_bytes'))) ?? '';
+    writeFileSync(join(memory, 'memory.limit_in_bytes'), '90M');
+    const still = spawnIsolated('sleep', ['2'], { cgroup: { parent }, limits: { memory: '64M', oomGroup: true }, reject: false });
+    await still.spawned;
+    const eat = 'my @a; push @a, "x" x 1048576 for 1..150';
+    await spawnIsolated('perl', ['-e', eat], { cgroup: { parent }, limits: { memory: '200M' }, reject: false });
+    expect(Number(readFileSync(join(memory, 'memory.failcnt'), 'latin1'))).toBeGreaterThan(0);
+    expect(await still).toMatchObject({ reason: 'exited', exitCode: 0, limits: { oomKills: 0 } });
+    for (const folder of new Set(made)) rmdirSync(folder);
+    // Those that were made for no limit of these runs.
+    for (const mount of parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')))
+      if (existsSync(join(mount.folder, parent))) rmdirSync(join(mount.folder, parent));
+  },
+);
 
 testIf(hasCgroups, 'control groups', 'cgroup.parent: a group that cannot be made is an error with its path', async () => {
   for (const parent of ['relative', '/a/../b', '/', '/a//b', ''])

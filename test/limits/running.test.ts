@@ -187,8 +187,7 @@ describe('limits of one program, and how they end', () => {
     },
   );
 
-  test('a neighbour that uses all CPU time up stops no clock', async () => {
-    if (!hasCpu) return;
+  testIf(hasCpu, 'the cpu controller', 'a neighbour that uses all CPU time up stops no clock', async () => {
     await using sandbox = await Sandbox.open({ limits: { cpu: 0.3 } });
     const wallTime = 2000;
     const run = sandbox.spawn('sleep', ['100'], { limits: { wallTime }, reject: false });

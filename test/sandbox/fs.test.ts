@@ -89,20 +89,20 @@ test('copies in and out', async () => {
   mkdirSync(join(from, 'sub'), { recursive: true });
   writeFileSync(join(from, 'sub/run.sh'), '#!/bin/sh\necho ran', { mode: 0o755 });
   symlinkSync('sub/run.sh', join(from, 'link'));
-  await sandbox.fs.copyIn(from, '/tmp/work');
-  expect((await line('/tmp/work/link; readlink /tmp/work/link')).stdout).toBe('ran\nsub/run.sh');
-  expect(await code(sandbox.fs.copyIn(from, '/tmp/work'))).toBe('EEXIST');
-  expect((await line('ls /tmp/work/sub')).stdout).toBe('run.sh');
+  await sandbox.fs.copyIn(from, '/tmp/job');
+  expect((await line('/tmp/job/link; readlink /tmp/job/link')).stdout).toBe('ran\nsub/run.sh');
+  expect(await code(sandbox.fs.copyIn(from, '/tmp/job'))).toBe('EEXIST');
+  expect((await line('ls /tmp/job/sub')).stdout).toBe('run.sh');
 
   // A link inside is refused, and what was copied of it is gone.
-  expect(await code(sandbox.fs.copyOut('/tmp/work', join(folder.path, 'out')))).toBe('ELOOP');
+  expect(await code(sandbox.fs.copyOut('/tmp/job', join(folder.path, 'out')))).toBe('ELOOP');
   expect(existsSync(join(folder.path, 'out'))).toBe(false);
-  await line('rm /tmp/work/link; chmod 4755 /tmp/work/sub/run.sh; echo data > /tmp/work/data');
-  await sandbox.fs.copyOut('/tmp/work', join(folder.path, 'out'));
+  await line('rm /tmp/job/link; chmod 4755 /tmp/job/sub/run.sh; echo data > /tmp/job/data');
+  await sandbox.fs.copyOut('/tmp/job', join(folder.path, 'out'));
   expect(readFileSync(join(folder.path, 'out/data'), 'utf8')).toBe('data\n');
   expect(statSync(join(folder.path, 'out/sub/run.sh')).mode & 0o7777).toBe(0o755);
-  expect(await code(sandbox.fs.copyOut('/tmp/work/data', join(folder.path, 'out')))).toBe('EEXIST');
-  expect(await code(sandbox.fs.copyOut('/tmp/work', join(folder.path, 'o2'), { maxEntries: 2 }))).toBe('EFBIG');
+  expect(await code(sandbox.fs.copyOut('/tmp/job/data', join(folder.path, 'out')))).toBe('EEXIST');
+  expect(await code(sandbox.fs.copyOut('/tmp/job', join(folder.path, 'o2'), { maxEntries: 2 }))).toBe('EFBIG');
   expect(execFileSync('ls', ['-A', folder.path], { encoding: 'utf8' })).toBe('in\nout\n');
   folder.remove();
 });

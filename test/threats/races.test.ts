@@ -56,7 +56,7 @@ async function manyTimes(options: () => SandboxOptions, command: string): Promis
   return seen;
 }
 
-const shared = (work: string) => ({ type: 'bind', source: work, target: '/work', readonly: false }) as const;
+const shared = (work: string) => ({ type: 'bind', source: work, target: '/job', readonly: false }) as const;
 
 test.each<[string, (target: string) => NonNullable<SandboxOptions['mounts']>[number]]>([
   ['tmpfs', (target) => ({ type: 'tmpfs', target, size: 4096, inodes: 10 })],
@@ -70,10 +70,7 @@ test.each<[string, (target: string) => NonNullable<SandboxOptions['mounts']>[num
   async (_, make) => {
     const { work, victim } = await raced();
     // Inside, the link would lead to the sandbox's own root.
-    const seen = await manyTimes(
-      () => ({ mounts: [shared(work), make('/work/d')] }),
-      'test "$(grep -c " /usr " /proc/self/mountinfo)" = 1',
-    );
+    const seen = await manyTimes(() => ({ mounts: [shared(work), make('/job/d')] }), 'test "$(grep -c " /usr " /proc/self/mountinfo)" = 1');
     expect(seen.ran + seen.refused).toBe(rounds);
     expect(readdirSync(victim)).toEqual(['f']);
     expect(readFileSync(join(victim, 'f'), 'utf8')).toBe('victim');
@@ -84,8 +81,8 @@ test.each<[string, (target: string) => NonNullable<SandboxOptions['mounts']>[num
 test('a working directory that changes is inside, or an error', async () => {
   const { work } = await raced();
   const seen = await manyTimes(
-    () => ({ mounts: [shared(work)], cwd: '/work/d' }),
-    'case $(/bin/pwd) in /work/d|/work/l) exit 0;; *) exit 1;; esac',
+    () => ({ mounts: [shared(work)], cwd: '/job/d' }),
+    'case $(/bin/pwd) in /job/d|/job/l) exit 0;; *) exit 1;; esac',
   );
   expect(seen.ran + seen.refused).toBe(rounds);
 }, 120_000);
@@ -95,13 +92,13 @@ test('sandbox.fs writes, makes, removes and copies there or nowhere', async () =
   const sandbox = await Sandbox.open({ mounts: [shared(work), { type: 'bind', source: victim, target: victim, readonly: false }] });
   const { fs } = sandbox;
   const acts: readonly (() => Promise<unknown>)[] = [
-    () => fs.writeFile('/work/d/f', 'written'),
-    () => fs.mkdir('/work/d/new', { recursive: true }),
-    () => fs.rm('/work/d/f', { force: true }),
-    () => fs.rm('/work/d/new', { recursive: true, force: true }),
-    () => fs.readdir('/work/d'),
-    () => fs.copyIn('/etc/hostname', '/work/d/hostname'),
-    () => fs.rm('/work/d/hostname', { force: true }),
+    () => fs.writeFile('/job/d/f', 'written'),
+    () => fs.mkdir('/job/d/new', { recursive: true }),
+    () => fs.rm('/job/d/f', { force: true }),
+    () => fs.rm('/job/d/new', { recursive: true, force: true }),
+    () => fs.readdir('/job/d'),
+    () => fs.copyIn('/etc/hostname', '/job/d/hostname'),
+    () => fs.rm('/job/d/hostname', { force: true }),
   ];
   for (let round = 0; round < rounds; round++) {
     for (const act of acts)
@@ -119,7 +116,7 @@ test('what is copied out is what was inside, never what a link leads to', async 
   const sandbox = await Sandbox.open({ mounts: [shared(work), { type: 'bind', source: victim, target: victim }] });
   for (let round = 0; round < rounds; round++) {
     const target = join(folder.path, `out-${round}`);
-    await sandbox.fs.copyOut('/work/d', target).catch((error: NodeJS.ErrnoException) => expect(refused).toContain(error.code));
+    await sandbox.fs.copyOut('/job/d', target).catch((error: NodeJS.ErrnoException) => expect(refused).toContain(error.code));
     if (existsSync(target))
       expect([lstatSync(target).isDirectory(), existsSync(join(target, 'f')) ? readFileSync(join(target, 'f'), 'utf8') : 'own']).toEqual([
         true,
