@@ -82,6 +82,8 @@ export class Outcome {
         break;
       case recordKind.ended:
         this.endedFor(record);
+        // Init itself can be what the kernel kills, before it has told of its program's start.
+        if (!this.started && !this.failed && this.oomKills > 0) this.stopped ??= 'oom';
         this.ended = record;
     }
   }

@@ -16,6 +16,7 @@ import {
   spawnIsolatedSync,
 } from 'nsjs';
 import { instrument } from 'nsjs/otel';
+import { readText } from '../../dist/cgroup/hierarchies';
 import { openDescriptors, sandboxCgroups } from '../leaks/processes';
 import { cgroups, hasCgroups, isSlow, rejection, sleep, testIf, thrown } from '../support';
 
@@ -195,7 +196,7 @@ describe('limits of one program, and how they end', () => {
     const before = Date.now();
     void sandbox.spawn('/bin/sh', ['-c', 'for i in $(seq 5); do while :; do :; done & done; wait'], { reject: false });
     // Init, which tells, waits for CPU time like the rest of it.
-    await until(() => !existsSync(`/proc/${run.pid}`) || /\) Z /.test(readFileSync(`/proc/${run.pid}/stat`, 'latin1')));
+    await until(() => /^$|\) Z /.test(readText(`/proc/${run.pid}/stat`)));
     expect(Date.now() - before).toBeLessThan(wallTime + (isSlow ? 20_000 : 1000));
     expect(await run).toMatchObject({ reason: 'timeout' });
   });
