@@ -62,8 +62,11 @@ export interface Native {
   address(buffer: ArrayBufferView): bigint;
   /** `results`: errno, number of the system call, pid, pidfd, descriptor that lets it go on, one that tells how exec went. */
   cloneExec(args: BigUint64Array, path: Uint8Array, argv: Uint8Array, envp: Uint8Array, fds: Int32Array, results: Int32Array): void;
-  /** Fills in the results of each request; `results`: errno and number of the system call that failed for all. */
-  socketIn(userFd: number, netFd: number, requests: Uint8Array, results: Int32Array): void;
+  /**
+   * A child that shares this process's descriptors does each request in other namespaces: -1 for none; `fresh`: 1 in a new network
+   * namespace, 2 in one of a new user namespace. `results`: errno and number of the system call that failed for all.
+   */
+  inNamespace(userFd: number, netFd: number, fresh: 0 | 1 | 2, requests: Uint8Array, results: Int32Array): void;
   /** Namespaces of a process, by its folder /proc/<pid>/ns and names that end with zeros: one inode each, 0 for what is not to be seen. */
   nsLinks(folder: Uint8Array, names: Uint8Array, inodes: Uint32Array): number;
   /** Calls back each time the descriptor is ready (1 readable, 2 writable, 8 priority). */

@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import { EventEmitter, setMaxListeners } from 'node:events';
 import type { LimitsSpec } from './cgroup/limits';
 import { NsError, OptionError } from './errors';
+import type { EgressEvent } from './features/egress-events';
 import { type Limits, parseLimits } from './features/limits';
 import type { Reason } from './launch/outcome';
 import type { Resident } from './launch/resident';
@@ -26,6 +27,8 @@ export interface SandboxEvents {
   limit: [event: LimitEvent];
   /** Killed a second ago, and in uninterruptible sleep: it ends when the kernel lets it. */
   stuck: [processes: readonly StuckProcess[]];
+  /** What happens at its way out, with `network: {egress}`: at most 200 a second. */
+  egress: [event: EgressEvent];
   /** Everything of it is gone. */
   close: [end: SandboxEnd];
 }
@@ -64,6 +67,7 @@ export abstract class SandboxResources {
     poll.follow(this.events);
     if (LimitPoll.isObserved()) poll.start();
     resident.onStuck = (found) => this.events.emit('stuck', found);
+    resident.onEgress = (event) => this.events.emit('egress', event);
     setMaxListeners(0, this.gone.signal);
     live.add(this);
     if (opened.hasSubscribers) opened.publish({ sandbox: this });

@@ -9,6 +9,17 @@ const files = [
   'lib/launch/options.ts',
 ];
 
+// Only what is an option of the sandbox itself, or of the run: others say what an option holds.
+const owners = [
+  ...readFileSync(`${folder}/index.ts`, 'utf8')
+    .match(/export interface SandboxOptions\s+extends ([^{]+)\{/)[1]
+    .split(',')
+    .map((name) => name.trim()),
+  'SandboxOptions',
+  'RunOptions',
+  'SpawnOptions',
+];
+
 const plain = (comment) =>
   comment
     .split('\n')
@@ -18,13 +29,16 @@ const plain = (comment) =>
 
 function options(file) {
   const text = readFileSync(file, 'utf8');
-  return [...text.matchAll(/export interface ((?!Parsed)\w+Options) (?:extends [^{]+ )?\{\n(.*?)\n\}/gs)].flatMap(([, owner, body]) =>
-    [...body.matchAll(/^ {2}(\/\*\*.*?\*\/)\n {2}readonly (\w+)\?: /gms)].map(([, comment, key]) => ({
-      key,
-      comment: plain(comment),
-      isRun: owner === 'RunOptions',
-    })),
-  );
+  const interfaces = [...text.matchAll(/export interface (\w+Options)\s+(?:extends [^{]+ )?\{\n(.*?)\n\}/gs)];
+  return interfaces
+    .filter(([, owner]) => owners.includes(owner))
+    .flatMap(([, owner, body]) =>
+      [...body.matchAll(/^ {2}(\/\*\*.*?\*\/)\n {2}readonly (\w+)\?: /gms)].map(([, comment, key]) => ({
+        key,
+        comment: plain(comment),
+        isRun: owner === 'RunOptions',
+      })),
+    );
 }
 
 /** What an option holds, where that has a list of its own: `limits`. */

@@ -1,10 +1,13 @@
-import type { Host } from '../host';
+import type { Scene } from './feature';
 import { homeFolder, userName } from './home';
 import type { Spec } from './index';
 import { insideIds } from './user';
 
 /** The files of a `system` root's own /etc: nothing in them is the host's. */
-export function etcFiles(spec: Spec, host: Host): readonly (readonly [path: string, text: string])[] {
+export function etcFiles(
+  spec: Spec,
+  { host, network }: Pick<Scene, 'host' | 'network'>,
+): readonly (readonly [path: string, text: string])[] {
   const { uid, gid } = insideIds(spec.user, host);
   const name = spec.hostname ?? 'localhost';
   const rootUser = uid === 0 ? '' : 'root:x:0:0:root:/:/usr/sbin/nologin\n';
@@ -15,9 +18,15 @@ export function etcFiles(spec: Spec, host: Host): readonly (readonly [path: stri
       `${rootUser}${userName}:x:${uid}:${gid}:${userName}:${homeFolder}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n`,
     ],
     ['/etc/group', `${rootGroup}${userName}:x:${gid}:\nnogroup:x:65534:\n`],
-    ['/etc/hosts', `127.0.0.1 localhost ${name}\n::1 localhost ${name}\n`],
+    ['/etc/hosts', `127.0.0.1 localhost ${name}\n::1 localhost ${name}\n${namedHosts(spec.network)}`],
     ['/etc/hostname', `${name}\n`],
     ['/etc/nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n'],
-    ['/etc/resolv.conf', '# no network\n'],
+    ['/etc/resolv.conf', resolvConf(network?.resolvers ?? [])],
   ];
 }
+
+const namedHosts = (network: Spec['network']): string =>
+  typeof network === 'object' ? network.hosts.map(([address, names]) => `${address} ${names}\n`).join('') : '';
+
+const resolvConf = (resolvers: readonly string[]): string =>
+  resolvers.length === 0 ? '# no network\n' : resolvers.map((address) => `nameserver ${address}\n`).join('');

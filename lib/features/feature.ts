@@ -23,6 +23,8 @@ export interface Scene {
   readonly hostIds?: number;
   /** The user namespace that owns the namespaces to be shared, where the caller has no rights over them by itself. */
   readonly ownerFd?: number;
+  /** The network namespace that was made for it beforehand. */
+  readonly network?: SceneNetwork;
   /** Descriptor whose lock keeps `hostId` for this sandbox; the keeper holds it. */
   readonly lockFd?: number;
   /** Folders of this sandbox's control groups. */
@@ -37,6 +39,15 @@ export interface Scene {
   readonly program: Program;
   /** A program with its own sandbox, a sandbox for programs that come later, or one of these. */
   readonly kind: 'run' | 'sandbox' | 'program';
+}
+
+/** A network namespace that was set up for a sandbox, as far as its plan needs it. */
+export interface SceneNetwork {
+  readonly netFd: number;
+  /** Name servers for its programs. */
+  readonly resolvers: readonly string[];
+  /** How connections to outside are taken, where there is a way out. */
+  readonly via: 'nftables' | 'ports' | undefined;
 }
 
 /** Which system calls are handed to this process. */

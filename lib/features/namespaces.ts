@@ -97,7 +97,8 @@ function parseHandle(value: object | null, type: NamespaceType, at: string): num
 }
 
 /** Into the namespaces that exist, first the user namespace that gives rights over the others (setns(2)). */
-function join(plan: PlanWriter, { namespaces: { joined } }: Spec, { ownerFd, hostId }: Scene): void {
+function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { ownerFd, hostId, network }: Scene): void {
+  const joined = network ? { ...given, net: network.netFd } : given;
   const enter = (type: NamespaceType, fd: number) =>
     plan.op('maps', `namespaces.${type}`, 'SetNs', plan.pass(`namespaces.${type}`, fd), cloneFlags[type]);
   const user = joined.user ?? ownerFd;

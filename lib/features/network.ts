@@ -1,16 +1,64 @@
 import { OptionError } from '../errors';
-import { linkUp, netlinkRoute } from '../netlink/route';
-import { parseOneOf } from '../parse';
-import { feature, type Scene } from './feature';
+import { parseIp } from '../ip';
+import { setLinkUp } from '../netlink/link';
+import { encodeMessage, netlinkProtocols } from '../netlink/message';
+import { parseArray, parseInteger, parseObject, parseRecord, parseString } from '../parse';
+import { type EgressOptions, type EgressSpec, parseEgress } from './egress';
+import { normalName } from './egress-rules';
+import { type Feature, feature, type Scene } from './feature';
 import type { Spec } from './index';
-import { cloneFlags } from './namespaces';
+import {
+  type InterfaceOptions,
+  type InterfaceSpec,
+  type MacvlanOptions,
+  parseDevices,
+  parseMacvlans,
+  parseVeths,
+  type VethOptions,
+} from './interfaces';
+import { cloneFlags, type NamespaceHandle } from './namespaces';
+import { type PastaOptions, type PastaSpec, parsePasta } from './pasta';
+
+/** A network namespace that is made and set up before the sandbox, which enters it; nothing inside can change it. */
+export interface NetworkSetup {
+  /** A namespace that exists: another sandbox's, or a {@link Namespace} of type `net`. Excludes everything else here. */
+  readonly share?: NamespaceHandle | { readonly net: NamespaceHandle };
+  /** A way out whose every connection this process decides on. Excludes interfaces. */
+  readonly egress?: EgressOptions;
+  /** Interfaces whose other end is in a {@link Network}, or on the host. */
+  readonly veth?: VethOptions | readonly VethOptions[];
+  /** Interfaces of their own on the link of one of the host's. */
+  readonly macvlan?: MacvlanOptions | readonly MacvlanOptions[];
+  /** Interfaces of the host that move in, by their name there: a name inside, or more. Hardware comes back at the end. */
+  readonly devices?: Readonly<Record<string, string | InterfaceOptions>>;
+  /** The network of the host through a program in user space, pasta(1), which must be installed. */
+  readonly pasta?: PastaOptions;
+  /** Parameters of the namespace: `{'net.ipv4.ip_default_ttl': 32}`. Only names that begin with `net.`. */
+  readonly sysctl?: Readonly<Record<string, string | number>>;
+  /** Name servers for /etc/resolv.conf of a `system` root. Default: those of the network, or none. */
+  readonly dns?: readonly string[];
+  /** Names for /etc/hosts of a `system` root, by address. */
+  readonly hosts?: Readonly<Record<string, string | readonly string[]>>;
+}
 
 export interface NetworkOptions {
   /**
    * `'none'` (default): a network namespace of its own with nothing but a loopback interface that is up.
-   * `'host'`: the host's network, network_namespaces(7).
+   * `'host'`: the host's network, network_namespaces(7). Or what the namespace is to have: see {@link NetworkSetup}. Ports below
+   * 1024 are then free to use inside.
    */
-  readonly network?: 'none' | 'host';
+  readonly network?: 'none' | 'host' | NetworkSetup;
+}
+
+/** {@link NetworkSetup} as it was read. */
+export interface NetworkSpec {
+  readonly share?: number;
+  readonly egress?: EgressSpec;
+  readonly interfaces: readonly InterfaceSpec[];
+  readonly pasta?: PastaSpec;
+  readonly sysctl: readonly (readonly [file: string, text: string])[];
+  readonly dns?: readonly string[];
+  readonly hosts: readonly (readonly [address: string, names: string])[];
 }
 
 const loopback = 1;
@@ -24,15 +72,93 @@ export const isNetBeside = (spec: Spec, scene: Scene): boolean => spec.namespace
 /** Whether the program's process is forked early. In a user namespace that is shared init must first make one below it. */
 export const isBeside = ({ namespaces }: Spec, { kind }: Scene): boolean => kind === 'run' && namespaces.joined.user === undefined;
 
-export const network = feature({
+/** Whether a network namespace is made for it before it starts. */
+export const isSetUp = (network: Spec['network']): network is NetworkSpec => typeof network === 'object' && network.share === undefined;
+
+/** Whether its network is not one that others have too. */
+export const hasOwnNetwork = ({ network, namespaces }: Spec): boolean => namespaces.net || isSetUp(network);
+
+// The type is written out: what it looks at refers to it in turn.
+export const network: Feature<'network', 'none' | 'host' | NetworkSpec | undefined> = feature({
   key: 'network',
-  parse: (value, at): 'none' | 'host' | undefined => (value === undefined ? undefined : parseOneOf(value, at, ['none', 'host'])),
+  parse(value, at): 'none' | 'host' | NetworkSpec | undefined {
+    if (value === undefined || value === 'none' || value === 'host') return value;
+    if (typeof value !== 'object')
+      throw new OptionError(
+        at,
+        `expected 'none', 'host' or an object, received ${typeof value === 'string' ? `'${value}'` : typeof value}`,
+      );
+    return parseSetup(value, at);
+  },
   emit(plan, spec, scene) {
     const { network: mode, namespaces } = spec;
     if (mode === 'none' && !namespaces.net) throw new OptionError('network', "'none' needs a net namespace of its own");
     if (!namespaces.net) return;
     const section = isNetBeside(spec, scene) ? 'beside' : 'inside';
     if (section === 'beside') plan.op('beside', 'namespaces', 'Unshare', cloneFlags.net);
-    plan.op(section, 'network', 'Netlink', netlinkRoute, linkUp(loopback));
+    plan.op(section, 'network', 'Netlink', netlinkProtocols.route, encodeMessage(setLinkUp(loopback), 0));
   },
 });
+
+const keys = ['share', 'egress', 'veth', 'macvlan', 'devices', 'pasta', 'sysctl', 'dns', 'hosts'] as const;
+
+function parseSetup(value: unknown, at: string): NetworkSpec {
+  const given = parseObject(value, at, keys);
+  const named = keys.filter((key) => given[key] !== undefined);
+  const exclude = (key: (typeof keys)[number], others: readonly string[]) => {
+    const other = named.find((name) => others.includes(name));
+    if (given[key] !== undefined && other) throw new OptionError(`${at}.${key}`, `excludes ${other}`);
+  };
+  exclude('share', ['egress', 'veth', 'macvlan', 'devices', 'pasta', 'sysctl']);
+  exclude('egress', ['veth', 'macvlan', 'devices', 'pasta']);
+  exclude('pasta', ['veth', 'macvlan', 'devices']);
+  const veths = given.veth === undefined ? [] : parseVeths(given.veth, `${at}.veth`, 0);
+  const macvlans = given.macvlan === undefined ? [] : parseMacvlans(given.macvlan, `${at}.macvlan`, veths.length);
+  const devices = given.devices === undefined ? [] : parseDevices(given.devices, `${at}.devices`);
+  const interfaces = [...veths, ...macvlans, ...devices];
+  const twice = interfaces.find(({ name }, index) => name === 'lo' || interfaces.findIndex((other) => other.name === name) < index);
+  if (twice) throw new OptionError(`${twice.at}.name`, `there is an interface '${twice.name}' already`);
+  return {
+    interfaces,
+    ...(given.share === undefined ? {} : { share: parseShare(given.share, `${at}.share`) }),
+    ...(given.egress === undefined ? {} : { egress: parseEgress(given.egress, `${at}.egress`) }),
+    ...(given.pasta === undefined ? {} : { pasta: parsePasta(given.pasta, `${at}.pasta`) }),
+    sysctl: parseSysctl(given.sysctl ?? {}, `${at}.sysctl`),
+    hosts: parseHosts(given.hosts ?? {}, `${at}.hosts`),
+    ...(given.dns === undefined
+      ? {}
+      : { dns: parseArray(given.dns, `${at}.dns`).map((server, index) => parseIp(server, `${at}.dns[${index}]`)) }),
+  };
+}
+
+function parseShare(value: unknown, at: string): number {
+  const outer = (value ?? {}) as { readonly net?: Partial<NamespaceHandle> } & Partial<NamespaceHandle>;
+  const { type, fd } = outer.net ?? outer;
+  if (type !== 'net' || typeof fd !== 'number')
+    throw new OptionError(at, 'expected a Sandbox, or a Namespace of type net', 'ERR_INVALID_ARG_TYPE');
+  return parseInteger(fd, at, 0, 2 ** 31 - 1);
+}
+
+function parseSysctl(value: unknown, at: string): readonly (readonly [string, string])[] {
+  return Object.entries(parseRecord(value, at)).map(([name, setting]) => {
+    const where = `${at}['${name}']`;
+    const parts = name.split('.');
+    if (parts[0] !== 'net' || parts.some((part) => part === '' || part.includes('/')) || parts.length < 3)
+      throw new OptionError(where, "expected a name that begins with 'net.'");
+    const text = typeof setting === 'number' ? `${parseInteger(setting, where, Number.MIN_SAFE_INTEGER)}` : parseString(setting, where);
+    if (text.length > 64) throw new OptionError(where, 'is longer than 64 bytes');
+    return [`/proc/sys/${parts.join('/')}`, text] as const;
+  });
+}
+
+function parseHosts(value: unknown, at: string): readonly (readonly [string, string])[] {
+  return Object.entries(parseRecord(value, at)).map(([address, given]) => {
+    const where = `${at}['${address}']`;
+    const names = (Array.isArray(given) ? given : [given]).map((name: unknown) => {
+      const known = normalName(parseString(name, where));
+      if (known === undefined) throw new OptionError(where, `expected names of hosts, received '${String(name)}'`);
+      return known;
+    });
+    return [parseIp(address, where), names.join(' ')] as const;
+  });
+}

@@ -111,7 +111,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   }
   for (const { target, kind } of host.node) bindSystem(plan, tree, scene, target, kind);
   for (const path of host.etc) bindSystem(plan, tree, scene, path, path.endsWith('.cache') || path.endsWith('.conf') ? 'file' : 'dir');
-  for (const [path, text] of etcFiles(spec, host)) tree.file(path, Buffer.from(text), 0o644, 'root');
+  for (const [path, text] of etcFiles(spec, scene)) tree.file(path, Buffer.from(text), 0o644, 'root');
   emitMount(plan, tree, { type: 'dev', target: '/dev' }, 'root', spec, scene);
   emitMount(plan, tree, { type: 'proc', target: '/proc' }, 'proc', spec, scene);
   const scratch = { size: spec.scratch.size, inodes: spec.scratch.inodes } as const;

@@ -3,7 +3,7 @@ import type { Host } from '../host';
 import { parseBoolean, parseInteger, parseObject } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import type { Capability } from './capabilities';
-import { feature, type Scene, type Step } from './feature';
+import { type Feature, feature, type Scene, type Step } from './feature';
 import { contains, type IdMaps, type IdsOption, mapText, outsideOf, parseIds, rangeMaps } from './id-map';
 import type { Spec } from './index';
 import { cloneFlags, isHostUser } from './namespaces';
@@ -39,7 +39,8 @@ const fallbackId = 1000;
 const inotifyLimit = '/proc/sys/user/max_inotify_instances';
 const inotifyInstances = '32';
 
-export const user = feature({
+// The type is written out: the options it looks at refer to it in turn.
+export const user: Feature<'user', UserSpec> = feature({
   key: 'user',
   parse(value = {}, at): UserSpec {
     const { uid, gid, inner, ids } = parseObject(value, at, ['uid', 'gid', 'inner', 'ids']);

@@ -62,6 +62,7 @@ class Handle {
         exited: (code, signal) => this.onExit(code, signal),
         violation: (violation) => this.events.emit('violation', violation),
         stuck: (found) => this.events.emit('stuck', found),
+        egress: (event) => this.events.emit('egress', event),
         settled: (error, result) => this.settle(error, result),
       });
       this.openIpc();

@@ -1,4 +1,5 @@
 import type { LimitsSpec } from '../cgroup/limits';
+import type { EgressEvent } from '../features/egress-events';
 import type { Stats } from '../monitor/stats';
 import type { StuckProcess } from '../monitor/stuck';
 import type { Result } from './result';
@@ -11,6 +12,7 @@ export interface RunEvents {
   exited(code: number | null, signal: NodeJS.Signals | null): void;
   violation(violation: Violation): void;
   stuck(found: readonly StuckProcess[]): void;
+  egress(event: EgressEvent): void;
   settled(error: Error | undefined, result: Result<string | Buffer> | undefined): void;
 }
 

@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex, Readable, Writable } from 'node:stream';
+import type { EgressEvent } from '../features/egress-events';
 import type { LimitEvent, Stats } from '../monitor/stats';
 import type { StuckProcess } from '../monitor/stuck';
 import type { IsolatedChildProcess } from './child-process';
@@ -20,6 +21,8 @@ export interface ProcessEvents<Output extends string | Buffer = string> {
   violation: [violation: Violation];
   /** Killed a second ago, and in uninterruptible sleep: it ends when the kernel lets it. Of a program with a sandbox of its own. */
   stuck: [processes: readonly StuckProcess[]];
+  /** What happens at its way out, with `network: {egress}`: at most 200 a second. */
+  egress: [event: EgressEvent];
   /** A limit was met, or almost; looked for five times a second while somebody listens. */
   limit: [event: LimitEvent];
 }

@@ -4,6 +4,7 @@ import type { Dropped, Scene } from '../features/feature';
 import { landlockFor } from '../features/landlock';
 import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
+import { isSetUp } from '../features/network';
 import { filterFor, notifyingFilter } from '../features/seccomp-filter';
 import { outsideIds } from '../features/user';
 import { cgroupFacts, type KernelFacts } from './facts';
@@ -32,6 +33,8 @@ export interface Report {
     readonly paths: Readonly<Record<string, readonly string[]>>;
   };
   readonly limits: Spec['limits'];
+  /** Of a network that was set up: name servers, and how connections to outside are taken. */
+  readonly network?: { readonly resolvers: readonly string[]; readonly via?: 'nftables' | 'ports' };
   /** Folders of the control groups, and the version of cgroups(7); undefined where limits hold per process. */
   readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
   /** How pause() stops it, of a sandbox that stays: by a control group, or by SIGSTOP. */
@@ -48,12 +51,13 @@ export function makeReport(
   started: LaunchRecord,
   { dropped, facts }: Pick<Outcome, 'dropped' | 'facts'>,
 ): Report {
-  const { host, hostId, cgroups } = scene;
+  const { host, hostId, cgroups, network } = scene;
   const { notify } = scene.program;
   const filter = spec.seccomp === 'off' ? undefined : notify ? notifyingFilter(spec, notify) : filterFor(spec);
   return Object.freeze({
     namespaces: started.namespaces,
-    shared: namespaceTypes.filter((type) => !spec.namespaces[type]),
+    shared: namespaceTypes.filter((type) => !spec.namespaces[type] && !(type === 'net' && isSetUp(spec.network))),
+    ...(network ? { network: { resolvers: network.resolvers, ...(network.via ? { via: network.via } : {}) } } : {}),
     hostId: outsideIds(spec, scene),
     groups: hostId === undefined ? host.groups.filter((group) => group !== host.gid) : [],
     capabilities: spec.capabilities.permitted,

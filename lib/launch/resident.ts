@@ -1,12 +1,12 @@
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { setFrozen } from '../cgroup/freezer';
 import { foldersOf } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
-import { NsError } from '../errors';
 import type { Spec } from '../features';
+import type { EgressEvent } from '../features/egress-events';
 import type { NamespaceType } from '../features/namespaces';
-import { StatsSource } from '../monitor/source';
+import { hasOwnNetwork } from '../features/network';
+import { StatsSource, withEgress } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { type StuckProcess, StuckWatch } from '../monitor/stuck';
 import { type Watchdog, watchdogFor } from '../monitor/watchdog';
@@ -15,6 +15,7 @@ import { factsError } from './facts';
 import type { RunEvents } from './link';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
+import { Pauser } from './pause';
 import { Programs } from './programs';
 import { type LaunchRecord, namespaceOrder, recordKind } from './record';
 import type { Run } from './run';
@@ -47,12 +48,14 @@ export class Resident {
   private readonly stuck: StuckWatch;
   /** It was killed, and is still there. */
   onStuck?: (found: readonly StuckProcess[]) => void;
+  /** Something happened at its way out. */
+  onEgress?: (event: EgressEvent) => void;
   private watchdog: Watchdog | undefined;
   /** Those of its control groups that are in force. */
   limits: LimitsSpec;
   private readonly folders = new Map<number, number>();
   private readonly programs: Programs;
-  private pausing: Promise<void> = Promise.resolve();
+  private readonly pauser: Pauser;
   private isOpen = false;
   private isClosing = false;
   private resolveOpened!: (opened: Opened) => void;
@@ -73,7 +76,12 @@ export class Resident {
     this.outcome = new Outcome(this.started.plan, ['sandbox']);
     this.limits = { ...spec.limits, ...this.scene.cgroups.limits };
     this.programs = new Programs(this);
-    this.source = new StatsSource(this.scene, this.started.session.pid, spec.namespaces.net);
+    this.pauser = new Pauser(this.started, spec.namespaces.pid, () => this.usable);
+    this.source = new StatsSource(this.scene, this.started.session.pid, hasOwnNetwork(spec));
+    this.started.network?.connect(
+      () => this.source.initPid,
+      (event) => this.onEgress?.(event),
+    );
     this.stuck = new StuckWatch(
       this.outcome,
       () => this.source.initPid,
@@ -117,7 +125,7 @@ export class Resident {
 
   /** What all of it uses; undefined once it is gone. */
   stats(): Stats | undefined {
-    const stats = this.usable ? this.source.read(this.limits) : undefined;
+    const stats = this.usable ? withEgress(this.source.read(this.limits), this.started.network) : undefined;
     const { nestedKills } = this.outcome;
     if (!stats || nestedKills === 0) return stats;
     return { ...stats, memory: { ...stats.memory, oomKills: (stats.memory.oomKills ?? 0) + nestedKills } };
@@ -131,10 +139,7 @@ export class Resident {
 
   /** Stops every process of it, or lets them go on; one after the other if asked for at once. */
   setPaused(paused: boolean): Promise<void> {
-    if (!this.usable) return Promise.reject(closedError());
-    const done = this.pausing.then(() => this.applyPause(paused));
-    this.pausing = done.catch(() => {});
-    return done;
+    return this.pauser.set(paused);
   }
 
   /** Sends SIGTERM to every process and waits until no program is left, `grace` ms at most. */
@@ -156,18 +161,6 @@ export class Resident {
       this.started.session.kill();
     }
     return this.ended;
-  }
-
-  private async applyPause(paused: boolean): Promise<void> {
-    if (!this.usable) throw closedError();
-    const { freezer } = this.scene;
-    if (!freezer && !this.spec.namespaces.pid)
-      throw new NsError('ERR_NSJS_UNSUPPORTED', 'without a pid namespace only a control group can be paused', {
-        hint: 'see `nsjs probe` for cgroup',
-      });
-    if (freezer) await setFrozen(freezer, paused, () => this.usable);
-    else this.started.session.pause(paused);
-    if (!this.usable) throw closedError();
   }
 
   // An idle sandbox does not keep the process alive; one that starts, ends or has programs does.
@@ -238,6 +231,7 @@ export class Resident {
     this.watchdog?.stop();
     this.stuck.stop();
     this.source.close();
+    this.started.network?.close();
     const { reason } = this;
     if (reason === 'oom' || reason === 'timeout') this.programs.endFor(reason, this.outcome.timeLimit);
     this.programs.drop();

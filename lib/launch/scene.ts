@@ -5,18 +5,26 @@ import { privilegesDropped } from '../features/capabilities';
 import type { Program, Scene } from '../features/feature';
 import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
+import { isSetUp, type NetworkSpec } from '../features/network';
 import { host } from '../host';
+import { LiveNetwork } from '../network/live';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { chooseGroups } from './groups';
 import { takeHostId } from './host-id';
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
-export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox'): Scene & { release(): void } {
+export function openScene(
+  spec: Spec,
+  program: Program,
+  kind: 'run' | 'sandbox',
+): Scene & { readonly network?: LiveNetwork; release(): void } {
   const machine = host();
   const { dropped: groupsDropped, ...groups } = chooseGroups(spec, kind);
   const dropped = [...groupsDropped, ...landlockDropped(spec, machine, kind)];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
+  const network = isSetUp(spec.network) ? openNetwork(spec, spec.network) : undefined;
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
+  const ownerOfAll = network && !machine.privileged ? network.where.userFd : ownerFd;
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
   const hostId = machine.privileged ? chooseHostId(spec) : undefined;
   return {
@@ -26,12 +34,22 @@ export function openScene(spec: Spec, program: Program, kind: 'run' | 'sandbox')
     program,
     kind,
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
-    ...(ownerFd === undefined ? {} : { ownerFd }),
+    ...(ownerOfAll === undefined ? {} : { ownerFd: ownerOfAll }),
+    ...(network ? { network } : {}),
     release: () => {
       if (hostId?.fd !== undefined) closeSync(hostId.fd);
       if (ownerFd !== undefined) closeSync(ownerFd);
+      network?.handOver();
     },
   };
+}
+
+function openNetwork({ user: { ids }, namespaces: { joined } }: Spec, setup: NetworkSpec): LiveNetwork {
+  if (Object.keys(joined).length > 0)
+    throw new OptionError('network', "one that is set up excludes namespaces that exist; share the other sandbox's network instead");
+  if (ids !== 'one' && !host().privileged)
+    throw new OptionError('user.ids', 'a user has no more than its own id where a network is set up');
+  return new LiveNetwork(setup);
 }
 
 // Of maps that the caller wrote it is what 0 inside is: nobody else but the caller can keep others from having it.

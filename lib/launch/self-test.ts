@@ -83,6 +83,7 @@ export async function selfTest(sandbox: {
         exited: () => {},
         violation: () => {},
         stuck: () => {},
+        egress: () => {},
         // No program was started, which is as it should be.
         settled: () => {
           const refused = run.outcome.dropped.map(({ control, reason }) => [control, reason] as const);

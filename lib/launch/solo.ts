@@ -1,6 +1,7 @@
 import type { LimitsSpec } from '../cgroup/limits';
+import { hasOwnNetwork } from '../features/network';
 import { childrenOf, readProcesses } from '../monitor/process-reader';
-import { StatsSource } from '../monitor/source';
+import { StatsSource, withEgress } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { StuckWatch } from '../monitor/stuck';
 import { type Watchdog, watchdogFor } from '../monitor/watchdog';
@@ -21,6 +22,7 @@ class Solo implements Link {
   readonly plan: Started['plan'];
   readonly scene: Started['scene'];
   readonly ours: Started['ours'];
+  readonly network: Started['network'];
   readonly run: Run;
   private readonly source: StatsSource;
   private readonly stuck: StuckWatch;
@@ -30,8 +32,14 @@ class Solo implements Link {
     private readonly parsed: ParsedOptions,
     events: RunEvents,
   ) {
-    ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = start(parsed));
-    this.source = new StatsSource(this.scene, this.session.pid, parsed.spec.namespaces.net);
+    const started = start(parsed);
+    ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = started);
+    this.source = new StatsSource(this.scene, this.session.pid, hasOwnNetwork(parsed.spec));
+    this.network = started.network;
+    this.network?.connect(
+      () => this.source.initPid,
+      (event) => events.egress(event),
+    );
     this.run = new Run(parsed, events, this);
     this.session.adopt();
     this.stuck = new StuckWatch(
@@ -65,7 +73,7 @@ class Solo implements Link {
   }
 
   stats(): Stats | undefined {
-    return this.source.read(this.parsed.spec.limits);
+    return withEgress(this.source.read(this.parsed.spec.limits), this.network);
   }
 
   started(): void {
@@ -81,6 +89,7 @@ class Solo implements Link {
     this.watchdog?.stop();
     this.stuck.stop();
     this.source.close();
+    this.network?.close();
   }
 
   // The sandbox is gone when its keeper says so: every process reaped, the control group removed. What the keeper still

@@ -1,5 +1,6 @@
 import { OptionError } from '../errors';
 import { features, type PresetName, presetNames, type SandboxOptions, type Spec } from '../features';
+import { isSetUp } from '../features/network';
 import type { RlimitsOptions } from '../features/rlimits';
 import { refuseSetIdHole } from '../features/seccomp';
 import { refusesSockets } from '../features/seccomp-filter';
@@ -70,10 +71,11 @@ function mergeRlimits(base: RlimitsOptions['rlimits'] = {}, given: unknown): unk
 
 // What only options together can get wrong. The rest of such checks sits in the features' emit.
 function checked(given: Spec): Spec {
-  const spec = withTime(given);
+  const spec = withNetwork(withTime(given));
   refuseSetIdHole(spec);
   const { joined } = spec.namespaces;
-  const isHost = (type: 'user' | 'net') => !spec.namespaces[type] && joined[type] === undefined;
+  const isHost = (type: 'user' | 'net') =>
+    !spec.namespaces[type] && joined[type] === undefined && !(type === 'net' && isSetUp(spec.network));
   // With a user namespace that is the host's nothing but these two keeps the program from the network.
   const isGuarded = spec.landlock.level !== 'off' && (spec.network === 'host' || refusesSockets(spec));
   if (isHost('user') && (isHost('net') || spec.network === 'host') && !isGuarded)
@@ -82,6 +84,22 @@ function checked(given: Spec): Spec {
   if (joined.net !== undefined) throw new OptionError('network', "'host' and another namespace exclude each other");
   return deepFreeze({ ...spec, namespaces: { ...spec.namespaces, net: false } });
 }
+
+// A network that is set up is a namespace that is made beforehand and entered, as one that is shared.
+function withNetwork(spec: Spec): Spec {
+  const { network, namespaces } = spec;
+  if (typeof network !== 'object') return spec;
+  if (!namespaces.net) throw new OptionError('network', 'needs a net namespace of its own: leave it out of namespaces');
+  const { share, egress } = network;
+  if (share !== undefined)
+    return deepFreeze({ ...spec, namespaces: { ...namespaces, net: false, joined: { ...namespaces.joined, net: share } } });
+  const env = egress?.proxy ? { ...proxyEnvironment, ...spec.env } : spec.env;
+  return deepFreeze({ ...spec, env, namespaces: { ...namespaces, net: false } });
+}
+
+const proxies = { HTTP_PROXY: 'http://127.0.0.1:3128', HTTPS_PROXY: 'http://127.0.0.1:3128', ALL_PROXY: 'socks5h://127.0.0.1:1080' };
+const lowerCase = Object.fromEntries(Object.entries(proxies).map(([name, url]) => [name.toLowerCase(), url]));
+const proxyEnvironment = { ...proxies, ...lowerCase, NO_PROXY: 'localhost,127.0.0.1,::1', NODE_USE_ENV_PROXY: '1' };
 
 function withTime(spec: Spec): Spec {
   if (spec.time === undefined) return spec;

@@ -1,6 +1,7 @@
 import { debuglog } from 'node:util';
 import type { Scene } from '../features/feature';
 import { outsideIds } from '../features/user';
+import type { LiveNetwork } from '../network/live';
 import { type LaunchPlan, sections } from '../plan/writer';
 import { closeLauncher, openLauncher } from './launcher';
 import type { ParsedOptions } from './options';
@@ -16,6 +17,8 @@ export interface Started {
   readonly session: Session;
   readonly plan: LaunchPlan;
   readonly scene: Scene;
+  /** The network that was set up for it; to be closed when the sandbox is gone. */
+  readonly network?: LiveNetwork | undefined;
   /** This side's descriptor for each of the program's, by its number; -1 where there is none. */
   readonly ours: readonly number[];
 }
@@ -23,6 +26,7 @@ export interface Started {
 /** From parsed options to a running launcher, in one native call. Throws what kept it from starting. */
 export function start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: 'run' | 'sandbox' = 'run'): Started {
   const scene = openScene(spec, program, kind);
+  const { network } = scene;
   try {
     const plan = kind === 'run' ? planFor(spec, scene) : writePlan(spec, scene);
     const launcher = openLauncher(spec.launcherPath);
@@ -34,10 +38,13 @@ export function start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>
           program.argv[0],
           sections.reduce((sum, name) => sum + plan.section(name).length, 0),
         );
-      return { session, plan, scene, ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1) };
+      return { session, plan, scene, ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1), ...(network ? { network } : {}) };
     } finally {
       closeLauncher(launcher);
     }
+  } catch (error) {
+    network?.close();
+    throw error;
   } finally {
     scene.release();
   }

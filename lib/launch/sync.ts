@@ -1,6 +1,7 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { OptionError } from '../errors';
+import { hasOwnNetwork } from '../features/network';
 import { StatsSource } from '../monitor/source';
 import { lookMs, Overseer } from '../monitor/watchdog';
 import { channel, native, stdioKind } from '../native';
@@ -36,6 +37,11 @@ export function spawnIsolatedSync(command: string, args?: readonly string[], opt
   if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
   if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous form');
   if (parsed.syscalls) throw new OptionError('onSyscall', 'needs the asynchronous form');
+  if (typeof parsed.spec.network === 'object' && parsed.spec.network.egress)
+    throw new OptionError(
+      'network.egress',
+      'this process decides on connections, which a blocking call keeps it from: use the asynchronous form',
+    );
   if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');
   if (parsed.input instanceof Readable) throw new OptionError('input', 'a stream needs the asynchronous form');
   return new SyncRun(parsed).result();
@@ -95,8 +101,8 @@ class SyncRun {
   // Where no control group counts.
   private watch(): void {
     const { scene, session } = this.launch;
-    const { limits, namespaces } = this.parsed.spec;
-    const source = new StatsSource(scene, session.pid, namespaces.net);
+    const { limits } = this.parsed.spec;
+    const source = new StatsSource(scene, session.pid, hasOwnNetwork(this.parsed.spec));
     const watched = { stats: () => source.read(limits), held: () => source.held(), runs: () => source.runs() };
     const overseer = Overseer.for(limits, { version: scene.cgroups.version, countsCpu: scene.cgroups.cpuUsage !== undefined }, watched);
     const look = () => {
@@ -108,7 +114,10 @@ class SyncRun {
       }
     };
     if (overseer) this.alarm(lookMs, look);
-    this.release = () => source.close();
+    this.release = () => {
+      source.close();
+      this.launch.network?.close();
+    };
   }
 
   private arm(): void {

@@ -36,7 +36,7 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
 const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 'number' ? (entry < 0 ? 'p' : 'd') : 'i');
 
 // What looks at the machine each time it is written cannot be kept.
-const isRepeatable = ({ mounts, namespaces, root, proc, limits }: Spec, { kind, program, ownLimits, cgroups }: Scene): boolean =>
+const isRepeatable = ({ mounts, namespaces, root, proc, limits }: Spec, { kind, program, ownLimits, cgroups, network }: Scene): boolean =>
   !program.pty &&
   !ownLimits &&
   // What is written to a group of another name, or depends on disks, is written anew.
@@ -47,6 +47,7 @@ const isRepeatable = ({ mounts, namespaces, root, proc, limits }: Spec, { kind, 
   !program.attempts &&
   proc !== 'masked' &&
   namespaces.user &&
+  (kind === 'program' || network === undefined) &&
   Object.keys(namespaces.joined).length === 0 &&
   (kind === 'program' || ((root === 'system' || root === 'empty') && mounts.length === 0));
 

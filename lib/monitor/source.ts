@@ -16,6 +16,12 @@ export function withProcesses(
   return summed && { source: 'processes', ...summed, ...counted };
 }
 
+/** With what went out by name or address, where this process decides on that. */
+export function withEgress(stats: Stats | undefined, network: { totals(): Stats['egress'] | undefined } | undefined): Stats | undefined {
+  const egress = network?.totals();
+  return stats && egress ? { ...stats, egress } : stats;
+}
+
 /** What is read of a {@link Scene}. */
 interface Groups {
   readonly cgroups: Pick<Scene['cgroups'], 'version' | 'folders'>;

@@ -1,4 +1,5 @@
 import type { IoTotals, NetworkTotals, Pressure } from '../cgroup/files';
+import type { EgressTotals } from '../features/egress-events';
 
 /** What a sandbox uses, at one moment. */
 export interface Stats {
@@ -36,6 +37,8 @@ export interface Stats {
   readonly io?: IoTotals;
   /** By interface of its network namespace. */
   readonly network?: Readonly<Record<string, NetworkTotals>>;
+  /** What went out, by name or address, where this process decides on that. */
+  readonly egress?: Readonly<Record<string, EgressTotals>>;
   /** Pressure stall information, Linux 4.20, where control groups of version 2 are. */
   readonly pressure?: Readonly<Partial<Record<'cpu' | 'memory' | 'io', { readonly some?: Pressure; readonly full?: Pressure }>>>;
 }

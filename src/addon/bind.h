@@ -8,7 +8,7 @@ napi_value syscall_now(napi_env env, napi_callback_info info);    // (number, ar
 napi_value syscall_later(napi_env env, napi_callback_info info);  // (callback, uid, gid, number, argument …): callback(result)
 napi_value address(napi_env env, napi_callback_info info);        // (buffer) -> bigint
 napi_value clone_exec(napi_env env, napi_callback_info info);     // (clone_args, path, argv, envp, fds, results)
-napi_value socket_in(napi_env env, napi_callback_info info);      // (userFd, netFd, requests) -> -errno
+napi_value in_namespace(napi_env env, napi_callback_info info);   // (userFd, netFd, fresh, requests, results)
 napi_value ns_links(napi_env env, napi_callback_info info);       // (folder, names, inodes) -> -errno
 napi_value watch_fd(napi_env env, napi_callback_info info);       // (fd, events, callback) -> watch, -errno
 napi_value ref_watch(napi_env env, napi_callback_info info);      // (watch, on)

@@ -58,7 +58,7 @@ NAPI_MODULE_INIT() {
                          {"syscallLater", syscall_later},
                          {"address", address},
                          {"cloneExec", clone_exec},
-                         {"socketIn", socket_in},
+                         {"inNamespace", in_namespace},
                          {"nsLinks", ns_links},
                          {"watchFd", watch_fd},
                          {"refWatch", ref_watch},

@@ -1,0 +1,35 @@
+import { setFrozen } from '../cgroup/freezer';
+import { NsError } from '../errors';
+import { closedError } from './session';
+import type { Started } from './start';
+
+/** Stops every process of a sandbox that stays, and lets them go on; one after the other if asked for at once. */
+export class Pauser {
+  private pausing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly started: Started,
+    private readonly hasPidNamespace: boolean,
+    private readonly isUsable: () => boolean,
+  ) {}
+
+  /** Rejects with NsError ERR_NSJS_CLOSED, or ERR_NSJS_UNSUPPORTED. */
+  set(paused: boolean): Promise<void> {
+    if (!this.isUsable()) return Promise.reject(closedError());
+    const done = this.pausing.then(() => this.apply(paused));
+    this.pausing = done.catch(() => {});
+    return done;
+  }
+
+  private async apply(paused: boolean): Promise<void> {
+    if (!this.isUsable()) throw closedError();
+    const { freezer } = this.started.scene;
+    if (!freezer && !this.hasPidNamespace)
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'without a pid namespace only a control group can be paused', {
+        hint: 'see `nsjs probe` for cgroup',
+      });
+    if (freezer) await setFrozen(freezer, paused, this.isUsable);
+    else this.started.session.pause(paused);
+    if (!this.isUsable()) throw closedError();
+  }
+}

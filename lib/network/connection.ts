@@ -1,0 +1,241 @@
+import { isIP, connect as netConnect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { EgressContext, EgressDecision } from '../features/egress';
+import type { EgressProgram, RefusalReason } from '../features/egress-events';
+import { type EgressTarget, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';
+import type { Gate } from './gate';
+
+/** How a connection came, and what is said to the program about it. */
+export interface Caller {
+  readonly via: EgressContext['via'];
+  readonly program: () => EgressProgram | undefined;
+}
+
+/** A connection is refused; `message` is the detail. */
+export class Refusal extends Error {
+  constructor(
+    readonly reason: RefusalReason,
+    readonly detail?: string,
+  ) {
+    super(detail ?? reason);
+  }
+}
+
+/** Where a connection may go. */
+export type Way =
+  | { readonly kind: 'serve'; serve(socket: Duplex): void }
+  | { readonly kind: 'stream'; readonly stream: Duplex }
+  /** Any of these; `named`: this process's own code has named it. */
+  | { readonly kind: 'dial'; readonly addresses: readonly string[]; readonly port: number };
+
+/** One connection that a program asks for: decides, dials, and keeps its numbers. */
+export class Connection {
+  readonly id: number;
+  readonly traffic = { sent: 0, received: 0 };
+  private readonly startedAt = performance.now();
+  private readonly abort = new AbortController();
+  private isOpen = false;
+  private isDone = false;
+
+  constructor(
+    private readonly gate: Gate,
+    readonly target: EgressTarget & { readonly port: number },
+    private readonly caller: Caller,
+  ) {
+    this.id = gate.nextId();
+  }
+
+  /** The key it is counted by. */
+  get destination(): string {
+    return this.target.name ?? this.target.address ?? '';
+  }
+
+  /** Where it may go. Rejects with a Refusal. */
+  async decide(): Promise<Way> {
+    const { gate, target } = this;
+    const { spec } = gate;
+    if (gate.meter.spent) throw new Refusal('limit', 'bytes');
+    const list = listed(spec, target);
+    if (list === 'deny') throw new Refusal('denied');
+    const service = spec.services.find(({ host, port }) => host === (target.name ?? target.address) && port === target.port);
+    if (service) return { kind: 'serve', serve: (socket) => service.serve(socket, this.context(list)) };
+    const decision = spec.onConnect ? await this.ask(spec.onConnect, this.context(list)) : undefined;
+    if (decision === 'deny') throw new Refusal('denied', 'by onConnect');
+    if (typeof decision === 'object' && 'stream' in decision) return { kind: 'stream', stream: decision.stream };
+    if (typeof decision === 'object') return this.redirected(decision.redirect);
+    if (list !== 'allow' && decision !== 'allow')
+      throw new Refusal(target.address !== undefined && isSpecialAddress(target.address) ? 'special-address' : 'unlisted');
+    return { kind: 'dial', addresses: await this.addresses(), port: target.port };
+  }
+
+  /** A socket to the first of the addresses that answers. Rejects with a Refusal. */
+  async dial({ addresses, port }: Extract<Way, { kind: 'dial' }>): Promise<Socket> {
+    let last: Error | undefined;
+    for (const address of addresses) {
+      try {
+        const socket = await this.connect(address, port);
+        this.open(`${address}:${port}`);
+        return socket;
+      } catch (error) {
+        last = error as Error;
+      }
+    }
+    throw new Refusal('unreachable', last?.message ?? 'no address');
+  }
+
+  /** It stands. */
+  open(to: string): void {
+    if (this.isOpen) return;
+    this.isOpen = true;
+    this.gate.counters.of(this.destination).connections++;
+    this.gate.tell({ kind: 'connect', ...this.place(), id: this.id, via: this.caller.via, to });
+  }
+
+  /** Bytes have passed. */
+  count(direction: 'sent' | 'received', bytes: number): void {
+    this.traffic[direction] += bytes;
+    this.gate.spend(direction, bytes);
+  }
+
+  request(protocol: 'http' | 'tls', more: { readonly method?: string; readonly path?: string } = {}): void {
+    this.gate.tell({ kind: 'request', ...this.place(), id: this.id, protocol, ...more });
+  }
+
+  refuse(error: unknown): void {
+    const { reason, detail } = error instanceof Refusal ? error : { reason: 'unreachable' as const, detail: String(error) };
+    this.gate.counters.of(this.destination).refused++;
+    const program = this.caller.program();
+    this.gate.tell({
+      kind: 'refused',
+      ...this.place(),
+      id: this.id,
+      protocol: 'tcp',
+      reason,
+      ...(program ? { program } : {}),
+      ...(detail === undefined ? {} : { detail }),
+    });
+  }
+
+  /** The program's side is closed. */
+  end(): void {
+    if (this.isDone) return;
+    this.isDone = true;
+    this.abort.abort();
+    if (!this.isOpen) return;
+    const totals = this.gate.counters.of(this.destination);
+    totals.sent += this.traffic.sent;
+    totals.received += this.traffic.received;
+    this.gate.tell({ kind: 'close', ...this.place(), id: this.id, ...this.traffic, durationMs: performance.now() - this.startedAt });
+  }
+
+  private place() {
+    return { time: Date.now(), ...this.target };
+  }
+
+  private context(list: EgressContext['listed']): EgressContext {
+    const { via, program } = this.caller;
+    return { ...this.target, via, listed: list, program, signal: this.abort.signal };
+  }
+
+  private async ask(onConnect: (context: EgressContext) => EgressDecision | Promise<EgressDecision>, context: EgressContext) {
+    const { connectTimeout } = this.gate.spec;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const stop = (why: string) => reject(new Refusal('no-decision', why));
+      timer = setTimeout(() => stop(`no answer in ${connectTimeout} ms`), connectTimeout);
+      this.abort.signal.addEventListener('abort', () => stop('the program gave up'), { once: true });
+    });
+    try {
+      return checkedDecision(await Promise.race([Promise.resolve(context).then(onConnect), late]));
+    } catch (error) {
+      throw error instanceof Refusal ? error : new Refusal('no-decision', (error as Error | undefined)?.message);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  // This process's own code has named it: special addresses are meant.
+  private async redirected(endpoint: string): Promise<Way> {
+    const { host, port } = endpointOf(endpoint);
+    const addresses = isIP(host) === 0 ? await this.resolve(host) : [host];
+    return { kind: 'dial', addresses, port };
+  }
+
+  private async addresses(): Promise<readonly string[]> {
+    const { name, address } = this.target;
+    const found = name === undefined ? [address ?? ''] : await this.resolve(name);
+    const allowed = found.filter((one) => this.mayDial(one));
+    if (allowed.length === 0)
+      throw found.length === 0 ? new Refusal('unreachable', 'no address') : new Refusal('special-address', found.join(' '));
+    return allowed;
+  }
+
+  // Looked at once more for the very address that is dialled, which is what keeps a name from leading elsewhere meanwhile.
+  private mayDial(address: string): boolean {
+    const { allow, deny } = this.gate.spec;
+    const found = { address, port: this.target.port };
+    if (deny.some((rule) => rule.cidr && matches(rule, found))) return false;
+    return !isSpecialAddress(address) || allow.some((rule) => rule.cidr && matches(rule, found));
+  }
+
+  private async resolve(name: string): Promise<readonly string[]> {
+    try {
+      return await this.gate.resolver.resolve(name);
+    } catch (error) {
+      throw new Refusal('unreachable', (error as Error).message);
+    }
+  }
+
+  private connect(host: string, port: number): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = netConnect({ host, port, noDelay: true, allowHalfOpen: true });
+      const { signal } = this.abort;
+      const fail = (error: Error) => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', give);
+        socket.destroy();
+        reject(error);
+      };
+      const give = () => fail(new Error('the program gave up'));
+      const timer = setTimeout(() => fail(new Error(`no answer in ${this.gate.spec.connectTimeout} ms`)), this.gate.spec.connectTimeout);
+      signal.addEventListener('abort', give, { once: true });
+      socket.once('error', fail);
+      socket.once('connect', () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', give);
+        socket.off('error', fail);
+        // Errors of an established connection end it; who relays listens for that.
+        socket.on('error', () => {});
+        if (signal.aborted) fail(new Error('the program gave up'));
+        else resolve(socket);
+      });
+    });
+  }
+}
+
+/** What goes other ways than through a relay is counted in the end, as the program's own socket counts it. */
+export function countSocket(connection: Connection, socket: Duplex): void {
+  if (typeof (socket as Partial<Socket>).bytesRead !== 'number') return;
+  socket.prependOnceListener('close', () => {
+    const { bytesRead, bytesWritten } = socket as Socket;
+    connection.traffic.sent = bytesRead;
+    connection.traffic.received = bytesWritten;
+  });
+}
+
+function endpointOf(endpoint: string): { readonly host: string; readonly port: number } {
+  try {
+    return parseEndpoint(endpoint, 'redirect');
+  } catch (error) {
+    throw new Refusal('no-decision', (error as Error).message);
+  }
+}
+
+// Whatever a function returns: nonsense is a refusal.
+function checkedDecision(value: unknown): 'allow' | 'deny' | undefined | { readonly redirect: string } | { readonly stream: Duplex } {
+  if (value === undefined || value === 'allow' || value === 'deny') return value;
+  const { redirect, stream } = (value ?? {}) as Readonly<Record<'redirect' | 'stream', unknown>>;
+  if (typeof redirect === 'string') return { redirect };
+  if (typeof (stream as Duplex | undefined)?.pipe === 'function') return { stream: stream as Duplex };
+  throw new Refusal('no-decision', `onConnect answered ${String(value)}`);
+}

@@ -1,0 +1,207 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { EgressSpec } from '../features/egress';
+import { EgressCounters, type EgressEvent, type EgressTotals, EventGate } from '../features/egress-events';
+import { canonicalIp } from '../ip';
+import { type Caller, Connection, countSocket, Refusal } from './connection';
+import { HttpFront } from './http-front';
+import { isNameAddress, NameBook } from './names';
+import { Bucket, join, Meter } from './relay';
+import { Resolver } from './resolver';
+import { type Greeting, maxGreeting, readGreeting } from './sniff';
+
+const webPort = 80;
+
+/** Decides on the connections of one sandbox and carries them. Knows sockets, not where they come from. */
+export class Gate {
+  readonly book = new NameBook();
+  readonly counters = new EgressCounters();
+  readonly resolver: Resolver;
+  readonly meter: Meter;
+  private readonly events: EventGate;
+  private readonly buckets: { readonly sent: Bucket; readonly received: Bucket } | undefined;
+  private readonly sockets = new Set<Duplex>();
+  private readonly front = new HttpFront();
+  private lastId = 0;
+
+  constructor(
+    readonly spec: EgressSpec,
+    tell: (event: EgressEvent) => void,
+  ) {
+    this.resolver = new Resolver(spec.resolve);
+    this.meter = new Meter(spec.bytes ?? Number.POSITIVE_INFINITY);
+    this.events = new EventGate(tell);
+    this.buckets = spec.rate === undefined ? undefined : { sent: new Bucket(spec.rate), received: new Bucket(spec.rate) };
+  }
+
+  nextId(): number {
+    return ++this.lastId;
+  }
+
+  /** Connections that stand or are being made. */
+  get size(): number {
+    return this.sockets.size;
+  }
+
+  tell(event: EgressEvent): void {
+    this.events.emit(event);
+  }
+
+  /** What never became a connection: the kernel, or a limit, has refused it. */
+  refused(
+    what: Pick<Extract<EgressEvent, { kind: 'refused' }>, 'port' | 'protocol' | 'reason' | 'program' | 'detail'> & {
+      readonly address: string;
+    },
+  ): void {
+    const { address, ...rest } = what;
+    const name = this.book.nameOf(address);
+    this.counters.of(name ?? address).refused++;
+    this.tell({ kind: 'refused', time: Date.now(), ...(name === undefined ? { address } : { name }), ...rest });
+  }
+
+  /** Totals by name or address. */
+  totals(): Readonly<Record<string, EgressTotals>> {
+    return this.counters.read();
+  }
+
+  /** Adds to the total of all connections; once that is spent, none stays. */
+  spend(direction: 'sent' | 'received', bytes: number): void {
+    this.meter.add(direction, bytes);
+    if (this.meter.spent) for (const socket of [...this.sockets]) cut(socket);
+  }
+
+  /** Ends every connection. */
+  close(): void {
+    for (const socket of [...this.sockets]) socket.destroy();
+    this.front.close();
+  }
+
+  /** A connection that a program has made to an address and a port. */
+  take(socket: Socket, address: string, port: number, program: Caller['program']): void {
+    const plain = canonicalIp(address);
+    const name = this.book.nameOf(plain);
+    const target = name === undefined ? { address: plain, port } : { name, port };
+    const connection = this.begin(socket, target, { via: 'connect', program });
+    if (name === undefined && isNameAddress(plain)) this.refuse(connection, socket, new Refusal('unlisted', 'no name has this address'));
+    else
+      void this.carry(connection, socket).catch((error) => {
+        this.refuse(connection, socket, error);
+      });
+  }
+
+  /** The same for whoever asks by other means; the caller carries it. */
+  begin(socket: Duplex, target: { readonly name?: string; readonly address?: string; readonly port: number }, caller: Caller): Connection {
+    const connection = new Connection(this, target, caller);
+    this.sockets.add(socket);
+    socket.on('error', () => {});
+    socket.once('close', () => {
+      this.sockets.delete(socket);
+      connection.end();
+    });
+    return connection;
+  }
+
+  /** Counts it, tells of it, and cuts the connection. */
+  refuse(connection: Connection, socket: Duplex, error: unknown): void {
+    connection.refuse(error);
+    cut(socket);
+  }
+
+  /** Decides and joins both sides. `ready` is called when the way is open, before anything flows. Rejects with a Refusal. */
+  async carry(connection: Connection, socket: Duplex, ready: () => void = () => {}): Promise<void> {
+    const way = await connection.decide();
+    if (way.kind === 'serve') {
+      connection.open('service');
+      ready();
+      countSocket(connection, socket);
+      way.serve(socket);
+      return;
+    }
+    const other = way.kind === 'stream' ? way.stream : await connection.dial(way);
+    if (socket.destroyed) {
+      other.destroy();
+      return;
+    }
+    connection.open('stream');
+    ready();
+    this.bind(socket, other);
+    const { target } = connection;
+    if (way.kind === 'stream' || target.name === undefined || !this.spec.checkNames) {
+      this.join(connection, socket, other);
+      return;
+    }
+    // The server may be the one who speaks first; nothing goes to it before it is clear whom it is meant for.
+    this.receive(connection, socket, other);
+    const greeting = await readFirst(socket, target.port === webPort);
+    if (socket.destroyed) return;
+    this.check(connection, greeting);
+    if (greeting.kind === 'http') {
+      other.unpipe(socket);
+      this.front.serve(connection, socket, other as Socket, () => connection.dial(way));
+    } else this.send(connection, socket, other);
+  }
+
+  private check(connection: Connection, greeting: Greeting): void {
+    const { name } = connection.target;
+    if (greeting.kind === 'http2') throw new Refusal('protocol', 'HTTP/2 in clear text');
+    if (greeting.kind !== 'tls') return;
+    const found = greeting.serverName?.toLowerCase().replace(/\.$/, '');
+    if (found !== name) throw new Refusal('server-name', found ?? 'none');
+    connection.request('tls');
+  }
+
+  private join(connection: Connection, socket: Duplex, other: Duplex): void {
+    this.receive(connection, socket, other);
+    this.send(connection, socket, other);
+  }
+
+  private send(connection: Connection, socket: Duplex, other: Duplex): void {
+    join(socket, other, (bytes) => connection.count('sent', bytes), this.buckets?.sent);
+  }
+
+  private receive(connection: Connection, socket: Duplex, other: Duplex): void {
+    join(other, socket, (bytes) => connection.count('received', bytes), this.buckets?.received);
+  }
+
+  // Either side's death is the other's.
+  private bind(socket: Duplex, other: Duplex): void {
+    socket.once('close', () => other.destroy());
+    other.on('error', () => cut(socket));
+    other.once('close', () => {
+      if (!socket.writableEnded) socket.end();
+    });
+  }
+}
+
+// The program sees ECONNRESET at once, not an answer that was cut.
+function cut(socket: Duplex): void {
+  const { resetAndDestroy } = socket as Partial<Socket>;
+  if (resetAndDestroy && !socket.destroyed) resetAndDestroy.call(socket);
+  else socket.destroy();
+}
+
+/** Reads until it is clear what the program speaks; what was read is there again. */
+function readFirst(socket: Duplex, isWeb: boolean): Promise<Greeting> {
+  return new Promise((resolve) => {
+    let bytes = Buffer.alloc(0);
+    const done = (greeting: Greeting) => {
+      socket.off('data', onData);
+      socket.off('end', onEnd);
+      socket.off('close', onEnd);
+      socket.pause();
+      if (bytes.length > 0 && !socket.destroyed) socket.unshift(bytes);
+      resolve(greeting);
+    };
+    const onEnd = () => done({ kind: 'other' });
+    const onData = (chunk: Buffer) => {
+      bytes = Buffer.concat([bytes, chunk]);
+      const greeting = readGreeting(bytes, isWeb);
+      if (greeting.kind !== 'more') done(greeting);
+      else if (bytes.length >= maxGreeting) done({ kind: 'other' });
+    };
+    socket.on('data', onData);
+    socket.once('end', onEnd);
+    socket.once('close', onEnd);
+    socket.resume();
+  });
+}

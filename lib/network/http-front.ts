@@ -1,0 +1,249 @@
+import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { normalName } from '../features/egress-rules';
+import { type Connection, countSocket, Refusal } from './connection';
+
+// Of one connection, not of the message: RFC 9110, 7.6.1.
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'upgrade',
+  'expect',
+  'transfer-encoding',
+]);
+
+/** Pairs of a raw list of headers without those of the connection. */
+function endToEnd(rawHeaders: readonly string[], named = ''): string[] {
+  const listed = new Set(named.toLowerCase().split(/\s*,\s*/));
+  const kept: string[] = [];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (!hopByHop.has(name.toLowerCase()) && !listed.has(name.toLowerCase())) kept.push(name, rawHeaders[index + 1] ?? '');
+  }
+  return kept;
+}
+
+/** The host that a request is for; throws a Refusal where it names none, several, or another one than its URL. */
+function hostOf(message: IncomingMessage): { readonly name: string; readonly port: number | undefined } {
+  const hosts = message.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
+  const { host } = message.headers;
+  if (hosts.length !== 1 || host === undefined) throw new Refusal('host', hosts.length === 0 ? 'none' : 'several');
+  const own = split(host);
+  if (!/^https?:/i.test(message.url ?? '')) return own;
+  const url = split(urlHost(message.url ?? ''));
+  if (url.name !== own.name) throw new Refusal('host', `${own.name} and ${url.name}`);
+  return own;
+}
+
+function urlHost(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : '';
+}
+
+function split(host: string): { readonly name: string; readonly port: number | undefined } {
+  const [, text = '', port] = /^([^:]*)(?::(\d{1,5}))?$/.exec(host) ?? [];
+  const name = normalName(text);
+  if (name === undefined) throw new Refusal('host', host.slice(0, 255));
+  return { name, port: port === undefined ? undefined : Number(port) };
+}
+
+/** What one connection of a program is served with. */
+interface Served {
+  readonly connection: Connection;
+  readonly agent: Agent;
+}
+
+/** A socket to the server: the one that stands, then new ones, each to what was decided on. */
+class OneServer extends Agent {
+  constructor(
+    private first: Socket | undefined,
+    private readonly dial: () => Promise<Socket>,
+  ) {
+    super({ keepAlive: true, maxSockets: 1 });
+  }
+
+  override createConnection(_: object, done: (error: Error | null, socket: Duplex) => void = () => {}): undefined {
+    const { first } = this;
+    this.first = undefined;
+    if (first && !first.destroyed) {
+      done(null, first);
+      // It was read from before, and stands still since; the request listens in the next tick.
+      process.nextTick(() => first.resume());
+    } else
+      this.dial().then(
+        (socket) => done(null, socket),
+        (error: Error) => done(error, undefined as never),
+      );
+  }
+}
+
+/**
+ * HTTP in clear text, request by request: each is read whole by Node's strict parser, must be for the host of its connection, and is
+ * written anew. So nothing rides along that another reader would take for a request.
+ */
+export class HttpFront {
+  private readonly server: Server;
+  private readonly served = new WeakMap<Duplex, Served>();
+
+  constructor() {
+    this.server = createServer({ requireHostHeader: false, insecureHTTPParser: false, joinDuplicateHeaders: false });
+    this.server.on('request', (message, response) => this.onRequest(message, response));
+    this.server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => this.onUpgrade(message, socket, head));
+    this.server.on('connect', (message: IncomingMessage, socket: Duplex) => this.stop(message, socket, new Refusal('protocol', 'CONNECT')));
+    this.server.on('clientError', (error: Error, socket: Duplex) => this.onClientError(error, socket));
+  }
+
+  /** Serves a program that has begun to speak HTTP; `first` is connected to where it may go, `dial` makes another such socket. */
+  serve(connection: Connection, socket: Duplex, first: Socket, dial: () => Promise<Socket>): void {
+    const agent = new OneServer(first, dial);
+    this.served.set(socket, { connection, agent });
+    socket.once('close', () => agent.destroy());
+    countSocket(connection, socket);
+    this.server.emit('connection', socket);
+    socket.resume();
+  }
+
+  close(): void {
+    this.server.closeAllConnections();
+  }
+
+  private checked(message: IncomingMessage): Served {
+    const served = this.served.get(message.socket);
+    if (!served) throw new Refusal('protocol');
+    const { target } = served.connection;
+    const { name, port } = hostOf(message);
+    if (name !== target.name || (port !== undefined && port !== target.port)) throw new Refusal('host', message.headers.host);
+    return served;
+  }
+
+  private onRequest(message: IncomingMessage, response: ServerResponse): void {
+    try {
+      const { connection, agent } = this.checked(message);
+      connection.request('http', { method: message.method ?? '', path: pathOf(message) });
+      forward(connection, agent, message, response);
+    } catch (error) {
+      this.served.get(message.socket)?.connection.refuse(error);
+      answer(response, 403, (error as Error).message);
+    }
+  }
+
+  // A WebSocket is to the host that its request names; any other protocol could be to anybody.
+  private onUpgrade(message: IncomingMessage, socket: Duplex, head: Buffer): void {
+    try {
+      const { connection, agent } = this.checked(message);
+      if (message.headers.upgrade?.toLowerCase() !== 'websocket') throw new Refusal('protocol', `upgrade to ${message.headers.upgrade}`);
+      connection.request('http', { method: message.method ?? '', path: pathOf(message) });
+      const headers = [...endToEnd(message.rawHeaders, message.headers.connection), 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
+      const outgoing = request({ agent, method: message.method, path: pathOf(message), setHost: false, headers });
+      outgoing.on('upgrade', (incoming, other, rest) => {
+        socket.write(headText(incoming));
+        if (rest.length > 0) socket.write(rest);
+        if (head.length > 0) other.write(head);
+        other.on('data', (chunk: Buffer) => connection.count('received', chunk.length));
+        socket.on('data', (chunk: Buffer) => connection.count('sent', chunk.length));
+        other.on('error', () => socket.destroy());
+        socket.once('close', () => other.destroy());
+        other.pipe(socket).pipe(other);
+      });
+      outgoing.on('response', (incoming) => {
+        socket.write(headText(incoming));
+        incoming.pipe(socket);
+      });
+      outgoing.on('error', () => socket.destroy());
+      outgoing.end();
+    } catch (error) {
+      this.stop(message, socket, error as Error);
+    }
+  }
+
+  private stop(message: IncomingMessage, socket: Duplex, error: Error): void {
+    this.served.get(message.socket)?.connection.refuse(error);
+    socket.end(closing(403, error.message));
+  }
+
+  private onClientError(error: Error, socket: Duplex): void {
+    this.served.get(socket)?.connection.refuse(new Refusal('protocol', error.message));
+    if (socket.writable) socket.end(closing(400, 'malformed HTTP'));
+    else socket.destroy();
+  }
+}
+
+function forward(connection: Connection, agent: Agent, message: IncomingMessage, response: ServerResponse): void {
+  const isChunked = message.headers['transfer-encoding'] !== undefined;
+  const headers = endToEnd(message.rawHeaders, message.headers.connection);
+  const outgoing = request({
+    agent,
+    method: message.method,
+    path: pathOf(message),
+    setHost: false,
+    headers: isChunked ? [...headers, 'Transfer-Encoding', 'chunked'] : headers,
+  });
+  outgoing.on('response', (incoming) => {
+    response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, endToEnd(incoming.rawHeaders, incoming.headers.connection));
+    incoming.on('data', (chunk: Buffer) => connection.count('received', chunk.length));
+    incoming.on('error', () => response.destroy());
+    incoming.pipe(response);
+  });
+  outgoing.on('error', (error) => (response.headersSent ? response.destroy() : answer(response, 502, error.message)));
+  message.on('data', (chunk: Buffer) => connection.count('sent', chunk.length));
+  message.on('error', () => outgoing.destroy());
+  response.on('close', () => outgoing.destroy());
+  message.pipe(outgoing);
+}
+
+/** One request that came to the proxy, to where its own connection may go. Rejects nothing: what is refused is answered. */
+export function forwardOne(connection: Connection, message: IncomingMessage, response: ServerResponse): void {
+  void connection
+    .decide()
+    .then(async (way) => {
+      const { name, port } = connection.target;
+      const asked = name === undefined ? undefined : hostOf(message);
+      if (asked && (asked.name !== name || (asked.port ?? 80) !== port)) throw new Refusal('host', message.headers.host);
+      if (way.kind !== 'dial') throw new Refusal('protocol', 'a service wants CONNECT');
+      const agent = new OneServer(await connection.dial(way), () => connection.dial(way));
+      response.once('close', () => {
+        agent.destroy();
+        connection.end();
+      });
+      connection.request('http', { method: message.method ?? '', path: pathOf(message) });
+      forward(connection, agent, message, response);
+    })
+    .catch((error: unknown) => {
+      connection.refuse(error);
+      answer(response, error instanceof Refusal && error.reason === 'unreachable' ? 502 : 403, (error as Error).message);
+    });
+}
+
+const texts: Readonly<Record<number, string>> = { 400: 'Bad Request', 403: 'Forbidden', 502: 'Bad Gateway' };
+
+/** A whole answer, after which the connection is closed. */
+export function closing(status: number, message: string): string {
+  const body = `nsjs: ${message}\n`;
+  const type = 'Content-Type: text/plain; charset=utf-8';
+  return `HTTP/1.1 ${status} ${texts[status]}\r\nConnection: close\r\n${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+function answer(response: ServerResponse, status: number, message: string): void {
+  response.writeHead(status, { connection: 'close', 'content-type': 'text/plain; charset=utf-8' });
+  response.end(`nsjs: ${message}\n`);
+}
+
+// What a proxy is asked for whole, a server is asked for by its path.
+function pathOf(message: IncomingMessage): string {
+  const { url = '/' } = message;
+  if (!/^https?:/i.test(url)) return url;
+  if (!URL.canParse(url)) throw new Refusal('protocol', 'malformed URL');
+  const parsed = new URL(url);
+  return `${parsed.pathname}${parsed.search}`;
+}
+
+function headText(incoming: IncomingMessage): string {
+  const lines = [`HTTP/1.1 ${incoming.statusCode} ${incoming.statusMessage}`];
+  for (let index = 0; index + 1 < incoming.rawHeaders.length; index += 2)
+    lines.push(`${incoming.rawHeaders[index]}: ${incoming.rawHeaders[index + 1]}`);
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}

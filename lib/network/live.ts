@@ -1,0 +1,105 @@
+import { SysError } from '../errors';
+import type { EgressEvent, EgressTotals } from '../features/egress-events';
+import type { NetworkSpec } from '../features/network';
+import { close } from '../sys/file';
+import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
+import { Egress } from './egress';
+import { type MadeNamespace, makeNetNamespace, releaseOwner } from './make';
+import { resolverAddress } from './names';
+import { programOf } from './programs';
+
+/** A network namespace that was set up for one sandbox, and what this process does in it. */
+export class LiveNetwork {
+  /** For /etc/resolv.conf. */
+  readonly resolvers: readonly string[];
+  private onEgress: (event: EgressEvent) => void = () => {};
+  private initPid: () => number | undefined = () => undefined;
+  private readonly made: MadeNamespace;
+  private readonly egress: Egress | undefined;
+  private isClosed = false;
+  private hasFd = true;
+
+  /** Throws SysError, NsError; nothing is left then. */
+  constructor(spec: NetworkSpec) {
+    const resolvers: string[] = [...(spec.dns ?? [])];
+    this.made = makeNetNamespace(needsSix(spec));
+    try {
+      if (spec.egress) {
+        const egress = spec.egress;
+        this.egress = new Egress(egress, this.where, this.made.route, {
+          tell: (event) => this.onEgress(event),
+          program: (protocol, address, port) => {
+            const init = this.initPid();
+            return init === undefined ? undefined : programOf(init, protocol, address, port);
+          },
+        });
+        if (!spec.dns) resolvers.push(resolverAddress);
+      }
+      this.applySysctl(spec);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.made.route.close();
+    this.resolvers = resolvers;
+  }
+
+  get netFd(): number {
+    return this.made.netFd;
+  }
+
+  /** How connections to outside are taken, where there is a way out. */
+  get via(): 'nftables' | 'ports' | undefined {
+    return this.egress?.via;
+  }
+
+  /** The sandbox is there: the pid of its init on this host, and who is told of what happens at the way out. */
+  connect(initPid: () => number | undefined, onEgress: (event: EgressEvent) => void): void {
+    this.initPid = initPid;
+    this.onEgress = onEgress;
+  }
+
+  get where(): SocketNamespaces & { readonly netFd: number } {
+    const { netFd, userFd } = this.made;
+    return { netFd, ...(userFd === undefined ? {} : { userFd }) };
+  }
+
+  /** Totals of the way out by destination, where there is one. */
+  totals(): Readonly<Record<string, EgressTotals>> | undefined {
+    return this.egress?.gate.totals();
+  }
+
+  /** The sandbox has it: from now on the namespace lives by its processes. */
+  handOver(): void {
+    if (!this.hasFd) return;
+    this.hasFd = false;
+    close(this.made.netFd);
+  }
+
+  /** Ends what this process does there. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.egress?.close();
+    this.made.route.close();
+    this.handOver();
+    if (this.made.userFd !== undefined) releaseOwner();
+  }
+
+  // Parameters of interfaces exist once these do.
+  private applySysctl({ sysctl }: NetworkSpec): void {
+    if (sysctl.length === 0) return;
+    try {
+      inNamespace(
+        this.where,
+        sysctl.map(([path, text]): NamespaceRequest => ({ kind: 'write', path, text })),
+      );
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      throw new SysError({ errno: -error.errno, syscall: error.syscall, origin: 'network.sysctl', path: error.path });
+    }
+  }
+}
+
+const needsSix = ({ interfaces, egress, pasta }: NetworkSpec): boolean =>
+  egress !== undefined || pasta !== undefined || interfaces.some(({ addresses }) => addresses.some(({ address }) => address.includes(':')));

@@ -1,0 +1,125 @@
+import { SysError } from '../errors';
+import {
+  controlTypes,
+  decodeAcknowledgement,
+  decodeMessages,
+  encodeMessage,
+  type NetlinkMessage,
+  netlinkProtocols,
+  type ReceivedMessage,
+} from '../netlink/message';
+import { encodeBatch } from '../netlink/nftables';
+import { call } from '../sys/call';
+import { close } from '../sys/file';
+import type { SocketNamespaces } from '../sys/in-namespace';
+import { socketIn } from '../sys/socket';
+
+const solNetlink = 270;
+const options = { extendedAck: 11, capAck: 10, strictCheck: 12 } as const;
+const receiveSize = 64 * 1024;
+const { AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, SOCK_NONBLOCK } = {
+  AF_NETLINK: 16,
+  SOCK_RAW: 3,
+  SOCK_CLOEXEC: 0o2000000,
+  SOCK_NONBLOCK: 0o4000,
+};
+
+/**
+ * A netlink(7) socket of this process, in its own network namespace or in another. The kernel answers while the request is
+ * being sent, so every call is synchronous and takes some microseconds. It must be closed.
+ */
+export class NetlinkSocket {
+  private sequence = 1;
+  private isClosed = false;
+
+  /** Takes the descriptor over. */
+  constructor(readonly fd: number) {
+    for (const option of [options.extendedAck, options.capAck]) {
+      call('setsockopt', fd, solNetlink, option, Int32Array.of(1), 4);
+    }
+  }
+
+  /** `where`: default this process's own network namespace. Throws SysError: EPERM, EPROTONOSUPPORT. */
+  static open(protocol: keyof typeof netlinkProtocols = 'route', where?: SocketNamespaces): NetlinkSocket {
+    const number = netlinkProtocols[protocol];
+    if (where) return new NetlinkSocket(socketIn(where, [{ type: 'netlink', protocol: number }])[0] ?? -1);
+    return new NetlinkSocket(call('socket', AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, number));
+  }
+
+  /** Sends a request and waits for its acknowledgement. Throws SysError with the kernel's own words as the hint. */
+  request(message: NetlinkMessage, origin?: string): void {
+    const sequence = this.next();
+    this.send(encodeMessage(message, sequence));
+    this.settle(sequence, 1, origin);
+  }
+
+  /** Changes of nftables, all or none. */
+  batch(changes: readonly NetlinkMessage[], origin?: string): void {
+    const count = changes.length + 2;
+    const sequence = this.next(count);
+    this.send(encodeBatch(changes, sequence));
+    this.settle(sequence, count, origin);
+  }
+
+  /** Sends a request and gives what is answered: one message, or all of a dump. */
+  get(message: NetlinkMessage): readonly ReceivedMessage[] {
+    const sequence = this.next();
+    this.send(encodeMessage(message, sequence));
+    const found: ReceivedMessage[] = [];
+    const isDump = (message.flags & 0x300) !== 0;
+    for (;;) {
+      for (const one of this.receive()) {
+        if (one.sequence !== sequence) continue;
+        if (one.type === controlTypes.error || one.type === controlTypes.done) {
+          this.check(one, undefined);
+          return found;
+        }
+        found.push(one);
+      }
+      if (!isDump && found.length > 0) return found;
+    }
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    close(this.fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  private next(count = 1): number {
+    const sequence = this.sequence;
+    this.sequence += count;
+    return sequence;
+  }
+
+  private send(bytes: Buffer): void {
+    call('sendto', this.fd, bytes, bytes.length, 0, null, 0);
+  }
+
+  // Of a batch errors come first, one for each message that failed, then the acknowledgement of the last if all went well.
+  private settle(first: number, count: number, origin: string | undefined): void {
+    for (;;) {
+      const answers = this.receive().filter(
+        ({ type, sequence }) => type === controlTypes.error && sequence >= first && sequence < first + count,
+      );
+      for (const answer of answers) this.check(answer, origin);
+      if (answers.length > 0) return;
+    }
+  }
+
+  private check(answer: ReceivedMessage, origin: string | undefined): void {
+    const { errno, text } = decodeAcknowledgement(answer);
+    if (errno === 0) return;
+    throw new SysError({ errno, syscall: 'netlink', origin, hint: text && `the kernel says: ${text}` });
+  }
+
+  private receive(): readonly ReceivedMessage[] {
+    const buffer = Buffer.allocUnsafeSlow(receiveSize);
+    const size = call('recvfrom', this.fd, buffer, buffer.length, 0, null, null);
+    return decodeMessages(buffer.subarray(0, size));
+  }
+}

@@ -1,0 +1,51 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import type { EgressProgram } from '../features/egress-events';
+import { ipBytes } from '../ip';
+import { descendants } from '../monitor/process-reader';
+
+/** The program below `init` that has a socket on this port; undefined where it is gone or can't be told. */
+export function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined {
+  const bytes = ipBytes(address);
+  const inode = inodeOf(readText(`/proc/${init}/net/${protocol}${bytes.length === 16 ? '6' : ''}`), port);
+  // A socket of both families is listed as IPv6, whatever it is connected to.
+  const found = inode ?? inodeOf(readText(`/proc/${init}/net/${protocol}6`), port);
+  if (found === undefined) return undefined;
+  const pid = descendants(init).find((one) => hasSocket(one, found));
+  return pid === undefined ? undefined : { pid, command: readText(`/proc/${pid}/comm`).trimEnd() };
+}
+
+const listening = '0A';
+
+// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode`
+function inodeOf(table: string, port: number): string | undefined {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0');
+  for (const line of table.split('\n').slice(1)) {
+    const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/);
+    if (local.endsWith(`:${hex}`) && state !== listening && inode !== '0') return inode;
+  }
+  return undefined;
+}
+
+function hasSocket(pid: number, inode: string): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`);
+  } catch {
+    return false;
+  }
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,58 @@
+import { type Duplex, Transform } from 'node:stream';
+
+/** Bytes that have gone each way; `sent` is from the program. */
+export interface Traffic {
+  sent: number;
+  received: number;
+}
+
+/** Counts what passes, and stops it once there was too much. */
+export class Meter {
+  private readonly total: Traffic = { sent: 0, received: 0 };
+
+  constructor(private readonly maxBytes: number) {}
+
+  get spent(): boolean {
+    return this.total.sent + this.total.received > this.maxBytes;
+  }
+
+  add(direction: keyof Traffic, bytes: number): void {
+    this.total[direction] += bytes;
+  }
+}
+
+/** A bucket that fills with the rate: whoever takes more than is in it waits. */
+export class Bucket {
+  private free: number;
+  private at = performance.now();
+
+  constructor(private readonly rate: number) {
+    this.free = rate / 10;
+  }
+
+  /** ms to wait before the bytes may go on. */
+  take(bytes: number): number {
+    const now = performance.now();
+    this.free = Math.min(this.rate / 10, this.free + ((now - this.at) * this.rate) / 1000);
+    this.at = now;
+    this.free -= bytes;
+    return this.free >= 0 ? 0 : (-this.free / this.rate) * 1000;
+  }
+}
+
+function throttle(bucket: Bucket): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _, done) {
+      const wait = bucket.take(chunk.length);
+      if (wait < 1) done(null, chunk);
+      else setTimeout(() => done(null, chunk), wait);
+    },
+  });
+}
+
+/** Joins one direction: from `from` to `to`, with backpressure, until its end. `count` is told of each piece. */
+export function join(from: Duplex, to: Duplex, count: (bytes: number) => void, bucket?: Bucket): void {
+  from.on('data', (chunk: Buffer) => count(chunk.length));
+  if (bucket) from.pipe(throttle(bucket)).pipe(to);
+  else from.pipe(to);
+}

@@ -1,0 +1,141 @@
+// Sockets born in another network namespace, new namespaces, and files that depend on the namespace of who opens them. The
+// calling thread never leaves its own: a child that shares this process's table of descriptors (and its memory) enters the
+// namespace, does what is asked and ends; the descriptors are simply here.
+#include <sched.h>
+#include <cerrno>
+
+#include "../sys/socket.h"
+#include "bind.h"
+#include "stack.h"
+#include "values.h"
+
+namespace nsjs {
+namespace {
+
+// One thing to do there, as lib/sys/in-namespace.ts lays it out.
+struct Request {
+  std::int32_t kind;
+  std::int32_t family;
+  std::int32_t type;  // of a socket; flags of a file
+  std::int32_t protocol;
+  std::int32_t backlog;  // -1: no listen(2)
+  std::int32_t reuse;    // SO_REUSEADDR
+  std::int32_t transparent;
+  std::int32_t size;  // of an address or a text
+  std::int32_t fd;    // result
+  std::int32_t err;   // result: errno
+  std::int32_t nr;    // result: system call
+  std::int32_t unused;
+  unsigned char data[256];  // address; path; path, NUL, text
+};
+static_assert(sizeof(Request) == 304);
+
+enum Kind : std::int32_t { kSocket, kOpen, kWrite };
+
+struct Child {
+  int user;
+  int net;
+  bool fresh;  // a new network namespace
+  Request* requests;
+  std::size_t count;
+  Status status;
+};
+
+Status set_option(int socket, int level, int name) {
+  const int on = 1;
+  return sys::to_status(__NR_setsockopt, sys::raw(__NR_setsockopt, socket, level, name, sys::as_arg(&on), sizeof on));
+}
+
+Status make_socket(Request& request) {
+  // SOCK_NONBLOCK and SOCK_CLOEXEC: the descriptor goes to libuv.
+  NSJS_TRY_VALUE(socket, sys::socket(request.family, request.type | SOCK_NONBLOCK, request.protocol));
+  if (request.reuse != 0) NSJS_TRY(set_option(socket.get(), SOL_SOCKET, SO_REUSEADDR));
+  if (request.transparent != 0) {
+    const bool six = request.family == AF_INET6;
+    NSJS_TRY(set_option(socket.get(), six ? 41 /* SOL_IPV6 */ : 0 /* SOL_IP */, six ? 75 /* IPV6_TRANSPARENT */ : 19 /* IP_TRANSPARENT */));
+  }
+  if (request.size > 0) NSJS_TRY(sys::to_status(__NR_bind, sys::raw(__NR_bind, socket.get(), sys::as_arg(request.data), request.size)));
+  if (request.backlog >= 0) NSJS_TRY(sys::to_status(__NR_listen, sys::raw(__NR_listen, socket.get(), request.backlog)));
+  request.fd = socket.release();
+  return {};
+}
+
+Status open_file(Request& request) {
+  NSJS_TRY_VALUE(file, sys::openat(sys::kCwd, reinterpret_cast<const char*>(request.data), request.type));
+  request.fd = file.release();
+  return {};
+}
+
+Status write_file(const Request& request) {
+  const auto* path = reinterpret_cast<const char*>(request.data);
+  std::int32_t length = 0;
+  while (request.data[length] != 0) ++length;
+  NSJS_TRY_VALUE(file, sys::openat(sys::kCwd, path, O_WRONLY));
+  return sys::write(file.get(), path + length + 1, static_cast<std::size_t>(request.size - length - 1)).status;
+}
+
+Status act(Request& request) {
+  switch (request.kind) {
+    case kSocket:
+      return make_socket(request);
+    case kOpen:
+      return open_file(request);
+    default:
+      return write_file(request);
+  }
+}
+
+// DANGER: shares Node's memory. Raw system calls only; no malloc, no lock, no errno.
+Status run_child(Child& child) {
+  if (child.user >= 0) NSJS_TRY(sys::setns(child.user, CLONE_NEWUSER));
+  if (child.net >= 0) NSJS_TRY(sys::setns(child.net, CLONE_NEWNET));
+  if (child.fresh) NSJS_TRY(sys::unshare(CLONE_NEWNET));
+  for (std::size_t index = 0; index < child.count; ++index) {
+    Request& request = child.requests[index];
+    const Status status = act(request);
+    request.err = status.err;
+    request.nr = static_cast<std::int32_t>(status.nr);
+  }
+  return {};
+}
+
+int child_main(void* argument) {
+  auto* child = static_cast<Child*>(argument);
+  child->status = run_child(*child);
+  sys::exit_group(0);
+}
+
+Status start(Child& child, int flags) {
+  const Stack stack;
+  if (!stack.ok()) return {ENOMEM, __NR_mmap};
+  int pid = -1;
+  {
+    const BlockedSignals blocked;
+    // No exit signal: nobody else waits for it, and no handler of SIGCHLD is woken.
+    pid = clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_FILES | flags, &child);
+  }
+  if (pid < 0) return {errno, __NR_clone};
+  siginfo_t info{};
+  NSJS_TRY(sys::waitid(1 /* P_PID */, pid, &info, WEXITED | static_cast<int>(0x80000000) /* __WCLONE */, nullptr));
+  return child.status;
+}
+
+}  // namespace
+
+// `user`, `net`: namespaces to enter, -1 for none; `fresh`: 1 a new network namespace, 2 in a new user namespace.
+// results: [errno, system call]; each request has its own
+napi_value in_namespace(napi_env env, napi_callback_info info) {
+  const Arguments<5> arguments(env, info);
+  std::size_t size = 0;
+  std::size_t unused = 0;
+  auto* requests = static_cast<Request*>(arguments.typed_array(3, &size));
+  auto* results = static_cast<std::int32_t*>(arguments.typed_array(4, &unused));
+  const int fresh = arguments.int32(2);
+  Child child{arguments.int32(0), arguments.int32(1), fresh != 0, requests, size / sizeof(Request), {}};
+  const Status status = start(child, fresh == 2 ? CLONE_NEWUSER : 0);
+  results[0] = status.err;
+  results[1] = static_cast<std::int32_t>(status.nr);
+  return nullptr;
+}
+
+}  // namespace nsjs
