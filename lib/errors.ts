@@ -55,7 +55,8 @@ export type NsErrorCode =
   | 'ERR_NSJS_IPC'
   | 'ERR_NSJS_ARCHIVE'
   | 'ERR_NSJS_DBUS'
-  | 'ERR_NSJS_VERIFY';
+  | 'ERR_NSJS_VERIFY'
+  | 'ERR_NSJS_NETWORK';
 
 /** An error of nsjs that is not a system call's. */
 export class NsError extends Error {

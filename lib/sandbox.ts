@@ -54,13 +54,20 @@ export class Sandbox extends SandboxResources {
     this.options = builder.options;
     this.report = makeReport(resident.spec, resident.scene, opened.record, resident.outcome);
     const { namespaces } = opened;
-    const owner = resident.scene.hostId === undefined && resident.spec.namespaces.user ? { userFd: namespaces.user } : {};
+    const owner = this.ownerOfNetwork(resident, namespaces.user);
     this.net = new NamespaceSockets(() => {
       if (this.closed) throw closedError();
       return { netFd: namespaces.net, ...owner };
     });
     this.fs = new SandboxFs(() => this.folder(folderFd.root));
     void resident.ended.then(() => this.net.close());
+  }
+
+  // Rights over the network namespace come from the user namespace that owns it: its own, or the one where it was set up.
+  private ownerOfNetwork({ scene, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
+    if (scene.hostId !== undefined) return {};
+    if (started.network) return started.network.where;
+    return spec.namespaces.user ? { userFd } : {};
   }
 
   private folder(what: number): Root {

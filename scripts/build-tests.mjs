@@ -1,5 +1,5 @@
 // Builds what only tests run, into build/test: the launcher with test/native/fault.cc in place of its direct system
-// calls, and the static program of attacks.
+// calls, and the static programs of attacks.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { buildLauncher } from './launcher.mjs';
@@ -16,9 +16,9 @@ function buildOracle() {
 
 mkdirSync('build/test', { recursive: true });
 buildLauncher({ output: 'build/test/launcher-fault', extra: ['-DNSJS_FAULT', 'test/native/fault.cc'] });
-execFileSync(
-  process.env.CC ?? 'gcc',
-  ['-O1', '-Wall', '-Werror', '-static', '-pthread', '-o', 'build/test/probes', 'test/threats/probes.c'],
-  { stdio: 'inherit' },
-);
+const statics = { probes: 'test/threats/probes.c', 'net-probe': 'test/programs/net-probe.c' };
+for (const [name, source] of Object.entries(statics)) {
+  const args = ['-O1', '-Wall', '-Werror', '-static', '-pthread', '-o', `build/test/${name}`, source];
+  execFileSync(process.env.CC ?? 'gcc', args, { stdio: 'inherit' });
+}
 buildOracle();

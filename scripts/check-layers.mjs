@@ -40,6 +40,7 @@ const top = [
   'otel',
   'sandbox',
   'sandbox-builder',
+  'network',
   'sandbox-resources',
   'sandbox-overlay',
   'sandbox-mount',

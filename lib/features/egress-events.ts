@@ -93,24 +93,3 @@ export class EgressCounters {
     return Object.fromEntries([...this.all].map(([name, totals]) => [name, { ...totals }]));
   }
 }
-
-const perSecond = 200;
-
-/** Lets through so many events a second: a program must not keep its watcher busy. */
-export class EventGate {
-  private since = 0;
-  private count = 0;
-  /** Events that were held back so far. */
-  suppressed = 0;
-
-  constructor(private readonly tell: (event: EgressEvent) => void) {}
-
-  emit(event: EgressEvent): void {
-    if (event.time - this.since >= 1000) {
-      this.since = event.time;
-      this.count = 0;
-    }
-    if (++this.count > perSecond) this.suppressed++;
-    else this.tell(event);
-  }
-}

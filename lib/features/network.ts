@@ -22,7 +22,7 @@ import { type PastaOptions, type PastaSpec, parsePasta } from './pasta';
 /** A network namespace that is made and set up before the sandbox, which enters it; nothing inside can change it. */
 export interface NetworkSetup {
   /** A namespace that exists: another sandbox's, or a {@link Namespace} of type `net`. Excludes everything else here. */
-  readonly share?: NamespaceHandle | { readonly net: NamespaceHandle };
+  readonly share?: NamespaceHandle | { readonly net: { readonly handle: NamespaceHandle } };
   /** A way out whose every connection this process decides on. Excludes interfaces. */
   readonly egress?: EgressOptions;
   /** Interfaces whose other end is in a {@link Network}, or on the host. */
@@ -132,8 +132,8 @@ function parseSetup(value: unknown, at: string): NetworkSpec {
 }
 
 function parseShare(value: unknown, at: string): number {
-  const outer = (value ?? {}) as { readonly net?: Partial<NamespaceHandle> } & Partial<NamespaceHandle>;
-  const { type, fd } = outer.net ?? outer;
+  const outer = (value ?? {}) as { readonly net?: { readonly handle?: Partial<NamespaceHandle> } } & Partial<NamespaceHandle>;
+  const { type, fd } = outer.net?.handle ?? outer;
   if (type !== 'net' || typeof fd !== 'number')
     throw new OptionError(at, 'expected a Sandbox, or a Namespace of type net', 'ERR_INVALID_ARG_TYPE');
   return parseInteger(fd, at, 0, 2 ** 31 - 1);

@@ -44,12 +44,12 @@ export function openScene(
   };
 }
 
-function openNetwork({ user: { ids }, namespaces: { joined } }: Spec, setup: NetworkSpec): LiveNetwork {
+function openNetwork({ user: { ids }, namespaces: { joined }, hostname }: Spec, setup: NetworkSpec): LiveNetwork {
   if (Object.keys(joined).length > 0)
     throw new OptionError('network', "one that is set up excludes namespaces that exist; share the other sandbox's network instead");
   if (ids !== 'one' && !host().privileged)
     throw new OptionError('user.ids', 'a user has no more than its own id where a network is set up');
-  return new LiveNetwork(setup);
+  return new LiveNetwork(setup, hostname);
 }
 
 // Of maps that the caller wrote it is what 0 inside is: nobody else but the caller can keep others from having it.

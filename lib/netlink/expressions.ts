@@ -70,6 +70,12 @@ export function verdict(kind: keyof typeof verdicts, chain?: string): Expression
   return expression('immediate', attribute(1, be32(0)), attribute(2 | nested, code));
 }
 
+/** Loads the type of the route to the packet's destination, or to its source: 2 is an address of this namespace. */
+export function fibType(address: 'source' | 'destination', register: Register = 1): Expression {
+  const flag = address === 'source' ? 1 : 2;
+  return expression('fib', attribute(3, be32(flag)), attribute(2, be32(3)), attribute(1, be32(register)));
+}
+
 const ctKeys = { state: 0, direction: 1, status: 2 } as const;
 /** Bits of the state of a connection, in the machine's order. */
 export const ctStates = { invalid: 1, established: 2, related: 4, new: 8 } as const;

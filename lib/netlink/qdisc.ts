@@ -30,7 +30,7 @@ const noRate = Buffer.alloc(12);
 
 /** Holds what an interface sends to a rate. The kernel computes with the rate itself: no table of sizes goes along. */
 export function addTokenBucket(index: number, { rate, burst, limit }: TokenBucket): NetlinkMessage {
-  const ticks = Math.floor(Math.floor((burst / rate) * 1e6) * ticksPerMicrosecond);
+  const ticks = Math.floor(Math.floor((burst / Math.min(rate, maxRate)) * 1e6) * ticksPerMicrosecond);
   const parameters = Buffer.concat([rateSpec(rate), noRate, u32(limit), u32(ticks), u32(0)]);
   const options = [
     attribute(tbf.parameters, parameters),

@@ -130,7 +130,7 @@ export class Egress {
 
   private listen(fd: number): void {
     this.serve(
-      createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true }, (socket) => this.onConnection(socket)),
+      createServer({ noDelay: true, allowHalfOpen: true }, (socket) => this.onConnection(socket)),
       fd,
     );
   }

@@ -1,16 +1,19 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { EgressSpec } from '../features/egress';
-import { EgressCounters, type EgressEvent, type EgressTotals, EventGate } from '../features/egress-events';
+import { EgressCounters, type EgressEvent, type EgressTotals } from '../features/egress-events';
 import { canonicalIp } from '../ip';
 import { type Caller, Connection, countSocket, Refusal } from './connection';
 import { HttpFront } from './http-front';
 import { isNameAddress, NameBook } from './names';
-import { Bucket, join, Meter } from './relay';
+import { Bucket, Budget, join, Meter } from './relay';
 import { Resolver } from './resolver';
 import { type Greeting, maxGreeting, readGreeting } from './sniff';
 
 const webPort = 80;
+const eventsPerSecond = 200;
+/** A client that has sent too little to tell what it speaks waits for its server: this long nothing is passed on. */
+const unsureMs = 100;
 
 /** Decides on the connections of one sandbox and carries them. Knows sockets, not where they come from. */
 export class Gate {
@@ -18,19 +21,19 @@ export class Gate {
   readonly counters = new EgressCounters();
   readonly resolver: Resolver;
   readonly meter: Meter;
-  private readonly events: EventGate;
+  private readonly events = new Budget(eventsPerSecond);
   private readonly buckets: { readonly sent: Bucket; readonly received: Bucket } | undefined;
   private readonly sockets = new Set<Duplex>();
   private readonly front = new HttpFront();
   private lastId = 0;
 
+  /** `onEvent` is told of no more than so many events a second: a program must not keep its watcher busy. */
   constructor(
     readonly spec: EgressSpec,
-    tell: (event: EgressEvent) => void,
+    private readonly onEvent: (event: EgressEvent) => void,
   ) {
     this.resolver = new Resolver(spec.resolve);
     this.meter = new Meter(spec.bytes ?? Number.POSITIVE_INFINITY);
-    this.events = new EventGate(tell);
     this.buckets = spec.rate === undefined ? undefined : { sent: new Bucket(spec.rate), received: new Bucket(spec.rate) };
   }
 
@@ -44,7 +47,7 @@ export class Gate {
   }
 
   tell(event: EgressEvent): void {
-    this.events.emit(event);
+    if (this.events.take()) this.onEvent(event);
   }
 
   /** What never became a connection: the kernel, or a limit, has refused it. */
@@ -132,9 +135,17 @@ export class Gate {
     }
     // The server may be the one who speaks first; nothing goes to it before it is clear whom it is meant for.
     this.receive(connection, socket, other);
-    const greeting = await readFirst(socket, target.port === webPort);
+    const isWeb = target.port === webPort;
+    const { greeting, bytes } = await readFirst(socket, isWeb);
     if (socket.destroyed) return;
     this.check(connection, greeting);
+    if (greeting.kind === 'more') {
+      watchRest(socket, bytes, () => {
+        // First of all: the piece that gave it away is on its way to it.
+        other.destroy();
+        this.refuse(connection, socket, new Refusal('protocol', 'a request in pieces'));
+      });
+    }
     if (greeting.kind === 'http') {
       other.unpipe(socket);
       this.front.serve(connection, socket, other as Socket, () => connection.dial(way));
@@ -167,8 +178,9 @@ export class Gate {
   private bind(socket: Duplex, other: Duplex): void {
     socket.once('close', () => other.destroy());
     other.on('error', () => cut(socket));
+    // Its end goes along with what it has sent before; without one it was cut.
     other.once('close', () => {
-      if (!socket.writableEnded) socket.end();
+      if (!other.readableEnded) cut(socket);
     });
   }
 }
@@ -180,17 +192,19 @@ function cut(socket: Duplex): void {
   else socket.destroy();
 }
 
-/** Reads until it is clear what the program speaks; what was read is there again. */
-function readFirst(socket: Duplex, isWeb: boolean): Promise<Greeting> {
+/** Reads until it is clear what the program speaks, or it waits; what was read is there again. */
+function readFirst(socket: Duplex, isWeb: boolean): Promise<{ readonly greeting: Greeting; readonly bytes: Buffer }> {
   return new Promise((resolve) => {
     let bytes = Buffer.alloc(0);
+    let timer: NodeJS.Timeout | undefined;
     const done = (greeting: Greeting) => {
+      clearTimeout(timer);
       socket.off('data', onData);
       socket.off('end', onEnd);
       socket.off('close', onEnd);
       socket.pause();
       if (bytes.length > 0 && !socket.destroyed) socket.unshift(bytes);
-      resolve(greeting);
+      resolve({ greeting, bytes });
     };
     const onEnd = () => done({ kind: 'other' });
     const onData = (chunk: Buffer) => {
@@ -198,10 +212,26 @@ function readFirst(socket: Duplex, isWeb: boolean): Promise<Greeting> {
       const greeting = readGreeting(bytes, isWeb);
       if (greeting.kind !== 'more') done(greeting);
       else if (bytes.length >= maxGreeting) done({ kind: 'other' });
+      else timer ??= setTimeout(() => done({ kind: 'more' }), unsureMs);
     };
     socket.on('data', onData);
     socket.once('end', onEnd);
     socket.once('close', onEnd);
     socket.resume();
   });
+}
+
+// What was passed on in part is no request yet. If the rest makes it one, it comes too late to be looked at.
+function watchRest(socket: Duplex, before: Buffer, refuse: () => void): void {
+  let bytes = Buffer.alloc(0);
+  const onData = (chunk: Buffer) => {
+    bytes = Buffer.concat([bytes, chunk]);
+    // What was read before comes again.
+    if (bytes.length <= before.length) return;
+    const greeting = readGreeting(bytes, false);
+    if (greeting.kind === 'more' && bytes.length < maxGreeting) return;
+    socket.off('data', onData);
+    if (greeting.kind !== 'other') refuse();
+  };
+  socket.prependListener('data', onData);
 }

@@ -7,6 +7,10 @@ import { Egress } from './egress';
 import { type MadeNamespace, makeNetNamespace, releaseOwner } from './make';
 import { resolverAddress } from './names';
 import { programOf } from './programs';
+import { Budget } from './relay';
+import { addInterface, type Socketed } from './wires';
+
+const lookupsPerSecond = 20;
 
 /** A network namespace that was set up for one sandbox, and what this process does in it. */
 export class LiveNetwork {
@@ -16,12 +20,15 @@ export class LiveNetwork {
   private initPid: () => number | undefined = () => undefined;
   private readonly made: MadeNamespace;
   private readonly egress: Egress | undefined;
+  private readonly socketed: Socketed[] = [];
+  // Each reads through all that /proc tells of sockets and processes: a flood must not make this thread do nothing else.
+  private readonly lookups = new Budget(lookupsPerSecond);
   private isClosed = false;
   private hasFd = true;
 
   /** Throws SysError, NsError; nothing is left then. */
-  constructor(spec: NetworkSpec) {
-    const resolvers: string[] = [...(spec.dns ?? [])];
+  constructor(spec: NetworkSpec, hostname: string | undefined) {
+    const resolvers: string[] = [];
     this.made = makeNetNamespace(needsSix(spec));
     try {
       if (spec.egress) {
@@ -30,10 +37,16 @@ export class LiveNetwork {
           tell: (event) => this.onEgress(event),
           program: (protocol, address, port) => {
             const init = this.initPid();
-            return init === undefined ? undefined : programOf(init, protocol, address, port);
+            return init === undefined || !this.lookups.take() ? undefined : programOf(init, protocol, address, port);
           },
         });
-        if (!spec.dns) resolvers.push(resolverAddress);
+        // Without nftables an answer can come from no other address than the one that was asked.
+        resolvers.push(this.egress.via === 'ports' ? '127.0.0.1' : resolverAddress);
+      }
+      for (const one of spec.interfaces) {
+        const socketed = addInterface(one, this.where, this.made.route, hostname);
+        this.socketed.push(socketed);
+        resolvers.push(...socketed.resolvers);
       }
       this.applySysctl(spec);
     } catch (error) {
@@ -41,7 +54,7 @@ export class LiveNetwork {
       throw error;
     }
     this.made.route.close();
-    this.resolvers = resolvers;
+    this.resolvers = spec.dns ?? [...new Set(resolvers)];
   }
 
   get netFd(): number {
@@ -81,6 +94,7 @@ export class LiveNetwork {
     if (this.isClosed) return;
     this.isClosed = true;
     this.egress?.close();
+    for (const one of this.socketed.splice(0)) one.release();
     this.made.route.close();
     this.handOver();
     if (this.made.userFd !== undefined) releaseOwner();

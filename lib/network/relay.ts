@@ -40,6 +40,23 @@ export class Bucket {
   }
 }
 
+/** So many times a second. */
+export class Budget {
+  private since = 0;
+  private count = 0;
+
+  constructor(private readonly perSecond: number) {}
+
+  take(): boolean {
+    const now = performance.now();
+    if (now - this.since >= 1000) {
+      this.since = now;
+      this.count = 0;
+    }
+    return ++this.count <= this.perSecond;
+  }
+}
+
 function throttle(bucket: Bucket): Transform {
   return new Transform({
     transform(chunk: Buffer, _, done) {

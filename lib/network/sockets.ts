@@ -2,6 +2,7 @@ import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP, isIPv6, type Server, Socket } from 'node:net';
 import { NsError, OptionError } from '../errors';
+import type { NamespaceHandle } from '../features/namespaces';
 import { parseInteger, parseOneOf, parseString } from '../parse';
 import { type SocketNamespaces, type SocketRequest, socketIn } from '../sys/socket';
 
@@ -30,6 +31,16 @@ export class NamespaceSockets {
 
   /** `find` gives the descriptors; it throws when there is no such namespace any more. */
   constructor(private readonly find: () => SocketNamespaces) {}
+
+  /** Its descriptors. Throws NsError ERR_NSJS_CLOSED once it is closed. */
+  get namespaces(): SocketNamespaces {
+    return this.find();
+  }
+
+  /** What `network: {share}` takes. */
+  get handle(): NamespaceHandle {
+    return { type: 'net', fd: this.find().netFd };
+  }
 
   /**
    * Lets a server of this process (`net`, `http`, `https`) listen inside. `host` default: every IPv4 address there. Ports below 1024
