@@ -66,7 +66,8 @@ export class Sandbox extends SandboxResources {
   // Rights over the network namespace come from the user namespace that owns it: its own, or the one where it was set up.
   private ownerOfNetwork({ scene, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
     if (scene.hostId !== undefined) return {};
-    if (started.network) return started.network.where;
+    const owner = started.network?.where.userFd;
+    if (owner !== undefined) return { userFd: owner };
     return spec.namespaces.user ? { userFd } : {};
   }
 
