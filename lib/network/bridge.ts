@@ -34,6 +34,9 @@ export interface BridgeSpec {
   readonly forwarding: boolean;
 }
 
+/** Those of this process: a sandbox may be plugged into several. */
+const live = new Set<Bridge>();
+
 /** A bridge and what belongs to it: in this process's network namespace as root, in one of its own as a user. */
 export class Bridge {
   readonly name = freshName('nsjs-');
@@ -59,12 +62,21 @@ export class Bridge {
     this.route = made?.route ?? NetlinkSocket.open('route');
     this.names = new LanNames(spec.nat);
     try {
-      this.subnets = spec.subnets.length > 0 ? spec.subnets : [freeSubnet(this.route)];
+      this.subnets =
+        spec.subnets.length > 0
+          ? spec.subnets
+          : [
+              freeSubnet(
+                this.route,
+                [...live].flatMap(({ subnets }) => subnets),
+              ),
+            ];
       if (isRoot) checkFree(this.route, this.subnets);
       this.pools = this.subnets.map((subnet) => new AddressPool(subnet));
       this.route.request(createLink('bridge', { name: this.name, ...(spec.mtu === undefined ? {} : { mtu: spec.mtu }) }), 'Network');
       this.index = linkOf(this.route, this.name).index;
       this.setUp(owner);
+      live.add(this);
     } catch (error) {
       this.abandon();
       throw error;
@@ -124,6 +136,7 @@ export class Bridge {
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
+    live.delete(this);
     this.names.close();
     if (this.where) this.leave();
     else {

@@ -17,9 +17,9 @@ function usedNetworks(route: NetlinkSocket): readonly Cidr[] {
     .map(({ destination }) => destination);
 }
 
-/** A subnet of IPv4 that no route of the namespace touches. Throws NsError ERR_NSJS_NETWORK. */
-export function freeSubnet(route: NetlinkSocket): Cidr {
-  const used = usedNetworks(route).filter((one) => !isSix(one));
+/** A subnet of IPv4 that no route of the namespace touches, and none of `others`. Throws NsError ERR_NSJS_NETWORK. */
+export function freeSubnet(route: NetlinkSocket, others: readonly Cidr[]): Cidr {
+  const used = [...usedNetworks(route), ...others].filter((one) => !isSix(one));
   const found = freeSubnets.find((subnet) => !used.some((one) => cidrsOverlap(one, subnet)));
   if (!found) throw new NsError('ERR_NSJS_NETWORK', 'no subnet is free from 10.88.0.0 to 10.103.255.0', { hint: 'name one' });
   return found;
