@@ -6,13 +6,13 @@ import { host } from './host';
 import { ipText, networkBytes, parseCidr, parseIp } from './ip';
 import { native } from './native';
 import { Bridge, type BridgeSpec } from './network/bridge';
-import { NetlinkSocket } from './network/netlink-socket';
 import { NamespaceSockets } from './network/sockets';
 import { ownerMark, sweepNetworks } from './network/sweep';
 import { addInterface, type Socketed } from './network/wires';
 import { parseArray, parseBoolean, parseInteger, parseObject, parseOneOf, parseString } from './parse';
 import type { Sandbox } from './sandbox';
 import { nsUserns } from './sys/namespace';
+import { NetlinkSocket } from './sys/netlink-socket';
 
 /** What a {@link Network} is given. */
 export interface NetworkCreateOptions {

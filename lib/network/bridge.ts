@@ -11,12 +11,12 @@ import { addAddress } from '../netlink/route';
 import { callLater } from '../sys/call';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
+import { NetlinkSocket } from '../sys/netlink-socket';
 import { socketRequest } from '../sys/socket';
 import { AddressPool } from './addresses';
 import { bridgeRules, type PublishedPort, publishRules, tableOf } from './bridge-rules';
 import { LanNames } from './lan-names';
 import { makeNetNamespace, releaseOwner } from './make';
-import { NetlinkSocket } from './netlink-socket';
 import { checkFree, freeSubnet } from './subnets';
 import { freshName, linkOf, type Socketed, type WireEnd } from './wires';
 

@@ -7,11 +7,11 @@ import { isSpecialAddress } from '../features/egress-rules';
 import { canonicalIp } from '../ip';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
+import { NetlinkSocket } from '../sys/netlink-socket';
 import { socketRequest } from '../sys/socket';
 import { DnsServer } from './dns-server';
 import { egressPorts, egressRules, localRoutes } from './egress-rules';
 import { Gate } from './gate';
-import { NetlinkSocket } from './netlink-socket';
 import { httpProxy, socksProxy } from './proxy';
 import { Refusals, type RefusedPacket } from './refusals';
 

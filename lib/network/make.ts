@@ -3,8 +3,8 @@ import { host } from '../host';
 import { setLinkUp } from '../netlink/link';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest } from '../sys/in-namespace';
+import { NetlinkSocket } from '../sys/netlink-socket';
 import { socketRequest } from '../sys/socket';
-import { NetlinkSocket } from './netlink-socket';
 
 const loopback = 1;
 const readOnly = 0;

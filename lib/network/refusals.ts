@@ -4,8 +4,8 @@ import { type NativeWatch, native } from '../native';
 import { decodeMessages } from '../netlink/message';
 import { bindPacketLog, decodeLoggedPacket, type LoggedPacket } from '../netlink/packet-log';
 import { call } from '../sys/call';
+import { NetlinkSocket } from '../sys/netlink-socket';
 import { refusalGroup } from './egress-rules';
-import { NetlinkSocket } from './netlink-socket';
 
 const debug = debuglog('nsjs');
 const packetBytes = 128;

@@ -1,10 +1,15 @@
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { isIP, isIPv6, type Server, Socket } from 'node:net';
+import type { Agent } from 'node:http';
+import type { Agent as SecureAgent } from 'node:https';
+import { type AddressInfo, createServer, isIP, isIPv6, type Server, Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import { NsError, OptionError } from '../errors';
 import type { NamespaceHandle } from '../features/namespaces';
-import { parseInteger, parseOneOf, parseString } from '../parse';
+import { parseInteger, parseObject, parseOneOf, parseString } from '../parse';
 import { type SocketNamespaces, type SocketRequest, socketIn } from '../sys/socket';
+import { Capture, type CaptureOptions, parseCapture } from './capture';
+import { agentInside, fetchInside, secureAgentInside } from './http-inside';
 
 const backlog = 511;
 const maxPort = 65_535;
@@ -14,6 +19,20 @@ function parseAddress(host: unknown): string {
   const address = parseString(host, 'host');
   if (isIP(address) === 0 || address.includes('%')) throw new OptionError('host', `expected an IP address, received '${address}'`);
   return address;
+}
+
+const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the network namespace is closed');
+
+/** Which port leads where. */
+export interface PublishedSocket {
+  /** Port inside. */
+  readonly to: number;
+  /** Default 127.0.0.1. */
+  readonly toHost?: string;
+  /** Port of the host. Default: any that is free. */
+  readonly port?: number;
+  /** Address of the host. Default 127.0.0.1: this machine alone. */
+  readonly host?: string;
 }
 
 /** What lives in the namespace on behalf of this process. */
@@ -27,6 +46,7 @@ interface Resource {
  */
 export class NamespaceSockets {
   private readonly resources = new Set<Resource>();
+  private agents: { readonly http: Agent; readonly https: SecureAgent } | undefined;
   private isClosed = false;
 
   /** `find` gives the descriptors; it throws when there is no such namespace any more. */
@@ -91,15 +111,89 @@ export class NamespaceSockets {
     return socket;
   }
 
+  /** An `http.Agent` whose connections are made inside: `http.get({port: 8080, agent: sandbox.net.agent})`. Names of hosts are none but `localhost`. */
+  get agent(): Agent {
+    this.agents ??= this.makeAgents();
+    return this.agents.http;
+  }
+
+  /**
+   * fetch whose connections are made inside: `sandbox.net.fetch('http://localhost:8080/')`. Redirects are not followed. Rejects as
+   * `http.request` does: ECONNREFUSED.
+   */
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
+    this.agents ??= this.makeAgents();
+    return fetchInside(this.agents, input, init);
+  }
+
+  /**
+   * Lets a port of the host lead to one inside, by this process: no rights are needed, and no rules are made. `host` default 127.0.0.1;
+   * port 0 is any that is free. Resolves with the address that it has. Rejects with what listening does: EADDRINUSE, EACCES.
+   */
+  async publish(options: PublishedSocket): Promise<{ readonly host: string; readonly port: number; close(): void }> {
+    const given = parseObject(options, '', ['port', 'to', 'host', 'toHost']);
+    const to = parseInteger(given.to, 'to', 1, maxPort);
+    const host = given.host === undefined ? '127.0.0.1' : parseAddress(given.host);
+    const toHost = given.toHost === undefined ? '127.0.0.1' : parseAddress(given.toHost);
+    const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => this.relay(socket, to, toHost));
+    const listening = once(server, 'listening');
+    server.listen({ host, port: parseInteger(given.port ?? 0, 'port', 0, maxPort) });
+    await listening;
+    this.own(server, () => server.close());
+    const { address, port } = server.address() as AddressInfo;
+    return { host: address, port, close: () => server.close() };
+  }
+
+  /** Every frame of the namespace, as Wireshark and tcpdump read it (pcapng); ends with the sandbox, or when it is destroyed. Throws SysError: EPERM. */
+  capture(options: CaptureOptions = {}): Readable {
+    const snapLength = parseCapture(options);
+    if (this.isClosed) throw closedError();
+    const capture = new Capture(this.find(), snapLength);
+    const resource = { close: () => capture.end() };
+    this.resources.add(resource);
+    capture.once('close', () => this.resources.delete(resource));
+    return capture;
+  }
+
   /** Ends all of them: an open socket keeps its namespace alive. */
   close(): void {
     this.isClosed = true;
     for (const resource of [...this.resources]) resource.close();
     this.resources.clear();
+    this.agents?.http.destroy();
+    this.agents?.https.destroy();
+  }
+
+  private makeAgents(): { readonly http: Agent; readonly https: SecureAgent } {
+    const connect = (port: number, host: string) => this.connect(port, host);
+    return { http: agentInside(connect), https: secureAgentInside(connect) };
+  }
+
+  private relay(socket: Socket, port: number, host: string): void {
+    const inside = this.connectIfOpen(port, host);
+    if (!inside) {
+      socket.destroy();
+      return;
+    }
+    const end = () => {
+      socket.destroy();
+      inside.destroy();
+    };
+    for (const side of [socket, inside]) side.on('error', end);
+    socket.pipe(inside).pipe(socket);
+  }
+
+  // The sandbox may have ended while somebody connected.
+  private connectIfOpen(port: number, host: string): Socket | undefined {
+    try {
+      return this.connect(port, host);
+    } catch {
+      return undefined;
+    }
   }
 
   private make(request: SocketRequest): number {
-    if (this.isClosed) throw new NsError('ERR_NSJS_CLOSED', 'the network namespace is closed');
+    if (this.isClosed) throw closedError();
     const [fd = -1] = socketIn(this.find(), [request]);
     return fd;
   }

@@ -2,7 +2,7 @@ import { NsError } from '../errors';
 import { type Cidr, cidrsOverlap } from '../ip';
 import { decodeRoute } from '../netlink/decode';
 import { dumpRoutes } from '../netlink/route';
-import type { NetlinkSocket } from './netlink-socket';
+import type { NetlinkSocket } from '../sys/netlink-socket';
 
 /** Where a free subnet is looked for: 10.88.0.0/24 to 10.103.255.0/24. */
 const freeSubnets = Array.from({ length: 4096 }, (_, index) => ({ address: `10.${88 + (index >> 8)}.${index & 255}.0`, prefix: 24 }));

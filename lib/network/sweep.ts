@@ -3,8 +3,8 @@ import { debuglog } from 'node:util';
 import { decodeLink } from '../netlink/decode';
 import { deleteLink, dumpLinks } from '../netlink/link';
 import { deleteTable, dumpTables, tableName } from '../netlink/nftables';
+import { NetlinkSocket } from '../sys/netlink-socket';
 import { tableOf } from './bridge-rules';
-import { NetlinkSocket } from './netlink-socket';
 
 const debug = debuglog('nsjs');
 const bridgeName = /^nsjs-[0-9a-f]{10}$/;

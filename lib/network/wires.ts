@@ -7,7 +7,7 @@ import { type AddressFact, decodeAddress, decodeLink, type LinkFact } from '../n
 import { changeLink, createMacvlan, createVeth, getLink, setLinkUp } from '../netlink/link';
 import { addAddress, addRoute, dumpAddresses } from '../netlink/route';
 import { inNamespace, type SocketNamespaces } from '../sys/in-namespace';
-import { NetlinkSocket } from './netlink-socket';
+import { NetlinkSocket } from '../sys/netlink-socket';
 
 const nameBytes = 5;
 const everything = (isSix: boolean): Cidr => ({ address: isSix ? '::' : '0.0.0.0', prefix: 0 });

@@ -1,7 +1,7 @@
 import { decodeLink } from '../../dist/netlink/decode';
 import { dumpLinks } from '../../dist/netlink/link';
 import { dumpTables, tableName } from '../../dist/netlink/nftables';
-import { NetlinkSocket } from '../../dist/network/netlink-socket';
+import { NetlinkSocket } from '../../dist/sys/netlink-socket';
 
 function dumped<T>(protocol: 'route' | 'netfilter', read: (socket: NetlinkSocket) => readonly T[]): readonly T[] {
   const socket = NetlinkSocket.open(protocol);

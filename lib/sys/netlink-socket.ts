@@ -9,10 +9,10 @@ import {
   type ReceivedMessage,
 } from '../netlink/message';
 import { encodeBatch } from '../netlink/nftables';
-import { call } from '../sys/call';
-import { close } from '../sys/file';
-import type { SocketNamespaces } from '../sys/in-namespace';
-import { socketIn } from '../sys/socket';
+import { call } from './call';
+import { close } from './file';
+import type { SocketNamespaces } from './in-namespace';
+import { socketIn } from './socket';
 
 const solNetlink = 270;
 const options = { extendedAck: 11, capAck: 10, strictCheck: 12 } as const;
