@@ -79,6 +79,7 @@ function copyForUser() {
     'build/Release/nsjs.node',
     'build/test',
     'test/data',
+    'scripts/lab.sh',
   ]) {
     if (existsSync(name)) cpSync(name, join(folder, name), { recursive: true });
   }
@@ -91,11 +92,21 @@ function copyForUser() {
   return folder;
 }
 
+/** In a network namespace of its own, which scripts/lab.sh sets up; a user makes it within a user namespace, and is itself again there. */
+function inLab(options) {
+  const lab = ['sh', 'scripts/lab.sh'];
+  const { prefix = [] } = options;
+  if (isRoot) return { ...options, prefix: ['unshare', '--net', ...lab, ...prefix] };
+  const itself = ['unshare', '--user', `--map-user=${process.geteuid()}`, `--map-group=${process.getegid()}`];
+  return { ...options, prefix: ['unshare', '--user', '--map-root-user', '--net', ...lab, ...itself] };
+}
+
 function kernelSuites(title, options) {
   jest(`${title}: library`, ['dist-test/(features|launch|oci|sandbox|namespace|sys|plan|seccomp|probe|cli|parse|fuzz)'], options);
   jest(`${title}: limits`, ['dist-test/limits'], options);
   jest(`${title}: threats`, ['dist-test/threats'], options);
   jest(`${title}: hosts`, ['dist-test/hosts'], options);
+  jest(`${title}: network`, ['dist-test/network'], inLab(options));
   jest(`${title}: examples`, ['dist-test/examples'], options);
   jest(`${title}: faults and leaks`, ['dist-test/leaks'], options);
 }

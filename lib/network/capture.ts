@@ -31,6 +31,9 @@ export function parseCapture(options: unknown): number {
   return parseInteger(snapLength, 'snapLength', 64, maxSnap);
 }
 
+// In ns since the epoch.
+const now = (): bigint => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6));
+
 /** Every frame of a network namespace as a stream of pcapng. Destroying it ends it. */
 export class Capture extends Readable {
   private readonly fd: number;
@@ -130,6 +133,6 @@ export class Capture extends Readable {
     if (!this.interfaces.has(index)) this.describe();
     const number = this.add(index, `if${index}`);
     const bytes = Buffer.from(this.buffer.subarray(0, Math.min(length, this.buffer.length)));
-    return this.push(enhancedPacket(number, BigInt(Date.now()) * 1_000_000n, length, bytes));
+    return this.push(enhancedPacket(number, now(), length, bytes));
   }
 }
