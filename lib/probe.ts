@@ -4,6 +4,7 @@ import { isNsjsError, SysError } from './errors';
 import { host } from './host';
 import type { SpawnOptions } from './launch/options';
 import { spawnIsolated } from './launch/spawn';
+import { pastaMissing } from './network/pasta';
 import { type ProbedCall, probeCalls } from './probe-calls';
 
 /** What {@link probe} tells of one feature of the host. */
@@ -58,6 +59,8 @@ export async function probe(): Promise<Probe> {
       : missing('the kernel has no seccomp filters', 'a kernel with CONFIG_SECCOMP_FILTER'),
     landlock: probeLandlock(),
     memfdExec: probeMemfd(),
+    egress: await probeEgress(untrusted),
+    pasta: probePasta(),
     sandbox: untrusted ? fromError(untrusted) : here,
   };
   return { ok: untrusted === undefined, kernel, privileged: host().privileged, features, calls: probeCalls() };
@@ -155,6 +158,17 @@ function probeControllers(): Readonly<Record<string, ProbedFeature>> {
 function probeLandlock(): ProbedFeature {
   const { landlockAbi: abi } = host();
   return abi > 0 ? here : missing('the kernel has no Landlock, or it is not active', 'boot with lsm=landlock,… (Linux 5.13)');
+}
+
+async function probeEgress(untrusted: Error | undefined): Promise<ProbedFeature> {
+  if (untrusted) return missing('there is no sandbox to try it in', 'see sandbox');
+  const error = await tryOptions({ network: { egress: { via: 'nftables' } } });
+  return error ? missing(`${error.message}; it works with listeners on named ports`, 'load nf_tables, nft_tproxy and nft_redir') : here;
+}
+
+function probePasta(): ProbedFeature {
+  const found = pastaMissing();
+  return found ? missing(found.reason, found.fix) : here;
 }
 
 function probeMemfd(): ProbedFeature {

@@ -2,6 +2,7 @@ import { NsError, SysError } from './errors';
 import type { SandboxOptions } from './features';
 import type { Mount } from './features/mounts';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
+import type { PastaSpec } from './features/pasta';
 import { folderFd } from './features/root';
 import type { OverlayChanges } from './fs/overlay';
 import { Root } from './fs/root';
@@ -21,6 +22,7 @@ import { parseInteger, parseObject, parseOneOf } from './parse';
 import { SandboxBuilder } from './sandbox-builder';
 import { mountInto } from './sandbox-mount';
 import { overlayChanges } from './sandbox-overlay';
+import { startPasta } from './sandbox-pasta';
 import { liveSandboxes, SandboxResources } from './sandbox-resources';
 import { dup } from './sys/file';
 import { pidFromPidns, pidInPidns } from './sys/namespace';
@@ -63,6 +65,16 @@ export class Sandbox extends SandboxResources {
     void resident.ended.then(() => this.net.close());
   }
 
+  private async attachPasta(spec: PastaSpec, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      const pasta = await startPasta(spec, this.net.namespaces, signal);
+      void this.resident.ended.then(() => pasta.close());
+    } catch (error) {
+      await this.kill();
+      throw error;
+    }
+  }
+
   // Rights over the network namespace come from the user namespace that owns it: its own, or the one where it was set up.
   private ownerOfNetwork({ scene, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
     if (scene.hostId !== undefined) return {};
@@ -102,7 +114,11 @@ export class Sandbox extends SandboxResources {
     const signal = given === undefined ? undefined : parseSignal(given);
     const builder = options instanceof SandboxBuilder ? options : new SandboxBuilder(options);
     const spec = parseSandboxOptions(builder.options);
-    return openResident(spec, signal).then(({ resident, opened }) => new Sandbox(builder, resident, opened));
+    return openResident(spec, signal).then(async ({ resident, opened }) => {
+      const sandbox = new Sandbox(builder, resident, opened);
+      if (typeof spec.network === 'object' && spec.network.pasta) await sandbox.attachPasta(spec.network.pasta, signal);
+      return sandbox;
+    });
   }
 
   /** False once it is closed, or has ended by itself. */

@@ -43,6 +43,7 @@ const top = [
   'network',
   'sandbox-resources',
   'sandbox-overlay',
+  'sandbox-pasta',
   'sandbox-mount',
   'mount-tree',
   'seccomp-filter',

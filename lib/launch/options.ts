@@ -106,6 +106,8 @@ export function parseOptions(file: unknown, args: unknown, options: unknown): Pa
   const stray = Object.keys(given).find((key) => !sandboxKeys.includes(key) && !runKeys.some((name) => name === key));
   if (stray !== undefined) throw new OptionError(stray, 'unknown option');
   const spec = parseSandboxOptions(Object.fromEntries(Object.entries(given).filter(([key]) => sandboxKeys.includes(key))));
+  if (typeof spec.network === 'object' && spec.network.pasta)
+    throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
   const run = parseRun(given, command, spec);
   return { command, spec: run.program.pty && !spec.terminal ? Object.freeze({ ...spec, terminal: true }) : spec, ...run };
 }

@@ -6,6 +6,7 @@ import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sy
 import { Egress } from './egress';
 import { type MadeNamespace, makeNetNamespace, releaseOwner } from './make';
 import { resolverAddress } from './names';
+import { outerResolvers, requirePasta } from './pasta';
 import { programOf } from './programs';
 import { Budget } from './relay';
 import { addInterface, type Socketed } from './wires';
@@ -47,6 +48,10 @@ export class LiveNetwork {
         const socketed = addInterface(one, this.where, this.made.route, hostname);
         this.socketed.push(socketed);
         resolvers.push(...socketed.resolvers);
+      }
+      if (spec.pasta) {
+        requirePasta();
+        resolvers.push(...outerResolvers());
       }
       this.applySysctl(spec);
     } catch (error) {
