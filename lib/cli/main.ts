@@ -3,6 +3,7 @@ import { explain } from '../explain';
 import { launcherImage } from '../launch/launcher';
 import { parseRunArguments, runUsage } from './arguments';
 import { lsUsage, runLs } from './ls';
+import { netUsage, runNet } from './net';
 import { runProbe } from './probe';
 import { runProgram } from './run';
 import { runSeccomp, seccompUsage } from './seccomp';
@@ -17,6 +18,7 @@ const usage = `nsjs: run untrusted programs in Linux namespaces
   nsjs seccomp show|explain …             the filter of a sandbox, and what it decides
   nsjs top [options]                      the sandboxes of this machine and what they use, as it happens
   nsjs stats [--json] [options]           the same once, or as data
+  nsjs net [ID] [--json]                  interfaces, routes, rules and connections of sandboxes
   nsjs launcher                           write the launcher to stdout (for launcherPath)
   nsjs --help
 
@@ -25,6 +27,8 @@ ${runUsage}
 ${lsUsage}
 
 ${topUsage}
+
+${netUsage}
 
 ${seccompUsage}`;
 
@@ -49,6 +53,8 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
       return runTop(rest);
     case 'stats':
       return runStats(rest);
+    case 'net':
+      return runNet(rest);
     case 'launcher':
       process.stdout.write(launcherImage());
       return 0;
