@@ -5,6 +5,7 @@ import type { EgressSpec } from '../features/egress';
 import type { EgressEvent, EgressProgram } from '../features/egress-events';
 import { isSpecialAddress } from '../features/egress-rules';
 import { canonicalIp } from '../ip';
+import type { NetlinkMessage } from '../netlink/message';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
 import { NetlinkSocket } from '../sys/netlink-socket';
@@ -33,7 +34,31 @@ const listener = (port: number, six = false): NamespaceRequest =>
   }) as NamespaceRequest;
 const resolver = (port: number, six = false): NamespaceRequest =>
   ({ ...socketRequest({ type: 'dgram', bind: localhost(port, six), transparent: true }), optional: six }) as NamespaceRequest;
-const logSocket: NamespaceRequest = { ...socketRequest({ type: 'netlink', protocol: 12 }), optional: true };
+const filterSocket: NamespaceRequest = { ...socketRequest({ type: 'netlink', protocol: 12 }), optional: true };
+
+/** What must be made in the namespace for it. */
+export function egressSockets({ via }: EgressSpec): readonly NamespaceRequest[] {
+  if (via === 'ports') return [];
+  const { tcp, dns } = egressPorts;
+  return [filterSocket, listener(tcp), listener(tcp, true), resolver(dns), resolver(dns, true), filterSocket];
+}
+
+/** Where it is: a socket of the namespace, whose loopback interface is up, and what {@link egressSockets} names. */
+export interface EgressPlace extends SocketNamespaces {
+  readonly route: NetlinkSocket;
+  readonly made: readonly number[];
+}
+
+const encoded = new WeakMap<EgressSpec, Map<boolean, readonly NetlinkMessage[]>>();
+
+// The rules of one set of options are the same each time.
+function rulesOf(spec: EgressSpec, hasSix: boolean): readonly NetlinkMessage[] {
+  const known = encoded.get(spec) ?? new Map<boolean, readonly NetlinkMessage[]>();
+  encoded.set(spec, known);
+  const rules = known.get(hasSix) ?? egressRules(spec, hasSix);
+  known.set(hasSix, rules);
+  return rules;
+}
 
 /** Sockets that take everything that leaves a sandbox, and the gate that decides on it. */
 export class Egress {
@@ -44,18 +69,17 @@ export class Egress {
   private readonly servers: Server[] = [];
   private refusals: Refusals | undefined;
 
-  /** `route`: a socket of the namespace, whose loopback interface is up. Throws SysError, NsError ERR_NSJS_UNSUPPORTED. */
+  /** Takes over what was made in `place`. Throws SysError, NsError ERR_NSJS_UNSUPPORTED. */
   constructor(
     private readonly spec: EgressSpec,
-    where: SocketNamespaces,
-    route: NetlinkSocket,
+    place: EgressPlace,
     private readonly side: EgressSide,
   ) {
     this.gate = new Gate(spec, (event) => side.tell(event));
     this.dns = new DnsServer(this.gate);
     try {
-      this.via = this.take(where, route);
-      if (spec.proxy) this.openProxies(where);
+      this.via = this.take(place);
+      if (spec.proxy) this.openProxies(place);
     } catch (error) {
       this.close();
       throw error;
@@ -69,40 +93,32 @@ export class Egress {
     this.gate.close();
   }
 
-  private take(where: SocketNamespaces, route: NetlinkSocket): 'nftables' | 'ports' {
+  private take(place: EgressPlace): 'nftables' | 'ports' {
     if (this.spec.via !== 'ports') {
       try {
-        this.takeAll(where, route);
+        this.takeAll(place);
         return 'nftables';
       } catch (error) {
         if (this.spec.via === 'nftables' || !isMissing(error)) throw error;
         debug('no transparent egress by nftables: %s', (error as Error).message);
       }
     }
-    this.takePorts(where, route);
+    this.takePorts(place);
     return 'ports';
   }
 
-  private takeAll(where: SocketNamespaces, route: NetlinkSocket): void {
-    const wanted = [
-      { ...socketRequest({ type: 'netlink', protocol: 12 }), optional: true },
-      listener(egressPorts.tcp),
-      listener(egressPorts.tcp, true),
-      resolver(egressPorts.dns),
-      resolver(egressPorts.dns, true),
-      logSocket,
-    ];
-    const [filterFd = -1, tcp = -1, tcpSix = -1, udp = -1, udpSix = -1, logFd = -1] = inNamespace(where, wanted);
+  private takeAll({ route, made }: EgressPlace): void {
+    const [filterFd = -1, tcp = -1, tcpSix = -1, udp = -1, udpSix = -1, logFd = -1] = made;
     const hasSix = tcpSix >= 0 && udpSix >= 0;
     try {
       if (filterFd < 0) throw new SysError({ errno: 93, syscall: 'socket', origin: 'network.egress' });
-      const filter = new NetlinkSocket(filterFd);
       for (const message of localRoutes(hasSix)) route.request(message, 'network.egress');
-      filter.batch(egressRules(this.spec, hasSix), 'network.egress');
-      filter.close();
+      new NetlinkSocket(filterFd).batch(rulesOf(this.spec, hasSix), 'network.egress');
     } catch (error) {
       for (const fd of [tcp, tcpSix, udp, udpSix, logFd]) if (fd >= 0) close(fd);
       throw error;
+    } finally {
+      if (filterFd >= 0) close(filterFd);
     }
     this.listen(tcp);
     if (tcpSix >= 0) this.listen(tcpSix);
@@ -112,7 +128,7 @@ export class Egress {
   }
 
   // Without nftables a listener for each port stands in the way of what programs listen on themselves.
-  private takePorts(where: SocketNamespaces, route: NetlinkSocket): void {
+  private takePorts({ route, ...where }: EgressPlace): void {
     for (const message of localRoutes(false)) {
       try {
         route.request(message, 'network.egress');

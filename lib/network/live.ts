@@ -3,7 +3,7 @@ import type { EgressEvent, EgressTotals } from '../features/egress-events';
 import type { NetworkSpec } from '../features/network';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
-import { Egress } from './egress';
+import { Egress, egressSockets } from './egress';
 import { type MadeNamespace, makeNetNamespace, releaseOwner } from './make';
 import { resolverAddress } from './names';
 import { outerResolvers, requirePasta } from './pasta';
@@ -30,17 +30,21 @@ export class LiveNetwork {
   /** Throws SysError, NsError; nothing is left then. */
   constructor(spec: NetworkSpec, hostname: string | undefined) {
     const resolvers: string[] = [];
-    this.made = makeNetNamespace(needsSix(spec));
+    this.made = makeNetNamespace(needsSix(spec), spec.egress ? egressSockets(spec.egress) : []);
     try {
       if (spec.egress) {
         const egress = spec.egress;
-        this.egress = new Egress(egress, this.where, this.made.route, {
-          tell: (event) => this.onEgress(event),
-          program: (protocol, address, port) => {
-            const init = this.initPid();
-            return init === undefined || !this.lookups.take() ? undefined : programOf(init, protocol, address, port);
+        this.egress = new Egress(
+          egress,
+          { ...this.where, ...this.made },
+          {
+            tell: (event) => this.onEgress(event),
+            program: (protocol, address, port) => {
+              const init = this.initPid();
+              return init === undefined || !this.lookups.take() ? undefined : programOf(init, protocol, address, port);
+            },
           },
-        });
+        );
         // Without nftables an answer can come from no other address than the one that was asked.
         resolvers.push(this.egress.via === 'ports' ? '127.0.0.1' : resolverAddress);
       }

@@ -16,6 +16,8 @@ export interface MadeNamespace {
   readonly userFd?: number;
   /** Of that namespace; the caller's to close. */
   readonly route: NetlinkSocket;
+  /** What was asked for besides; the caller's. */
+  readonly made: readonly number[];
 }
 
 /** The user namespace of all that this process makes: what it owns can be joined by wires. */
@@ -53,21 +55,23 @@ const settings = (isSix: boolean): readonly NamespaceRequest[] => [
 /**
  * Makes one; some 0.8 ms, in which this thread is blocked. `isSix`: interfaces that come later have IPv6. As a user it is owned by a user namespace that
  * all of them share, and the caller must call {@link releaseOwner} in the end. Throws SysError: EPERM, ENOSPC where user namespaces are forbidden.
+ `more`: what else to make there at once.
  */
-export function makeNetNamespace(isSix: boolean): MadeNamespace {
-  const common = [...settings(isSix), open('/proc/self/ns/net'), socketRequest({ type: 'netlink' })];
+export function makeNetNamespace(isSix: boolean, more: readonly NamespaceRequest[] = []): MadeNamespace {
+  const set = settings(isSix);
+  const common = [...set, open('/proc/self/ns/net'), socketRequest({ type: 'netlink' }), ...more];
   const fds = host().privileged ? inNamespace({ fresh: 'net' }, common) : makeOwned(common);
-  const [netFd = -1, routeFd = -1] = fds.filter((fd) => fd >= 0);
+  const [netFd = -1, routeFd = -1, ...made] = fds.slice(set.length);
   const route = new NetlinkSocket(routeFd);
   try {
     route.request(setLinkUp(loopback), 'network');
   } catch (error) {
     route.close();
-    close(netFd);
+    for (const fd of [netFd, ...made]) if (fd >= 0) close(fd);
     releaseOwner();
     throw error;
   }
-  return { netFd, route, ...(owner && !host().privileged ? { userFd: owner.fd } : {}) };
+  return { netFd, route, made, ...(owner && !host().privileged ? { userFd: owner.fd } : {}) };
 }
 
 function makeOwned(common: readonly NamespaceRequest[]): readonly number[] {
@@ -77,9 +81,8 @@ function makeOwned(common: readonly NamespaceRequest[]): readonly number[] {
     return fds;
   }
   try {
-    const [fd = -1, ...rest] = inNamespace({ fresh: 'user' }, [...idMaps(), open('/proc/self/ns/user'), ...common]).filter(
-      (one) => one >= 0,
-    );
+    const maps = idMaps();
+    const [fd = -1, ...rest] = inNamespace({ fresh: 'user' }, [...maps, open('/proc/self/ns/user'), ...common]).slice(maps.length);
     owner = { fd, users: 1 };
     return rest;
   } catch (error) {
