@@ -75,6 +75,11 @@ export interface EgressOptions {
    * which programs inside then can't use; or `'auto'` (default): the first that the kernel can do.
    */
   readonly via?: 'auto' | 'nftables' | 'ports';
+  /**
+   * Whether a thread of its own serves it, so that a busy sandbox does not keep this one from its work. Excludes `services`, `resolve` and streams,
+   * which cannot go to another thread; `onConnect` is asked here. Default false.
+   */
+  readonly worker?: boolean;
 }
 
 /** {@link EgressOptions} as they were read. */
@@ -91,6 +96,7 @@ export interface EgressSpec {
   readonly connectTimeout: number;
   readonly proxy: boolean;
   readonly via: 'auto' | 'nftables' | 'ports';
+  readonly worker: boolean;
 }
 
 const keys = [
@@ -106,6 +112,7 @@ const keys = [
   'connectTimeout',
   'proxy',
   'via',
+  'worker',
 ] as const;
 
 function parseFunction<T>(value: unknown, at: string): T {
@@ -116,11 +123,14 @@ function parseFunction<T>(value: unknown, at: string): T {
 /** Reads them. Throws OptionError or OptionRangeError. */
 export function parseEgress(value: unknown, at: string): EgressSpec {
   const given = parseObject(value, at, keys);
+  for (const key of ['services', 'resolve'] as const)
+    if (given.worker === true && given[key] !== undefined)
+      throw new OptionError(`${at}.${key}`, 'is a function that cannot go to a thread: leave out worker');
   const services = Object.entries(parseRecord(given.services ?? {}, `${at}.services`)).map(([endpoint, serve]) => ({
     ...parseEndpoint(endpoint, `${at}.services['${endpoint}']`),
     serve: parseFunction<EgressService>(serve, `${at}.services['${endpoint}']`),
   }));
-  const flag = (key: 'checkNames' | 'proxy', fallback: boolean) =>
+  const flag = (key: 'checkNames' | 'proxy' | 'worker', fallback: boolean) =>
     given[key] === undefined ? fallback : parseBoolean(given[key], `${at}.${key}`);
   return {
     allow: parseRules(given.allow, `${at}.allow`),
@@ -128,6 +138,7 @@ export function parseEgress(value: unknown, at: string): EgressSpec {
     services,
     checkNames: flag('checkNames', true),
     proxy: flag('proxy', false),
+    worker: flag('worker', false),
     connections: parseInteger(given.connections ?? 256, `${at}.connections`, 1, 65_535),
     connectTimeout: parseInteger(given.connectTimeout ?? 10_000, `${at}.connectTimeout`, 1, 2 ** 31 - 1),
     via: parseOneOf(given.via ?? 'auto', `${at}.via`, ['auto', 'nftables', 'ports']),

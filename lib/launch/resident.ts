@@ -206,6 +206,7 @@ export class Resident {
       void this.close();
       return;
     }
+    this.started.network?.started();
     this.watch();
     this.resolveOpened({ record, namespaces: namespaces as Opened['namespaces'], folders: this.folders });
     this.holdLoop();

@@ -77,6 +77,7 @@ class Solo implements Link {
   }
 
   started(): void {
+    this.network?.started();
     this.watchdog = watchdogFor(
       this.parsed.spec.limits,
       this.scene.cgroups,

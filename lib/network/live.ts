@@ -3,50 +3,44 @@ import type { EgressEvent, EgressTotals } from '../features/egress-events';
 import type { NetworkSpec } from '../features/network';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
-import { Egress, egressSockets } from './egress';
+import { Egress } from './egress';
+import { egressRequests, openEgress } from './egress-sockets';
+import { EgressThread } from './egress-thread';
 import { type MadeNamespace, makeNetNamespace, releaseOwner } from './make';
 import { resolverAddress } from './names';
 import { outerResolvers, requirePasta } from './pasta';
-import { programOf } from './programs';
-import { Budget } from './relay';
+import { ProgramFinder } from './programs';
 import { addInterface, type Socketed } from './wires';
-
-const lookupsPerSecond = 20;
 
 /** A network namespace that was set up for one sandbox, and what this process does in it. */
 export class LiveNetwork {
   /** For /etc/resolv.conf. */
   readonly resolvers: readonly string[];
+  /** How connections to outside are taken, where there is a way out. */
+  readonly via: 'nftables' | 'ports' | undefined;
   private onEgress: (event: EgressEvent) => void = () => {};
-  private initPid: () => number | undefined = () => undefined;
+  private readonly finder = new ProgramFinder();
   private readonly made: MadeNamespace;
-  private readonly egress: Egress | undefined;
+  private readonly egress: Egress | EgressThread | undefined;
   private readonly socketed: Socketed[] = [];
-  // Each reads through all that /proc tells of sockets and processes: a flood must not make this thread do nothing else.
-  private readonly lookups = new Budget(lookupsPerSecond);
   private isClosed = false;
   private hasFd = true;
 
   /** Throws SysError, NsError; nothing is left then. */
   constructor(spec: NetworkSpec, hostname: string | undefined) {
     const resolvers: string[] = [];
-    this.made = makeNetNamespace(needsSix(spec), spec.egress ? egressSockets(spec.egress) : []);
+    this.made = makeNetNamespace(needsSix(spec), spec.egress ? egressRequests(spec.egress) : []);
     try {
       if (spec.egress) {
-        const egress = spec.egress;
-        this.egress = new Egress(
-          egress,
-          { ...this.where, ...this.made },
-          {
-            tell: (event) => this.onEgress(event),
-            program: (protocol, address, port) => {
-              const init = this.initPid();
-              return init === undefined || !this.lookups.take() ? undefined : programOf(init, protocol, address, port);
-            },
-          },
-        );
+        const sockets = openEgress(spec.egress, { ...this.where, ...this.made });
+        this.via = sockets.via;
+        const Served = spec.egress.worker ? EgressThread : Egress;
+        this.egress = new Served(spec.egress, sockets, {
+          tell: (event) => this.onEgress(event),
+          program: (protocol, address, port) => this.finder.find(protocol, address, port),
+        });
         // Without nftables an answer can come from no other address than the one that was asked.
-        resolvers.push(this.egress.via === 'ports' ? '127.0.0.1' : resolverAddress);
+        resolvers.push(sockets.via === 'ports' ? '127.0.0.1' : resolverAddress);
       }
       for (const one of spec.interfaces) {
         const socketed = addInterface(one, this.where, this.made.route, hostname);
@@ -70,15 +64,15 @@ export class LiveNetwork {
     return this.made.netFd;
   }
 
-  /** How connections to outside are taken, where there is a way out. */
-  get via(): 'nftables' | 'ports' | undefined {
-    return this.egress?.via;
-  }
-
   /** The sandbox is there: the pid of its init on this host, and who is told of what happens at the way out. */
   connect(initPid: () => number | undefined, onEgress: (event: EgressEvent) => void): void {
-    this.initPid = initPid;
+    this.finder.init = initPid;
     this.onEgress = onEgress;
+  }
+
+  /** Its init runs. */
+  started(): void {
+    if (this.egress instanceof EgressThread) this.egress.started(this.finder.init());
   }
 
   get where(): SocketNamespaces & { readonly netFd: number } {
@@ -88,7 +82,7 @@ export class LiveNetwork {
 
   /** Totals of the way out by destination, where there is one. */
   totals(): Readonly<Record<string, EgressTotals>> | undefined {
-    return this.egress?.gate.totals();
+    return this.egress?.totals();
   }
 
   /** The sandbox has it: from now on the namespace lives by its processes. */

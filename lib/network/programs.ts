@@ -2,9 +2,10 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { EgressProgram } from '../features/egress-events';
 import { ipBytes } from '../ip';
 import { descendants } from '../monitor/process-reader';
+import { Budget } from './relay';
 
 /** The program below `init` that has a socket on this port; undefined where it is gone or can't be told. */
-export function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined {
+function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined {
   const bytes = ipBytes(address);
   const inode = inodeOf(readText(`/proc/${init}/net/${protocol}${bytes.length === 16 ? '6' : ''}`), port);
   // A socket of both families is listed as IPv6, whatever it is connected to.
@@ -12,6 +13,20 @@ export function programOf(init: number, protocol: 'tcp' | 'udp', address: string
   if (found === undefined) return undefined;
   const pid = descendants(init).find((one) => hasSocket(one, found));
   return pid === undefined ? undefined : { pid, command: readText(`/proc/${pid}/comm`).trimEnd() };
+}
+
+const lookupsPerSecond = 20;
+
+/** Finds the programs of one sandbox, once it has an init. */
+export class ProgramFinder {
+  init: () => number | undefined = () => undefined;
+  // Each reads through all that /proc tells of sockets and processes: a flood must not make this thread do nothing else.
+  private readonly budget = new Budget(lookupsPerSecond);
+
+  find(protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined {
+    const init = this.init();
+    return init === undefined || !this.budget.take() ? undefined : programOf(init, protocol, address, port);
+  }
 }
 
 const listening = '0A';

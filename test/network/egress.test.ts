@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createRaw } from 'node:net';
 import { extname, join } from 'node:path';
@@ -545,6 +545,50 @@ describe('without nftables', () => {
   });
 });
 
+describe('a thread of its own', () => {
+  lab('decides by lists and by a function of this thread, tells and counts', async () => {
+    const asked: EgressContext[] = [];
+    const sandbox = await Sandbox.open({
+      network: {
+        egress: {
+          worker: true,
+          deny: ['bad.test'],
+          onConnect: (context) => {
+            asked.push(context);
+            return context.name === 'moved.test' ? { redirect: `${outside}:80` } : undefined;
+          },
+        },
+      },
+    });
+    const events: EgressEvent[] = [];
+    sandbox.events.on('egress', (event) => events.push(event));
+    const { stdout } = await sandbox.spawn(
+      '/bin/sh',
+      ['-c', 'curl -sS http://moved.test/; curl -sS http://other.test/; echo $?; curl -sS http://bad.test/; echo $?'],
+      {
+        reject: false,
+      },
+    );
+    expect(stdout.split('\n')).toEqual(['outside moved.test /', '56', '6']);
+    expect(asked.map(({ name, port }) => [name, port])).toEqual([
+      ['moved.test', 80],
+      ['other.test', 80],
+    ]);
+    expect(asked[0]?.program()?.command).toBe('curl');
+    await sleep(250);
+    expect(events.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['lookup', 'connect', 'request', 'refused', 'close']));
+    expect(sandbox.stats().egress).toMatchObject({ 'moved.test': { connections: 1 }, 'other.test': { refused: 1 } });
+    await sandbox.close();
+  });
+
+  lab('ends with the sandbox', async () => {
+    const fds = readdirSync('/proc/self/fd').length;
+    for (let index = 0; index < 5; index++) await spawnIsolated('true', [], { network: { egress: { worker: true } } });
+    await sleep(500);
+    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(fds + 2);
+  });
+});
+
 describe('options', () => {
   const wrong: readonly (readonly [object, string])[] = [
     [{ egress: { allow: ['a b'] } }, 'network.egress.allow[0]'],
@@ -556,6 +600,7 @@ describe('options', () => {
     [{ egress: { onConnect: 'allow' } }, 'network.egress.onConnect'],
     [{ egress: {}, veth: {} }, 'network.egress'],
     [{ egress: { speed: 1 } }, 'network.egress.speed'],
+    [{ egress: { worker: true, services: { 'a.test:1': () => {} } } }, 'network.egress.services'],
     [{ sysctl: { 'kernel.pid_max': 1 } }, "network.sysctl['kernel.pid_max']"],
     [{ sysctl: { 'net..x': 1 } }, "network.sysctl['net..x']"],
     [{ share: 3 }, 'network.share'],

@@ -1,0 +1,160 @@
+import { debuglog } from 'node:util';
+import { NsError, SysError } from '../errors';
+import type { EgressSpec } from '../features/egress';
+import type { NetlinkMessage } from '../netlink/message';
+import { close } from '../sys/file';
+import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
+import { NetlinkSocket } from '../sys/netlink-socket';
+import { type SocketRequest, socketRequest } from '../sys/socket';
+import { egressPorts, egressRules, localRoutes } from './egress-rules';
+
+const debug = debuglog('nsjs');
+const backlog = 511;
+const dnsPort = 53;
+
+/** Descriptors of sockets in the namespace of a sandbox: what it asks for arrives at them. */
+export interface EgressSockets {
+  readonly via: 'nftables' | 'ports';
+  /** They listen. */
+  readonly tcp: readonly number[];
+  /** Bound, for questions to resolvers. */
+  readonly dns: readonly { readonly fd: number; readonly type: 'udp4' | 'udp6' }[];
+  /** Where the kernel tells of what it has refused by itself. */
+  readonly log?: number;
+  readonly proxies?: { readonly http: number; readonly socks: number };
+}
+
+const localhost = (port: number, six = false) => ({ host: six ? '::1' : '127.0.0.1', port });
+const optional = (request: SocketRequest): NamespaceRequest => ({ ...socketRequest(request), optional: true });
+const listener = (port: number, six = false): SocketRequest => ({
+  type: 'stream',
+  bind: localhost(port, six),
+  listen: backlog,
+  transparent: true,
+});
+const resolver = (port: number, six = false): SocketRequest => ({ type: 'dgram', bind: localhost(port, six), transparent: true });
+const filterSocket = optional({ type: 'netlink', protocol: 12 });
+
+/** What must be made in the namespace for it. */
+export function egressRequests({ via }: EgressSpec): readonly NamespaceRequest[] {
+  if (via === 'ports') return [];
+  const { tcp, dns } = egressPorts;
+  const own = [socketRequest(listener(tcp)), optional(listener(tcp, true)), socketRequest(resolver(dns)), optional(resolver(dns, true))];
+  return [filterSocket, ...own, filterSocket];
+}
+
+/** Where it is: a socket of the namespace, whose loopback interface is up, and what {@link egressRequests} names. */
+export interface EgressPlace extends SocketNamespaces {
+  readonly route: NetlinkSocket;
+  readonly made: readonly number[];
+}
+
+/** Sets the namespace up. Takes over what was made in `place`; throws SysError, NsError ERR_NSJS_UNSUPPORTED, with all of it closed. */
+export function openEgress(spec: EgressSpec, place: EgressPlace): EgressSockets {
+  const sockets = takeAnyhow(spec, place);
+  if (!spec.proxy) return sockets;
+  try {
+    const bound = [egressPorts.httpProxy, egressPorts.socks].map((port) =>
+      socketRequest({ type: 'stream', bind: localhost(port), listen: backlog }),
+    );
+    const [http = -1, socks = -1] = inNamespace(place, bound);
+    return { ...sockets, proxies: { http, socks } };
+  } catch (error) {
+    closeEgress(sockets);
+    throw error;
+  }
+}
+
+/** Closes them, where nobody has taken them over. */
+export function closeEgress({ tcp, dns, log, proxies }: EgressSockets): void {
+  const others = [log, proxies?.http, proxies?.socks].filter((fd) => fd !== undefined);
+  for (const fd of [...tcp, ...dns.map((one) => one.fd), ...others]) close(fd);
+}
+
+function takeAnyhow(spec: EgressSpec, place: EgressPlace): EgressSockets {
+  if (spec.via !== 'ports') {
+    try {
+      return takeAll(spec, place);
+    } catch (error) {
+      if (spec.via === 'nftables' || !isMissing(error)) throw error;
+      debug('no transparent egress by nftables: %s', (error as Error).message);
+    }
+  }
+  return takePorts(spec, place);
+}
+
+function takeAll(spec: EgressSpec, { route, made }: EgressPlace): EgressSockets {
+  const [filterFd = -1, tcp = -1, tcpSix = -1, udp = -1, udpSix = -1, logFd = -1] = made;
+  const hasSix = tcpSix >= 0 && udpSix >= 0;
+  const isOpen = (fd: number) => fd >= 0;
+  try {
+    if (filterFd < 0) throw new SysError({ errno: 93, syscall: 'socket', origin: 'network.egress' });
+    for (const message of localRoutes(hasSix)) route.request(message, 'network.egress');
+    new NetlinkSocket(filterFd).batch(rulesOf(spec, hasSix), 'network.egress');
+  } catch (error) {
+    for (const fd of [tcp, tcpSix, udp, udpSix, logFd].filter(isOpen)) close(fd);
+    throw error;
+  } finally {
+    if (filterFd >= 0) close(filterFd);
+  }
+  const dns = [
+    { fd: udp, type: 'udp4' },
+    { fd: udpSix, type: 'udp6' },
+  ] as const;
+  return {
+    via: 'nftables',
+    tcp: [tcp, tcpSix].filter(isOpen),
+    dns: dns.filter(({ fd }) => isOpen(fd)),
+    ...(isOpen(logFd) ? { log: logFd } : {}),
+  };
+}
+
+// Without nftables a listener for each port stands in the way of what programs listen on themselves.
+function takePorts(spec: EgressSpec, { route, ...where }: EgressPlace): EgressSockets {
+  for (const message of localRoutes(false)) {
+    try {
+      route.request(message, 'network.egress');
+    } catch (error) {
+      if (!(error instanceof SysError && error.code === 'EEXIST')) throw error;
+    }
+  }
+  const every = (port: number): NamespaceRequest => socketRequest({ type: 'stream', bind: { host: '0.0.0.0', port }, listen: backlog });
+  const ports = [...new Set([dnsPort, ...portsOf(spec)])];
+  const udp = socketRequest({ type: 'dgram', bind: { host: '0.0.0.0', port: dnsPort } });
+  const [names = -1, ...listeners] = inNamespace(where, [udp, ...ports.map(every)]);
+  return { via: 'ports', tcp: listeners, dns: [{ fd: names, type: 'udp4' }] };
+}
+
+const encoded = new WeakMap<EgressSpec, Map<boolean, readonly NetlinkMessage[]>>();
+
+// The rules of one set of options are the same each time.
+function rulesOf(spec: EgressSpec, hasSix: boolean): readonly NetlinkMessage[] {
+  const known = encoded.get(spec) ?? new Map<boolean, readonly NetlinkMessage[]>();
+  encoded.set(spec, known);
+  const rules = known.get(hasSix) ?? egressRules(spec, hasSix);
+  known.set(hasSix, rules);
+  return rules;
+}
+
+// No such table, rule or protocol in this kernel, or none for this user namespace.
+function isMissing(error: unknown): boolean {
+  return error instanceof SysError && ['EPROTONOSUPPORT', 'EOPNOTSUPP', 'ENOENT', 'EPERM', 'EINVAL'].includes(error.code);
+}
+
+const defaultPorts = [80, 443] as const;
+const maxListeners = 64;
+
+function portsOf({ allow, services }: EgressSpec): readonly number[] {
+  const ports = new Set<number>(services.map(({ port }) => port));
+  for (const { ports: range } of allow) {
+    const [first, last] = range;
+    if (first === 1 && last === 65_535) for (const port of defaultPorts) ports.add(port);
+    else for (let port = first; port <= last && ports.size <= maxListeners; port++) ports.add(port);
+  }
+  if (ports.size === 0) for (const port of defaultPorts) ports.add(port);
+  if (ports.size > maxListeners)
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `network.egress: without nftables at most ${maxListeners} ports can be taken`, {
+      hint: 'name fewer ports, or load nf_tables and nft_tproxy',
+    });
+  return [...ports];
+}

@@ -1,0 +1,45 @@
+// The thread of EgressThread.
+import { parentPort, workerData } from 'node:worker_threads';
+import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
+import { Egress } from './egress';
+import type { FromThread, PlainContext, ThreadData, ToThread } from './egress-thread';
+import { ProgramFinder } from './programs';
+
+const totalsMs = 100;
+const { spec, asks, sockets } = workerData as ThreadData;
+const waiting = new Map<number, (message: Extract<ToThread, { kind: 'answer' }>) => void>();
+let lastId = 0;
+
+const post = (message: FromThread): void => parentPort?.postMessage(message);
+
+function ask({ program, signal, ...rest }: EgressContext): Promise<EgressDecision> {
+  const id = ++lastId;
+  const context: PlainContext = { ...rest, found: program() };
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => post({ kind: 'gaveUp', id }), { once: true });
+    waiting.set(id, ({ decision, error }) => {
+      waiting.delete(id);
+      if (error === undefined) resolve(decision);
+      else reject(new Error(error));
+    });
+    post({ kind: 'ask', id, context });
+  });
+}
+
+const whole: EgressSpec = { ...spec, services: [], ...(asks ? { onConnect: ask } : {}) };
+const finder = new ProgramFinder();
+const egress = new Egress(whole, sockets, {
+  tell: (event) => post({ kind: 'event', event }),
+  program: (protocol, address, port) => finder.find(protocol, address, port),
+});
+const timer = setInterval(() => post({ kind: 'totals', totals: egress.totals() }), totalsMs);
+
+parentPort?.on('message', (message: ToThread) => {
+  if (message.kind === 'answer') waiting.get(message.id)?.(message);
+  else if (message.kind === 'init') finder.init = () => message.pid;
+  else {
+    clearInterval(timer);
+    egress.close();
+    parentPort?.close();
+  }
+});
