@@ -23,6 +23,7 @@ export const runUsage = `options of run and explain:
   --tmpfs TARGET                 an empty folder in memory
   --root system|empty|host|PATH  the root folder (system)
   --network none|host            the network (none)
+  --allow RULE  --deny RULE      a way out to these alone: name:port, *.name, 10.0.0.0/8, * (repeatable); what is refused is told
   --memory SIZE  --pids N        limits of the sandbox (512M, 64)
   --cpu N                        CPUs' worth of time, 0.5 is half of one
   --timeout MS                   ends the program after this time
@@ -41,6 +42,8 @@ const known = {
   tmpfs: { type: 'string', multiple: true },
   root: { type: 'string' },
   network: { type: 'string' },
+  allow: { type: 'string', multiple: true },
+  deny: { type: 'string', multiple: true },
   memory: { type: 'string' },
   pids: { type: 'string' },
   cpu: { type: 'string' },
@@ -95,9 +98,19 @@ function sandboxOptions(values: ReturnType<typeof parseWords>['values']): Sandbo
     mounts,
     limits,
     ...pick(values, ['preset', 'root', 'network', 'cwd', 'hostname']),
+    ...egress(values),
     ...(values.seccomp === undefined ? {} : { seccomp: seccomp(values.seccomp) }),
     env: Object.fromEntries((values.env ?? []).map(environment)),
   } as SandboxOptions;
+}
+
+function egress({ allow, deny = [], network }: { allow?: string[]; deny?: string[]; network?: string }): Pick<SandboxOptions, 'network'> {
+  if (allow === undefined) {
+    if (deny.length > 0) throw new OptionError('--deny', 'takes away from --allow, which is not given');
+    return {};
+  }
+  if (network !== undefined) throw new OptionError('--allow', 'is a network of its own: leave out --network');
+  return { network: { egress: { allow, deny } } };
 }
 
 function bind(text: string, readonly: boolean): Mount {

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import type { EgressEvent } from '../features/egress-events';
 import { spawnIsolated } from '../launch/spawn';
 import type { RunArguments } from './arguments';
 import { attachTerminal, terminalSize } from './terminal';
@@ -9,10 +10,22 @@ const notExecutable = 126;
 const signalBase = 128;
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+function tellRefusal(event: EgressEvent): void {
+  const text = refusalText(event);
+  if (text !== undefined) console.error(`nsjs: refused ${text}`);
+}
+
+function refusalText(event: EgressEvent): string | undefined {
+  if (event.kind === 'lookup') return event.allowed ? undefined : `${event.name}: not allowed`;
+  if (event.kind !== 'refused') return undefined;
+  return `${event.name ?? event.address}:${event.port}: ${event.reason}${event.detail === undefined ? '' : ` (${event.detail})`}`;
+}
+
 /** Runs the program with this process's own descriptors; returns the exit code to end with. */
 export async function runProgram({ command, args, options, showReport, terminal }: RunArguments): Promise<number> {
   const stdio = terminal ? ({ stdio: 'pty', tty: terminalSize(), buffer: false } as const) : ({ stdio: 'inherit' } as const);
   const running = spawnIsolated(command, args, { ...options, ...stdio, reject: false });
+  running.events.on('egress', tellRefusal);
   const letGo = terminal ? attachTerminal(running) : () => {};
   for (const signal of forwarded) process.on(signal, () => running.kill(signal));
   try {

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createSecure } from 'node:https';
 import { createServer as createRaw } from 'node:net';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { type EgressContext, type EgressEvent, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { rejection, sleep, testIf, thrown } from '../support';
@@ -54,7 +55,8 @@ describe('without a variable set', () => {
     execFileSync('git', ['init', '-q', '-b', 'main', repository]);
     git('commit', '-q', '--allow-empty', '-m', 'first');
     git('update-server-info');
-    const files = createServer((request, response) => {
+    const pem = (name: string) => readFileSync(join(world.folder.path, name));
+    const files = createSecure({ key: pem('server.key'), cert: pem('server.pem') }, (request, response) => {
       try {
         response.end(readFileSync(join(repository, '.git', (request.url ?? '').replace(/^\/r/, '').split('?')[0] ?? '')));
       } catch {
@@ -63,11 +65,14 @@ describe('without a variable set', () => {
       }
     });
     await world.listen(files, outside, 8443);
-    expect(extname('x')).toBe('');
     const { stdout, stderr, exitCode } = await egress(
-      'cd /tmp && git clone -q http://good.test:8443/r r && git -C r log --format=%s',
+      'cd /tmp && git clone -q https://good.test:8443/r r && git -C r log --format=%s',
       { allow: ['good.test:8443'], resolve },
-      { preset: 'build', env: { GIT_CONFIG_NOSYSTEM: '1' } },
+      {
+        preset: 'build',
+        env: { GIT_CONFIG_NOSYSTEM: '1', GIT_SSL_CAINFO: '/ca.pem' },
+        mounts: [{ type: 'bind', source: world.ca, target: '/ca.pem' }],
+      },
     );
     expect({ stdout, stderr, exitCode }).toEqual({ stdout: 'first', stderr: '', exitCode: 0 });
   });
@@ -156,6 +161,21 @@ describe('what is not allowed fails at once', () => {
     );
     expect(stdout.split('\n')).toEqual(['udp: ECONNREFUSED', 'raw: EAFNOSUPPORT', 'ping: EAFNOSUPPORT']);
     expect(refused).toContainEqual(expect.objectContaining({ protocol: 'udp', address: '8.8.8.8', port: 443 }));
+  });
+
+  lab('abstract sockets of the host', async () => {
+    // libuv makes one of a name that begins with a zero.
+    const server = createRaw((socket) => socket.end('host'));
+    await new Promise<void>((resolve) => server.listen('\0nsjs-probe', resolve));
+    const code =
+      "require('net').connect('\\0nsjs-probe').on('error', (e) => console.log(e.code)).on('data', (d) => console.log(String(d)))";
+    const { stdout } = await spawnIsolated(process.execPath, ['-e', code], {
+      preset: 'node',
+      landlock: 'off',
+      network: { egress: { allow: ['*'], resolve } },
+    });
+    server.close();
+    expect(stdout).toBe('ECONNREFUSED');
   });
 
   lab('special addresses, however they are written, even with allow: *', async () => {

@@ -1,11 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { getServers, setServers } from 'node:dns';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Network, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
+import { decodeQuery, encodeAnswer } from '../../dist/network/dns';
+import { pastaMissing } from '../../dist/network/pasta';
 import { isRoot, rejection, sleep, testIf, thrown } from '../support';
 import { links, tables } from './leftovers';
 import { inLab, labNeeded, World } from './world';
@@ -61,6 +64,23 @@ describe('sandboxes on one network', () => {
       await Promise.all([one.close(), two.close(), three.close()]);
       await network.close();
     }
+  });
+
+  lab('ping, where its sockets are allowed', async () => {
+    const network = await Network.create();
+    const one = await open(network, 'one');
+    const range = isRoot ? '0 2147483647' : '0 0';
+    const { stdout, stderr } = await spawnIsolated('ping', ['-c', '1', '-W', '2', 'one'], {
+      preset: 'node',
+      seccomp: 'off',
+      // It keeps its capabilities for a moment, of which it has none.
+      securebits: [],
+      reject: false,
+      network: { veth: { network }, sysctl: { 'net.ipv4.ping_group_range': range } },
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: expect.stringContaining('1 received'), stderr: '' });
+    await one.close();
+    await network.close();
   });
 
   lab('that is isolated cannot reach each other', async () => {
@@ -206,42 +226,84 @@ describe('an uplink', () => {
       443,
       '203.0.113.80',
     );
+    const names = await there.net.udp(53, '203.0.113.80');
+    names.on('message', (question, from) => {
+      const query = decodeQuery(question);
+      const known = query?.name === 'www.internet.test' && query.type === 1;
+      if (query)
+        names.send(
+          encodeAnswer(query, { code: query.name === 'www.internet.test' ? 0 : 3, addresses: known ? ['203.0.113.80'] : [] }),
+          from.port,
+          from.address,
+        );
+    });
     const udp = await there.net.udp(7, '203.0.113.80');
     udp.on('message', (message, from) => udp.send(message, from.port, from.address));
     return there;
   }
 
-  rootLab('sandboxes reach the Internet through NAT; a published port leads in; nothing else does', async () => {
+  rootLab('three sandboxes reach each other, and the Internet through NAT; a published port leads in; nothing else does', async () => {
     const there = await internet();
     const before = links();
+    const servers = getServers();
+    // The host's resolver is one of the Internet.
+    setServers(['203.0.113.80']);
     const network = await Network.create({ subnet: ['10.79.0.0/24', 'fd00:79::/64'], nat: true, forwarding: true });
-    const one = await open(network, 'one');
+    const fixed = (last: number) => ({ addresses: [`10.79.0.${last}/24`, `fd00:79::${last}/64`], gateways: ['10.79.0.1', 'fd00:79::1'] });
+    const mounts = [{ type: 'bind', source: world.ca, target: '/ca.pem' }] as const;
+    const made = (alias: string, last: number) =>
+      Sandbox.open({ preset: 'node', hostname: alias, mounts, network: { veth: { network, ...fixed(last) } } });
+    const [one, two, three] = [await made('one', 11), await made('two', 12), await made('three', 13)] as const;
     try {
-      const { stdout } = await one.spawn('/bin/sh', [
-        '-c',
-        'curl -sS -m 5 http://203.0.113.80/; echo; curl -sS -m 5 -g "http://[2001:db8:1::80]/"; echo; curl -skS -m 5 https://203.0.113.80/',
+      await serve(one, 8000, 'published');
+      for (const other of [two, three])
+        for (const host of ['one', '10.79.0.11', 'fd00:79::11']) expect(await answer(other, host, 8000)).toBe('published');
+      const lines = [
+        'curl -sS -m 5 http://203.0.113.80/; echo',
+        'curl -sS -m 5 -g "http://[2001:db8:1::80]/"; echo',
+        'curl -sS -m 5 --cacert /ca.pem --resolve good.test:443:203.0.113.80 https://good.test/; echo',
+        'curl -sS -m 5 http://www.internet.test/; echo',
+        'ip route | head -1',
+      ];
+      const { stdout } = await three.spawn('/bin/sh', ['-c', lines.join('; ')]);
+      expect(stdout.split('\n')).toEqual([
+        'http 203.0.113.1',
+        'six 2001:db8:1::1',
+        'https',
+        'http 203.0.113.1',
+        'default via 10.79.0.1 dev eth0 ',
       ]);
-      expect(stdout.split('\n')).toEqual(['http 203.0.113.1', 'six 2001:db8:1::1', 'https']);
       const udp = `const s = require('dgram').createSocket('udp4').on('message', (m) => { console.log(String(m)); s.close(); }); s.send('echo', 7, '203.0.113.80');`;
       expect((await one.spawn(process.execPath, ['-e', udp])).stdout).toBe('echo');
       // What listens on this host, its metadata service, and other networks' sandboxes are out of reach.
       expect(await answer(one, '93.184.216.34', 80)).toMatch(/ECONNREFUSED|EHOSTUNREACH/);
       expect(await answer(one, '169.254.169.254', 80)).toMatch(/EHOSTUNREACH|EACCES|ENETUNREACH/);
       // In by the published port, from outside and from this host; past it from nowhere.
-      await serve(one, 8000, 'published');
       network.publish({ port: 8081, to: 'one', toPort: 8000 });
       expect(await answer(there, '203.0.113.1', 8081)).toBe('published');
       expect(await fromHere('203.0.113.1', 8081)).toBe('published');
-      const [inside = ''] = network.names.one ?? [];
-      expect(await answer(there, inside, 8000)).toMatch(/timeout|EHOSTUNREACH|ENETUNREACH/);
+      expect(await answer(there, '10.79.0.11', 8000)).toMatch(/timeout|EHOSTUNREACH|ENETUNREACH/);
     } finally {
-      await one.close();
+      setServers(servers);
+      await Promise.all([one.close(), two.close(), three.close()]);
       await network.close();
       await there.close();
     }
     await sleep(200);
     expect(links().filter((name) => !before.includes(name))).toEqual([]);
     expect(tables()).toEqual([]);
+  });
+
+  rootLab('another network, and what is routed past the bridge, are out of reach', async () => {
+    const [left, right] = [
+      await Network.create({ nat: true, forwarding: true }),
+      await Network.create({ nat: true, forwarding: true }),
+    ] as const;
+    const [one, two] = [await open(left, 'one'), await open(right, 'two')] as const;
+    await serve(one, 80, 'this is one');
+    expect(await answer(two, left.names.one?.[0] ?? '', 80)).toMatch(/timeout|EHOSTUNREACH/);
+    await Promise.all([one.close(), two.close()]);
+    await Promise.all([left.close(), right.close()]);
   });
 
   rootLab('isolated sandboxes do not meet by way of the host either', async () => {
@@ -309,6 +371,55 @@ describe('an uplink', () => {
   });
 });
 
+describe('pasta', () => {
+  const missing = pastaMissing();
+  testIf(
+    inLab && isRoot && !missing,
+    missing?.reason ?? `${labNeeded}, as root`,
+    'a sandbox that stays reaches what the host reaches, not the host itself',
+    async () => {
+      const there = await Sandbox.open({
+        preset: 'node',
+        network: { veth: { hostName: 'uplink1', hostAddresses: ['203.0.112.1/24'], addresses: ['203.0.112.80/24'] } },
+      });
+      await there.net.listen(
+        createHttp((_, response) => response.end('outside')),
+        80,
+        '203.0.112.80',
+      );
+      execFileSync('ip', ['route', 'add', 'default', 'via', '203.0.112.80']);
+      const own = createHttp((_, response) => response.end('host')).listen(8099, '127.0.0.1');
+      const sandbox = await Sandbox.open({ preset: 'node', network: { pasta: { publish: { 8100: 80 } } } });
+      try {
+        const { stdout } = await sandbox.spawn(
+          '/bin/sh',
+          [
+            '-c',
+            'curl -sS -m 5 http://203.0.112.80/; echo; curl -sS -m 2 http://203.0.112.80:8099/; echo $?; curl -sS http://127.0.0.1:8099/; echo $?',
+          ],
+          {
+            reject: false,
+          },
+        );
+        expect(stdout.split('\n')).toEqual(['outside', expect.stringMatching(/7|28/), '7']);
+        await serve(sandbox, 80, 'published');
+        expect(await fromHere('127.0.0.1', 8100)).toBe('published');
+      } finally {
+        await sandbox.close();
+        await there.close();
+        own.close();
+      }
+      expect(execFileSync('sh', ['-c', 'grep -lz "^pasta|/pasta$" /proc/[0-9]*/cmdline 2>/dev/null || true'], { encoding: 'utf8' })).toBe(
+        '',
+      );
+    },
+  );
+
+  test('is for sandboxes that stay', () => {
+    expect(thrown(() => spawnIsolated('true', [], { network: { pasta: {} } }))).toMatchObject({ path: 'network.pasta' });
+  });
+});
+
 describe('sharing', () => {
   test("another sandbox's network", async () => {
     const one = await Sandbox.open({ preset: 'node' });
@@ -321,7 +432,7 @@ describe('sharing', () => {
 
 describe('nothing stays', () => {
   lab('after many sandboxes with networks', async () => {
-    const count = isRoot ? 500 : 100;
+    const count = 500;
     const before = links();
     const network = await Network.create();
     const descriptors = () => readdirSync('/proc/self/fd').length;
@@ -338,6 +449,8 @@ describe('nothing stays', () => {
     expect(network.names).toEqual({});
     await sleep(50);
     expect(descriptors()).toBeLessThanOrEqual(fds);
+    const targets = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`));
+    expect(targets.filter((target) => target.startsWith('net:'))).toEqual(network.net ? [expect.any(String)] : []);
     await network.close();
     await sleep(500);
     expect(links()).toEqual(before);
@@ -361,6 +474,14 @@ describe('nothing stays', () => {
     expect(tables()).toEqual([]);
   });
 });
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
 
 const fromHere = (host: string, port: number): Promise<string> =>
   new Promise((resolve) => {

@@ -42,3 +42,19 @@ export const assign = (policy: SandboxOptions) => {
   // @ts-expect-error policy is data that nobody changes
   policy.hostname = 'x';
 };
+
+export const wayOut: SandboxOptions = {
+  network: {
+    egress: {
+      allow: ['a.test:443'],
+      services: { 'db.local:1': (socket) => socket.end() },
+      onConnect: async ({ name, listed }) => (name === 'x' ? { redirect: 'y:1' } : listed === undefined ? 'deny' : undefined),
+    },
+    sysctl: { 'net.ipv4.ip_default_ttl': 9 },
+  },
+};
+export const wires: SandboxOptions = { network: { veth: [{ addresses: ['10.0.0.2/24'] }, { name: 'b' }], macvlan: { parent: 'eth0' } } };
+// @ts-expect-error a decision is one of these
+export const wrongDecision: SandboxOptions = { network: { egress: { onConnect: () => 'maybe' } } };
+// @ts-expect-error a macvlan lies on something
+export const wrongMacvlan: SandboxOptions = { network: { macvlan: {} } };
