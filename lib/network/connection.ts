@@ -164,7 +164,11 @@ export class Connection {
   private async addresses(): Promise<readonly string[]> {
     const { name, address } = this.target;
     const found = name === undefined ? [address ?? ''] : await this.resolve(name);
-    const allowed = found.filter((one) => this.mayDial(one));
+    const { deny } = this.gate.spec;
+    const { port } = this.target;
+    const open = found.filter((one) => !deny.some((rule) => rule.cidr && matches(rule, { address: one, port })));
+    if (open.length === 0 && found.length > 0) throw new Refusal('denied', found.join(' '));
+    const allowed = open.filter((one) => this.mayDial(one));
     if (allowed.length === 0)
       throw found.length === 0 ? new Refusal('unreachable', 'no address') : new Refusal('special-address', found.join(' '));
     return allowed;
@@ -172,10 +176,8 @@ export class Connection {
 
   // Looked at once more for the very address that is dialled, which is what keeps a name from leading elsewhere meanwhile.
   private mayDial(address: string): boolean {
-    const { allow, deny } = this.gate.spec;
     const found = { address, port: this.target.port };
-    if (deny.some((rule) => rule.cidr && matches(rule, found))) return false;
-    return !isSpecialAddress(address) || allow.some((rule) => rule.cidr && matches(rule, found));
+    return !isSpecialAddress(address) || this.gate.spec.allow.some((rule) => rule.cidr && matches(rule, found));
   }
 
   private async resolve(name: string): Promise<readonly string[]> {

@@ -136,8 +136,12 @@ export class Gate {
     // The server may be the one who speaks first; nothing goes to it before it is clear whom it is meant for.
     this.receive(connection, socket, other);
     const isWeb = target.port === webPort;
-    const { greeting, bytes } = await readFirst(socket, isWeb);
+    const { greeting, bytes, isWhole } = await readFirst(socket, isWeb);
     if (socket.destroyed) return;
+    if (isWhole && bytes.length > 0) {
+      connection.count('sent', bytes.length);
+      other.write(bytes);
+    }
     this.check(connection, greeting);
     if (greeting.kind === 'more') {
       watchRest(socket, bytes, () => {
@@ -192,21 +196,28 @@ function cut(socket: Duplex): void {
   else socket.destroy();
 }
 
-/** Reads until it is clear what the program speaks, or it waits; what was read is there again. */
-function readFirst(socket: Duplex, isWeb: boolean): Promise<{ readonly greeting: Greeting; readonly bytes: Buffer }> {
+/** The first that a program sends; it is there to be read again, unless it is all that comes (`isWhole`). */
+interface First {
+  readonly greeting: Greeting;
+  readonly bytes: Buffer;
+  readonly isWhole: boolean;
+}
+
+/** Reads until it is clear what the program speaks, or it waits. */
+function readFirst(socket: Duplex, isWeb: boolean): Promise<First> {
   return new Promise((resolve) => {
     let bytes = Buffer.alloc(0);
     let timer: NodeJS.Timeout | undefined;
-    const done = (greeting: Greeting) => {
+    const done = (greeting: Greeting, isWhole = false) => {
       clearTimeout(timer);
       socket.off('data', onData);
       socket.off('end', onEnd);
       socket.off('close', onEnd);
       socket.pause();
-      if (bytes.length > 0 && !socket.destroyed) socket.unshift(bytes);
-      resolve({ greeting, bytes });
+      if (bytes.length > 0 && !isWhole && !socket.destroyed) socket.unshift(bytes);
+      resolve({ greeting, bytes, isWhole });
     };
-    const onEnd = () => done({ kind: 'other' });
+    const onEnd = () => done({ kind: 'other' }, true);
     const onData = (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk]);
       const greeting = readGreeting(bytes, isWeb);

@@ -1,55 +1,8 @@
 import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { normalName } from '../features/egress-rules';
 import { type Connection, countSocket, Refusal } from './connection';
-
-// Of one connection, not of the message: RFC 9110, 7.6.1.
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'upgrade',
-  'expect',
-  'transfer-encoding',
-]);
-
-/** Pairs of a raw list of headers without those of the connection. */
-function endToEnd(rawHeaders: readonly string[], named = ''): string[] {
-  const listed = new Set(named.toLowerCase().split(/\s*,\s*/));
-  const kept: string[] = [];
-  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index] ?? '';
-    if (!hopByHop.has(name.toLowerCase()) && !listed.has(name.toLowerCase())) kept.push(name, rawHeaders[index + 1] ?? '');
-  }
-  return kept;
-}
-
-/** The host that a request is for; throws a Refusal where it names none, several, or another one than its URL. */
-function hostOf(message: IncomingMessage): { readonly name: string; readonly port: number | undefined } {
-  const hosts = message.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
-  const { host } = message.headers;
-  if (hosts.length !== 1 || host === undefined) throw new Refusal('host', hosts.length === 0 ? 'none' : 'several');
-  const own = split(host);
-  if (!/^https?:/i.test(message.url ?? '')) return own;
-  const url = split(urlHost(message.url ?? ''));
-  if (url.name !== own.name) throw new Refusal('host', `${own.name} and ${url.name}`);
-  return own;
-}
-
-function urlHost(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : '';
-}
-
-function split(host: string): { readonly name: string; readonly port: number | undefined } {
-  const [, text = '', port] = /^([^:]*)(?::(\d{1,5}))?$/.exec(host) ?? [];
-  const name = normalName(text);
-  if (name === undefined) throw new Refusal('host', host.slice(0, 255));
-  return { name, port: port === undefined ? undefined : Number(port) };
-}
+import { answer, closing, endToEnd, headText, hostOf, pathOf } from './http-text';
 
 /** What one connection of a program is served with. */
 interface Served {
@@ -183,7 +136,15 @@ function forward(connection: Connection, agent: Agent, message: IncomingMessage,
     headers: isChunked ? [...headers, 'Transfer-Encoding', 'chunked'] : headers,
   });
   outgoing.on('response', (incoming) => {
-    response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, endToEnd(incoming.rawHeaders, incoming.headers.connection));
+    // What a server may send is not all that may be sent on.
+    try {
+      response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, endToEnd(incoming.rawHeaders, incoming.headers.connection));
+    } catch (error) {
+      incoming.destroy();
+      if (response.headersSent) response.destroy();
+      else answer(response, 502, (error as Error).message);
+      return;
+    }
     incoming.on('data', (chunk: Buffer) => connection.count('received', chunk.length));
     incoming.on('error', () => response.destroy());
     incoming.pipe(response);
@@ -216,34 +177,4 @@ export function forwardOne(connection: Connection, message: IncomingMessage, res
       connection.refuse(error);
       answer(response, error instanceof Refusal && error.reason === 'unreachable' ? 502 : 403, (error as Error).message);
     });
-}
-
-const texts: Readonly<Record<number, string>> = { 400: 'Bad Request', 403: 'Forbidden', 502: 'Bad Gateway' };
-
-/** A whole answer, after which the connection is closed. */
-export function closing(status: number, message: string): string {
-  const body = `nsjs: ${message}\n`;
-  const type = 'Content-Type: text/plain; charset=utf-8';
-  return `HTTP/1.1 ${status} ${texts[status]}\r\nConnection: close\r\n${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
-}
-
-function answer(response: ServerResponse, status: number, message: string): void {
-  response.writeHead(status, { connection: 'close', 'content-type': 'text/plain; charset=utf-8' });
-  response.end(`nsjs: ${message}\n`);
-}
-
-// What a proxy is asked for whole, a server is asked for by its path.
-function pathOf(message: IncomingMessage): string {
-  const { url = '/' } = message;
-  if (!/^https?:/i.test(url)) return url;
-  if (!URL.canParse(url)) throw new Refusal('protocol', 'malformed URL');
-  const parsed = new URL(url);
-  return `${parsed.pathname}${parsed.search}`;
-}
-
-function headText(incoming: IncomingMessage): string {
-  const lines = [`HTTP/1.1 ${incoming.statusCode} ${incoming.statusMessage}`];
-  for (let index = 0; index + 1 < incoming.rawHeaders.length; index += 2)
-    lines.push(`${incoming.rawHeaders[index]}: ${incoming.rawHeaders[index + 1]}`);
-  return `${lines.join('\r\n')}\r\n\r\n`;
 }

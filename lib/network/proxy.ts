@@ -5,7 +5,8 @@ import { normalName } from '../features/egress-rules';
 import { canonicalIp } from '../ip';
 import { type Caller, type Connection, Refusal } from './connection';
 import type { Gate } from './gate';
-import { closing, forwardOne } from './http-front';
+import { forwardOne } from './http-front';
+import { closing } from './http-text';
 
 type Target = { readonly name?: string; readonly address?: string; readonly port: number };
 

@@ -10,6 +10,8 @@ import { rejection, sleep, testIf, thrown } from '../support';
 import { egress, inLab, labNeeded, outside, six, World } from './world';
 
 const lab = (name: string, body: () => Promise<unknown>) => testIf(inLab, labNeeded, name, body);
+/** What curl ends with when a connection is reset: before it looks, or after. */
+const reset = expect.stringMatching(/^(7|56)$/);
 const world = new World();
 const { resolve } = world;
 const staticProbe = join(__dirname, '../../build/test/net-probe');
@@ -201,7 +203,7 @@ describe('what is not allowed fails at once', () => {
       allow: ['*'],
       resolve,
     });
-    expect(stdout.split('\n')).toEqual(hosts.map(() => '56'));
+    expect(stdout.split('\n')).toEqual(hosts.map(() => reset));
     expect(refused.map(({ reason }) => reason)).toEqual(hosts.map(() => 'special-address'));
     expect(world.seen).toEqual([]);
   });
@@ -343,6 +345,25 @@ describe('a connection to a name is for that name', () => {
     expect(got).toBe('GET / HT');
   });
 
+  lab('a host that is to be taken off stays', async () => {
+    await egress(send('GET /off HTTP/1.1\\r\\nHost: good.test\\r\\nConnection: Host, close\\r\\n\\r\\n'), only, { mounts: mounts() });
+    expect(world.seen).toEqual([expect.objectContaining({ host: 'good.test', url: '/off' })]);
+  });
+
+  lab('a few bytes and an end are passed on', async () => {
+    const { stdout } = await egress("printf x | /probe send good.test 7; printf 'GET' | /probe send good.test 7", only, {
+      mounts: mounts(),
+    });
+    expect(stdout).toBe('xGET');
+  });
+
+  lab('an answer that may not be sent on is none, and this process goes on', async () => {
+    const odd = createRaw((socket) => socket.once('data', () => socket.end('HTTP/1.1 200 a\x01b\r\nX: \x07\r\nContent-Length: 0\r\n\r\n')));
+    await world.listen(odd, outside, 8092);
+    const { stdout } = await egress("curl -sS -o /dev/null -w '%{http_code}' http://good.test:8092/", only);
+    expect(stdout).toMatch(/502|000/);
+  });
+
   lab('checkNames: false leaves it to the program', async () => {
     const { stdout } = await egress('curl -sS -H "Host: other.test" http://good.test/', { ...only, checkNames: false });
     expect(stdout).toBe('outside other.test /');
@@ -365,7 +386,7 @@ describe('onConnect', () => {
         },
       },
     );
-    expect(stdout.split('\n')).toEqual(['outside good.test /', '56', 'outside moved.test /', 'outside 93.184.216.35 /']);
+    expect(stdout.split('\n')).toEqual(['outside good.test /', reset, 'outside moved.test /', 'outside 93.184.216.35 /']);
     expect(asked).toEqual([
       { name: 'good.test', port: 80, via: 'connect', listed: undefined },
       { name: 'other.test', port: 80, via: 'connect', listed: undefined },
@@ -589,7 +610,7 @@ describe('a thread of its own', () => {
         reject: false,
       },
     );
-    expect(stdout.split('\n')).toEqual(['outside moved.test /', '56', '6']);
+    expect(stdout.split('\n')).toEqual(['outside moved.test /', reset, '6']);
     expect(asked.map(({ name, port }) => [name, port])).toEqual([
       ['moved.test', 80],
       ['other.test', 80],
