@@ -65,9 +65,13 @@ export class Sandbox extends SandboxResources {
     void resident.ended.then(() => this.net.close());
   }
 
+  /** What its network is made by. */
+  private pasta: Resident | undefined;
+
   private async attachPasta(spec: PastaSpec, signal: AbortSignal | undefined): Promise<void> {
     try {
       const pasta = await startPasta(spec, this.net.namespaces, signal);
+      this.pasta = pasta;
       void this.resident.ended.then(() => pasta.close());
     } catch (error) {
       await this.kill();
@@ -218,7 +222,7 @@ export class Sandbox extends SandboxResources {
   /** Kills every process of it; settles when all is gone. The same as close() without a grace. */
   kill(): Promise<void> {
     this.net.close();
-    return this.resident.close();
+    return this.resident.close().then(() => this.pasta?.close());
   }
 
   /**

@@ -50,7 +50,7 @@ export interface EgressOptions {
   onConnect?(context: EgressContext): EgressDecision | Promise<EgressDecision>;
   /** Servers that are functions, by `'name:port'`. Nothing leaves this process. */
   readonly services?: Readonly<Record<string, EgressService>>;
-  /** Addresses of a name. Default: as this process resolves names, getaddrinfo(3). */
+  /** Addresses of a name. Default: hosts(5), then the name servers of this process (`dns.getServers()`). */
   resolve?(name: string): readonly string[] | Promise<readonly string[]>;
   /**
    * Whether a connection to a name must also be for that name: the server name of TLS, the Host of each HTTP request. HTTP in clear text

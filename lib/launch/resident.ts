@@ -87,7 +87,12 @@ export class Resident {
       () => this.source.initPid,
       (found) => this.onStuck?.(found),
     );
-    this.started.session.watch((which) => this.onReadable(which));
+    try {
+      this.started.session.watch((which) => this.onReadable(which));
+    } catch (error) {
+      this.started.network?.close();
+      throw error;
+    }
   }
 
   get scene(): Started['scene'] {

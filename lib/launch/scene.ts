@@ -22,11 +22,11 @@ export function openScene(
   const { dropped: groupsDropped, ...groups } = chooseGroups(spec, kind);
   const dropped = [...groupsDropped, ...landlockDropped(spec, machine, kind)];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
-  const network = isSetUp(spec.network) ? openNetwork(spec, spec.network) : undefined;
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
-  const ownerOfAll = network && !machine.privileged ? network.where.userFd : ownerFd;
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
   const hostId = machine.privileged ? chooseHostId(spec) : undefined;
+  // Last of all: nothing that comes after it can fail.
+  const network = isSetUp(spec.network) ? openNetwork(spec, spec.network, hostId?.fd) : undefined;
   return {
     host: machine,
     ...groups,
@@ -34,7 +34,7 @@ export function openScene(
     program,
     kind,
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
-    ...(ownerOfAll === undefined ? {} : { ownerFd: ownerOfAll }),
+    ...ownerOf(network, ownerFd, machine.privileged),
     ...(network ? { network } : {}),
     release: () => {
       if (hostId?.fd !== undefined) closeSync(hostId.fd);
@@ -44,12 +44,27 @@ export function openScene(
   };
 }
 
-function openNetwork({ user: { ids }, namespaces: { joined }, hostname }: Spec, setup: NetworkSpec): LiveNetwork {
-  if (Object.keys(joined).length > 0)
-    throw new OptionError('network', "one that is set up excludes namespaces that exist; share the other sandbox's network instead");
-  if (ids !== 'one' && !host().privileged)
-    throw new OptionError('user.ids', 'a user has no more than its own id where a network is set up');
-  return new LiveNetwork(setup, hostname);
+// Where a network was set up, the user namespace that owns it gives the rights to enter.
+function ownerOf(network: LiveNetwork | undefined, ownerFd: number | undefined, privileged: boolean): Pick<Scene, 'ownerFd'> {
+  const fd = network && !privileged ? network.where.userFd : ownerFd;
+  return fd === undefined ? {} : { ownerFd: fd };
+}
+
+function openNetwork(
+  { user: { ids }, namespaces: { joined }, hostname }: Spec,
+  setup: NetworkSpec,
+  lockFd: number | undefined,
+): LiveNetwork {
+  try {
+    if (Object.keys(joined).length > 0)
+      throw new OptionError('network', "one that is set up excludes namespaces that exist; share the other sandbox's network instead");
+    if (ids !== 'one' && !host().privileged)
+      throw new OptionError('user.ids', 'a user has no more than its own id where a network is set up');
+    return new LiveNetwork(setup, hostname);
+  } catch (error) {
+    if (lockFd !== undefined) closeSync(lockFd);
+    throw error;
+  }
 }
 
 // Of maps that the caller wrote it is what 0 inside is: nobody else but the caller can keep others from having it.

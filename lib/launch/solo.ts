@@ -51,6 +51,7 @@ class Solo implements Link {
       this.session.watch((which) => this.onReadable(which));
     } catch (error) {
       for (const stream of this.run.streams) stream?.destroy();
+      this.network?.close();
       throw error;
     }
   }

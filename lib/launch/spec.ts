@@ -90,6 +90,9 @@ function withNetwork(spec: Spec): Spec {
   const { network, namespaces } = spec;
   if (typeof network !== 'object') return spec;
   if (!namespaces.net) throw new OptionError('network', 'needs a net namespace of its own: leave it out of namespaces');
+  // The one around it has rights over every network that this process has set up.
+  if (isSetUp(network) && !namespaces.user)
+    throw new OptionError('network', 'one that is set up needs a user namespace of its own for the program');
   const { share, egress } = network;
   if (share !== undefined)
     return deepFreeze({ ...spec, namespaces: { ...namespaces, net: false, joined: { ...namespaces.joined, net: share } } });

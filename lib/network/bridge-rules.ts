@@ -17,6 +17,8 @@ export interface BridgeRules {
   readonly isolated: boolean;
   /** Whether its sandboxes reach what listens on the host; names they may always ask for. */
   readonly host: boolean;
+  /** Addresses of the bridge itself, at which names are asked for. */
+  readonly gateways: readonly string[];
 }
 
 /** A port of the host that leads to one of its sandboxes. */
@@ -59,6 +61,26 @@ function isIn(cidr: Cidr, side: 'source' | 'destination'): readonly nft.Expressi
   ];
 }
 
+const isTo = (address: string) => isIn({ address, prefix: ipBytes(address).length * 8 }, 'destination');
+const notLoopback = from('lo', 'neq');
+
+// What a sandbox sends has an address of its subnet, or, between neighbours, one of the link.
+function isForeign({ address, prefix }: Cidr): readonly nft.Expression[] {
+  const { number, size, source } = family(address);
+  const isFamily = [nft.meta('nfproto'), nft.cmp('eq', number), nft.payload('network', source, size)];
+  const beyond = [nft.bitwise(maskBytes(prefix, size), Buffer.alloc(size)), nft.cmp('neq', networkBytes({ address, prefix }))];
+  if (size === 4) return [...isFamily, ...beyond];
+  const linkLocal = { address: 'fe80::', prefix: 10 };
+  const notOfLink = [nft.bitwise(maskBytes(10, size), Buffer.alloc(size), 2), nft.cmp('neq', networkBytes(linkLocal), 2)];
+  return [...isFamily, ...beyond, nft.payload('network', source, size, 2), ...notOfLink, ...notUnspecified];
+}
+
+// Duplicates of an address are looked for without one.
+const notUnspecified = [nft.payload('network', 8, 16, 2), nft.cmp('neq', Buffer.alloc(16), 2)];
+
+const familiesWithout = (subnets: readonly Cidr[]): readonly Buffer[] =>
+  [2, 10].map(u8).filter((number) => !subnets.some(({ address }) => family(address).number.equals(number)));
+
 // Where clouds keep the credentials of their machines.
 const metadata: readonly Cidr[] = [
   { address: '169.254.0.0', prefix: 16 },
@@ -66,7 +88,7 @@ const metadata: readonly Cidr[] = [
 ];
 
 /** The table of one bridge, as one change. */
-export function bridgeRules({ bridge, subnets, nat, isolated, host }: BridgeRules): readonly NetlinkMessage[] {
+export function bridgeRules({ bridge, subnets, nat, isolated, host, gateways }: BridgeRules): readonly NetlinkMessage[] {
   const table = tableOf(bridge);
   const rule = (chain: string, ...expressions: readonly nft.Expression[]) => newRule(table, chain, expressions);
   const refused = nft.reject('admin-prohibited');
@@ -78,6 +100,16 @@ export function bridgeRules({ bridge, subnets, nat, isolated, host }: BridgeRule
     newChain(table, 'forward', { type: 'filter', hook: 'forward', priority: 0, policy: 'accept' }),
     newChain(table, 'input', { type: 'filter', hook: 'input', priority: 0, policy: 'accept' }),
     ...(nat ? subnets.map((subnet) => rule('leave', ...isIn(subnet, 'source'), ...to(bridge, 'neq'), nft.masquerade())) : []),
+    ...['forward', 'input'].flatMap((chain) =>
+      subnets.map((subnet) => rule(chain, ...from(bridge), ...isForeign(subnet), nft.verdict('drop'))),
+    ),
+    ...familiesWithout(subnets).map((number) =>
+      rule('forward', ...from(bridge), nft.meta('nfproto'), nft.cmp('eq', number), nft.verdict('drop')),
+    ),
+    // The names of the network are for its sandboxes.
+    ...gateways.map((gateway) =>
+      rule('input', ...from(bridge, 'neq'), ...notLoopback, ...isTo(gateway), ...isProtocol(udp), ...isPort(dnsPort), nft.verdict('drop')),
+    ),
     ...(isolated ? [rule('forward', ...from(bridge), ...to(bridge), refused)] : []),
     ...metadata.map((cidr) => rule('forward', ...from(bridge), ...isIn(cidr, 'destination'), refused)),
     // Nothing comes in that was not asked for, but by a port that was published.
@@ -86,18 +118,22 @@ export function bridgeRules({ bridge, subnets, nat, isolated, host }: BridgeRule
     rule('forward', ...to(bridge), ...from(bridge, 'neq'), nft.verdict('drop')),
     ...(nat ? [] : [rule('forward', ...from(bridge), ...to(bridge, 'neq'), ...establishedOrRelated, nft.verdict('accept'))]),
     ...(nat ? [] : [rule('forward', ...from(bridge), ...to(bridge, 'neq'), refused)]),
-    ...(host ? [] : hostRules(rule, bridge)),
+    ...(host ? [] : hostRules(rule, bridge, gateways)),
   ];
 }
 
 const dnat = 0x20; // IPS_DST_NAT
 const isTranslated = [nft.ct('status'), nft.bitwise(u32(dnat), u32(0)), nft.cmp('neq', u32(0))];
 
-function hostRules(rule: (chain: string, ...expressions: readonly nft.Expression[]) => NetlinkMessage, bridge: string) {
+function hostRules(
+  rule: (chain: string, ...expressions: readonly nft.Expression[]) => NetlinkMessage,
+  bridge: string,
+  gateways: readonly string[],
+) {
   const accept = nft.verdict('accept');
   return [
     rule('input', ...from(bridge), ...establishedOrRelated, accept),
-    rule('input', ...from(bridge), ...isProtocol(udp), ...isPort(dnsPort), accept),
+    ...gateways.map((gateway) => rule('input', ...from(bridge), ...isTo(gateway), ...isProtocol(udp), ...isPort(dnsPort), accept)),
     rule('input', ...from(bridge), ...isProtocol(icmp), accept),
     rule('input', ...from(bridge), ...isProtocol(icmpSix), accept),
     rule('input', ...from(bridge), nft.reject('port-unreachable')),
@@ -112,8 +148,16 @@ export function publishRules(bridge: string, { protocol, port, address, toPort }
   const table = tableOf(bridge);
   return [
     newRule(table, 'publish', [...from(bridge, 'neq'), ...isLocal, ...wanted, ...change]),
-    newRule(table, 'publish-own', [...isLocal, ...wanted, ...change]),
+    // The host's own loopback is its services'.
+    newRule(table, 'publish-own', [...isLocal, ...outside(address), ...wanted, ...change]),
   ];
+}
+
+function outside(address: string): readonly nft.Expression[] {
+  const own: Cidr = address.includes(':') ? { address: '::1', prefix: 128 } : { address: '127.0.0.0', prefix: 8 };
+  const { number, size, destination } = family(address);
+  const loaded = [nft.meta('nfproto'), nft.cmp('eq', number), nft.payload('network', destination, size)];
+  return [...loaded, nft.bitwise(maskBytes(own.prefix, size), Buffer.alloc(size)), nft.cmp('neq', networkBytes(own))];
 }
 
 // Only what is meant for the host itself, not all that passes through it.

@@ -140,10 +140,10 @@ export class Bridge {
     this.names.close();
     if (this.where) this.leave();
     else {
-      if (this.hasTable) this.filter((filter) => filter.batch([deleteTable(tableOf(this.name))], 'Network'));
-      // Removing it waits for the kernel's readers, tens of ms: not on this thread.
+      // Removing it waits for the kernel's readers, tens of ms: not on this thread. Its rules hold until it is gone.
       const message = encodeMessage({ ...deleteLink(this.index), flags: 1 }, 0);
       await callLater('sendto', this.route.fd, message, message.length, 0, null, 0).catch((error: Error) => debug('%s', error.message));
+      if (this.hasTable) this.filter((filter) => filter.batch([deleteTable(tableOf(this.name))], 'Network'));
       this.route.close();
     }
   }
@@ -153,12 +153,16 @@ export class Bridge {
     route.request(setAlias(index, owner), 'Network');
     for (const [at, subnet] of this.subnets.entries())
       route.request(addAddress(index, { address: this.pools[at]?.gateway ?? '', prefix: subnet.prefix }), 'Network');
-    route.request(setLinkUp(index), 'Network');
     if (!this.where) {
+      // Its rules first: nothing of it is reached without them.
       this.checkForwarding();
-      this.filter((filter) => filter.batch(bridgeRules({ ...spec, bridge: this.name, subnets: this.subnets }), 'Network'));
+      inNamespace({}, [{ kind: 'write', path: `/proc/sys/net/ipv6/conf/${this.name}/accept_ra`, text: '0', optional: true }]);
+      this.filter((filter) =>
+        filter.batch(bridgeRules({ ...spec, bridge: this.name, subnets: this.subnets, gateways: this.gateways }), 'Network'),
+      );
       this.hasTable = true;
     }
+    route.request(setLinkUp(index), 'Network');
     const wanted = this.gateways.map(
       (gateway): NamespaceRequest => socketRequest({ type: 'dgram', bind: { host: gateway, port: dnsPort } }),
     );
@@ -220,10 +224,10 @@ export class Bridge {
     if (this.where) this.leave();
     else {
       try {
-        if (this.hasTable) this.filter((filter) => filter.batch([deleteTable(tableOf(this.name))]));
         const own = this.route.get(dumpLinks()).flatMap((message) => decodeLink(message) ?? []);
         const index = own.find(({ name }) => name === this.name)?.index;
         if (index !== undefined) this.route.request(deleteLink(index));
+        if (this.hasTable) this.filter((filter) => filter.batch([deleteTable(tableOf(this.name))]));
       } catch (error) {
         if (!(error instanceof SysError)) throw error;
         debug('Network: %s', error.message);

@@ -1,9 +1,10 @@
 import { isIP, connect as netConnect, type Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import type { EgressContext, EgressDecision } from '../features/egress';
 import type { EgressProgram, RefusalReason } from '../features/egress-events';
-import { type EgressTarget, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';
+import { type EgressRule, type EgressTarget, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';
 import type { Gate } from './gate';
+import { join } from './relay';
 
 /** How a connection came, and what is said to the program about it. */
 export interface Caller {
@@ -72,6 +73,7 @@ export class Connection {
   async dial({ addresses, port }: Extract<Way, { kind: 'dial' }>): Promise<Socket> {
     let last: Error | undefined;
     for (const address of addresses) {
+      if (this.abort.signal.aborted) break;
       try {
         const socket = await this.connect(address, port);
         this.open(`${address}:${port}`);
@@ -89,6 +91,11 @@ export class Connection {
     this.isOpen = true;
     this.gate.counters.of(this.destination).connections++;
     this.gate.tell({ kind: 'connect', ...this.place(), id: this.id, via: this.caller.via, to });
+  }
+
+  /** Passes one direction on, counted and held to the rate; returns what undoes it. */
+  join(from: Readable, to: Writable, direction: 'sent' | 'received'): () => void {
+    return join(from, to, (bytes) => this.count(direction, bytes), this.gate.buckets?.[direction]);
   }
 
   /** Bytes have passed. */
@@ -154,30 +161,29 @@ export class Connection {
     }
   }
 
-  // This process's own code has named it: special addresses are meant.
+  // An address that this process's own code has named is meant, special or not; a name may lead anywhere.
   private async redirected(endpoint: string): Promise<Way> {
     const { host, port } = endpointOf(endpoint);
     const addresses = isIP(host) === 0 ? await this.resolve(host) : [host];
-    return { kind: 'dial', addresses, port };
+    return { kind: 'dial', addresses: isIP(host) === 0 ? this.permitted(addresses, port) : addresses, port };
   }
 
   private async addresses(): Promise<readonly string[]> {
     const { name, address } = this.target;
     const found = name === undefined ? [address ?? ''] : await this.resolve(name);
-    const { deny } = this.gate.spec;
-    const { port } = this.target;
-    const open = found.filter((one) => !deny.some((rule) => rule.cidr && matches(rule, { address: one, port })));
-    if (open.length === 0 && found.length > 0) throw new Refusal('denied', found.join(' '));
-    const allowed = open.filter((one) => this.mayDial(one));
-    if (allowed.length === 0)
-      throw found.length === 0 ? new Refusal('unreachable', 'no address') : new Refusal('special-address', found.join(' '));
-    return allowed;
+    if (found.length === 0) throw new Refusal('unreachable', 'no address');
+    return this.permitted(found, this.target.port);
   }
 
   // Looked at once more for the very address that is dialled, which is what keeps a name from leading elsewhere meanwhile.
-  private mayDial(address: string): boolean {
-    const found = { address, port: this.target.port };
-    return !isSpecialAddress(address) || this.gate.spec.allow.some((rule) => rule.cidr && matches(rule, found));
+  private permitted(found: readonly string[], port: number): readonly string[] {
+    const { allow, deny } = this.gate.spec;
+    const isNamed = (rules: readonly EgressRule[], address: string) => rules.some((rule) => rule.cidr && matches(rule, { address, port }));
+    const open = found.filter((address) => !isNamed(deny, address));
+    if (open.length === 0 && found.length > 0) throw new Refusal('denied', found.join(' '));
+    const allowed = open.filter((address) => !isSpecialAddress(address) || isNamed(allow, address));
+    if (allowed.length === 0) throw new Refusal('special-address', open.join(' '));
+    return allowed;
   }
 
   private async resolve(name: string): Promise<readonly string[]> {
@@ -191,6 +197,7 @@ export class Connection {
   private connect(host: string, port: number): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const socket = netConnect({ host, port, noDelay: true, allowHalfOpen: true });
+      socket.on('error', () => {});
       const { signal } = this.abort;
       const fail = (error: Error) => {
         clearTimeout(timer);
@@ -205,9 +212,8 @@ export class Connection {
       socket.once('connect', () => {
         clearTimeout(timer);
         signal.removeEventListener('abort', give);
-        socket.off('error', fail);
         // Errors of an established connection end it; who relays listens for that.
-        socket.on('error', () => {});
+        socket.off('error', fail);
         if (signal.aborted) fail(new Error('the program gave up'));
         else resolve(socket);
       });

@@ -8,6 +8,7 @@ import type { NameBook } from './names';
 import type { Resolver } from './resolver';
 
 const maxPending = 64;
+const maxPerSocket = 16;
 const maxMessage = 4096;
 const idleMs = 10_000;
 
@@ -39,6 +40,7 @@ export class DnsServer {
   /** Questions over TCP: each with its length before it. */
   serve(socket: Socket): void {
     let rest = Buffer.alloc(0);
+    let pending = 0;
     socket.setTimeout(idleMs, () => socket.destroy());
     socket.on('error', () => {});
     socket.on('data', (chunk) => {
@@ -46,15 +48,22 @@ export class DnsServer {
       for (let size = length(rest); size !== undefined && rest.length >= 2 + size; size = length(rest)) {
         const message = rest.subarray(2, 2 + size);
         rest = rest.subarray(2 + size);
+        pending++;
         void this.answer(message).then((answer) => {
-          if (!answer || socket.destroyed) return;
+          pending--;
+          if (socket.destroyed) return;
+          if (pending < maxPerSocket && !socket.writableNeedDrain) socket.resume();
+          if (!answer) return;
           const head = Buffer.alloc(2);
           head.writeUInt16BE(answer.length);
           socket.write(Buffer.concat([head, answer]));
         });
       }
       if (rest.length > maxMessage) socket.destroy();
+      // Who asks and does not listen is not heard either.
+      else if (pending >= maxPerSocket || socket.writableNeedDrain) socket.pause();
     });
+    socket.on('drain', () => socket.resume());
     socket.on('end', () => socket.end());
     socket.resume();
   }
@@ -64,6 +73,8 @@ export class DnsServer {
   }
 
   private async onMessage(socket: Datagrams, message: Buffer, from: RemoteInfo): Promise<void> {
+    // Nobody can be answered there.
+    if (from.port === 0) return;
     const answer = await this.answer(message);
     if (answer && this.sockets.includes(socket)) socket.send(answer, from.port, from.address, () => {});
   }

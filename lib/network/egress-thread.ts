@@ -1,12 +1,9 @@
 import { join } from 'node:path';
-import { debuglog } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
 import type { EgressEvent, EgressProgram, EgressTotals } from '../features/egress-events';
 import type { EgressSide } from './egress';
-import type { EgressSockets } from './egress-sockets';
-
-const debug = debuglog('nsjs');
+import { closeEgress, type EgressSockets } from './egress-sockets';
 
 /** What crosses to the thread. */
 export type ToThread =
@@ -48,8 +45,18 @@ export class EgressThread {
     this.worker = new Worker(join(__dirname, 'egress-worker.js'), { workerData, stdin: false, env: process.env });
     this.worker.unref();
     this.worker.on('message', (message: FromThread) => this.onMessage(message));
+    let isOnline = false;
+    this.worker.once('online', () => {
+      isOnline = true;
+    });
     // Without it nothing gets out: what the sandbox asks for waits, or is reset.
-    this.worker.on('error', (error) => debug('network.egress: its thread has ended: %s', error.message));
+    this.worker.on('error', (error) => {
+      if (!isOnline) closeEgress(sockets);
+      process.emitWarning(`network.egress: its thread has ended: ${error.message}`, {
+        type: 'NsjsWarning',
+        detail: 'open the sandbox again',
+      });
+    });
   }
 
   totals(): Readonly<Record<string, EgressTotals>> {

@@ -24,6 +24,7 @@ export class Egress {
   private readonly gate: Gate;
   private readonly dns: DnsServer;
   private readonly servers: Server[] = [];
+  private open = 0;
   private readonly refusals: Refusals | undefined;
 
   /** Takes the sockets over. */
@@ -62,8 +63,17 @@ export class Egress {
   }
 
   private serve(server: Server, fd: number): void {
-    server.maxConnections = this.spec.connections;
-    server.on('drop', (data) => this.refusedByLimit(data?.localAddress, data?.localPort));
+    // Before anybody else hears of it: what is too much is cut, whichever way it came.
+    server.prependListener('connection', (socket: Socket) => {
+      if (this.open >= this.spec.connections) {
+        this.refusedByLimit(socket.localAddress, socket.localPort);
+        socket.on('error', () => {});
+        socket.resetAndDestroy();
+        return;
+      }
+      this.open++;
+      socket.once('close', () => this.open--);
+    });
     server.on('error', (error) => debug('network.egress: %s', error.message));
     server.listen({ fd });
     server.unref();
@@ -78,12 +88,10 @@ export class Egress {
 
   private onConnection(socket: Socket): void {
     const { localAddress, localPort } = socket;
+    if (socket.destroyed) return;
     if (localAddress === undefined || localPort === undefined) socket.destroy();
     else if (localPort === dnsPort) this.dns.serve(socket);
-    else if (this.gate.size >= this.spec.connections) {
-      this.refusedByLimit(localAddress, localPort);
-      socket.resetAndDestroy();
-    } else this.gate.take(socket, localAddress, localPort, this.asker(socket));
+    else this.gate.take(socket, localAddress, localPort, this.asker(socket));
   }
 
   private onRefusal({ protocol, address, port, source, sourcePort }: RefusedPacket): void {

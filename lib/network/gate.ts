@@ -4,16 +4,15 @@ import type { EgressSpec } from '../features/egress';
 import { EgressCounters, type EgressEvent, type EgressTotals } from '../features/egress-events';
 import { canonicalIp } from '../ip';
 import { type Caller, Connection, countSocket, Refusal } from './connection';
+import { readFirst, watchRest } from './first';
 import { HttpFront } from './http-front';
 import { isNameAddress, NameBook } from './names';
-import { Bucket, Budget, join, Meter } from './relay';
+import { Bucket, Budget, Meter } from './relay';
 import { Resolver } from './resolver';
-import { type Greeting, maxGreeting, readGreeting } from './sniff';
+import type { Greeting } from './sniff';
 
 const webPort = 80;
 const eventsPerSecond = 200;
-/** A client that has sent too little to tell what it speaks waits for its server: this long nothing is passed on. */
-const unsureMs = 100;
 
 /** Decides on the connections of one sandbox and carries them. Knows sockets, not where they come from. */
 export class Gate {
@@ -22,7 +21,8 @@ export class Gate {
   readonly resolver: Resolver;
   readonly meter: Meter;
   private readonly events = new Budget(eventsPerSecond);
-  private readonly buckets: { readonly sent: Bucket; readonly received: Bucket } | undefined;
+  /** What holds all connections to a rate. */
+  readonly buckets: { readonly sent: Bucket; readonly received: Bucket } | undefined;
   private readonly sockets = new Set<Duplex>();
   private readonly front = new HttpFront();
   private lastId = 0;
@@ -92,16 +92,25 @@ export class Gate {
       });
   }
 
+  /** One request of a connection that asks for several; who asks ends it. */
+  single(target: { readonly name?: string; readonly address?: string; readonly port: number }, caller: Caller): Connection {
+    return new Connection(this, target, caller);
+  }
+
   /** The same for whoever asks by other means; the caller carries it. */
   begin(socket: Duplex, target: { readonly name?: string; readonly address?: string; readonly port: number }, caller: Caller): Connection {
     const connection = new Connection(this, target, caller);
+    this.keep(socket);
+    socket.once('close', () => connection.end());
+    return connection;
+  }
+
+  /** Ends with the sandbox at the latest; its errors are nobody's. */
+  keep(socket: Duplex): void {
+    if (this.sockets.has(socket)) return;
     this.sockets.add(socket);
     socket.on('error', () => {});
-    socket.once('close', () => {
-      this.sockets.delete(socket);
-      connection.end();
-    });
-    return connection;
+    socket.once('close', () => this.sockets.delete(socket));
   }
 
   /** Counts it, tells of it, and cuts the connection. */
@@ -134,7 +143,7 @@ export class Gate {
       return;
     }
     // The server may be the one who speaks first; nothing goes to it before it is clear whom it is meant for.
-    this.receive(connection, socket, other);
+    const stop = this.receive(connection, socket, other);
     const isWeb = target.port === webPort;
     const { greeting, bytes, isWhole } = await readFirst(socket, isWeb);
     if (socket.destroyed) return;
@@ -151,13 +160,14 @@ export class Gate {
       });
     }
     if (greeting.kind === 'http') {
-      other.unpipe(socket);
+      stop();
       this.front.serve(connection, socket, other as Socket, () => connection.dial(way));
     } else this.send(connection, socket, other);
   }
 
   private check(connection: Connection, greeting: Greeting): void {
     const { name } = connection.target;
+    if (greeting.kind === 'unreadable') throw new Refusal('protocol', 'unreadable');
     if (greeting.kind === 'http2') throw new Refusal('protocol', 'HTTP/2 in clear text');
     if (greeting.kind !== 'tls') return;
     const found = greeting.serverName?.toLowerCase().replace(/\.$/, '');
@@ -171,11 +181,11 @@ export class Gate {
   }
 
   private send(connection: Connection, socket: Duplex, other: Duplex): void {
-    join(socket, other, (bytes) => connection.count('sent', bytes), this.buckets?.sent);
+    connection.join(socket, other, 'sent');
   }
 
-  private receive(connection: Connection, socket: Duplex, other: Duplex): void {
-    join(other, socket, (bytes) => connection.count('received', bytes), this.buckets?.received);
+  private receive(connection: Connection, socket: Duplex, other: Duplex): () => void {
+    return connection.join(other, socket, 'received');
   }
 
   // Either side's death is the other's.
@@ -194,55 +204,4 @@ function cut(socket: Duplex): void {
   const { resetAndDestroy } = socket as Partial<Socket>;
   if (resetAndDestroy && !socket.destroyed) resetAndDestroy.call(socket);
   else socket.destroy();
-}
-
-/** The first that a program sends; it is there to be read again, unless it is all that comes (`isWhole`). */
-interface First {
-  readonly greeting: Greeting;
-  readonly bytes: Buffer;
-  readonly isWhole: boolean;
-}
-
-/** Reads until it is clear what the program speaks, or it waits. */
-function readFirst(socket: Duplex, isWeb: boolean): Promise<First> {
-  return new Promise((resolve) => {
-    let bytes = Buffer.alloc(0);
-    let timer: NodeJS.Timeout | undefined;
-    const done = (greeting: Greeting, isWhole = false) => {
-      clearTimeout(timer);
-      socket.off('data', onData);
-      socket.off('end', onEnd);
-      socket.off('close', onEnd);
-      socket.pause();
-      if (bytes.length > 0 && !isWhole && !socket.destroyed) socket.unshift(bytes);
-      resolve({ greeting, bytes, isWhole });
-    };
-    const onEnd = () => done({ kind: 'other' }, true);
-    const onData = (chunk: Buffer) => {
-      bytes = Buffer.concat([bytes, chunk]);
-      const greeting = readGreeting(bytes, isWeb);
-      if (greeting.kind !== 'more') done(greeting);
-      else if (bytes.length >= maxGreeting) done({ kind: 'other' });
-      else timer ??= setTimeout(() => done({ kind: 'more' }), unsureMs);
-    };
-    socket.on('data', onData);
-    socket.once('end', onEnd);
-    socket.once('close', onEnd);
-    socket.resume();
-  });
-}
-
-// What was passed on in part is no request yet. If the rest makes it one, it comes too late to be looked at.
-function watchRest(socket: Duplex, before: Buffer, refuse: () => void): void {
-  let bytes = Buffer.alloc(0);
-  const onData = (chunk: Buffer) => {
-    bytes = Buffer.concat([bytes, chunk]);
-    // What was read before comes again.
-    if (bytes.length <= before.length) return;
-    const greeting = readGreeting(bytes, false);
-    if (greeting.kind === 'more' && bytes.length < maxGreeting) return;
-    socket.off('data', onData);
-    if (greeting.kind !== 'other') refuse();
-  };
-  socket.prependListener('data', onData);
 }

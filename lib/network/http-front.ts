@@ -2,13 +2,18 @@ import { Agent, createServer, type IncomingMessage, request, type Server, type S
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Connection, countSocket, Refusal } from './connection';
-import { answer, closing, endToEnd, headText, hostOf, pathOf } from './http-text';
+import { answer, closing, endToEnd, headSize, headText, hostOf, pathOf } from './http-text';
 
 /** What one connection of a program is served with. */
 interface Served {
   readonly connection: Connection;
   readonly agent: Agent;
+  /** Requests without an answer yet. */
+  pending: number;
 }
+
+/** More than these no client asks for before it hears something. */
+const maxPending = 16;
 
 /** A socket to the server: the one that stands, then new ones, each to what was decided on. */
 class OneServer extends Agent {
@@ -53,7 +58,7 @@ export class HttpFront {
   /** Serves a program that has begun to speak HTTP; `first` is connected to where it may go, `dial` makes another such socket. */
   serve(connection: Connection, socket: Duplex, first: Socket, dial: () => Promise<Socket>): void {
     const agent = new OneServer(first, dial);
-    this.served.set(socket, { connection, agent });
+    this.served.set(socket, { connection, agent, pending: 0 });
     socket.once('close', () => agent.destroy());
     countSocket(connection, socket);
     this.server.emit('connection', socket);
@@ -75,7 +80,14 @@ export class HttpFront {
 
   private onRequest(message: IncomingMessage, response: ServerResponse): void {
     try {
-      const { connection, agent } = this.checked(message);
+      const served = this.checked(message);
+      const { connection, agent } = served;
+      if (++served.pending > maxPending) {
+        connection.refuse(new Refusal('limit', 'requests'));
+        message.socket.destroy();
+        return;
+      }
+      response.once('close', () => served.pending--);
       connection.request('http', { method: message.method ?? '', path: pathOf(message) });
       forward(connection, agent, message, response);
     } catch (error) {
@@ -93,18 +105,19 @@ export class HttpFront {
       const headers = [...endToEnd(message.rawHeaders, message.headers.connection), 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
       const outgoing = request({ agent, method: message.method, path: pathOf(message), setHost: false, headers });
       outgoing.on('upgrade', (incoming, other, rest) => {
-        socket.write(headText(incoming));
+        socket.write(headText(incoming, incoming.rawHeaders));
         if (rest.length > 0) socket.write(rest);
         if (head.length > 0) other.write(head);
-        other.on('data', (chunk: Buffer) => connection.count('received', chunk.length));
-        socket.on('data', (chunk: Buffer) => connection.count('sent', chunk.length));
         other.on('error', () => socket.destroy());
         socket.once('close', () => other.destroy());
-        other.pipe(socket).pipe(other);
+        connection.join(other, socket, 'received');
+        connection.join(socket, other, 'sent');
       });
+      // Its body has been taken apart: it is whole when the connection ends.
       outgoing.on('response', (incoming) => {
-        socket.write(headText(incoming));
-        incoming.pipe(socket);
+        socket.write(headText(incoming, [...endToEnd(incoming.rawHeaders), 'Connection', 'close']));
+        incoming.on('error', () => socket.destroy());
+        connection.join(incoming, socket, 'received');
       });
       outgoing.on('error', () => socket.destroy());
       outgoing.end();
@@ -145,15 +158,15 @@ function forward(connection: Connection, agent: Agent, message: IncomingMessage,
       else answer(response, 502, (error as Error).message);
       return;
     }
-    incoming.on('data', (chunk: Buffer) => connection.count('received', chunk.length));
     incoming.on('error', () => response.destroy());
-    incoming.pipe(response);
+    connection.count('received', headSize(incoming));
+    connection.join(incoming, response, 'received');
   });
   outgoing.on('error', (error) => (response.headersSent ? response.destroy() : answer(response, 502, error.message)));
-  message.on('data', (chunk: Buffer) => connection.count('sent', chunk.length));
+  connection.count('sent', headSize(message));
   message.on('error', () => outgoing.destroy());
   response.on('close', () => outgoing.destroy());
-  message.pipe(outgoing);
+  connection.join(message, outgoing, 'sent');
 }
 
 /** One request that came to the proxy, to where its own connection may go. Rejects nothing: what is refused is answered. */

@@ -36,8 +36,11 @@ export function hostOf(message: IncomingMessage): { readonly name: string; reado
   const { host } = message.headers;
   if (hosts.length !== 1 || host === undefined) throw new Refusal('host', hosts.length === 0 ? 'none' : 'several');
   const own = split(host);
-  if (!/^https?:/i.test(message.url ?? '')) return own;
-  const url = split(urlHost(message.url ?? ''));
+  const { url: asked = '' } = message;
+  if (asked.startsWith('/') || (asked === '*' && message.method === 'OPTIONS')) return own;
+  // Any other form names a host as well, for some servers.
+  if (!/^https?:\/\//i.test(asked)) throw new Refusal('protocol', 'a request for no path');
+  const url = split(urlHost(asked));
   if (url.name !== own.name) throw new Refusal('host', `${own.name} and ${url.name}`);
   return own;
 }
@@ -47,7 +50,8 @@ function urlHost(url: string): string {
 }
 
 function split(host: string): { readonly name: string; readonly port: number | undefined } {
-  const [, text = '', port] = /^([^:]*)(?::(\d{1,5}))?$/.exec(host) ?? [];
+  // As it is written: what goes on is the very text that was looked at.
+  const [, text = '', port] = /^([\w.-]+)(?::(\d{1,5}))?$/.exec(host) ?? [];
   const name = normalName(text);
   if (name === undefined) throw new Refusal('host', host.slice(0, 255));
   return { name, port: port === undefined ? undefined : Number(port) };
@@ -63,7 +67,7 @@ export function closing(status: number, message: string): string {
 }
 
 export function answer(response: ServerResponse, status: number, message: string): void {
-  response.writeHead(status, { connection: 'close', 'content-type': 'text/plain; charset=utf-8' });
+  response.writeHead(status, texts[status] ?? '', { connection: 'close', 'content-type': 'text/plain; charset=utf-8' });
   response.end(`nsjs: ${message}\n`);
 }
 
@@ -76,9 +80,12 @@ export function pathOf(message: IncomingMessage): string {
   return `${parsed.pathname}${parsed.search}`;
 }
 
-export function headText(incoming: IncomingMessage): string {
+export function headText(incoming: IncomingMessage, rawHeaders: readonly string[]): string {
   const lines = [`HTTP/1.1 ${incoming.statusCode} ${incoming.statusMessage}`];
-  for (let index = 0; index + 1 < incoming.rawHeaders.length; index += 2)
-    lines.push(`${incoming.rawHeaders[index]}: ${incoming.rawHeaders[index + 1]}`);
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) lines.push(`${rawHeaders[index]}: ${rawHeaders[index + 1]}`);
   return `${lines.join('\r\n')}\r\n\r\n`;
 }
+
+/** Bytes of a head, about. */
+export const headSize = ({ rawHeaders, url = '' }: IncomingMessage): number =>
+  rawHeaders.reduce((sum, text) => sum + text.length + 2, url.length + 16);

@@ -21,7 +21,8 @@ export class LanNames {
     socket.on('error', () => {});
     socket.on('message', (message, from) => {
       const reply = (answer: Buffer) => {
-        if (this.sockets.includes(socket)) socket.send(answer, from.port, from.address, () => {});
+        // Nobody can be answered at port 0.
+        if (from.port !== 0 && this.sockets.includes(socket)) socket.send(answer, from.port, from.address, () => {});
       };
       this.answer(message, reply);
     });
@@ -71,18 +72,23 @@ export class LanNames {
     const { host, port } = endpoint(server);
     const socket = createSocket(isIPv4(host) ? 'udp4' : 'udp6');
     this.forwarded++;
+    let isDone = false;
     const done = (answer: Buffer) => {
+      if (isDone) return;
+      isDone = true;
       clearTimeout(timer);
       socket.removeAllListeners('message');
       socket.close();
       this.forwarded--;
       reply(answer);
     };
-    const timer = setTimeout(() => done(encodeAnswer(query, { code: responseCodes.failure })), forwardMs);
+    const fail = () => done(encodeAnswer(query, { code: responseCodes.failure }));
+    const timer = setTimeout(fail, forwardMs);
     timer.unref();
     socket.unref();
-    socket.on('error', () => done(encodeAnswer(query, { code: responseCodes.failure })));
-    socket.connect(port, host, () => socket.send(message));
+    socket.on('error', fail);
+    // Called with an error where there is no way to it, whatever its type says.
+    socket.connect(port, host, ((error?: Error) => (error ? fail() : socket.send(message))) as () => void);
     // A connected socket hears from that server alone; the number must be the question's all the same.
     socket.on('message', (answer) => {
       if (answer.length > 2 && answer.readUInt16BE(0) === query.id) done(answer);

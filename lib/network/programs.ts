@@ -2,30 +2,45 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { EgressProgram } from '../features/egress-events';
 import { ipBytes } from '../ip';
 import { descendants } from '../monitor/process-reader';
-import { Budget } from './relay';
 
 /** The program below `init` that has a socket on this port; undefined where it is gone or can't be told. */
-function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined {
+function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number, until: number): EgressProgram | undefined {
   const bytes = ipBytes(address);
   const inode = inodeOf(readText(`/proc/${init}/net/${protocol}${bytes.length === 16 ? '6' : ''}`), port);
   // A socket of both families is listed as IPv6, whatever it is connected to.
   const found = inode ?? inodeOf(readText(`/proc/${init}/net/${protocol}6`), port);
   if (found === undefined) return undefined;
-  const pid = descendants(init).find((one) => hasSocket(one, found));
+  const pid = descendants(init)
+    .slice(0, maxProcesses)
+    .find((one) => performance.now() < until && hasSocket(one, found, until));
   return pid === undefined ? undefined : { pid, command: readText(`/proc/${pid}/comm`).trimEnd() };
 }
 
-const lookupsPerSecond = 20;
+const msPerSecond = 60;
+const maxLookupMs = 15;
+const maxDescriptors = 256;
+const maxProcesses = 256;
 
 /** Finds the programs of one sandbox, once it has an init. */
 export class ProgramFinder {
   init: () => number | undefined = () => undefined;
   // Each reads through all that /proc tells of sockets and processes: a flood must not make this thread do nothing else.
-  private readonly budget = new Budget(lookupsPerSecond);
+  private since = 0;
+  private spent = 0;
 
   find(protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined {
     const init = this.init();
-    return init === undefined || !this.budget.take() ? undefined : programOf(init, protocol, address, port);
+    const start = performance.now();
+    if (start - this.since >= 1000) {
+      this.since = start;
+      this.spent = 0;
+    }
+    if (init === undefined || this.spent >= msPerSecond) return undefined;
+    try {
+      return programOf(init, protocol, address, port, start + maxLookupMs);
+    } finally {
+      this.spent += performance.now() - start;
+    }
   }
 }
 
@@ -41,9 +56,10 @@ function inodeOf(table: string, port: number): string | undefined {
   return undefined;
 }
 
-function hasSocket(pid: number, inode: string): boolean {
+function hasSocket(pid: number, inode: string, until: number): boolean {
   try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`);
+    const fds = readdirSync(`/proc/${pid}/fd`).slice(0, maxDescriptors);
+    return fds.some((fd) => performance.now() < until && linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`);
   } catch {
     return false;
   }

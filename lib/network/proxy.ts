@@ -6,7 +6,7 @@ import { canonicalIp } from '../ip';
 import { type Caller, type Connection, Refusal } from './connection';
 import type { Gate } from './gate';
 import { forwardOne } from './http-front';
-import { closing } from './http-text';
+import { answer, closing } from './http-text';
 
 type Target = { readonly name?: string; readonly address?: string; readonly port: number };
 
@@ -28,6 +28,8 @@ export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['pro
   const server = createHttpServer({ requireHostHeader: false, insecureHTTPParser: false });
   const begin = (socket: Duplex, target: Target): Connection =>
     gate.begin(socket, target, { via: 'http-proxy', program: programOf(socket as Socket) });
+
+  const single = (socket: Socket, target: Target): Connection => gate.single(target, { via: 'http-proxy', program: programOf(socket) });
 
   server.on('connect', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
     const [, host = '', port = ''] = /^(.*):(\d{1,5})$/.exec(message.url ?? '') ?? [];
@@ -51,21 +53,33 @@ export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['pro
       refuse(error);
     }
   });
+  const asking = new WeakSet<Socket>();
+  server.on('connection', (socket: Socket) => gate.keep(socket));
   server.on('request', (message: IncomingMessage, response: ServerResponse) => {
     let connection: Connection | undefined;
+    // One after the other: each may make a connection of its own.
+    if (asking.has(message.socket)) {
+      message.socket.destroy();
+      return;
+    }
+    asking.add(message.socket);
+    response.once('close', () => asking.delete(message.socket));
     try {
       if (!/^http:/i.test(message.url ?? '') || !URL.canParse(message.url ?? ''))
         throw new Refusal('protocol', 'expected a whole http: URL');
       const url = new URL(message.url ?? '');
-      connection = begin(message.socket, targetOf(rawHost(message.url ?? ''), Number(url.port || 80)));
+      connection = single(message.socket, targetOf(rawHost(message.url ?? ''), Number(url.port || 80)));
       forwardOne(connection, message, response);
     } catch (error) {
-      (connection ?? begin(message.socket, unknown)).refuse(error);
-      response.writeHead(403, { connection: 'close' });
-      response.end(`nsjs: ${(error as Error).message}\n`);
+      (connection ?? single(message.socket, unknown)).refuse(error);
+      answer(response, 403, (error as Error).message);
     }
   });
-  server.on('upgrade', (_: IncomingMessage, socket: Duplex) => socket.end(closing(403, 'ask for a CONNECT')));
+  server.on('upgrade', (_: IncomingMessage, socket: Duplex) => {
+    socket.on('error', () => {});
+    socket.resume();
+    socket.end(closing(403, 'ask for a CONNECT'), () => socket.destroy());
+  });
   server.on('clientError', (_: Error, socket: Duplex) => (socket.writable ? socket.end(closing(400, 'malformed HTTP')) : socket.destroy()));
   return server;
 }
@@ -79,9 +93,10 @@ const maxRequest = 512;
 /** A SOCKS5 proxy without passwords: CONNECT alone, RFC 1928. */
 export function socksProxy(gate: Gate, programOf: (socket: Socket) => Caller['program']): Server {
   return createNetServer({ allowHalfOpen: true }, (socket) => {
+    if (socket.destroyed) return;
     let bytes = Buffer.alloc(0);
     let greeted = false;
-    socket.on('error', () => {});
+    gate.keep(socket);
     socket.setTimeout(10_000, () => socket.destroy());
     const onData = (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk]);

@@ -1,4 +1,4 @@
-import { type Duplex, Transform } from 'node:stream';
+import { type Readable, Transform, type Writable } from 'node:stream';
 
 /** Bytes that have gone each way; `sent` is from the program. */
 export interface Traffic {
@@ -57,19 +57,42 @@ export class Budget {
   }
 }
 
-function throttle(bucket: Bucket): Transform {
+/** Passes on what the bucket gives. */
+export function throttle(bucket: Bucket): Transform {
+  let timer: NodeJS.Timeout | undefined;
   return new Transform({
     transform(chunk: Buffer, _, done) {
       const wait = bucket.take(chunk.length);
       if (wait < 1) done(null, chunk);
-      else setTimeout(() => done(null, chunk), wait);
+      else timer = setTimeout(() => done(null, chunk), wait);
+    },
+    destroy(error, done) {
+      clearTimeout(timer);
+      done(error);
     },
   });
 }
 
-/** Joins one direction: from `from` to `to`, with backpressure, until its end. `count` is told of each piece. */
-export function join(from: Duplex, to: Duplex, count: (bytes: number) => void, bucket?: Bucket): void {
-  from.on('data', (chunk: Buffer) => count(chunk.length));
-  if (bucket) from.pipe(throttle(bucket)).pipe(to);
-  else from.pipe(to);
+/** Joins one direction: from `from` to `to`, with backpressure, until its end. `count` is told of each piece. Returns what undoes it. */
+export function join(from: Readable, to: Writable, count: (bytes: number) => void, bucket?: Bucket): () => void {
+  const onData = (chunk: Buffer) => count(chunk.length);
+  from.on('data', onData);
+  if (!bucket) {
+    from.pipe(to);
+    return () => {
+      from.off('data', onData);
+      from.unpipe(to);
+    };
+  }
+  const slow = throttle(bucket);
+  from.pipe(slow).pipe(to);
+  const end = () => slow.destroy();
+  // It would wait for its time although nobody is left.
+  to.once('close', end);
+  return () => {
+    from.off('data', onData);
+    from.unpipe(slow);
+    slow.unpipe(to);
+    end();
+  };
 }

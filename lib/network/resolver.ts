@@ -1,4 +1,6 @@
-import { lookup } from 'node:dns/promises';
+import { getServers } from 'node:dns';
+import { Resolver as DnsResolver } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { EgressSpec } from '../features/egress';
 import { canonicalIp } from '../ip';
@@ -7,11 +9,55 @@ const keptMs = 30_000;
 const maxKept = 1024;
 const maxAddresses = 16;
 
-const systemResolve = async (name: string): Promise<readonly string[]> => (await lookup(name, { all: true })).map(({ address }) => address);
+const timeoutMs = 2000;
+const tries = 2;
+const maxAsking = 16;
+const nothing = ['ENODATA', 'ENOTFOUND'];
+
+/** Of its own: getaddrinfo(3) has few threads, which all of this process shares, and a silent name server would hold them. */
+let servers: Resolver4And6 | undefined;
+
+class Resolver4And6 {
+  private readonly resolver = new DnsResolver({ timeout: timeoutMs, tries });
+
+  async resolve(name: string): Promise<readonly string[]> {
+    // As this process has them now.
+    this.resolver.setServers(getServers());
+    const [four, six] = await Promise.allSettled([this.resolver.resolve4(name), this.resolver.resolve6(name)]);
+    const found = [four, six].flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+    if (found.length > 0) return found;
+    const errors = [four, six].flatMap((one) => (one.status === 'rejected' ? [one.reason as NodeJS.ErrnoException] : []));
+    throw errors.find(({ code = '' }) => !nothing.includes(code)) ?? errors[0] ?? new Error(`no address of ${name}`);
+  }
+}
+
+const systemResolve = (name: string): Promise<readonly string[]> => {
+  const own = hostsOf(readHosts(), name);
+  if (own.length > 0) return Promise.resolve(own);
+  servers ??= new Resolver4And6();
+  return servers.resolve(name);
+};
+
+function readHosts(): string {
+  try {
+    return readFileSync('/etc/hosts', 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Addresses of a name in the text of hosts(5). */
+export function hostsOf(text: string, name: string): readonly string[] {
+  return text.split('\n').flatMap((line) => {
+    const [address, ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
+    return address !== undefined && names.some((one) => one.toLowerCase() === name) ? [address] : [];
+  });
+}
 
 /** Addresses of names, asked once and kept for half a minute: what was checked is what is dialled. */
 export class Resolver {
   private readonly kept = new Map<string, { readonly until: number; readonly addresses: Promise<readonly string[]> }>();
+  private asking = 0;
   private readonly ask: NonNullable<EgressSpec['resolve']>;
 
   constructor(resolve: EgressSpec['resolve']) {
@@ -30,7 +76,11 @@ export class Resolver {
   }
 
   private async lookUp(name: string): Promise<readonly string[]> {
-    const found = await this.ask(name);
+    if (this.asking >= maxAsking) throw Object.assign(new Error('too many names are being asked for'), { code: 'EAGAIN' });
+    this.asking++;
+    const found = await Promise.resolve(name)
+      .then(this.ask)
+      .finally(() => this.asking--);
     return [...new Set(found.filter((address) => isIP(address) !== 0).map(canonicalIp))].slice(0, maxAddresses);
   }
 }

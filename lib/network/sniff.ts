@@ -6,12 +6,15 @@ export type Greeting =
   | { readonly kind: 'http' }
   /** HTTP/2 in clear text, which nobody here reads. */
   | { readonly kind: 'http2' }
-  | { readonly kind: 'other' };
+  | { readonly kind: 'other' }
+  /** It pretends to be what it is not, or hides what it is: nobody can say whom it is for. */
+  | { readonly kind: 'unreadable' };
 
 /** More than this no honest greeting has. */
 export const maxGreeting = 16 * 1024;
 
-const handshake = 22;
+/** First byte of what a TLS client sends first. */
+export const tlsHandshake = 22;
 const clientHello = 1;
 const serverNameExtension = 0;
 const recordHeader = 5;
@@ -19,43 +22,56 @@ const recordHeader = 5;
 /** Tells what a client has sent first. `isWeb`: what is not TLS is taken for HTTP. */
 export function readGreeting(bytes: Buffer, isWeb: boolean): Greeting {
   if (bytes.length === 0) return { kind: 'more' };
-  if (bytes[0] === handshake) return readTls(bytes);
-  return readText(bytes, isWeb);
+  const greeting = bytes[0] === tlsHandshake ? readTls(bytes) : readText(bytes, isWeb);
+  // Who has said nothing by then does not want to be understood.
+  return greeting.kind === 'more' && bytes.length >= maxGreeting ? { kind: 'unreadable' } : greeting;
 }
 
 const preface = 'PRI * HTTP/2.0';
+/** The word that a request begins with, RFC 9110, 5.6.2. */
+const token = /^[\w!#$%&'*+.^`|~-]{1,64}/;
 
 function readText(bytes: Buffer, isWeb: boolean): Greeting {
-  // Servers overlook line breaks before a request.
-  const text = bytes.toString('latin1').replace(/^[\r\n]+/, '');
+  const start = firstNotBlank(bytes);
+  if (start === bytes.length) return { kind: 'more' };
+  const text = bytes.toString('latin1', start);
   if (text.startsWith(preface)) return { kind: 'http2' };
   if (preface.startsWith(text)) return { kind: 'more' };
   if (isWeb) return { kind: 'http' };
-  const line = /^[^\n]*/.exec(text)?.[0] ?? '';
-  const isWhole = line.length < text.length;
-  if (/^\S+[ \t]+.*HTTP\/\d/i.test(line)) return { kind: 'http' };
-  // What may still become a request line: a word of letters, then a space.
-  const isOpen = /^[A-Za-z-]{1,32}(?:[ \t].*)?$/.test(line.replace(/\r$/, ''));
-  return isOpen && !isWhole && bytes.length < maxGreeting ? { kind: 'more' } : { kind: 'other' };
+  const end = text.indexOf('\n');
+  const line = end < 0 ? text : text.slice(0, end);
+  const word = token.exec(line)?.[0];
+  if (word === undefined) return { kind: 'other' };
+  // What may still become a request line is waited for.
+  if (end < 0) return word.length === line.length || /[ \t]/.test(line[word.length] ?? '') ? { kind: 'more' } : { kind: 'other' };
+  return /[ \t]/.test(line[word.length] ?? '') && line.toUpperCase().includes('HTTP/', word.length) ? { kind: 'http' } : { kind: 'other' };
 }
 
-// The ClientHello may be cut into several records.
+// Servers overlook line breaks before a request, and some of them spaces.
+function firstNotBlank(bytes: Buffer): number {
+  let at = 0;
+  while (at < bytes.length && [9, 10, 11, 12, 13, 32].includes(bytes[at] ?? 0)) at++;
+  return at;
+}
+
+// The ClientHello may be cut into several records; what comes behind it is none of it.
 function readTls(bytes: Buffer): Greeting {
-  const parts: Buffer[] = [];
-  for (let at = 0; at + recordHeader <= bytes.length; ) {
-    if (bytes[at] !== handshake || bytes[at + 1] !== 3) return { kind: 'other' };
+  let hello = Buffer.alloc(0);
+  for (let at = 0; at < bytes.length; ) {
+    if (bytes[at] !== tlsHandshake || (at + 1 < bytes.length && bytes[at + 1] !== 3)) return { kind: 'unreadable' };
+    if (at + recordHeader > bytes.length) break;
     const length = bytes.readUInt16BE(at + 3);
-    if (length === 0) return { kind: 'other' };
-    parts.push(bytes.subarray(at + recordHeader, at + recordHeader + length));
+    if (length === 0) return { kind: 'unreadable' };
+    hello = Buffer.concat([hello, bytes.subarray(at + recordHeader, at + recordHeader + length)]);
     at += recordHeader + length;
+    if (hello.length > 0 && hello[0] !== clientHello) return { kind: 'unreadable' };
+    const size = hello.length >= 4 ? hello.readUIntBE(1, 3) : undefined;
+    if (size !== undefined && size > maxGreeting) return { kind: 'unreadable' };
+    if (size === undefined || hello.length < 4 + size) continue;
+    const serverName = readServerName(new Cursor(hello.subarray(4, 4 + size)));
+    return serverName === undefined ? { kind: 'tls' } : { kind: 'tls', serverName };
   }
-  const hello = Buffer.concat(parts);
-  if (hello.length >= 1 && hello[0] !== clientHello) return { kind: 'other' };
-  const size = hello.length >= 4 ? hello.readUIntBE(1, 3) : maxGreeting;
-  if (size > maxGreeting) return hello.length < 4 ? { kind: 'more' } : { kind: 'other' };
-  if (hello.length < 4 + size) return { kind: 'more' };
-  const serverName = readServerName(new Cursor(hello.subarray(4, 4 + size)));
-  return serverName === undefined ? { kind: 'tls' } : { kind: 'tls', serverName };
+  return { kind: 'more' };
 }
 
 function readServerName(hello: Cursor): string | undefined {

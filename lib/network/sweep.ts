@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { debuglog } from 'node:util';
 import { decodeLink } from '../netlink/decode';
 import { deleteLink, dumpLinks } from '../netlink/link';
@@ -10,7 +10,9 @@ const debug = debuglog('nsjs');
 const bridgeName = /^nsjs-[0-9a-f]{10}$/;
 
 /** What a bridge says of its owner: pids come again, when a process began does not. */
-export const ownerMark = (): string => `nsjs ${process.pid} ${startedAt('self')}`;
+export const ownerMark = (): string => `nsjs ${pidNamespace()} ${process.pid} ${startedAt('self')}`;
+
+const pidNamespace = (): number => statSync('/proc/self/ns/pid').ino;
 
 function startedAt(pid: string): string {
   // The name of the program may hold anything; the fields count from the bracket that ends it.
@@ -19,9 +21,9 @@ function startedAt(pid: string): string {
 }
 
 function isAlive(mark: string): boolean {
-  const [, pid, started] = /^nsjs (\d+) (\d+)$/.exec(mark) ?? [];
-  // What bears no mark is not known to be anybody's.
-  if (pid === undefined) return true;
+  const [, namespace, pid, started] = /^nsjs (\d+) (\d+) (\d+)$/.exec(mark) ?? [];
+  // What bears no mark is not known to be anybody's; of another pid namespace nothing is known.
+  if (pid === undefined || Number(namespace) !== pidNamespace()) return true;
   try {
     return startedAt(pid) === started;
   } catch {
@@ -34,13 +36,14 @@ export function sweepNetworks(): void {
   const route = NetlinkSocket.open('route');
   const filter = NetlinkSocket.open('netfilter');
   try {
+    // Tables first: what is made meanwhile has its link before its table.
+    const tables = filter.get(dumpTables('inet')).map(tableName);
     const links = route.get(dumpLinks()).flatMap((message) => decodeLink(message) ?? []);
     const bridges = links.filter(({ kind, name }) => kind === 'bridge' && bridgeName.test(name));
     const isUsed = (index: number) => links.some(({ master }) => master === index);
     const dead = bridges.filter(({ index, alias = '' }) => !isAlive(alias) && !isUsed(index));
     for (const { index } of dead) route.request(deleteLink(index));
     const left = new Set(bridges.filter((one) => !dead.includes(one)).map(({ name }) => name));
-    const tables = filter.get(dumpTables('inet')).map(tableName);
     for (const name of tables) if (bridgeName.test(name) && !left.has(name)) filter.batch([deleteTable(tableOf(name))]);
   } catch (error) {
     // Two may sweep at once: what one has removed the other does not find.

@@ -397,6 +397,16 @@ describe('onConnect', () => {
     expect(world.asked).toEqual(['good.test']);
   });
 
+  lab('cannot lead to the host by a name', async () => {
+    const { refused } = await egress('curl -sS http://local.test/; curl -sS http://good.test/', {
+      resolve,
+      deny: [`${outside}/32`],
+      onConnect: ({ name }) => ({ redirect: `${name}:8088` }),
+    });
+    expect(refused.map(({ reason }) => reason)).toEqual(['special-address', 'denied']);
+    expect(world.seen).toEqual([]);
+  });
+
   lab('may speak for the server itself', async () => {
     const { stdout } = await egress('curl -sS http://any.test/', {
       onConnect: () => ({
@@ -524,6 +534,27 @@ describe('limits', () => {
     expect(performance.now() - started).toBeGreaterThan(1000);
   });
 
+  lab('a rate, of HTTP as well, and each answer once', async () => {
+    const { stdout, events } = await egress('curl -sS http://good.test/once', { allow: ['good.test'], rate: 50_000, resolve });
+    expect(stdout).toBe('outside good.test /once');
+    const started = performance.now();
+    await egress('head -c 60000 /dev/zero | curl -sS -T - http://good.test/put', { allow: ['good.test'], rate: 20_000, resolve });
+    expect(performance.now() - started).toBeGreaterThan(1500);
+    expect(events.filter(({ kind }) => kind === 'close')).toHaveLength(1);
+  });
+
+  lab('requests that nobody waits for an answer to', async () => {
+    const silent = createRaw((socket) => socket.resume());
+    await world.listen(silent, outside, 8093);
+    const request = 'GET / HTTP/1.1\\r\\nHost: good.test:8093\\r\\n\\r\\n';
+    const { refused } = await egress(
+      `(for i in $(seq 100); do printf '${request}'; done; sleep 0.5) | /probe send good.test 8093`,
+      { allow: ['good.test'], resolve },
+      probe,
+    );
+    expect(refused[0]).toMatchObject({ reason: 'limit', detail: 'requests' });
+  });
+
   lab('a flood leaves this process time for other things', async () => {
     let longest = 0;
     let last = performance.now();
@@ -645,12 +676,18 @@ describe('options', () => {
     [{ sysctl: { 'kernel.pid_max': 1 } }, "network.sysctl['kernel.pid_max']"],
     [{ sysctl: { 'net..x': 1 } }, "network.sysctl['net..x']"],
     [{ share: 3 }, 'network.share'],
+    [{ egress: { worker: 1 } }, 'network.egress.worker'],
     [{ dns: ['name'] }, 'network.dns[0]'],
     [{ veth: { name: 'a/b' } }, 'network.veth.name'],
     [{ veth: [{}, { name: 'eth0' }] }, 'network.veth[1].name'],
   ];
   test.each(wrong)('%j is an error that names %s', (network, path) => {
     expect(thrown(() => spawnIsolated('true', [], { network: network as never }))).toMatchObject({ path });
+  });
+
+  test('without a user namespace of its own a program would have rights over it', () => {
+    const given = { namespaces: { user: false }, landlock: 'require', network: {} } as const;
+    expect(thrown(() => spawnIsolated('true', [], given))).toMatchObject({ path: 'network' });
   });
 
   test('a blocking call cannot decide on connections', () => {

@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { getServers, setServers } from 'node:dns';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
@@ -282,6 +283,15 @@ describe('an uplink', () => {
       network.publish({ port: 8081, to: 'one', toPort: 8000 });
       expect(await answer(there, '203.0.113.1', 8081)).toBe('published');
       expect(await fromHere('203.0.113.1', 8081)).toBe('published');
+      // The host's own loopback stays its own.
+      expect(await fromHere('127.0.0.1', 8081)).toBe('ECONNREFUSED');
+      // Names are asked for at the gateway, and nowhere else on this host.
+      const other = createSocket('udp4');
+      other.on('message', (message, from) => other.send(message, from.port, from.address));
+      await new Promise<void>((resolve) => other.bind(53, '93.184.216.34', resolve));
+      const ask53 = `const s = require('dgram').createSocket('udp4'); s.on('message', () => console.log('answered')); s.on('error', (e) => console.log(e.code)); s.connect(53, '93.184.216.34', () => s.send('x')); setTimeout(() => process.exit(), 500);`;
+      expect((await one.spawn(process.execPath, ['-e', ask53])).stdout).not.toContain('answered');
+      other.close();
       expect(await answer(there, '10.79.0.11', 8000)).toMatch(/timeout|EHOSTUNREACH|ENETUNREACH/);
     } finally {
       setServers(servers);

@@ -182,6 +182,13 @@ describe('greetings', () => {
     expect(text('PRI * HTTP/2.0\r\n')).toBe('http2');
     expect(text('PRI * H', true)).toBe('more');
     expect(text('')).toBe('more');
+    expect(text(' GET / HTTP/1.1\r\n')).toBe('http');
+    expect(text('_G')).toBe('more');
+    expect(text('\r\n'.repeat(8192), true)).toBe('unreadable');
+    expect(text(`GET /${'x'.repeat(17_000)}`)).toBe('unreadable');
+    const started = performance.now();
+    for (let size = 1; size < 16_384; size += 16) text(`a${' '.repeat(size)}`);
+    expect(performance.now() - started).toBeLessThan(2000);
   });
 
   test('a ClientHello in any number of records gives its name; every cut of it waits', () => {
@@ -194,7 +201,14 @@ describe('greetings', () => {
     });
     for (let size = 1; size < whole.length; size++) expect(readGreeting(whole.subarray(0, size), false).kind).toBe('more');
     expect(readGreeting(record(clientHello(undefined)), false)).toEqual({ kind: 'tls' });
-    expect(readGreeting(Buffer.from([22, 9, 9, 0, 1]), false)).toEqual({ kind: 'other' });
+    expect(readGreeting(Buffer.from([22, 9, 9, 0, 1]), false)).toEqual({ kind: 'unreadable' });
+    // What follows it in the same bytes, records of nothing, and what is too long to be true.
+    expect(readGreeting(Buffer.concat([whole, Buffer.from('140303000101', 'hex')]), false)).toEqual({
+      kind: 'tls',
+      serverName: 'good.test',
+    });
+    expect(readGreeting(Buffer.concat([Buffer.from('1603010000', 'hex'), whole]), false)).toEqual({ kind: 'unreadable' });
+    expect(readGreeting(record(Buffer.from('01ffffff', 'hex')), false)).toEqual({ kind: 'unreadable' });
   });
 });
 
