@@ -42,10 +42,10 @@ function attack() {
   if (Date.now() > end) return;
   const [host, port] = pick(targets);
   const socket = net.connect({ host, port, allowHalfOpen: random(2) === 0 });
-  const finish = () => { clearTimeout(timer); socket.destroy(); done++; setImmediate(attack); };
+  let over = false;
+  const finish = () => { if (over) return; over = true; clearTimeout(timer); socket.destroy(); done++; setImmediate(attack); };
   const timer = setTimeout(finish, 20 + random(300));
-  socket.on('error', () => {}).on('close', finish.bind(null)).on('data', () => {});
-  socket.once('close', () => socket.removeAllListeners('close'));
+  socket.on('error', () => {}).on('close', finish).on('data', () => {});
   const bytes = mutate(pick(seeds));
   if (random(3) === 0) { const at = random(bytes.length + 1); socket.write(bytes.subarray(0, at)); setTimeout(() => socket.destroyed || socket.write(bytes.subarray(at)), random(150)); }
   else socket.write(bytes);
@@ -66,7 +66,7 @@ testIf(inLab, labNeeded, `whatever is sent, this process goes on and no other ho
   process.on('uncaughtException', onFailure);
   process.on('unhandledRejection', onFailure);
   const before = process.memoryUsage().heapUsed;
-  const { stdout } = await spawnIsolated(process.execPath, ['-e', attacker], {
+  const { stdout, stderr } = await spawnIsolated(process.execPath, ['-e', attacker], {
     preset: 'node',
     reject: false,
     network: {
@@ -83,6 +83,7 @@ testIf(inLab, labNeeded, `whatever is sent, this process goes on and no other ho
   process.off('uncaughtException', onFailure);
   process.off('unhandledRejection', onFailure);
   expect(failures).toEqual([]);
+  expect(stderr).toBe('');
   expect(Number(stdout)).toBeGreaterThan(100);
   expect(world.seen.filter(({ host }) => host !== 'good.test' && host !== 'good.test:80')).toEqual([]);
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(200 * 2 ** 20);
