@@ -8,7 +8,7 @@ import type { OverlayChanges } from './fs/overlay';
 import { Root } from './fs/root';
 import { SandboxFs } from './fs/sandbox-fs';
 import { handle } from './launch/handle';
-import { openResident } from './launch/open';
+import { networkOwner, openResident } from './launch/open';
 import { type ProgramOptions, parseProgramOptions, parseSignal } from './launch/options';
 import type { IsolatedProcess } from './launch/process';
 import { makeReport, type Report } from './launch/report';
@@ -56,7 +56,7 @@ export class Sandbox extends SandboxResources {
     this.options = builder.options;
     this.report = makeReport(resident.spec, resident.scene, opened.record, resident.outcome);
     const { namespaces } = opened;
-    const owner = this.ownerOfNetwork(resident, namespaces.user);
+    const owner = networkOwner(resident, namespaces.user);
     this.net = new NamespaceSockets(() => {
       if (this.closed) throw closedError();
       return { netFd: namespaces.net, ...owner };
@@ -77,14 +77,6 @@ export class Sandbox extends SandboxResources {
       await this.kill();
       throw error;
     }
-  }
-
-  // Rights over the network namespace come from the user namespace that owns it: its own, or the one where it was set up.
-  private ownerOfNetwork({ scene, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
-    if (scene.hostId !== undefined) return {};
-    const owner = started.network?.where.userFd;
-    if (owner !== undefined) return { userFd: owner };
-    return spec.namespaces.user ? { userFd } : {};
   }
 
   private folder(what: number): Root {

@@ -18,3 +18,14 @@ export async function openResident(
     throw signal?.aborted ? new AbortError(signal.reason) : error;
   }
 }
+
+/**
+ * Rights over the network namespace come from the user namespace that owns it: the sandbox's own (`userFd`), or the one where it was set
+ * up. Root needs none.
+ */
+export function networkOwner({ scene, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
+  if (scene.hostId !== undefined) return {};
+  const owner = started.network?.where.userFd;
+  if (owner !== undefined) return { userFd: owner };
+  return spec.namespaces.user ? { userFd } : {};
+}
