@@ -29,7 +29,7 @@ export interface NetworkCreateOptions {
   readonly host?: boolean;
   /** Bytes. Default the kernel's 1500. */
   readonly mtu?: number;
-  /** Whether to make this host forward packets where it does not, for `nat`: it stays so. Default false: that is an error that says so. */
+  /** Whether to make this host forward packets where it does not, for `nat`: between all of its interfaces, and it stays so. Default false: that is an error that says so. */
   readonly forwarding?: boolean;
 }
 

@@ -46,7 +46,10 @@ export interface EgressOptions {
   readonly allow?: readonly string[];
   /** What may not, whatever else says so. */
   readonly deny?: readonly string[];
-  /** Asked for every connection that `deny` does not name. Special addresses that a name leads to stay refused. Throwing refuses. */
+  /**
+   * Asked for every connection that `deny` does not name. Special addresses stay refused unless `allow` names them, or a redirect does so as an
+   * address. Throwing refuses.
+   */
   onConnect?(context: EgressContext): EgressDecision | Promise<EgressDecision>;
   /** Servers that are functions, by `'name:port'`. Nothing leaves this process. */
   readonly services?: Readonly<Record<string, EgressService>>;
@@ -59,9 +62,9 @@ export interface EgressOptions {
   readonly checkNames?: boolean;
   /** Connections at one time. Default 256. */
   readonly connections?: number;
-  /** Bytes in both directions and over all connections; past them everything is refused. Default: no limit. */
+  /** Bytes in both directions and over all connections, those to `services` left out; past them everything is refused. Default: no limit. */
   readonly bytes?: Bytes;
-  /** Bytes per second, in each direction, over all connections. Default: no limit. */
+  /** Bytes per second, in each direction, over all connections but those to `services`. Default: no limit. */
   readonly rate?: Bytes;
   /** ms in which a connection to outside must stand, and in which `onConnect` must answer. Default 10,000. */
   readonly connectTimeout?: number;

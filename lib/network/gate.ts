@@ -24,7 +24,7 @@ export class Gate {
   /** What holds all connections to a rate. */
   readonly buckets: { readonly sent: Bucket; readonly received: Bucket } | undefined;
   private readonly sockets = new Set<Duplex>();
-  private readonly front = new HttpFront();
+  private front: HttpFront | undefined;
   private lastId = 0;
 
   /** `onEvent` is told of no more than so many events a second: a program must not keep its watcher busy. */
@@ -76,7 +76,7 @@ export class Gate {
   /** Ends every connection. */
   close(): void {
     for (const socket of [...this.sockets]) socket.destroy();
-    this.front.close();
+    this.front?.close();
   }
 
   /** A connection that a program has made to an address and a port. */
@@ -161,6 +161,7 @@ export class Gate {
     }
     if (greeting.kind === 'http') {
       stop();
+      this.front ??= new HttpFront();
       this.front.serve(connection, socket, other as Socket, () => connection.dial(way));
     } else this.send(connection, socket, other);
   }

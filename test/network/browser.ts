@@ -27,7 +27,7 @@ export class Browser {
     this.child = spawn('chromium', [...args, ...own, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
       detached: true,
-      env: { ...process.env, HOME: this.folder },
+      env: { ...process.env, HOME: this.folder, TMPDIR: this.folder },
     });
     let rest = Buffer.alloc(0);
     (this.child.stdio[4] as Readable).on('data', (chunk: Buffer) => {
