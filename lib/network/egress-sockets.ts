@@ -1,10 +1,9 @@
 import { debuglog } from 'node:util';
 import { NsError, SysError } from '../errors';
 import type { EgressSpec } from '../features/egress';
-import type { NetlinkMessage } from '../netlink/message';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
-import { NetlinkSocket } from '../sys/netlink-socket';
+import { NetlinkSocket, type PreparedBatch, prepareBatch } from '../sys/netlink-socket';
 import { type SocketRequest, socketRequest } from '../sys/socket';
 import { egressPorts, egressRules, localRoutes } from './egress-rules';
 
@@ -90,7 +89,7 @@ function takeAll(spec: EgressSpec, { route, made }: EgressPlace): EgressSockets 
   try {
     if (filterFd < 0) throw new SysError({ errno: 93, syscall: 'socket', origin: 'network.egress' });
     for (const message of localRoutes(hasSix)) route.request(message, 'network.egress');
-    new NetlinkSocket(filterFd).batch(rulesOf(spec, hasSix), 'network.egress');
+    new NetlinkSocket(filterFd).prepared(rulesOf(spec, hasSix), 'network.egress');
   } catch (error) {
     for (const fd of [tcp, tcpSix, udp, udpSix, logFd].filter(isOpen)) close(fd);
     throw error;
@@ -125,14 +124,16 @@ function takePorts(spec: EgressSpec, { route, ...where }: EgressPlace): EgressSo
   return { via: 'ports', tcp: listeners, dns: [{ fd: names, type: 'udp4' }] };
 }
 
-const encoded = new WeakMap<EgressSpec, Map<boolean, readonly NetlinkMessage[]>>();
+const maxPrepared = 64;
+const known = new Map<string, PreparedBatch>();
 
-// The rules of one set of options are the same each time.
-function rulesOf(spec: EgressSpec, hasSix: boolean): readonly NetlinkMessage[] {
-  const known = encoded.get(spec) ?? new Map<boolean, readonly NetlinkMessage[]>();
-  encoded.set(spec, known);
-  const rules = known.get(hasSix) ?? egressRules(spec, hasSix);
-  known.set(hasSix, rules);
+// What they depend on is the same for most sandboxes: encoding them takes half of the set-up.
+function rulesOf(spec: EgressSpec, hasSix: boolean): PreparedBatch {
+  const { allow, services, onConnect } = spec;
+  const key = JSON.stringify([hasSix, onConnect !== undefined, allow, services.map(({ host }) => host)]);
+  const rules = known.get(key) ?? prepareBatch(egressRules(spec, hasSix));
+  if (known.size >= maxPrepared) known.clear();
+  known.set(key, rules);
   return rules;
 }
 

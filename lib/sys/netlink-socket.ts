@@ -24,6 +24,21 @@ const { AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, SOCK_NONBLOCK } = {
   SOCK_NONBLOCK: 0o4000,
 };
 
+/** Far from those that are counted. */
+const preparedSequence = 0x40000000;
+
+/** Changes of nftables as the bytes that are sent. */
+export interface PreparedBatch {
+  readonly bytes: Buffer;
+  readonly count: number;
+}
+
+/** Encodes changes that are to be made more than once. */
+export const prepareBatch = (changes: readonly NetlinkMessage[]): PreparedBatch => ({
+  bytes: encodeBatch(changes, preparedSequence),
+  count: changes.length + 2,
+});
+
 /**
  * A netlink(7) socket of this process, in its own network namespace or in another. The kernel answers while the request is
  * being sent, so every call is synchronous and takes some microseconds. It must be closed.
@@ -55,10 +70,13 @@ export class NetlinkSocket {
 
   /** Changes of nftables, all or none. */
   batch(changes: readonly NetlinkMessage[], origin?: string): void {
-    const count = changes.length + 2;
-    const sequence = this.next(count);
-    this.send(encodeBatch(changes, sequence));
-    this.settle(sequence, count, origin);
+    this.prepared(prepareBatch(changes), origin);
+  }
+
+  /** The same of what was encoded before: as often as it is wanted. */
+  prepared({ bytes, count }: PreparedBatch, origin?: string): void {
+    this.send(bytes);
+    this.settle(preparedSequence, count, origin);
   }
 
   /** Sends a request and gives what is answered: one message, or all of a dump. */
@@ -90,10 +108,8 @@ export class NetlinkSocket {
     this.close();
   }
 
-  private next(count = 1): number {
-    const sequence = this.sequence;
-    this.sequence += count;
-    return sequence;
+  private next(): number {
+    return this.sequence++;
   }
 
   private send(bytes: Buffer): void {

@@ -65,4 +65,4 @@ export {
   type RoutingRule,
   replaceRoute,
 } from '../netlink/route';
-export { NetlinkSocket } from './netlink-socket';
+export { NetlinkSocket, type PreparedBatch, prepareBatch } from './netlink-socket';
