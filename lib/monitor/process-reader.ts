@@ -80,7 +80,8 @@ function readProcess(pid: number): Sample | undefined {
   };
 }
 
-function readText(path: string): string {
+/** A file of /proc; empty where it is gone, or not to be read. */
+export function readText(path: string): string {
   try {
     return readFileSync(path, 'latin1');
   } catch {

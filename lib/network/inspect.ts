@@ -1,7 +1,7 @@
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { host } from '../host';
 import { ipText } from '../ip';
-import { descendants } from '../monitor/process-reader';
+import { descendants, readText } from '../monitor/process-reader';
 import { decodeAddress, decodeLink, decodeRoute, type LinkFact, type RouteFact } from '../netlink/decode';
 import { dumpLinks } from '../netlink/link';
 import { decodeAttributes, stringOf } from '../netlink/message';
@@ -137,12 +137,4 @@ function endpoint(text: string): string {
   const bytes = Buffer.from(address, 'hex').swap32();
   const shown = bytes.length === 16 ? `[${ipText(bytes)}]` : ipText(bytes);
   return `${shown}:${Number.parseInt(port, 16)}`;
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
 }

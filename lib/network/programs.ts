@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import type { EgressProgram } from '../features/egress-events';
 import { ipBytes } from '../ip';
-import { descendants } from '../monitor/process-reader';
+import { descendants, readText } from '../monitor/process-reader';
 
 /** The program below `init` that has a socket on this port; undefined where it is gone or can't be told. */
 function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number, until: number): EgressProgram | undefined {
@@ -68,14 +68,6 @@ function hasSocket(pid: number, inode: string, until: number): boolean {
 function linkOf(path: string): string {
   try {
     return readlinkSync(path);
-  } catch {
-    return '';
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
   } catch {
     return '';
   }
