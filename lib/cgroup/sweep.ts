@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
-import { readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import { readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { debuglog } from 'node:util';
+import { startedAt } from '../process-start';
 
 const debug = debuglog('nsjs');
 
@@ -9,12 +10,6 @@ const debug = debuglog('nsjs');
  * Names of one length, so that a plan can be written over: this process's pid, when it started (pids come again), a number.
  * What bears the name of a process that is gone is nobody's.
  */
-const startedAt = (pid: number | 'self'): string => {
-  // The name of the program may hold anything; the fields count from the bracket that ends it.
-  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '0';
-};
-
 const countDigits = 9;
 const counts = 10 ** countDigits;
 // Threads of one process, and copies of this module in it, count each for themselves: none begins where another one does.

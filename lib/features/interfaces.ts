@@ -3,6 +3,7 @@ import { OptionError } from '../errors';
 import { type Cidr, ipText, networkBytes, parseCidr, parseIp } from '../ip';
 import { type MacvlanMode, macvlanModes } from '../netlink/link';
 import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseString } from '../parse';
+import { normalName } from './egress-rules';
 
 /** A route inside. */
 export interface RouteOptions {
@@ -121,6 +122,12 @@ export function parseVeths(value: unknown, at: string, from: number): readonly I
   return (several ? value : [value]).map((one: unknown, index) => parseVeth(one, several ? `${at}[${index}]` : at, from + index));
 }
 
+function parseAlias(value: unknown, at: string): string {
+  const name = normalName(parseString(value, at));
+  if (name === undefined) throw new OptionError(at, `expected a name of a host, received '${String(value)}'`);
+  return name;
+}
+
 function parseVeth(value: unknown, at: string, index: number): InterfaceSpec {
   const given = parseObject(value, at, [...common, 'network', 'alias', 'hostName', 'hostAddresses']);
   const network = given.network as Switch | undefined;
@@ -134,7 +141,7 @@ function parseVeth(value: unknown, at: string, index: number): InterfaceSpec {
     ...parseCommon(given, index, at),
     hostAddresses: list(given.hostAddresses, `${at}.hostAddresses`, parseCidr),
     ...(network === undefined ? {} : { network: () => network.plug }),
-    ...(given.alias === undefined ? {} : { alias: parseString(given.alias, `${at}.alias`) }),
+    ...(given.alias === undefined ? {} : { alias: parseAlias(given.alias, `${at}.alias`) }),
     ...(given.hostName === undefined ? {} : { hostName: parseInterfaceName(given.hostName, `${at}.hostName`) }),
   };
 }

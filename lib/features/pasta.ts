@@ -3,7 +3,7 @@ import { parseArray, parseInteger, parseObject } from '../parse';
 
 /** The network of the host through pasta(1), of a sandbox that stays. What it would open on its own is off: the host's loopback, and ports. */
 export interface PastaOptions {
-  /** Ports of the host, at all of its addresses, that lead inside, TCP: by the port on the host, the one inside. Default: none. */
+  /** Ports of the host, at 127.0.0.1, that lead inside, TCP: by the port on the host, the one inside. Default: none. */
   readonly publish?: Readonly<Record<number, number>> | readonly number[];
   /** Bytes. Default 65,520. */
   readonly mtu?: number;

@@ -5,10 +5,8 @@ import { host } from '../host';
 import { type Cidr, cidrContains } from '../ip';
 import { decodeLink } from '../netlink/decode';
 import { createLink, createVeth, deleteLink, dumpLinks, setAlias, setIsolated, setLinkUp, setMaster } from '../netlink/link';
-import { encodeMessage } from '../netlink/message';
 import { deleteTable } from '../netlink/nftables';
 import { addAddress } from '../netlink/route';
-import { callLater } from '../sys/call';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
 import { NetlinkSocket } from '../sys/netlink-socket';
@@ -33,6 +31,10 @@ export interface BridgeSpec {
   readonly mtu?: number;
   readonly forwarding: boolean;
 }
+
+const ignoreGone = (error: unknown): void => {
+  if (!(error instanceof SysError && error.code === 'ENODEV')) throw error;
+};
 
 /** Those of this process: a sandbox may be plugged into several. */
 const live = new Set<Bridge>();
@@ -140,9 +142,8 @@ export class Bridge {
     this.names.close();
     if (this.where) this.leave();
     else {
-      // Removing it waits for the kernel's readers, tens of ms: not on this thread. Its rules hold until it is gone.
-      const message = encodeMessage({ ...deleteLink(this.index), flags: 1 }, 0);
-      await callLater('sendto', this.route.fd, message, message.length, 0, null, 0).catch((error: Error) => debug('%s', error.message));
+      // Its rules hold until it is gone.
+      await this.route.requestLater(deleteLink(this.index), 'Network').catch(ignoreGone);
       if (this.hasTable) this.filter((filter) => filter.batch([deleteTable(tableOf(this.name))], 'Network'));
       this.route.close();
     }

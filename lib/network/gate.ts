@@ -41,11 +41,6 @@ export class Gate {
     return ++this.lastId;
   }
 
-  /** Connections that stand or are being made. */
-  get size(): number {
-    return this.sockets.size;
-  }
-
   tell(event: EgressEvent): void {
     if (this.events.take()) this.onEvent(event);
   }
@@ -147,11 +142,11 @@ export class Gate {
     const isWeb = target.port === webPort;
     const { greeting, bytes, isWhole } = await readFirst(socket, isWeb);
     if (socket.destroyed) return;
+    this.check(connection, greeting);
     if (isWhole && bytes.length > 0) {
       connection.count('sent', bytes.length);
       other.write(bytes);
     }
-    this.check(connection, greeting);
     if (greeting.kind === 'more') {
       watchRest(socket, bytes, () => {
         // First of all: the piece that gave it away is on its way to it.

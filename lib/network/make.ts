@@ -23,11 +23,6 @@ export interface MadeNamespace {
 /** The user namespace of all that this process makes: what it owns can be joined by wires. */
 let owner: { readonly fd: number; users: number } | undefined;
 
-/** One more that needs it. */
-export function holdOwner(): void {
-  if (owner) owner.users++;
-}
-
 /** One less; without any it is given up. */
 export function releaseOwner(): void {
   if (!owner || --owner.users > 0) return;

@@ -32,7 +32,7 @@ export const pastaNamespaceFd = 3;
 
 /** What it opens by itself is off: the gateway's way to the host's loopback, and every port. */
 export function pastaArguments({ publish, mtu }: PastaSpec): readonly string[] {
-  const ports = publish.length === 0 ? ['none'] : publish.map(([outside, inside]) => `${outside}:${inside}`);
+  const ports = publish.length === 0 ? ['none'] : publish.map(([outside, inside]) => `127.0.0.1/${outside}:${inside}`);
   return [
     '--quiet',
     '--config-net',

@@ -14,29 +14,22 @@ const tries = 2;
 const maxAsking = 16;
 const nothing = ['ENODATA', 'ENOTFOUND'];
 
-/** Of its own: getaddrinfo(3) has few threads, which all of this process shares, and a silent name server would hold them. */
-let servers: Resolver4And6 | undefined;
-
-class Resolver4And6 {
-  private readonly resolver = new DnsResolver({ timeout: timeoutMs, tries });
-
-  async resolve(name: string): Promise<readonly string[]> {
-    // As this process has them now.
-    this.resolver.setServers(getServers());
-    const [four, six] = await Promise.allSettled([this.resolver.resolve4(name), this.resolver.resolve6(name)]);
-    const found = [four, six].flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
-    if (found.length > 0) return found;
-    const errors = [four, six].flatMap((one) => (one.status === 'rejected' ? [one.reason as NodeJS.ErrnoException] : []));
-    throw errors.find(({ code = '' }) => !nothing.includes(code)) ?? errors[0] ?? new Error(`no address of ${name}`);
-  }
+// Not getaddrinfo(3): it has few threads, which all of this process shares, and a silent name server would hold them. One resolver for
+// each name: servers can't be set while another question waits.
+async function askServers(name: string): Promise<readonly string[]> {
+  const resolver = new DnsResolver({ timeout: timeoutMs, tries });
+  resolver.setServers(getServers());
+  const [four, six] = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
+  const found = [four, six].flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+  if (found.length > 0) return found;
+  const errors = [four, six].flatMap((one) => (one.status === 'rejected' ? [one.reason as NodeJS.ErrnoException] : []));
+  throw errors.find(({ code = '' }) => !nothing.includes(code)) ?? errors[0] ?? new Error(`no address of ${name}`);
 }
 
-const systemResolve = (name: string): Promise<readonly string[]> => {
+async function systemResolve(name: string): Promise<readonly string[]> {
   const own = hostsOf(readHosts(), name);
-  if (own.length > 0) return Promise.resolve(own);
-  servers ??= new Resolver4And6();
-  return servers.resolve(name);
-};
+  return own.length > 0 ? own : askServers(name);
+}
 
 function readHosts(): string {
   try {
@@ -47,7 +40,7 @@ function readHosts(): string {
 }
 
 /** Addresses of a name in the text of hosts(5). */
-export function hostsOf(text: string, name: string): readonly string[] {
+function hostsOf(text: string, name: string): readonly string[] {
   return text.split('\n').flatMap((line) => {
     const [address, ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
     return address !== undefined && names.some((one) => one.toLowerCase() === name) ? [address] : [];

@@ -1,8 +1,9 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { debuglog } from 'node:util';
 import { decodeLink } from '../netlink/decode';
 import { deleteLink, dumpLinks } from '../netlink/link';
 import { deleteTable, dumpTables, tableName } from '../netlink/nftables';
+import { startedAt } from '../process-start';
 import { NetlinkSocket } from '../sys/netlink-socket';
 import { tableOf } from './bridge-rules';
 
@@ -13,12 +14,6 @@ const bridgeName = /^nsjs-[0-9a-f]{10}$/;
 export const ownerMark = (): string => `nsjs ${pidNamespace()} ${process.pid} ${startedAt('self')}`;
 
 const pidNamespace = (): number => statSync('/proc/self/ns/pid').ino;
-
-function startedAt(pid: string): string {
-  // The name of the program may hold anything; the fields count from the bracket that ends it.
-  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '0';
-}
 
 function isAlive(mark: string): boolean {
   const [, namespace, pid, started] = /^nsjs (\d+) (\d+) (\d+)$/.exec(mark) ?? [];

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { NsError, SysError } from '../errors';
+import { normalName } from '../features/egress-rules';
 import type { InterfaceSpec } from '../features/interfaces';
 import { host } from '../host';
 import type { Cidr } from '../ip';
 import { type AddressFact, decodeAddress, decodeLink, type LinkFact } from '../netlink/decode';
-import { changeLink, createMacvlan, createVeth, getLink, setLinkUp } from '../netlink/link';
+import { changeLink, createMacvlan, createVeth, deleteLink, getLink, setLinkUp } from '../netlink/link';
 import { addAddress, addRoute, dumpAddresses } from '../netlink/route';
 import { inNamespace, type SocketNamespaces } from '../sys/in-namespace';
 import { NetlinkSocket } from '../sys/netlink-socket';
@@ -60,10 +61,20 @@ export function addInterface(spec: InterfaceSpec, where: SocketNamespaces, route
   try {
     configure(spec, made, where, route);
   } catch (error) {
+    if (spec.kind !== 'device') remove(route, spec.name);
     made.release();
     throw error;
   }
   return made;
+}
+
+// A sandbox that is open keeps nothing of what it could not have.
+function remove(route: NetlinkSocket, name: string): void {
+  try {
+    route.request(deleteLink(linkOf(route, name).index));
+  } catch {
+    // The error that is told is the first.
+  }
 }
 
 function make(spec: InterfaceSpec, { netFd }: SocketNamespaces, alias: string | undefined): Socketed {
@@ -71,7 +82,7 @@ function make(spec: InterfaceSpec, { netFd }: SocketNamespaces, alias: string | 
   const settings = { name, netNsFd: netFd, ...(mtu === undefined ? {} : { mtu }), ...(mac === undefined ? {} : { mac }) };
   if (spec.network) {
     const plug = spec.network() as Plug;
-    const own = spec.alias ?? alias;
+    const own = spec.alias ?? (alias === undefined ? undefined : normalName(alias));
     const { addresses } = spec;
     return plug.wire({ ...settings, netFd, addresses, origin: at, ...(own === undefined ? {} : { alias: own }) });
   }

@@ -9,7 +9,7 @@ import {
   type ReceivedMessage,
 } from '../netlink/message';
 import { encodeBatch } from '../netlink/nftables';
-import { call } from './call';
+import { call, callLater } from './call';
 import { close } from './file';
 import type { SocketNamespaces } from './in-namespace';
 import { socketIn } from './socket';
@@ -68,6 +68,14 @@ export class NetlinkSocket {
     this.settle(sequence, 1, origin);
   }
 
+  /** The same for what takes the kernel tens of ms, such as removing an interface: on a thread of libuv's pool. No other request meanwhile. */
+  async requestLater(message: NetlinkMessage, origin?: string): Promise<void> {
+    const sequence = this.next();
+    const bytes = encodeMessage(message, sequence);
+    await callLater('sendto', this.fd, bytes, bytes.length, 0, null, 0);
+    this.settle(sequence, 1, origin);
+  }
+
   /** Changes of nftables, all or none. */
   batch(changes: readonly NetlinkMessage[], origin?: string): void {
     this.prepared(prepareBatch(changes), origin);
@@ -122,8 +130,18 @@ export class NetlinkSocket {
       const answers = this.receive().filter(
         ({ type, sequence }) => type === controlTypes.error && sequence >= first && sequence < first + count,
       );
+      // Of a batch each change that failed is told: the next request must not find the others.
+      if (answers.some((answer) => decodeAcknowledgement(answer).errno !== 0)) this.drain();
       for (const answer of answers) this.check(answer, origin);
       if (answers.length > 0) return;
+    }
+  }
+
+  private drain(): void {
+    try {
+      while (this.receive().length > 0);
+    } catch (error) {
+      if (!(error instanceof SysError && error.code === 'EAGAIN')) throw error;
     }
   }
 

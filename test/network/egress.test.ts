@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { getServers, setServers } from 'node:dns';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createSecure } from 'node:https';
@@ -6,8 +8,9 @@ import { createServer as createRaw } from 'node:net';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { type EgressContext, type EgressEvent, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
+import { decodeQuery, encodeAnswer } from '../../dist/network/dns';
 import { rejection, sleep, testIf, thrown } from '../support';
-import { egress, inLab, labNeeded, outside, six, World } from './world';
+import { egress, elsewhere, inLab, labNeeded, outside, six, World } from './world';
 
 const lab = (name: string, body: () => Promise<unknown>) => testIf(inLab, labNeeded, name, body);
 /** What curl ends with when a connection is reset: before it looks, or after. */
@@ -345,6 +348,22 @@ describe('a connection to a name is for that name', () => {
     expect(got).toBe('GET / HT');
   });
 
+  lab('half a greeting of TLS reaches nobody', async () => {
+    let got = 0;
+    await world.listen(
+      createRaw((socket) =>
+        socket.on('data', (data) => {
+          got += data.length;
+        }),
+      ),
+      outside,
+      8094,
+    );
+    const { refused } = await egress(send('\\026\\003\\001\\000\\120\\001', 8094), only, { mounts: mounts() });
+    expect(refused).toEqual([expect.objectContaining({ reason: 'protocol' })]);
+    expect(got).toBe(0);
+  });
+
   lab('a host that is to be taken off stays', async () => {
     await egress(send('GET /off HTTP/1.1\\r\\nHost: good.test\\r\\nConnection: Host, close\\r\\n\\r\\n'), only, { mounts: mounts() });
     expect(world.seen).toEqual([expect.objectContaining({ host: 'good.test', url: '/off' })]);
@@ -455,6 +474,30 @@ describe('onConnect', () => {
   });
 });
 
+describe('names of the outside', () => {
+  lab('are those of the name servers of this process, many at once', async () => {
+    const server = createSocket('udp4');
+    server.on('message', (message, from) => {
+      const query = decodeQuery(message);
+      const known = query?.type === 1 && query.name.endsWith('.names.test');
+      // Not at once: several wait.
+      if (query)
+        setTimeout(() => server.send(encodeAnswer(query, { code: 0, addresses: known ? [outside] : [] }), from.port, from.address), 30);
+    });
+    await new Promise<void>((done) => server.bind(53, elsewhere, done));
+    const before = getServers();
+    setServers([elsewhere]);
+    try {
+      const line = 'for i in 1 2 3 4 5 6; do curl -sS http://$i.names.test/ & done; wait';
+      const { stdout } = await egress(line, { allow: ['*.names.test'] });
+      expect(stdout.split('\n').sort()).toEqual([1, 2, 3, 4, 5, 6].map((number) => `outside ${number}.names.test /`));
+    } finally {
+      setServers(before);
+      server.close();
+    }
+  });
+});
+
 describe('services', () => {
   lab('a name that is a function, which adds what the program must not know', async () => {
     const services = {
@@ -556,6 +599,7 @@ describe('limits', () => {
   });
 
   lab('a flood leaves this process time for other things', async () => {
+    const started = performance.now();
     let longest = 0;
     let last = performance.now();
     const timer = setInterval(() => {
@@ -566,7 +610,7 @@ describe('limits', () => {
     clearInterval(timer);
     expect(refused.length).toBeGreaterThan(0);
     // Of events no more than so many a second are told.
-    expect(refused.length).toBeLessThan(20_000);
+    expect(refused.length).toBeLessThanOrEqual(200 * (2 + Math.ceil((performance.now() - started) / 1000)));
     expect(longest).toBeLessThan(1500);
   });
 });

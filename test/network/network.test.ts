@@ -138,6 +138,12 @@ describe('sandboxes on one network', () => {
     try {
       const attached = [left.attach(both, { name: 'left' }), right.attach(both, { name: 'right', alias: 'both' })];
       expect(attached.map((one) => one.interface)).toEqual(['left', 'right']);
+      // What fails leaves nothing in a sandbox that goes on.
+      expect(thrown(() => left.attach(both, { name: 'third', alias: 'Third', gateways: ['192.0.2.1'] }))).toMatchObject({
+        code: 'ENETUNREACH',
+      });
+      expect((await both.spawn('ip', ['-o', 'link'])).stdout).not.toContain('third');
+      expect(left.names.third).toBeUndefined();
       await serve(one, 80, 'left');
       await serve(two, 80, 'right');
       expect(await answer(both, left.names.one?.[0] ?? '', 80)).toBe('left');
