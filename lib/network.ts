@@ -5,7 +5,7 @@ import { parseVeths, type Switch, type VethOptions } from './features/interfaces
 import { host } from './host';
 import { ipText, networkBytes, parseCidr, parseIp } from './ip';
 import { native } from './native';
-import { Bridge, type BridgeSpec } from './network/bridge';
+import type { Bridge, BridgeSpec } from './network/bridge';
 import { NamespaceSockets } from './network/sockets';
 import { ownerMark, sweepNetworks } from './network/sweep';
 import { addInterface, type Socketed } from './network/wires';
@@ -84,11 +84,11 @@ export class Network implements Switch {
         throw new NsError('ERR_NSJS_UNSUPPORTED', `${stray}: as a user a network leads nowhere else`, {
           hint: 'use network: {egress}, or sandbox.net.publish',
         });
-      return new Network(new Bridge(spec, ownerMark()));
+      return new Network(makeBridge(spec));
     }
     return locked(() => {
       sweepNetworks();
-      return new Network(new Bridge(spec, ownerMark()));
+      return new Network(makeBridge(spec));
     });
   }
 
@@ -162,6 +162,12 @@ export class Network implements Switch {
     if (known) return known.find((address) => isIPv4(address)) ?? known[0] ?? to;
     return parseIp(to, 'to');
   }
+}
+
+// Loaded when there is a network: it brings servers of names along.
+function makeBridge(spec: BridgeSpec): Bridge {
+  const bridge = require('./network/bridge') as typeof import('./network/bridge');
+  return new bridge.Bridge(spec, ownerMark());
 }
 
 const textOf = ({ addresses }: Socketed) => addresses.map(({ address, prefix }) => `${address}/${prefix}`);

@@ -106,7 +106,7 @@ export function listed(
 }
 
 // Addresses that lead to this machine, its neighbours, or to nobody: RFC 6890 and IANA's registries of special addresses.
-const special: readonly Cidr[] = [
+const specialNetworks = [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
@@ -132,9 +132,10 @@ const special: readonly Cidr[] = [
   'fc00::/7',
   'fe80::/9',
   'ff00::/8',
-].map((text) => parseCidr(text, 'special'));
+];
+let special: readonly Cidr[] | undefined;
 // Translators put an IPv4 address into the last 32 bits.
-const translated = parseCidr('64:ff9b::/96', 'translated');
+const translated: Cidr = { address: '64:ff9b::', prefix: 96 };
 
 /** Whether an address is one that only a rule with that address, or its network, may open. */
 export function isSpecialAddress(address: string): boolean {
@@ -147,5 +148,6 @@ export function isSpecialAddress(address: string): boolean {
     const [high = 0, low = 0] = groups;
     return isSpecialAddress([high >> 8, high & 255, low >> 8, low & 255].join('.'));
   }
+  special ??= specialNetworks.map((text) => parseCidr(text, 'special'));
   return special.some((cidr) => cidrContains(cidr, plain));
 }

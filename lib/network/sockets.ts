@@ -9,7 +9,6 @@ import type { NamespaceHandle } from '../features/namespaces';
 import { parseInteger, parseObject, parseOneOf, parseString } from '../parse';
 import { type SocketNamespaces, type SocketRequest, socketIn } from '../sys/socket';
 import { Capture, type CaptureOptions, parseCapture } from './capture';
-import { agentInside, fetchInside, secureAgentInside } from './http-inside';
 
 const backlog = 511;
 const maxPort = 65_535;
@@ -22,6 +21,9 @@ function parseAddress(host: unknown): string {
 }
 
 const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the network namespace is closed');
+
+// Most sandboxes never need HTTP and TLS: they are loaded for those that do.
+const httpInside = () => require('./http-inside') as typeof import('./http-inside');
 
 /** Which port leads where. */
 export interface PublishedSocket {
@@ -123,7 +125,7 @@ export class NamespaceSockets {
    */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
     this.agents ??= this.makeAgents();
-    return fetchInside(this.agents, input, init);
+    return httpInside().fetchInside(this.agents, input, init);
   }
 
   /**
@@ -166,6 +168,7 @@ export class NamespaceSockets {
 
   private makeAgents(): { readonly http: Agent; readonly https: SecureAgent } {
     const connect = (port: number, host: string) => this.connect(port, host);
+    const { agentInside, secureAgentInside } = httpInside();
     return { http: agentInside(connect), https: secureAgentInside(connect) };
   }
 
