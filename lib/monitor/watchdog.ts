@@ -1,5 +1,6 @@
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Cgroups } from '../features/feature';
+import { Patrol } from './patrol';
 import type { Stats } from './stats';
 
 /** ms from one look to the next. */
@@ -8,6 +9,8 @@ const stirredMs = 10;
 
 /** The limit that was over. */
 export type Overrun = 'memory' | 'cpuTime' | 'idle' | 'wallTime';
+
+const patrol = new Patrol(lookMs);
 
 /** What is looked at. */
 export interface Watched {
@@ -64,21 +67,18 @@ export class Overseer {
 
 /** Looks ten times a second, until it has found one. */
 export class Watchdog {
-  private readonly timer: NodeJS.Timeout;
-
   constructor(
     private readonly overseer: Overseer,
     private readonly end: (overrun: Overrun) => void,
   ) {
-    this.timer = setInterval(() => this.look(), lookMs);
-    this.timer.unref();
+    patrol.add(this);
   }
 
   stop(): void {
-    clearInterval(this.timer);
+    patrol.remove(this);
   }
 
-  private look(): void {
+  look(): void {
     const overrun = this.overseer.look();
     if (overrun === undefined) return;
     this.stop();
