@@ -59,7 +59,7 @@ Status open_channels(Launch& launch) {
 Status start(Environment& environment, Launch& launch, int launcher, Result<Keeper>& keeper) {
   NSJS_TRY(open_node(environment));
   if (launcher < 0) NSJS_TRY(open_image(environment));
-  keeper = spawn_keeper(launcher < 0 ? environment.image.get() : launcher, launch.passed);
+  keeper = spawn_keeper(environment.door, launcher < 0 ? environment.image.get() : launcher, launch.passed);
   return keeper.status;
 }
 

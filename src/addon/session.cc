@@ -120,6 +120,7 @@ void Session::free_if_done() {
 Environment::Environment(napi_env environment) : env(environment) {
   napi_get_uv_event_loop(env, &loop);
   napi_add_async_cleanup_hook(env, on_cleanup, this, &hook);
+  (void)door.open();  // the first launch tries again, and tells
 }
 
 Environment::~Environment() = default;

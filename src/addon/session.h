@@ -5,6 +5,7 @@
 
 #include "../plan/wire.h"
 #include "../sys/fd.h"
+#include "spawn.h"
 #include "stdio.h"
 
 namespace nsjs {
@@ -77,6 +78,7 @@ struct Environment {
   uv_loop_t* loop = nullptr;
   Fd node;   // pidfd of this process, for the keepers to watch
   Fd image;  // sealed memfd that holds the launcher
+  Door door;
   Session* sessions = nullptr;
   FdWatch* watches = nullptr;
   bool ending = false;

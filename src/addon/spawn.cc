@@ -9,27 +9,38 @@
 namespace nsjs {
 namespace {
 
+static_assert(kMaxPassedFds + 5 <= sys::kMaxFdsBeside);
+
 constexpr int kStagingFd = kFirstFd + static_cast<int>(kMaxPassedFds) + 64;  // above every final number
 
+constexpr unsigned kUnshare = 2;  // CLOSE_RANGE_UNSHARE
+
 struct Child {
-  int image;
-  const Passed* passed;
+  const Door* door;
   Status status;  // shared memory: the child writes, the parent reads after the child is gone or has executed
 };
 
-// DANGER: shares Node's memory. Raw system calls only; no malloc, no lock, no errno, no credentials.
+// DANGER: shares Node's memory, and its descriptors until close_range. Raw system calls only; no malloc, no lock, no errno, no credentials.
 Status run_child(const Child& child) {
-  int staged[kMaxPassedFds + 4];
-  for (unsigned index = 0; index < child.passed->count; ++index) {
-    NSJS_TRY_VALUE(fd, sys::fcntl(child.passed->fds[index], F_DUPFD_CLOEXEC, kStagingFd));
+  const int door = child.door->inside();
+  NSJS_TRY(sys::close_range(static_cast<unsigned>(door) + 1, ~0u, kUnshare));
+  char word = 0;
+  sys::Received received;
+  NSJS_TRY(sys::receive(door, &word, sizeof word, 0, received));
+  int staged[sys::kMaxFdsBeside];
+  for (unsigned index = 0; index < received.count; ++index) {
+    NSJS_TRY_VALUE(fd, sys::fcntl(received.fds[index].get(), F_DUPFD_CLOEXEC, kStagingFd));
     staged[index] = static_cast<int>(fd);
   }
-  NSJS_TRY_VALUE(image, sys::fcntl(child.image, F_DUPFD_CLOEXEC, kStagingFd));
-  for (unsigned index = 0; index < child.passed->count; ++index) NSJS_TRY(sys::dup3(staged[index], kFirstFd + static_cast<int>(index), 0));
+  // The last one is the launcher.
+  if (received.count == 0) return {EBADF, __NR_recvmsg};
+  const unsigned passed = received.count - 1;
+  for (unsigned index = 0; index < passed; ++index) NSJS_TRY(sys::dup3(staged[index], kFirstFd + static_cast<int>(index), 0));
   static char name[] = "nsjs";
   char* argv[] = {name, nullptr};
   char* envp[] = {nullptr};
-  return sys::to_status(__NR_execveat, sys::raw(__NR_execveat, image, sys::as_arg(""), sys::as_arg(argv), sys::as_arg(envp), 0x1000));
+  return sys::to_status(__NR_execveat,
+                        sys::raw(__NR_execveat, staged[passed], sys::as_arg(""), sys::as_arg(argv), sys::as_arg(envp), 0x1000));
 }
 
 int child_main(void* argument) {
@@ -38,21 +49,30 @@ int child_main(void* argument) {
   sys::exit_group(127);
 }
 
-}  // namespace
+Status send_in(const Door& door, int image, const Passed& passed) {
+  int fds[sys::kMaxFdsBeside];
+  for (unsigned index = 0; index < passed.count; ++index) fds[index] = passed.fds[index];
+  fds[passed.count] = image;
+  sys::Beside beside;
+  beside.fds = fds;
+  beside.count = passed.count + 1;
+  static constexpr char kWord = 'g';
+  return sys::send(door.outside(), &kWord, 1, beside).status;
+}
 
-Result<Keeper> spawn_keeper(int image, const Passed& passed) {
+Result<Keeper> start(const Door& door) {
   Result<Keeper> result;
   const Stack stack;
   if (!stack.ok()) {
-    result.status = {12, __NR_mmap};  // ENOMEM
+    result.status = {ENOMEM, __NR_mmap};
     return result;
   }
-  Child child{image, &passed, {}};
+  Child child{&door, {}};
   int pidfd = -1;
   int pid = -1;
   {
     const BlockedSignals blocked;
-    pid = clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &pidfd);
+    pid = clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD, &child, &pidfd);
   }
   if (pid < 0) {
     result.status = {errno, __NR_clone};
@@ -65,6 +85,25 @@ Result<Keeper> spawn_keeper(int image, const Passed& passed) {
     (void)sys::waitid(sys::kPidfdType, pidfd, &info, WEXITED, nullptr);
     result.status = child.status;
   }
+  return result;
+}
+
+}  // namespace
+
+Status Door::open() {
+  if (inside() >= 0) return {};
+  int ends[2] = {-1, -1};
+  NSJS_TRY(sys::socketpair(SOCK_SEQPACKET, ends));
+  for (unsigned end = 0; end < 2; ++end) ends_[end] = Fd(ends[end]);
+  return {};
+}
+
+Result<Keeper> spawn_keeper(Door& door, int image, const Passed& passed) {
+  Result<Keeper> result;
+  result.status = door.open();
+  if (result.status.ok()) result.status = send_in(door, image, passed);
+  if (result.status.ok()) result = start(door);
+  if (!result.status.ok()) door.shut();
   return result;
 }
 

@@ -18,7 +18,7 @@ inline Status socketpair(int type, int pair[2]) {
 
 inline Status pipe2(int pair[2], int flags) { return to_status(__NR_pipe2, raw(__NR_pipe2, as_arg(pair), flags | O_CLOEXEC)); }
 
-constexpr unsigned kMaxFdsBeside = 64;
+constexpr unsigned kMaxFdsBeside = 72;
 constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(kMaxFdsBeside * sizeof(int));
 
 // What goes beside the bytes of a message, unix(7).
