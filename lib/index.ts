@@ -63,6 +63,7 @@ export type { ProbedCall } from './probe-calls';
 export { prometheusHandler, prometheusMetrics } from './prometheus';
 export { type OpenOptions, Sandbox } from './sandbox';
 export { SandboxBuilder } from './sandbox-builder';
+export { type PoolOptions, type PoolProgramOptions, SandboxPool } from './sandbox-pool';
 export type { SandboxEnd, SandboxEvents } from './sandbox-resources';
 export type { SeccompCondition, SeccompRule } from './seccomp/rules';
 export { type SeccompDecision, type SeccompFilter, seccompFilter } from './seccomp-filter';

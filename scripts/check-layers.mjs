@@ -40,6 +40,7 @@ const top = [
   'otel',
   'sandbox',
   'sandbox-builder',
+  'sandbox-pool',
   'network',
   'sandbox-resources',
   'sandbox-overlay',

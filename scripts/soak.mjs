@@ -2,7 +2,7 @@
 // of this process's memory beyond noise. Prints a line a minute; exits with 1 if something is left. SEED=N repeats a run's choices.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { isNsjsError, Sandbox, spawnIsolated } from 'nsjs';
+import { isNsjsError, Sandbox, SandboxPool, spawnIsolated } from 'nsjs';
 
 const minutes = Number(process.argv[2] ?? 1);
 if (!(minutes > 0)) {
@@ -84,6 +84,22 @@ async function single() {
   await settle(() => spawnIsolated(...pick(programs), { ...sandboxOptions(), ...runOptions() }));
 }
 
+// Sandboxes that wait for their programs, more of these than of them.
+async function pooled() {
+  let pool;
+  try {
+    pool = await SandboxPool.open(sandboxOptions(), { size: pick([1, 3]) });
+    const runs = Array.from({ length: Math.floor(random() * 6) }, () => settle(() => pool.spawn(...pick(programs), runOptions())));
+    if (random() < 0.7) await Promise.all(runs);
+    await pool.close();
+    await Promise.all(runs);
+  } catch (error) {
+    if (error.code === undefined) throw error;
+    told(error.code);
+    await pool?.close();
+  }
+}
+
 async function several() {
   let sandbox;
   try {
@@ -145,7 +161,8 @@ let count = 0;
 const start = performance.now();
 async function work(until) {
   while (performance.now() < until) {
-    await (random() < 0.6 ? single() : several());
+    const kind = random();
+    await (kind < 0.5 ? single() : kind < 0.8 ? several() : pooled());
     count++;
   }
 }

@@ -45,7 +45,7 @@ export const cgroup = feature({
     if (cgroups.version === 1) openGroups1(plan, cgroups);
     else openGroup2(plan, cgroups);
     // Of a sandbox that stays it may be set later.
-    const hasQuota = cgroups.limits.cpu !== undefined || scene.kind === 'sandbox';
+    const hasQuota = cgroups.limits.cpu !== undefined || (scene.kind === 'sandbox' && !scene.single);
     emitEnd(plan, cgroups, hasQuota);
     emitAfter(plan, cgroups, hasQuota);
   },
@@ -72,7 +72,8 @@ export const clock: Step = {
   scope: 'both',
   emit(plan, spec, scene) {
     if (scene.kind === 'program') emitProgramClock(plan, scene);
-    else emitClock(plan, spec.limits, scene);
+    // The time of a program starts when it does.
+    else if (!scene.single) emitClock(plan, spec.limits, scene);
   },
 };
 

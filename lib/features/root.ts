@@ -53,7 +53,7 @@ export const rootTree: Step = {
     if (spec.root === 'system') emitSystem(plan, tree, spec, scene);
     for (const [index, mount] of spec.mounts.entries()) emitMount(plan, tree, mount, `mounts[${index}]`, spec, scene);
     if (spec.root !== 'host') finishRoot(plan, spec, tree);
-    if (scene.kind === 'sandbox') shareFolders(plan, spec);
+    if (scene.kind === 'sandbox' && !scene.single) shareFolders(plan, spec);
   },
 };
 

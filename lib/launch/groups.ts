@@ -18,8 +18,11 @@ export interface Groups extends Pick<Scene, 'cgroups' | 'freezer'> {
 
 const noCgroups: Cgroups = { version: undefined, folders: {}, swapAccounting: false, limits: {} };
 
+/** What groups are for: a program with a sandbox of its own, a sandbox that stays, or one that waits for its only program. */
+export type GroupsKind = 'run' | 'sandbox' | 'single';
+
 /** Chooses the control groups of a sandbox. Throws NsError ERR_NSJS_UNSUPPORTED for what is required and cannot be had, OptionError for disks. */
-export function chooseGroups(spec: Spec, kind: 'run' | 'sandbox', name: string = nextGroupName()): Groups {
+export function chooseGroups(spec: Spec, kind: GroupsKind, name: string = nextGroupName()): Groups {
   const { cgroups, dropped } = chooseCgroups(spec, kind, name);
   const withFreezer = kind === 'sandbox' || needsClock(spec.limits) ? chooseFreezer(cgroups, name) : {};
   const counted = { ...cgroups, ...cpuUsage(cgroups, withFreezer.freezer) };
@@ -33,7 +36,7 @@ const needsClock = ({ cpuTime, idle, wallTime }: LimitsSpec): boolean =>
 /** Limits that are kept by other means where no control group is. */
 const softLimits = ['memory', 'swap', 'pids', 'cpuWeight'] as const;
 
-function chooseCgroups(spec: Spec, kind: 'run' | 'sandbox', name: string): Pick<Groups, 'cgroups' | 'dropped'> {
+function chooseCgroups(spec: Spec, kind: GroupsKind, name: string): Pick<Groups, 'cgroups' | 'dropped'> {
   const { cgroup, limits } = spec;
   const wanted = controllersFor(limits);
   if (cgroup.level === 'off' || (wanted.length === 0 && cgroup.level !== 'require')) {
@@ -59,7 +62,7 @@ function chooseCgroups(spec: Spec, kind: 'run' | 'sandbox', name: string): Pick<
 }
 
 // Version 2 has one group for all; of version 1 each controller costs a spawn a tenth of a millisecond.
-function controllersIn(layout: CgroupLayout, limits: LimitsSpec, kind: 'run' | 'sandbox'): readonly Controller[] {
+function controllersIn(layout: CgroupLayout, limits: LimitsSpec, kind: GroupsKind): readonly Controller[] {
   const there = controllers.filter((name) => layout.parents[name] !== undefined);
   if (layout.version === 2) return there;
   const always: readonly Controller[] = kind === 'sandbox' ? ['memory', 'pids', 'cpu', 'io'] : ['memory', 'pids'];
@@ -91,7 +94,7 @@ const unsupported = (control: string, reason: string, hint: string) =>
   new NsError('ERR_NSJS_UNSUPPORTED', `${control}: ${reason}`, { hint });
 
 // What this layout can hold of the limits: disks and CPUs by their numbers here.
-function fitTo(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], kind: 'run' | 'sandbox') {
+function fitTo(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], kind: GroupsKind) {
   const missing = wanted.filter((name) => layout.parents[name] === undefined);
   const lost = Object.keys(spec.limits).filter((key) =>
     controllersFor(pick(spec.limits, key)).some((controller) => missing.includes(controller)),
@@ -110,7 +113,8 @@ function fitTo(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], 
   });
   const without = [...lost, ...only2] as readonly string[];
   const kept = Object.entries(spec.limits).filter(([name]) => !without.includes(name));
-  const oomGroup = spec.limits.oomGroup ?? (layout.version === 2 && spec.limits.memory !== undefined && kind === 'run' ? true : undefined);
+  const oomGroup =
+    spec.limits.oomGroup ?? (layout.version === 2 && spec.limits.memory !== undefined && kind !== 'sandbox' ? true : undefined);
   const limits: LimitsSpec = { ...Object.fromEntries(kept), ...(oomGroup === undefined ? {} : { oomGroup }) };
   return { limits: resolve(limits, layout), dropped: [...dropped2, ...dropped] };
 }

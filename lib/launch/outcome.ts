@@ -33,8 +33,6 @@ export class Outcome {
   ended?: LaunchRecord;
   /** Files of the control group, by name, as they were when the sandbox had ended. */
   readonly lastWords = new Map<string, string>();
-  /** What the kernel told, where it was asked to be verified. */
-  readonly facts = new FactTexts();
   readonly dropped: Dropped[] = [];
   /** What was in uninterruptible sleep when it should have been gone. */
   stuck?: readonly StuckProcess[];
@@ -57,6 +55,8 @@ export class Outcome {
   constructor(
     private readonly plan: LaunchPlan,
     private readonly command: readonly string[],
+    /** What the kernel told, where it was asked to be verified. */
+    readonly facts = new FactTexts(),
   ) {}
 
   feed(record: LaunchRecord): void {

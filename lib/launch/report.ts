@@ -66,7 +66,7 @@ export function makeReport(
     ...describeLandlock(spec, scene),
     limits: spec.limits,
     ...(cgroups.version === undefined ? {} : { cgroup: { version: cgroups.version, folders: foldersOf(cgroups.folders) } }),
-    ...(scene.kind === 'run' ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
+    ...(scene.kind === 'run' || scene.single ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
     ...(facts.isEmpty ? {} : { kernel: { ...facts.facts(), ...cgroupFacts(cgroups) } }),
     dropped: [...scene.dropped, ...dropped],
   });

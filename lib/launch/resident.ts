@@ -10,8 +10,8 @@ import { StatsSource, withEgress } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { type StuckProcess, StuckWatch } from '../monitor/stuck';
 import { type Watchdog, watchdogFor } from '../monitor/watchdog';
-import { channel } from '../native';
 import { factsError } from './facts';
+import { follow } from './follow';
 import type { RunEvents } from './link';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
@@ -19,8 +19,7 @@ import { Pauser } from './pause';
 import { Programs } from './programs';
 import { type LaunchRecord, namespaceOrder, recordKind } from './record';
 import type { Run } from './run';
-import { closedError } from './session';
-import { cleanUp } from './solo';
+import { closedError, type Message } from './session';
 import { type Started, start } from './start';
 import { updateLimits } from './update';
 
@@ -88,7 +87,12 @@ export class Resident {
       (found) => this.onStuck?.(found),
     );
     try {
-      this.started.session.watch((which) => this.onReadable(which));
+      follow(this.started, {
+        outcome: this.outcome,
+        launcherPath: spec.launcherPath,
+        take: (message) => this.take(message),
+        gone: () => this.onGone(),
+      });
     } catch (error) {
       this.started.network?.close();
       throw error;
@@ -174,25 +178,13 @@ export class Resident {
     this.started.session.ref(isBusy);
   }
 
-  private onReadable(which: number): void {
-    const keeperEnded = which === channel.keeperEnd;
-    this.read(keeperEnded ? channel.control : which);
-    const cleaned = this.outcome.ended?.err === 0;
-    if (keeperEnded || cleaned) this.read(channel.init);
-    if (keeperEnded) this.started.session.close();
-    if (cleaned) this.onGone();
-    else if (keeperEnded) cleanUp(this.started, this.spec.launcherPath, () => this.onGone());
-  }
-
-  private read(which: number): void {
-    for (const { record, pid, fds } of this.started.session.messages(which)) {
-      if (this.programs.feed(record, pid, fds)) continue;
-      if (record.kind === recordKind.opened) this.onOpened(record, fds);
-      else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) this.onFolder(record.status, fds[0]);
-      else {
-        for (const fd of fds) closeSync(fd);
-        if (record.program === 0) this.outcome.feed(record);
-      }
+  private take({ record, pid, fds }: Message): void {
+    if (this.programs.feed(record, pid, fds)) return;
+    if (record.kind === recordKind.opened) this.onOpened(record, fds);
+    else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) this.onFolder(record.status, fds[0]);
+    else {
+      for (const fd of fds) closeSync(fd);
+      if (record.program === 0) this.outcome.feed(record);
     }
   }
 

@@ -46,7 +46,7 @@ export class Run {
     private readonly events: RunEvents,
     private readonly link: Link,
   ) {
-    this.outcome = new Outcome(link.plan, [parsed.command.file, ...parsed.command.args]);
+    this.outcome = new Outcome(link.plan, [parsed.command.file, ...parsed.command.args], link.prepared);
     this.sides = new ProgramStreams(link.ours, parsed.program.stdio);
     this.streams = this.sides.list;
     this.outputs = this.collect();

@@ -9,17 +9,14 @@ import { isSetUp, type NetworkSpec } from '../features/network';
 import { host } from '../host';
 import type { LiveNetwork } from '../network/live';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
-import { chooseGroups } from './groups';
+import { chooseGroups, type GroupsKind } from './groups';
 import { takeHostId } from './host-id';
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
-export function openScene(
-  spec: Spec,
-  program: Program,
-  kind: 'run' | 'sandbox',
-): Scene & { readonly network?: LiveNetwork; release(): void } {
+export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Scene & { readonly network?: LiveNetwork; release(): void } {
   const machine = host();
-  const { dropped: groupsDropped, ...groups } = chooseGroups(spec, kind);
+  const { dropped: groupsDropped, ...groups } = chooseGroups(spec, wanted);
+  const kind = wanted === 'run' ? 'run' : 'sandbox';
   const dropped = [...groupsDropped, ...landlockDropped(spec, machine, kind)];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
@@ -33,6 +30,7 @@ export function openScene(
     dropped: [...dropped, ...privilegesDropped(spec, hostId?.id)],
     program,
     kind,
+    ...(wanted === 'single' ? { single: true } : {}),
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
     ...ownerOf(network, ownerFd, machine.privileged),
     ...(network ? { network } : {}),

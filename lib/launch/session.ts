@@ -29,6 +29,7 @@ export class Session {
   private readonly beside = new Int32Array(2 + maxBeside);
   private readonly waiting: { readonly which: number; readonly bytes: Uint8Array }[] = [];
   private handle: NativeSession | undefined;
+  private onReadable: ((channel: number) => void) | undefined;
 
   /** Throws a SysError if the launcher can't be started. `launcherFd` -1 stands for the embedded one. */
   constructor(plan: LaunchPlan, launcherFd: number, hostId: number | undefined) {
@@ -57,10 +58,12 @@ export class Session {
     if (this.handle) native().adopt(this.handle);
   }
 
-  /** Calls back with each channel that can be read. Throws a SysError, and ends the sandbox, if that can't be had. */
+  /** Calls back with each channel that can be read; a later call takes the place of the one before. Throws a SysError, and ends the sandbox, if that can't be had. */
   watch(onReadable: (channel: number) => void): void {
-    if (!this.handle) return;
-    const result = native().watch(this.handle, onReadable);
+    const isWatched = this.onReadable !== undefined;
+    this.onReadable = onReadable;
+    if (!this.handle || isWatched) return;
+    const result = native().watch(this.handle, (which) => this.onReadable?.(which));
     if (result === 0) return;
     native().close(this.handle, 0);
     throw new SysError({ errno: -result, syscall: 'epoll_ctl', origin: 'launcher' });

@@ -5,16 +5,27 @@ import { StatsSource, withEgress } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { StuckWatch } from '../monitor/stuck';
 import { type Watchdog, watchdogFor } from '../monitor/watchdog';
-import { channel } from '../native';
+import { follow } from './follow';
 import type { Link, RunEvents } from './link';
 import type { ParsedOptions } from './options';
 import type { Outcome } from './outcome';
+import type { Prepared } from './prepared';
 import { Run } from './run';
-import { openCleanup, type Started, start } from './start';
+import type { Message } from './session';
+import { type Started, start } from './start';
+import { Timers } from './timers';
+
+// The launcher holds the clock of wallTime; where it is init it may be slow once its sandbox has used its CPU time up.
+const backupMs = 50;
 
 /** Starts a program in a sandbox of its own: both end together. Throws what kept the launcher from starting. */
 export function startSolo(parsed: ParsedOptions, events: RunEvents): Run {
-  return new Solo(parsed, events).run;
+  return new Solo(parsed, events, start(parsed)).run;
+}
+
+/** The same in a sandbox that was prepared for it. Throws NsError ERR_NSJS_CLOSED if that is gone. */
+export function startPrepared(prepared: Prepared, parsed: ParsedOptions, events: RunEvents): Run {
+  return new Solo(parsed, events, prepared.start(parsed)).run;
 }
 
 class Solo implements Link {
@@ -23,7 +34,9 @@ class Solo implements Link {
   readonly scene: Started['scene'];
   readonly ours: Started['ours'];
   readonly network: Started['network'];
+  readonly prepared: Started['prepared'];
   readonly run: Run;
+  private readonly timers = new Timers();
   private readonly source: StatsSource;
   private readonly stuck: StuckWatch;
   private watchdog: Watchdog | undefined;
@@ -31,9 +44,9 @@ class Solo implements Link {
   constructor(
     private readonly parsed: ParsedOptions,
     events: RunEvents,
+    started: Started,
   ) {
-    const started = start(parsed);
-    ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = started);
+    ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours, prepared: this.prepared } = started);
     this.source = new StatsSource(this.scene, this.session.pid, hasOwnNetwork(parsed.spec));
     this.network = started.network;
     this.network?.connect(
@@ -48,7 +61,12 @@ class Solo implements Link {
       (found) => events.stuck(found),
     );
     try {
-      this.session.watch((which) => this.onReadable(which));
+      follow(this, {
+        outcome: this.run.outcome,
+        launcherPath: parsed.spec.launcherPath,
+        take: (message) => this.take(message),
+        gone: () => this.run.onGone(),
+      });
     } catch (error) {
       for (const stream of this.run.streams) stream?.destroy();
       this.network?.close();
@@ -79,6 +97,8 @@ class Solo implements Link {
 
   started(): void {
     this.network?.started();
+    const { wallTime } = this.scene.ownLimits ?? {};
+    if (wallTime !== undefined) this.timers.after(wallTime + backupMs, () => this.run.overrun('wallTime'));
     this.watchdog = watchdogFor(
       this.parsed.spec.limits,
       this.scene.cgroups,
@@ -88,26 +108,17 @@ class Solo implements Link {
   }
 
   gone(): void {
+    this.timers.clear();
     this.watchdog?.stop();
     this.stuck.stop();
     this.source.close();
     this.network?.close();
   }
 
-  // The sandbox is gone when its keeper says so: every process reaped, the control group removed. What the keeper still
-  // holds, the mount namespace, ends with it a moment later and keeps nobody waiting.
-  private onReadable(which: number): void {
-    const keeperEnded = which === channel.keeperEnd;
-    this.read(keeperEnded ? channel.control : which);
-    const cleaned = this.run.outcome.ended?.err === 0;
-    if (keeperEnded || cleaned) this.read(channel.init);
-    if (keeperEnded) this.session.close();
-    if (cleaned) this.run.onGone();
-    else if (keeperEnded) cleanUp(this, this.parsed.spec.launcherPath, () => this.run.onGone());
-  }
-
-  private read(which: number): void {
-    for (const { record, pid, fds } of this.session.messages(which)) this.run.feed(record, pid, fds);
+  private take({ record, pid, fds }: Message): void {
+    this.run.feed(record, pid, fds);
+    // Where the sandbox was there before its program nothing else ends it.
+    if (this.prepared && this.run.outcome.failure) this.session.kill();
   }
 }
 
@@ -116,19 +127,4 @@ export function noteCpu(outcome: Outcome, { scene, session }: Started): void {
   const init = scene.cgroups.cpuUsage === undefined ? childrenOf(session.pid)[0] : undefined;
   const cpu = init === undefined ? undefined : readProcesses(init)?.cpu;
   if (cpu) outcome.cpuAtEnd ??= cpu;
-}
-
-/** The keeper was killed or could not clean up: another launcher does it. */
-export function cleanUp({ plan }: Started, launcherPath: string | undefined, done: () => void): void {
-  const session = openCleanup(plan, launcherPath);
-  if (!session) {
-    done();
-    return;
-  }
-  session.watch((which) => {
-    for (const _ of session.messages(which));
-    if (which !== channel.keeperEnd) return;
-    session.close();
-    done();
-  });
 }

@@ -3,6 +3,8 @@ import type { Scene } from '../features/feature';
 import { outsideIds } from '../features/user';
 import type { LiveNetwork } from '../network/live';
 import { type LaunchPlan, sections } from '../plan/writer';
+import type { FactTexts } from './facts';
+import type { GroupsKind } from './groups';
 import { closeLauncher, openLauncher } from './launcher';
 import type { ParsedOptions } from './options';
 import { cleanupPlan, writePlan } from './plan';
@@ -21,14 +23,16 @@ export interface Started {
   readonly network?: LiveNetwork | undefined;
   /** This side's descriptor for each of the program's, by its number; -1 where there is none. */
   readonly ours: readonly number[];
+  /** What the kernel told of a sandbox that was there before its program. */
+  readonly prepared?: FactTexts | undefined;
 }
 
 /** From parsed options to a running launcher, in one native call. Throws what kept it from starting. */
-export function start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: 'run' | 'sandbox' = 'run'): Started {
+export function start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind = 'run'): Started {
   const scene = openScene(spec, program, kind);
   const { network } = scene;
   try {
-    const plan = kind === 'run' ? planFor(spec, scene) : writePlan(spec, scene);
+    const plan = kind === 'sandbox' ? writePlan(spec, scene) : planFor(spec, scene);
     const launcher = openLauncher(spec.launcherPath);
     try {
       const session = new Session(plan, launcher, scene.hostId === undefined ? undefined : outsideIds(spec, scene).uid);

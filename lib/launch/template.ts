@@ -2,7 +2,7 @@ import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
 import { execTexts } from '../features/program';
 import { changePlan, lastOpOf } from '../plan/encode';
-import { type LaunchPlan, type PlannedOp, type PlanWriter, type Section, sections } from '../plan/writer';
+import { type LaunchPlan, type PlannedOp, PlanWriter, type Section, sections } from '../plan/writer';
 import { writePlan } from './plan';
 
 /**
@@ -24,13 +24,17 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   if (!isRepeatable(spec, scene)) return writePlan(spec, scene, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
-  const shape = `${scene.kind} ${scene.program.stdio.map(shapeOf).join('')}`;
+  const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.program.stdio.map(shapeOf).join('')}`;
   const found = ofSpec.get(shape);
   if (found) return new TemplatedPlan(found, spec, scene, running);
   const writer = writePlan(spec, scene, running);
   ofSpec.set(shape, makeTemplate(writer, scene));
   return writer;
 }
+
+/** The slots of a plan, for plans of programs in its sandbox. */
+export const writerOf = (plan: LaunchPlan): PlanWriter | undefined =>
+  plan instanceof PlanWriter ? plan : plan instanceof TemplatedPlan ? plan.writer : undefined;
 
 // A descriptor of the caller has rules of its own.
 const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 'number' ? (entry < 0 ? 'p' : 'd') : 'i');
@@ -77,6 +81,7 @@ function groupName({ cgroups }: Scene): string | undefined {
 }
 
 class TemplatedPlan implements LaunchPlan {
+  readonly writer: PlanWriter;
   readonly passed: readonly number[];
   readonly stdio: LaunchPlan['stdio'];
   private written: PlanWriter | undefined;
@@ -89,6 +94,7 @@ class TemplatedPlan implements LaunchPlan {
   ) {
     const own = scene.program.stdio.filter((entry): entry is number => typeof entry === 'number');
     this.passed = scene.lockFd === undefined ? own : [scene.lockFd, ...own];
+    this.writer = template.writer;
     this.stdio = template.writer.stdio;
   }
 
@@ -97,7 +103,7 @@ class TemplatedPlan implements LaunchPlan {
     const id = `${this.scene.hostId}`;
     const group = groupName(this.scene) ?? '';
     const changes = [...ids.map((at) => ({ at, text: id })), ...groups.map((at) => ({ at, text: group }))];
-    return changePlan(bytes, changes, execAt, execTexts(this.scene.program));
+    return changePlan(bytes, changes, execAt, this.scene.kind === 'sandbox' ? [] : execTexts(this.scene.program));
   }
 
   // Only asked for when something went wrong.

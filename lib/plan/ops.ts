@@ -13,7 +13,7 @@ export const ops = {
   OomEvent: { code: 8, kinds: 'TT' },
   Clock: { code: 9, kinds: 'SSNNNNN' },
   ClockQuota: { code: 10, kinds: 'S' },
-  StartProgram: { code: 11, kinds: 'NN' },
+  StartProgram: { code: 11, kinds: 'NNN' },
   ReleaseProgram: { code: 12, kinds: '' },
   SendFile: { code: 13, kinds: 'T' },
   Verify: { code: 14, kinds: '' },

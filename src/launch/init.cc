@@ -74,7 +74,7 @@ bool reap(Context& context, bool serves) {
     if (!status.ok()) return true;
     if (program == nullptr) continue;
     if (serves || (program->started && !program->failed)) send_exited(context, *program, info, usage);
-    if (!serves) return true;
+    if (!serves || program->last) return true;
     // What it left in a group of its own ends with it.
     program->clock.kill_group();
     g_programs.remove(program);

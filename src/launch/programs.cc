@@ -173,6 +173,7 @@ Status start_program(Context& context, Gate gate) {
   gate.waits = gate.waits || context.paused;
   Program* program = g_programs.add(context.program);
   if (program == nullptr) return {kTryAgain, __NR_clone3};
+  program->last = gate.last;
   program->clock = std::move(context.clock);
   context.clock = {};
   const Status status = fork_program(context, *program, gate);

@@ -19,6 +19,7 @@ struct Program {
   bool waiting = false;  // it has done `beside` and is to be released
   bool started = false;
   bool failed = false;
+  bool last = false;  // the sandbox ends with it
 };
 
 // All zero is empty: a table that nobody uses costs no memory.
@@ -75,6 +76,7 @@ struct Context;
 struct Gate {
   bool waits;    // the child does `beside` and then waits for release_program()
   bool has_net;  // it hands over the net namespace that it has made
+  bool last;     // the sandbox ends with it
 };
 
 // Forks the program of the plan, under the number of context.program.

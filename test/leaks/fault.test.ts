@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Result, Sandbox, type SpawnOptions, type SyscallCall, spawnIsolated } from 'nsjs';
+import { type Result, Sandbox, SandboxPool, type SpawnOptions, type SyscallCall, spawnIsolated } from 'nsjs';
 import { useTestLauncher } from '../../dist/launch/launcher';
 import { hasCgroups, isRoot } from '../support';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from './processes';
@@ -44,6 +44,19 @@ const inSandbox: Run = async (options) => {
 };
 const hang = 10_000;
 
+/** In a sandbox that waited for it. */
+const inPool: Run = async (options) => {
+  const pool = await SandboxPool.open(options);
+  try {
+    const running = pool.spawn('/bin/sh', script, { timeout: hang, encoding: 'utf8', reject: false });
+    // The one that would take its place has the same fault.
+    void pool.close();
+    return await running;
+  } finally {
+    await pool.close();
+  }
+};
+
 /** One run with the launcher whose `nth` call in process `role` fails. */
 async function spawnWithFault(role: number, nth: number, run: Run, options: SpawnOptions): Promise<Outcome> {
   const broken = Buffer.from(image);
@@ -75,6 +88,7 @@ const enough = 100;
 describe.each([
   ['untrusted', alone, {}],
   ['in a sandbox that stays', inSandbox, {}],
+  ['in a sandbox that waited', inPool, {}],
   [
     'with binds',
     alone,

@@ -1,0 +1,49 @@
+import { channel } from '../native';
+import type { Outcome } from './outcome';
+import type { Message } from './session';
+import { openCleanup, type Started } from './start';
+
+/** How a launcher is followed. */
+export interface Follower {
+  readonly outcome: Outcome;
+  readonly launcherPath: string | undefined;
+  /** A message has come; its descriptors are the follower's. */
+  take(message: Message): void;
+  /** All of the sandbox is gone: every process reaped, its control groups removed. */
+  gone(): void;
+}
+
+/**
+ * Reads what a launcher tells until its sandbox is gone, which is when its keeper says so. What the keeper still holds, the mount
+ * namespace, ends with it a moment later and keeps nobody waiting. Throws a SysError if the channels can't be watched.
+ */
+export function follow(started: Started, follower: Follower): void {
+  const { session } = started;
+  const read = (which: number): void => {
+    for (const message of session.messages(which)) follower.take(message);
+  };
+  session.watch((which) => {
+    const keeperEnded = which === channel.keeperEnd;
+    read(keeperEnded ? channel.control : which);
+    const cleaned = follower.outcome.ended?.err === 0;
+    if (keeperEnded || cleaned) read(channel.init);
+    if (keeperEnded) session.close();
+    if (cleaned) follower.gone();
+    else if (keeperEnded) cleanUp(started, follower.launcherPath, () => follower.gone());
+  });
+}
+
+/** The keeper was killed or could not clean up: another launcher does it. */
+function cleanUp({ plan }: Started, launcherPath: string | undefined, done: () => void): void {
+  const session = openCleanup(plan, launcherPath);
+  if (!session) {
+    done();
+    return;
+  }
+  session.watch((which) => {
+    for (const _ of session.messages(which));
+    if (which !== channel.keeperEnd) return;
+    session.close();
+    done();
+  });
+}
