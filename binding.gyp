@@ -4,7 +4,7 @@
     "launcher_flags": [
       "-std=c++20", "-Os", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-fno-pic",
       "-fno-stack-protector", "-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables",
-      "-fno-threadsafe-statics", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"
+      "-fno-threadsafe-statics", "-fomit-frame-pointer", "-flto", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden"
     ]
   },
   "target_defaults": {
@@ -24,7 +24,7 @@
       "cflags_cc": ["<@(launcher_flags)"],
       "ldflags!": ["-pthread", "-rdynamic", "-m64"],
       "ldflags": [
-        "-nostdlib", "-static", "-no-pie", "-s", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,-z,norelro", "-Wl,-z,noseparate-code",
+        "-flto", "-nostdlib", "-static", "-no-pie", "-s", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,-z,norelro", "-Wl,-z,noseparate-code",
         "-Wl,--build-id=none", "-Wl,-Map=<(PRODUCT_DIR)/nsjs-launcher.map"
       ],
       "libraries!": ["-ldl", "-lrt"]

@@ -10,20 +10,20 @@
 extern "C" {
 
 // The compiler may call these by itself; there is no libc to take them from.
-void* memset(void* to, int value, std::size_t size) {
+[[gnu::used]] void* memset(void* to, int value, std::size_t size) {
   auto* bytes = static_cast<unsigned char*>(to);
   for (std::size_t index = 0; index < size; ++index) bytes[index] = static_cast<unsigned char>(value);
   return to;
 }
 
-void* memcpy(void* to, const void* from, std::size_t size) {
+[[gnu::used]] void* memcpy(void* to, const void* from, std::size_t size) {
   auto* target = static_cast<unsigned char*>(to);
   const auto* source = static_cast<const unsigned char*>(from);
   for (std::size_t index = 0; index < size; ++index) target[index] = source[index];
   return to;
 }
 
-[[noreturn]] void launcher_main();
+[[noreturn, gnu::used]] void launcher_main();
 }
 
 #if defined(__x86_64__)
