@@ -33,6 +33,7 @@ export function explain(options: SandboxOptions = {}, command = 'program', args:
     dropped: [],
     program,
     kind: 'run',
+    emptyMounts: privileged,
     ...(privileged ? { hostId: firstHostId, hostIds: spec.user.ids === 'range' ? rangeSize : 1 } : {}),
   });
   const steps = sections.flatMap((section) =>

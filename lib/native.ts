@@ -20,8 +20,8 @@ export type SyscallArgument = number | bigint | ArrayBufferView | null;
 /** Channels of a session: the keeper's, init's, and the end of the keeper itself. */
 export const channel = { control: 0, init: 1, keeperEnd: 2 } as const;
 
-/** Entries of `stdio` that are not descriptors to pass. */
-export const stdioKind = { readPipe: -1, writePipe: -2, socketPair: -3 } as const;
+/** Entries of `stdio` that are not descriptors to pass: what is made for the program, and a mount namespace with nothing of the host in it. */
+export const stdioKind = { readPipe: -1, writePipe: -2, socketPair: -3, emptyMounts: -4 } as const;
 
 /** The addon's surface. Results below zero are `-errno`. */
 export interface Native {
@@ -50,6 +50,8 @@ export interface Native {
   /** Ends the sandbox; with `keeperEnded` 1 frees the session. */
   close(session: NativeSession, keeperEnded: number): void;
   image(): ArrayBuffer;
+  /** Makes the mount namespace that stdioKind.emptyMounts stands for, if it is not there. */
+  emptyMounts(): number;
   /** ppoll(2): each entry is `fd << 3 | events`, and becomes its revents. */
   poll(entries: Int32Array, timeoutMs: number): number;
   /** An OFD write lock on one byte. */

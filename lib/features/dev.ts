@@ -15,16 +15,16 @@ const shmSize = 64 * 2 ** 20;
 const shmInodes = 16_384;
 
 /** The least that programs expect of /dev: the host's harmless character devices, and shared memory of its own. */
-export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { terminal }: Spec, { host }: Scene): void {
+export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { terminal }: Spec, scene: Scene): void {
   if (tree.isSealed(target)) {
-    fill(plan, tree, target, origin, host.devices);
+    fill(plan, tree, target, origin, scene);
     if (terminal) addTerminals(plan, tree, target, origin);
     return;
   }
   const dev = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid, origin);
   tree.mount(dev, target, 'dir', origin);
   const own = new RootTree(plan, dev, true);
-  fill(plan, own, '', origin, host.devices);
+  fill(plan, own, '', origin, scene);
   if (terminal) addTerminals(plan, own, '', origin);
   plan.op('inside', origin, 'SetAttr', dev, mountAttr.readonly, 0, 0, 0, noSlot);
 }
@@ -36,8 +36,8 @@ function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: 
   tree.symlink(`${folder}/ptmx`, 'pts/ptmx', origin);
 }
 
-function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, devices: readonly string[]): void {
-  for (const name of devices) tree.mount(cloneFile(plan, `/dev/${name}`, origin), `${folder}/${name}`, 'file', origin);
+function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, scene: Scene): void {
+  for (const name of scene.host.devices) tree.mount(cloneFile(plan, scene, `/dev/${name}`, origin), `${folder}/${name}`, 'file', origin);
   for (const [name, to] of links) tree.symlink(`${folder}/${name}`, to, origin);
   const shm = newFs(
     plan,

@@ -39,6 +39,8 @@ export interface Scene {
   readonly program: Program;
   /** A program with its own sandbox, a sandbox for programs that come later, or one of these. */
   readonly kind: 'run' | 'sandbox' | 'program';
+  /** There is a mount namespace with nothing of the host in it to start from. */
+  readonly emptyMounts?: boolean;
   /** The sandbox is there for one program that comes later, and ends with it. */
   readonly single?: true;
 }

@@ -14,6 +14,7 @@ import { lateNamespaces, type NamespacesOptions, namespaces } from './namespaces
 import { type NestedUserNamespacesOptions, nestedUserNamespaces } from './nested-user-namespaces';
 import { type NetlinkOptions, netlink } from './netlink';
 import { type NetworkOptions, network } from './network';
+import { ownMounts } from './own-mounts';
 import { type ProcOptions, proc } from './proc';
 import { keyring, newSession, type ProcessOptions, personality, umask } from './process';
 import { descriptors, exec, openHostNull, openOwnNull, releaseProgram, startBeside, startLater } from './program';
@@ -167,4 +168,5 @@ export const steps: readonly Step[] = [
   landlock, // after every mount: it forbids them
   seccomp,
   exec,
+  ownMounts,
 ];

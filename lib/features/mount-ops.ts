@@ -58,10 +58,10 @@ export function mapOwner(
   plan.op('maps', origin, 'SetAttr', slot, 0, 0, atRecursive, 0, map);
 }
 
-/** A clone of one of the host's device files, or of another single file. */
-export function cloneFile(plan: PlanWriter, path: string, origin: string): Slot {
+/** A clone of one of the host's device files. */
+export function cloneFile(plan: PlanWriter, { hostId }: Scene, path: string, origin: string): Slot {
   const slot = plan.slot(origin);
-  plan.op('inside', origin, 'OpenTree', slot, noSlot, path, openTreeClone);
+  plan.op(hostId === undefined ? 'inside' : 'host', origin, 'OpenTree', slot, noSlot, path, openTreeClone);
   return slot;
 }
 

@@ -7,6 +7,7 @@ import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
 import { isSetUp, type NetworkSpec } from '../features/network';
 import { host } from '../host';
+import { native } from '../native';
 import type { LiveNetwork } from '../network/live';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { chooseGroups, type GroupsKind } from './groups';
@@ -31,6 +32,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
     program,
     kind,
     ...(wanted === 'single' ? { single: true } : {}),
+    emptyMounts: machine.privileged && canStartEmpty(),
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
     ...ownerOf(network, ownerFd, machine.privileged),
     ...(network ? { network } : {}),
@@ -41,6 +43,13 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
     },
   };
 }
+
+// Known once for each thread: it lasts as long as this process may mount.
+let canStart: boolean | undefined;
+const canStartEmpty = (): boolean => {
+  canStart ??= native().emptyMounts() === 0;
+  return canStart;
+};
 
 // Where a network was set up, the user namespace that owns it gives the rights to enter.
 function ownerOf(network: LiveNetwork | undefined, ownerFd: number | undefined, privileged: boolean): Pick<Scene, 'ownerFd'> {

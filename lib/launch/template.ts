@@ -92,9 +92,13 @@ class TemplatedPlan implements LaunchPlan {
     private readonly scene: Scene,
     private readonly running: PlanWriter | undefined,
   ) {
-    const own = scene.program.stdio.filter((entry): entry is number => typeof entry === 'number');
-    this.passed = scene.lockFd === undefined ? own : [scene.lockFd, ...own];
     this.writer = template.writer;
+    const passed = [...template.writer.passed];
+    // The first of all.
+    if (scene.lockFd !== undefined) passed[0] = scene.lockFd;
+    for (const [number, entry] of scene.program.stdio.entries())
+      if (typeof entry === 'number') passed[template.writer.stdio[number]?.index ?? 0] = entry;
+    this.passed = passed;
     this.stdio = template.writer.stdio;
   }
 

@@ -9,6 +9,7 @@ napi_value syscall_later(napi_env env, napi_callback_info info);  // (callback, 
 napi_value address(napi_env env, napi_callback_info info);        // (buffer) -> bigint
 napi_value clone_exec(napi_env env, napi_callback_info info);     // (clone_args, path, argv, envp, fds, results)
 napi_value in_namespace(napi_env env, napi_callback_info info);   // (userFd, netFd, fresh, requests, results)
+napi_value empty_mounts(napi_env env, napi_callback_info info);   // () -> -errno
 napi_value ns_links(napi_env env, napi_callback_info info);       // (folder, names, inodes) -> -errno
 napi_value watch_fd(napi_env env, napi_callback_info info);       // (fd, events, callback) -> watch, -errno
 napi_value ref_watch(napi_env env, napi_callback_info info);      // (watch, on)

@@ -1,9 +1,6 @@
 // Sockets born in another network namespace, new namespaces, and files that depend on the namespace of who opens them. The
 // calling thread never leaves its own: a child that shares this process's table of descriptors (and its memory) enters the
 // namespace, does what is asked and ends; the descriptors are simply here.
-#include <sched.h>
-#include <cerrno>
-
 #include "../sys/socket.h"
 #include "bind.h"
 #include "stack.h"
@@ -105,21 +102,6 @@ int child_main(void* argument) {
   sys::exit_group(0);
 }
 
-Status start(Child& child, int flags) {
-  const Stack stack;
-  if (!stack.ok()) return {ENOMEM, __NR_mmap};
-  int pid = -1;
-  {
-    const BlockedSignals blocked;
-    // No exit signal: nobody else waits for it, and no handler of SIGCHLD is woken.
-    pid = clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_FILES | flags, &child);
-  }
-  if (pid < 0) return {errno, __NR_clone};
-  siginfo_t info{};
-  NSJS_TRY(sys::waitid(1 /* P_PID */, pid, &info, WEXITED | static_cast<int>(0x80000000) /* __WCLONE */, nullptr));
-  return child.status;
-}
-
 }  // namespace
 
 // `user`, `net`: namespaces to enter, -1 for none; `fresh`: 1 a new network namespace, 2 in a new user namespace.
@@ -132,7 +114,8 @@ napi_value in_namespace(napi_env env, napi_callback_info info) {
   auto* results = static_cast<std::int32_t*>(arguments.typed_array(4, &unused));
   const int fresh = arguments.int32(2);
   Child child{arguments.int32(0), arguments.int32(1), fresh != 0, requests, size / sizeof(Request), {}};
-  const Status status = start(child, fresh == 2 ? CLONE_NEWUSER : 0);
+  Status status = run_beside(child_main, &child, fresh == 2 ? CLONE_NEWUSER : 0);
+  if (status.ok()) status = child.status;
   results[0] = status.err;
   results[1] = static_cast<std::int32_t>(status.nr);
   return nullptr;

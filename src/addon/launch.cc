@@ -75,7 +75,13 @@ Status prepare(Environment& environment, const Arguments<6>& arguments, Launch& 
   launch.passed = {{launch.control.theirs.get(), launch.plan.get(), environment.node.get(), launch.init.theirs.get()}, 4};
   const Owner owner{static_cast<unsigned>(arguments.int32(3)), static_cast<unsigned>(arguments.int32(4))};
   NSJS_TRY(open_stdio(launch.stdio, stdio, stdio_count, owner));
-  for (std::size_t index = 0; index < stdio_count; ++index) launch.passed.fds[launch.passed.count++] = launch.stdio.theirs[index];
+  for (std::size_t index = 0; index < stdio_count; ++index) {
+    int& passed = launch.passed.fds[launch.passed.count++];
+    passed = launch.stdio.theirs[index];
+    if (stdio[index] != kEmptyMounts) continue;
+    NSJS_TRY_VALUE(mounts, environment.mounts.open());
+    passed = mounts;
+  }
   return {};
 }
 

@@ -59,6 +59,7 @@ NAPI_MODULE_INIT() {
                          {"address", address},
                          {"cloneExec", clone_exec},
                          {"inNamespace", in_namespace},
+                         {"emptyMounts", empty_mounts},
                          {"nsLinks", ns_links},
                          {"watchFd", watch_fd},
                          {"refWatch", ref_watch},

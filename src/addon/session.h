@@ -5,6 +5,7 @@
 
 #include "../plan/wire.h"
 #include "../sys/fd.h"
+#include "mounts.h"
 #include "spawn.h"
 #include "stdio.h"
 
@@ -79,6 +80,7 @@ struct Environment {
   Fd node;   // pidfd of this process, for the keepers to watch
   Fd image;  // sealed memfd that holds the launcher
   Door door;
+  EmptyMounts mounts;
   Session* sessions = nullptr;
   FdWatch* watches = nullptr;
   bool ending = false;

@@ -1,6 +1,9 @@
 // Round a clone that shares this process's memory: a stack for the child, and no signal meanwhile.
 #pragma once
+#include <sched.h>
 #include <sys/mman.h>
+
+#include <cerrno>
 
 #include "../sys/process.h"
 
@@ -40,5 +43,20 @@ class BlockedSignals {
  private:
   std::uint64_t before_ = 0;
 };
+
+// Calls `act` in a child that shares this process's memory and descriptors, and nothing else; returns when the child has ended.
+inline Status run_beside(int (*act)(void*), void* argument, int flags) {
+  const Stack stack;
+  if (!stack.ok()) return {ENOMEM, __NR_mmap};
+  int pid = -1;
+  {
+    const BlockedSignals blocked;
+    // No exit signal: nobody else waits for it, and no handler of SIGCHLD is woken.
+    pid = clone(act, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_FILES | flags, argument);
+  }
+  if (pid < 0) return {errno, __NR_clone};
+  siginfo_t info{};
+  return sys::waitid(1 /* P_PID */, pid, &info, WEXITED | static_cast<int>(0x80000000) /* __WCLONE */, nullptr);
+}
 
 }  // namespace nsjs

@@ -57,6 +57,8 @@ inline Status fchdir(int fd) { return to_status(__NR_fchdir, raw(__NR_fchdir, fd
 inline Status chdir(const char* path) { return to_status(__NR_chdir, raw(__NR_chdir, as_arg(path))); }
 inline Status fchown(int fd, unsigned uid, unsigned gid) { return to_status(__NR_fchown, raw(__NR_fchown, fd, uid, gid)); }
 
+inline Status chroot(const char* path) { return to_status(__NR_chroot, raw(__NR_chroot, as_arg(path))); }
+
 inline Status dup3(int from, int to, int flags) { return to_status(__NR_dup3, raw(__NR_dup3, from, to, flags)); }
 inline Status close_range(unsigned first, unsigned last, unsigned flags) {
   return to_status(__NR_close_range, raw(__NR_close_range, first, last, flags));

@@ -58,7 +58,7 @@ test('a wrong word is answered with what to do', () => {
 });
 
 test('explain prints every operation', () => {
-  expect(nsjs('explain', '--', 'ls').stdout).toMatch(/^inside\s+PivotRoot\s+\$60\s+# root$/m);
+  expect(nsjs('explain', '--', 'ls').stdout).toMatch(/^inside\s+(EnterRoot|PivotRoot\s+\$60)\s+# root$/m);
 });
 
 test('probe says what works', () => {

@@ -122,7 +122,8 @@ test('options lead to a plan that keeps what they say, or to a typed error', () 
       if (spec.memoryDenyWriteExecute === 'require') expect(steps.some(({ origin }) => origin === 'memoryDenyWriteExecute')).toBe(true);
       if (spec.limits.openFiles !== undefined) expect(steps.some(({ origin }) => origin === 'limits.openFiles')).toBe(true);
       checkBinds(spec, steps);
-      if (spec.namespaces.mnt && spec.root !== 'host') expect(steps.some(({ operation }) => operation === 'PivotRoot')).toBe(true);
+      if (spec.namespaces.mnt && spec.root !== 'host')
+        expect(steps.some(({ operation }) => operation === 'PivotRoot' || operation === 'EnterRoot')).toBe(true);
       // Once only where nothing of it can still be widened.
       if (spec.root === 'system' && spec.namespaces.mnt)
         expect(steps.some(({ operation, origin, args }) => operation === 'SetAttr' && origin === 'root' && args[1] === '1')).toBe(true);

@@ -32,6 +32,24 @@ Status map_and_open(Context& context, const Op& op, int pid) {
   return {};
 }
 
+// What init starts with is a copy of the keeper's mount namespace: of one with nothing of the host in it, where there is such a one. The
+// keeper comes back, to the root that this process had.
+Status clone_in(int mounts, clone_args& args, Result<long>& pid) {
+  if (mounts < 0) {
+    pid = sys::clone3(args);
+    return pid.status;
+  }
+  NSJS_TRY_VALUE(home, sys::openat(sys::kCwd, "/proc/self/ns/mnt", O_RDONLY));
+  NSJS_TRY_VALUE(root, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
+  NSJS_TRY(sys::setns(mounts, CLONE_NEWNS));
+  pid = sys::clone3(args);
+  if (pid.value == 0) return {};
+  NSJS_TRY(sys::setns(home.get(), CLONE_NEWNS));
+  NSJS_TRY(sys::fchdir(root.get()));
+  NSJS_TRY(sys::chroot("."));
+  return pid.status;
+}
+
 }  // namespace
 
 // The keeper becomes non-dumpable only here: an unprivileged keeper could not write the maps of a child that was born so.
@@ -51,13 +69,15 @@ Status Clone(Context& context, const Op& op) {
     args.flags |= 0x200000000ull;  // CLONE_INTO_CGROUP
     args.cgroup = static_cast<std::uint64_t>(context.fd(op.arg[1]));
   }
-  NSJS_TRY_VALUE(pid, sys::clone3(args));
-  if (pid == 0) {
+  Result<long> pid{-1, {}};
+  const Status status = clone_in(context.fd(op.arg[2]), args, pid);
+  if (pid.value == 0) {
     context.go = std::move(read_end);
     init(context);
   }
   context.init = Fd(pidfd);
-  context.init_pid = static_cast<int>(pid);
+  context.init_pid = static_cast<int>(pid.value);
+  NSJS_TRY(status);
   if (!context.owns_pids) NSJS_TRY(sys::prctl(PR_SET_CHILD_SUBREAPER, 1));
   return sys::prctl(PR_SET_DUMPABLE, 0);
 }

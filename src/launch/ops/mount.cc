@@ -148,4 +148,11 @@ Status PivotRoot(Context& context, const Op& op) {
   return sys::chdir("/");
 }
 
+// Of a mount namespace that had nothing but an empty root: what was mounted over it is the root. Above a root that is covered is what
+// covers it.
+Status EnterRoot(Context&, const Op&) {
+  NSJS_TRY(sys::chroot("/.."));
+  return sys::chdir("/");
+}
+
 }  // namespace nsjs::ops
