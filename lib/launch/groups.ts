@@ -36,6 +36,38 @@ const needsClock = ({ cpuTime, idle, wallTime }: LimitsSpec): boolean =>
 /** Limits that are kept by other means where no control group is. */
 const softLimits = ['memory', 'swap', 'pids', 'cpuWeight'] as const;
 
+/** What can be had of them, whatever their name will be. */
+interface Choice extends Pick<Groups, 'dropped'> {
+  readonly layout: CgroupLayout;
+  readonly controllers: readonly Controller[];
+  readonly cgroups: Omit<Cgroups, 'folders'>;
+}
+
+const choices = new WeakMap<Spec, Map<GroupsKind, Choice>>();
+
+// Of one spec it is the same again and again, but for what depends on disks and on the CPUs of the group above.
+function choose(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], kind: GroupsKind): Choice {
+  const ofSpec = choices.get(spec) ?? new Map<GroupsKind, Choice>();
+  choices.set(spec, ofSpec);
+  const found = ofSpec.get(kind);
+  if (found?.layout === layout) return found;
+  const { limits: held, dropped } = fitTo(spec, layout, wanted, kind);
+  const choice: Choice = {
+    layout,
+    controllers: controllersIn(layout, held, kind),
+    cgroups: {
+      version: layout.version,
+      swapAccounting: layout.swapAccounting,
+      limits: held,
+      ...(layout.version === 2 && kind === 'sandbox' ? { leaf: 'init' } : {}),
+    },
+    dropped: [...dropped, ...(layout.swapAccounting || held.swap === undefined ? [] : [swapDropped])],
+  };
+  const { io, cpus, memoryNodes } = held;
+  if (io === undefined && cpus === undefined && memoryNodes === undefined) ofSpec.set(kind, choice);
+  return choice;
+}
+
 function chooseCgroups(spec: Spec, kind: GroupsKind, name: string): Pick<Groups, 'cgroups' | 'dropped'> {
   const { cgroup, limits } = spec;
   const wanted = controllersFor(limits);
@@ -46,19 +78,9 @@ function chooseCgroups(spec: Spec, kind: GroupsKind, name: string): Pick<Groups,
   }
   const layout = cgroupLayout(cgroup.parent);
   if (layout.version === undefined) return { cgroups: noCgroups, dropped: withoutGroups(spec, layout) };
-  const { limits: held, dropped } = fitTo(spec, layout, wanted, kind);
-  const own = controllersIn(layout, held, kind);
+  const { controllers: own, cgroups, dropped } = choose(spec, layout, wanted, kind);
   const folders = Object.fromEntries(own.map((controller) => [controller, join(layout.parents[controller] ?? '', name)]));
-  return {
-    cgroups: {
-      version: layout.version,
-      folders,
-      swapAccounting: layout.swapAccounting,
-      limits: held,
-      ...(layout.version === 2 && kind === 'sandbox' ? { leaf: 'init' } : {}),
-    },
-    dropped: [...dropped, ...(layout.swapAccounting || held.swap === undefined ? [] : [swapDropped])],
-  };
+  return { cgroups: { ...cgroups, folders }, dropped };
 }
 
 // Version 2 has one group for all; of version 1 each controller costs a spawn a tenth of a millisecond.

@@ -135,8 +135,10 @@ export class Outcome {
   counter(file: string, name?: string): number | undefined {
     const text = this.lastWords.get(file);
     if (text === undefined) return undefined;
-    const found = name === undefined ? text.trim() : new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1];
-    return found === undefined ? undefined : Number(found);
+    if (name === undefined) return Number(text);
+    const start = text.startsWith(`${name} `) ? 0 : text.indexOf(`\n${name} `) + 1;
+    if (start === 0 && !text.startsWith(`${name} `)) return undefined;
+    return Number.parseInt(text.slice(start + name.length), 10);
   }
 
   // What came first is what it ended for.

@@ -117,7 +117,8 @@ export class OwnGroup {
         writeSettings(settingsOf(held, { version, swapAccounting: cgroups.swapAccounting, ownProcesses: 0 }), all2);
       return new OwnGroup(all2, unified, version, limits.cpu !== undefined);
     } catch (error) {
-      for (const folder of made) rmdirSync(folder);
+      // They may have gone with the sandbox.
+      for (const folder of made) removed(folder);
       throw asSysError(error);
     }
   }

@@ -6,6 +6,8 @@
 
 namespace nsjs {
 
+constexpr unsigned kMaxLastWords = 16;
+
 struct Slot {
   Fd fd;
   bool held = false;  // stays open for the life of the sandbox
@@ -28,6 +30,7 @@ struct Context {
   bool out_of_memory = false;    // and the sandbox was ended for it
   Fd oom;                        // readable when the kernel has met the limit of memory
   Fd oom_control;                // and what it has done about it
+  Fd last_words[kMaxLastWords];  // what `after` reads, by its step, where the keeper has opened it before
   Clock clock;                   // of the sandbox in the keeper; in init of the program that is started next
   std::uint32_t program = 0;     // which one it is about: in its child, and in init while it is started
 

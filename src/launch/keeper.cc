@@ -44,6 +44,14 @@ unsigned long oom_kills(const Context& context) {
 constexpr unsigned kOomLooks = 200;
 constexpr long kOomPauseMs = 5;
 
+// While there is nothing else to do: at the end somebody waits. What can't be opened now is tried again then.
+void open_last_words(Context& context) {
+  const Ops after = context.plan.ops(kAfter);
+  for (std::uint32_t step = 0; step < after.count && step < kMaxLastWords; ++step)
+    if (after.first[step].code == OpCode::ReadFile)
+      context.last_words[step] = sys::openat(sys::kCwd, context.plan.text(after.first[step].arg[0]).data, O_RDONLY).value;
+}
+
 // Returns when init is gone. A dying Node's pidfd is watched beside the channel: another process may hold the channel open.
 void watch(Context& context) {
   pollfd fds[] = {{context.init.get(), POLLIN, 0}, {kControlFd, POLLIN, 0}, {kNodeFd, POLLIN, 0}, {context.oom.get(), POLLIN, 0}};
@@ -102,6 +110,7 @@ void watch(Context& context) {
     (void)sys::raw(__NR_close, kInitFd);
     (void)sys::raw(__NR_close, kPlanFd);
     context.close_slots(false);
+    open_last_words(context);
     watch(context);
     siginfo_t info{};
     (void)sys::waitid(sys::kPidfdType, context.init.get(), &info, WEXITED | kWaitAll, &usage);

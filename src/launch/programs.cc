@@ -34,29 +34,33 @@ Status say_waiting(const Context& context, Gate gate) {
   return sys::send(context.out, &waiting, sizeof waiting, beside).status;
 }
 
-void wait_for_release(const Context& context, Gate gate) {
-  if (const Status status = say_waiting(context, gate); !status.ok()) {
-    report(context, kBeside, {context.plan.ops(kBeside).count, status});
-    give_up();
-  }
+void require(const Context& context, Section section, const Status& status) {
+  if (status.ok()) return;
+  report(context, section, {context.plan.ops(section).count, status});
+  give_up();
+}
+
+void wait_for_release(const Context& context) {
   char go = 0;
   const auto got = sys::read(context.out, &go, 1);
   if (!got.ok() || got.value != 1) give_up();
 }
 
+void run_section(Context& context, Section section) {
+  const Failure failure = run(context, section);
+  if (failure.status.ok()) return;
+  report(context, section, failure);
+  give_up();
+}
+
 [[noreturn]] void run_program(Context& context, Fd exec, Gate gate) {
   context.out = exec.release();
-  if (const Status status = context.clean_signals ? Status{} : sys::reset_signals(); !status.ok()) {
-    report(context, kProgram, {context.plan.ops(kProgram).count, status});
-    give_up();
-  }
-  for (const Section section : {kBeside, kProgram}) {
-    if (section == kProgram && gate.waits) wait_for_release(context, gate);
-    if (const Failure failure = run(context, section); !failure.status.ok()) {
-      report(context, section, failure);
-      give_up();
-    }
-  }
+  run_section(context, kBeside);
+  if (gate.waits) require(context, kBeside, say_waiting(context, gate));
+  // While init has its own to do.
+  if (!context.clean_signals) require(context, kProgram, sys::reset_signals());
+  if (gate.waits) wait_for_release(context);
+  run_section(context, kProgram);
   give_up();
 }
 
