@@ -134,7 +134,7 @@ export const steps: readonly Step[] = [
   mqueueForLandlock,
   startBeside, // from here on the first program's process works beside init
   innerUser, // of later programs: before another root lies on the old one
-  rootTree, // mounts, then pivot_root
+  rootTree, // mounts, then into the new root
   network,
   hostname,
   domainname,

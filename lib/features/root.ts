@@ -12,7 +12,7 @@ import { RootTree } from './root-tree';
 
 export interface RootOptions {
   /**
-   * The root folder inside, entered by pivot_root(2):
+   * The root folder inside, entered by pivot_root(2), or, in a mount namespace that has nothing of the host, by chroot(2):
    * - `'system'` (default): a new read-only root with the host's programs and libraries (`/usr` and its aliases, the
    *   running Node) mounted read-only, a small `/etc` of its own, `/dev`, `/proc`, and writable `/tmp` and home.
    * - `'empty'`: a new read-only root with nothing but what `mounts` names.
