@@ -7,7 +7,11 @@
 namespace nsjs {
 namespace {
 
-void on_closed(uv_handle_t* handle) { delete static_cast<FdWatch*>(handle->data); }
+void on_closed(uv_handle_t* handle) {
+  auto* watch = static_cast<FdWatch*>(handle->data);
+  if (watch->orphaned) Fd(watch->fd).reset();
+  delete watch;
+}
 
 void on_ready(uv_poll_t* handle, int, int events) {
   auto* watch = static_cast<FdWatch*>(handle->data);
@@ -34,6 +38,7 @@ FdWatch::~FdWatch() {
 void FdWatch::close() {
   if (closing_) return;
   closing_ = true;
+  orphaned = environment.ending;
   uv_close(reinterpret_cast<uv_handle_t*>(&handle), on_closed);
 }
 
@@ -43,7 +48,8 @@ napi_value watch_fd(napi_env env, napi_callback_info info) {
   Environment& environment = Environment::of(env);
   auto* watch = new FdWatch(environment);
   watch->handle.data = watch;
-  int error = uv_poll_init(environment.loop, &watch->handle, arguments.int32(0));
+  watch->fd = arguments.int32(0);
+  int error = uv_poll_init(environment.loop, &watch->handle, watch->fd);
   if (error != 0) {
     delete watch;
     return number(env, error);

@@ -15,6 +15,8 @@ class FdWatch {
 
   Environment& environment;
   uv_poll_t handle;
+  int fd = -1;            // its owner's, who unwatches it first
+  bool orphaned = false;  // the environment has ended: nobody else is left to close it
   napi_ref callback = nullptr;
   FdWatch* next = nullptr;
   FdWatch* previous = nullptr;

@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { getServers, setServers } from 'node:dns';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createSecure } from 'node:https';
 import { createServer as createRaw } from 'node:net';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
+import { Worker } from 'node:worker_threads';
 import { type EgressContext, type EgressEvent, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { decodeQuery, encodeAnswer } from '../../dist/network/dns';
 import { rejection, sleep, testIf, thrown } from '../support';
@@ -703,6 +705,24 @@ describe('a thread of its own', () => {
     await sleep(500);
     expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(fds + 2);
   });
+});
+
+lab('a thread that is ended leaves nothing of its ways out', async () => {
+  const code = `const { parentPort } = require('node:worker_threads');
+    const { Sandbox } = require(${JSON.stringify(require.resolve('nsjs'))});
+    const open = () => Sandbox.open({ network: { egress: { allow: ['good.test'] } } });
+    Promise.all([open(), open(), open()]).then(() => parentPort.postMessage('open'))`;
+  const round = async () => {
+    const worker = new Worker(code, { eval: true });
+    expect(await once(worker, 'message')).toEqual(['open']);
+    await worker.terminate();
+  };
+  await round();
+  await sleep(500);
+  const fds = readdirSync('/proc/self/fd').length;
+  for (let index = 0; index < 4; index++) await round();
+  for (let waited = 0; readdirSync('/proc/self/fd').length > fds && waited < 2000; waited += 50) await sleep(50);
+  expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(fds);
 });
 
 describe('options', () => {
