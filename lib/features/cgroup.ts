@@ -72,8 +72,7 @@ export const clock: Step = {
   scope: 'both',
   emit(plan, spec, scene) {
     if (scene.kind === 'program') emitProgramClock(plan, scene);
-    // The time of a program starts when it does.
-    else if (!scene.single) emitClock(plan, spec.limits, scene);
+    else emitClock(plan, spec.limits, scene);
   },
 };
 
@@ -157,13 +156,19 @@ function emitAfter(plan: PlanWriter, { folders, version = 2, limits }: Cgroups, 
   for (const folder of foldersOf(folders)) plan.op('after', 'cgroup', 'RemoveDir', folder);
 }
 
-function emitClock(plan: PlanWriter, { wallTime = 0, cpuTime = 0, idle = 0 }: LimitsSpec, { cgroups: { cpuUsage }, host }: Scene): void {
+function emitClock(
+  plan: PlanWriter,
+  { wallTime = 0, cpuTime = 0, idle = 0 }: LimitsSpec,
+  { cgroups: { cpuUsage }, host, single }: Scene,
+): void {
   const counts = cpuUsage !== undefined;
   if (wallTime === 0 && !(counts && (cpuTime > 0 || idle > 0))) return;
   const usage = counts && (cpuTime > 0 || idle > 0) ? plan.slot('limits') : noSlot;
   if (counts && usage !== noSlot) plan.op('host', 'limits.cpuTime', 'Open', usage, noSlot, cpuUsage.file, 0);
   const [cpu, still] = usage === noSlot ? [0, 0] : [cpuTime, idle];
   plan.op('host', 'limits.wallTime', 'Clock', usage, noSlot, cpuUsage?.perMs ?? 1, wallTime, cpu, still, host.cpus);
+  // Its time starts with the program.
+  if (single) plan.op('host', 'limits.wallTime', 'ClockHold');
 }
 
 function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Scene): void {

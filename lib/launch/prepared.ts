@@ -1,5 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
-import type { LimitsSpec } from '../cgroup/limits';
+import { closeSync } from 'node:fs';
 import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
 import type { LaunchPlan } from '../plan/writer';
@@ -60,19 +59,14 @@ export class Prepared {
     if (!this.isReady) throw closedError();
     const { session, plan, scene, network } = this.started;
     const { lockFd: _, ...lasting } = scene;
-    const { own, release } = ownTimes(spec.limits, scene);
-    const dropped = [...scene.dropped, ...this.outcome.dropped];
-    try {
-      const ownScene: Scene = { ...lasting, ...own, kind: 'program', dropped, program };
-      const written = planFor(spec, ownScene, writerOf(plan));
-      const fds = session.spawn(written, 0);
-      this.state = 'over';
-      session.ref(true);
-      const ours = written.stdio.map((slot) => fds[slot.index] ?? -1);
-      return { session, plan: together(plan, written), scene: ownScene, ours, network, prepared: this.outcome.facts };
-    } finally {
-      release();
-    }
+    const ownScene: Scene = { ...lasting, kind: 'program', dropped: [...scene.dropped, ...this.outcome.dropped], program };
+    const written = planFor(spec, ownScene, writerOf(plan));
+    session.startClock();
+    const fds = session.spawn(written, 0);
+    this.state = 'over';
+    session.ref(true);
+    const ours = written.stdio.map((slot) => fds[slot.index] ?? -1);
+    return { session, plan: together(plan, written), scene: ownScene, ours, network, prepared: this.outcome.facts };
   }
 
   /** Ends it; settles when everything of it is gone. */
@@ -118,14 +112,3 @@ const together = (sandbox: LaunchPlan, program: LaunchPlan): LaunchPlan => ({
   section: (section) => (section === 'host' || section === 'end' || section === 'after' ? sandbox : program).section(section),
   lastWord: (step) => sandbox.lastWord(step),
 });
-
-// The sandbox has waited: its limits of time are its program's, and init holds the clock.
-function ownTimes({ wallTime, cpuTime, idle }: LimitsSpec, { cgroups }: Scene): { own: Partial<Scene>; release: () => void } {
-  if (wallTime === undefined && cpuTime === undefined && idle === undefined) return { own: {}, release: () => {} };
-  const given = { wallTime, cpuTime, idle };
-  const ownLimits = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const { cpuUsage } = cgroups;
-  if (!cpuUsage) return { own: { ownLimits }, release: () => {} };
-  const usageFd = openSync(cpuUsage.file, 'r');
-  return { own: { ownLimits, group: { entries: [], usageFd, perMs: cpuUsage.perMs } }, release: () => closeSync(usageFd) };
-}

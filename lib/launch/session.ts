@@ -4,7 +4,7 @@ import type { LaunchPlan } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { type LaunchRecord, messageSize, readRecord } from './record';
 
-const command = { kill: 1, signal: 2, pause: 4 } as const;
+const command = { kill: 1, signal: 2, pause: 4, clock: 5 } as const;
 const launchHeader = 3;
 const spawnHeader = 2;
 const maxBeside = 16;
@@ -97,6 +97,11 @@ export class Session {
   /** Stops every process but init by a signal, and what is spawned meanwhile; or lets them go on. */
   pause(on: boolean): void {
     this.send(channel.init, command.pause, 0, on ? 1 : 0);
+  }
+
+  /** Limits of time that the keeper holds count from now on. */
+  startClock(): void {
+    this.send(channel.control, command.clock, 0, 0);
   }
 
   /** Kills every process of the sandbox. */

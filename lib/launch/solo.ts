@@ -13,10 +13,6 @@ import type { Prepared } from './prepared';
 import { Run } from './run';
 import type { Message } from './session';
 import { type Started, start } from './start';
-import { Timers } from './timers';
-
-// The launcher holds the clock of wallTime; where it is init it may be slow once its sandbox has used its CPU time up.
-const backupMs = 50;
 
 /** Starts a program in a sandbox of its own: both end together. Throws what kept the launcher from starting. */
 export function startSolo(parsed: ParsedOptions, events: RunEvents): Run {
@@ -36,7 +32,6 @@ class Solo implements Link {
   readonly network: Started['network'];
   readonly prepared: Started['prepared'];
   readonly run: Run;
-  private readonly timers = new Timers();
   private readonly source: StatsSource;
   private readonly stuck: StuckWatch;
   private watchdog: Watchdog | undefined;
@@ -97,8 +92,6 @@ class Solo implements Link {
 
   started(): void {
     this.network?.started();
-    const { wallTime } = this.scene.ownLimits ?? {};
-    if (wallTime !== undefined) this.timers.after(wallTime + backupMs, () => this.run.overrun('wallTime'));
     this.watchdog = watchdogFor(
       this.parsed.spec.limits,
       this.scene.cgroups,
@@ -108,7 +101,6 @@ class Solo implements Link {
   }
 
   gone(): void {
-    this.timers.clear();
     this.watchdog?.stop();
     this.stuck.stop();
     this.source.close();

@@ -24,20 +24,20 @@ std::uint64_t smaller(std::uint64_t one, std::uint64_t other) { return one < oth
 }  // namespace
 
 Clock::Clock(const TimeLimits& limits, Fd usage, Fd kill, std::uint64_t unit, unsigned cpus)
-    : limits_(limits),
-      usage_(std::move(usage)),
-      kill_(std::move(kill)),
-      unit_(unit == 0 ? 1 : unit),
-      cpus_(cpus == 0 ? 1 : cpus),
-      start_(now()),
-      at_(start_),
-      active_(start_) {
+    : limits_(limits), usage_(std::move(usage)), kill_(std::move(kill)), unit_(unit == 0 ? 1 : unit), cpus_(cpus == 0 ? 1 : cpus) {
+  start();
+}
+
+void Clock::start() {
+  start_ = at_ = active_ = now();
+  base_ = seen_ = 0;
+  base_ = used();
   if (start_ != 0) (void)look();
 }
 
 std::uint64_t Clock::used() const {
   char text[64] = {};
-  if (sys::raw(__NR_pread64, usage_.get(), sys::as_arg(text), sizeof text - 1, 0) <= 0) return seen_;
+  if (sys::raw(__NR_pread64, usage_.get(), sys::as_arg(text), sizeof text - 1, 0) <= 0) return seen_ + base_;
   const char* at = text;
   while (*at != 0 && (*at < '0' || *at > '9')) ++at;
   std::uint64_t number = 0;
@@ -53,7 +53,7 @@ Cause Clock::look() {
     if (at_ - start_ >= limits_.wall) return Cause::kWallTime;
     next = start_ + limits_.wall;
   }
-  const std::uint64_t used = limits_.cpu != 0 || limits_.idle != 0 ? this->used() : 0;
+  const std::uint64_t used = limits_.cpu != 0 || limits_.idle != 0 ? this->used() - base_ : 0;
   if (limits_.cpu != 0) {
     if (used >= limits_.cpu) return Cause::kCpuTime;
     next = smaller(next, at_ + (limits_.cpu - used) / cpus_ + 1);

@@ -21,6 +21,10 @@ class Clock {
   // grow by `cpus` ms in one ms at most.
   Clock(const TimeLimits& limits, Fd usage, Fd kill, std::uint64_t unit, unsigned cpus);
 
+  // Counts from now on.
+  void start();
+  // Counts nothing until it is started.
+  void hold() { next_ = 0; }
   // False if there is no time to count from.
   [[nodiscard]] bool runs() const { return start_ != 0; }
   // ms until it wants to be looked at again, -1 for never.
@@ -44,6 +48,7 @@ class Clock {
   std::uint64_t unit_ = 1;
   unsigned cpus_ = 1;
   std::uint64_t start_ = 0;
+  std::uint64_t base_ = 0;    // CPU time that was used by then
   std::uint64_t at_ = 0;      // when it was last looked at
   std::uint64_t next_ = 0;    // when to look again, 0 for never
   std::uint64_t seen_ = 0;    // CPU time when something was last done

@@ -20,12 +20,14 @@ void end_sandbox(Context& context) {
 }
 
 // True when the sandbox must end: Node asked for it, closed its end, or died.
-bool must_end(const pollfd& control, const pollfd& node) {
+bool must_end(Context& context, const pollfd& control, const pollfd& node) {
   if (node.revents != 0 || (control.revents & (POLLHUP | POLLERR)) != 0) return true;
   if ((control.revents & POLLIN) == 0) return false;
   Request request{};
   const auto got = sys::read(kControlFd, &request, sizeof request);
-  return !got.ok() || got.value <= 0 || request.command == Command::kKill;
+  if (!got.ok() || got.value <= 0 || request.command == Command::kKill) return true;
+  if (request.command == Command::kClock) context.clock.start();
+  return false;
 }
 
 // How many of the group's processes were killed for lack of memory: the last number of memory.oom_control.
@@ -72,7 +74,7 @@ void watch(Context& context) {
       --looks;
       context.out_of_memory = oom_kills(context) > 0;
     }
-    if (must_end(fds[1], fds[2]) || context.clock.is_over() || context.out_of_memory) {
+    if (must_end(context, fds[1], fds[2]) || context.clock.is_over() || context.out_of_memory) {
       end_sandbox(context);
       count = 1;
     }

@@ -91,6 +91,7 @@ enum class Command : std::uint32_t {
   kSignal,    // init: sends signal `value` to `program`
   kSpawn,     // init: a plan and what it passes are beside it; its `inside` section starts `program`
   kPause,     // init: stops every process but itself (`value` 1), or lets them go on
+  kClock,     // keeper: its clock starts
 };
 
 constexpr std::uint32_t kEveryone = 0xffffffff;  // as `program` of kSignal

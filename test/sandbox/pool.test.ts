@@ -108,7 +108,8 @@ test('how a program ends is told as of a single run', () =>
 testIf(hasCgroups, 'control groups', 'limits of its group hold, and are counted', () =>
   inPool({ limits: { memory: '32M', pids: 8 } }, async (pool) => {
     const eater = await pool.spawn('perl', ['-e', '$x = "a" x (64 * 2 ** 20)'], { reject: false });
-    expect(eater).toMatchObject({ reason: 'oom', signal: 'SIGKILL', limits: { oomKills: 1 } });
+    expect(eater).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });
+    expect(eater.limits.oomKills).toBeGreaterThan(0);
     await refilled(pool);
     const forker = await pool.spawn('sh', ['-c', 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1 & done; wait'], { reject: false });
     expect(forker.limits.pids).toBeGreaterThan(0);
@@ -123,7 +124,12 @@ test('limits of time start with the program, not with its sandbox', () =>
     expect(pool.ready).toBe(1);
     expect(await pool.spawn('sleep', ['0.2'])).toMatchObject({ exitCode: 0 });
     await refilled(pool);
-    const late = await pool.spawn('sh', ['-c', 'trap "" TERM; sleep 100 & sleep 100'], { reject: false });
+    // Whatever it does, and this process does.
+    const running = pool.spawn('sh', ['-c', 'trap "" TERM; sleep 100 & kill -STOP $$'], { reject: false });
+    await running.spawned;
+    execFileSync('sleep', ['0.7']);
+    expect(() => process.kill(running.pid ?? 0, 0)).toThrow('ESRCH');
+    const late = await running;
     expect(late).toMatchObject({ reason: 'timeout', signal: 'SIGKILL', limits: { time: 'wallTime' } });
     expect(late.durationMs).toBeGreaterThanOrEqual(495);
     expect(late.durationMs).toBeLessThan(500 + slack);

@@ -145,6 +145,11 @@ Status Clock(Context& context, const Op& op) {
   return context.clock.runs() ? Status{} : Status{5, __NR_clock_gettime};  // EIO
 }
 
+Status ClockHold(Context& context, const Op&) {
+  context.clock.hold();
+  return {};
+}
+
 Status ClockQuota(Context& context, const Op& op) {
   context.clock.set_quota(std::move(context.slots[op.arg[0]].fd));
   return {};
