@@ -20,8 +20,11 @@ export type SyscallArgument = number | bigint | ArrayBufferView | null;
 /** Channels of a session: the keeper's, init's, and the end of the keeper itself. */
 export const channel = { control: 0, init: 1, keeperEnd: 2 } as const;
 
-/** Entries of `stdio` that are not descriptors to pass: what is made for the program, and a mount namespace with nothing of the host in it. */
-export const stdioKind = { readPipe: -1, writePipe: -2, socketPair: -3, emptyMounts: -4 } as const;
+/**
+ * Entries of `stdio` that are not descriptors to pass: what is made for the program, a mount namespace with nothing of the host in it, and, behind that, a procfs
+ * of this process's pid namespace that is mounted nowhere.
+ */
+export const stdioKind = { readPipe: -1, writePipe: -2, socketPair: -3, emptyMounts: -4, procfs: -5 } as const;
 
 /** The addon's surface. Results below zero are `-errno`. */
 export interface Native {
@@ -50,7 +53,7 @@ export interface Native {
   /** Ends the sandbox; with `keeperEnded` 1 frees the session. */
   close(session: NativeSession, keeperEnded: number): void;
   image(): ArrayBuffer;
-  /** Makes the mount namespace that stdioKind.emptyMounts stands for, if it is not there. */
+  /** Makes what stdioKind.emptyMounts and procfs stand for, if it is not there. */
   emptyMounts(): number;
   /** ppoll(2): each entry is `fd << 3 | events`, and becomes its revents. */
   poll(entries: Int32Array, timeoutMs: number): number;

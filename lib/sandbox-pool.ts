@@ -24,8 +24,8 @@ const maxSize = 256;
  * Sandboxes that are set up before they are needed. Each is for one program and ends with it, as with {@link spawnIsolated}: nothing of
  * one program is there for the next. While a program runs, another sandbox is set up in its place.
  *
- * What waits has its namespaces, mounts and control groups, and runs nothing but its init: some 100 KB and ten descriptors of this process
- * each. Sources of mounts are looked up when a sandbox is set up, not when its program starts. Limits of time start with the program.
+ * What waits has its namespaces, mounts and control groups, and runs nothing but its init: some 40 KB, what the kernel keeps for
+ * them, and three descriptors of this process each. Sources of mounts are looked up when a sandbox is set up, not when its program starts. Limits of time start with the program.
  * All of it ends with close(), or with this process.
  */
 export class SandboxPool {
@@ -122,8 +122,10 @@ export class SandboxPool {
     try {
       return startPrepared(prepared, parsed, refilling);
     } catch (error) {
-      if (!isGone(error)) throw error;
-      return startSolo(parsed, refilling);
+      void prepared.close();
+      if (isGone(error)) return startSolo(parsed, refilling);
+      this.refill();
+      throw error;
     }
   }
 

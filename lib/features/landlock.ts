@@ -154,7 +154,7 @@ const netAbi = 4;
 const scopeAbi = 6;
 
 /** The ruleset of a sandbox's programs, cut down to what the kernel has; undefined for none. */
-export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind'>): Ruleset | undefined {
+export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind' | 'single'>): Ruleset | undefined {
   const { level, bindTcp, connectTcp } = spec.landlock;
   const abi = scene.host.landlockAbi;
   if (level === 'off' || abi === 0) return undefined;
@@ -169,7 +169,7 @@ export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind'>): Ru
     abi,
     fs,
     net: abi < netAbi ? 0 : (bindTcp ? tcp.bindTcp : 0) | (connectTcp ? tcp.connectTcp : 0),
-    scoped: abi < scopeAbi ? 0 : scopesOf(spec, scene.kind).reduce((all, name) => all | scopes[name], 0),
+    scoped: abi < scopeAbi ? 0 : scopesOf(spec, scene).reduce((all, name) => all | scopes[name], 0),
     paths: wanted.map((rule) => ({ ...rule, rights: rule.rights & fs })),
     ports,
   };
@@ -179,11 +179,11 @@ const portRules = (key: keyof typeof tcp, ports: readonly number[] = []): Rulese
   ports.map((port, index) => ({ port, rights: tcp[key], origin: `landlock.${key}[${index}]` }));
 
 // Programs of one sandbox are meant to reach each other, which rules of their own would forbid.
-const scopesOf = (spec: Spec, kind: Scene['kind']): readonly LandlockScope[] =>
-  spec.landlock.scopes ?? (spec.landlock.paths === undefined && (kind === 'run' || spec.namespaces.pid) ? scopeNames : []);
+const scopesOf = (spec: Spec, { kind, single }: Pick<Scene, 'kind' | 'single'>): readonly LandlockScope[] =>
+  spec.landlock.scopes ?? (spec.landlock.paths === undefined && (kind === 'run' || single || spec.namespaces.pid) ? scopeNames : []);
 
 /** What a kernel lacks of what was preferred. Throws NsError ERR_NSJS_UNSUPPORTED for what was required. */
-export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Scene['kind']): readonly Dropped[] {
+export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Pick<Scene, 'kind' | 'single'>): readonly Dropped[] {
   const { level, bindTcp, connectTcp } = spec.landlock;
   if (level === 'off') return [];
   const fix = 'boot a newer kernel, with landlock in CONFIG_LSM or in lsm= on its command line';

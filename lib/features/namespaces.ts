@@ -70,7 +70,7 @@ export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
     const late = isNetBeside(spec, scene) ? [...byInit, 'net'] : byInit;
     const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
     join(plan, spec, scene);
-    plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot);
+    plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot, noSlot);
     plan.op('inside', 'namespaces', 'Dumpable', 0);
     // Root has no rights over init once both are in a user namespace that is shared.
     if (chosen.mnt && chosen.joined.user === undefined) holdMounts(plan);

@@ -174,11 +174,15 @@ export function parseProgramOptions(
   const isOwn = (key: string) => programKeys.some((name) => name === key);
   for (const key of Object.keys(given)) {
     if (isOwn(key) || runKeys.some((name) => name === key)) continue;
-    throw new OptionError(key, sandboxKeys.includes(key) ? 'belongs to the sandbox: give it to Sandbox.open' : 'unknown option');
+    throw new OptionError(
+      key,
+      sandboxKeys.includes(key) ? 'belongs to the sandbox: give it to Sandbox.open or SandboxPool.open' : 'unknown option',
+    );
   }
   if (given.limits !== undefined) {
     const stray = Object.keys(parseLimits(given.limits, 'limits')).find((key) => !programLimits.includes(key));
-    if (stray !== undefined) throw new OptionError(`limits.${stray}`, 'holds for the whole sandbox: give it to Sandbox.open');
+    if (stray !== undefined)
+      throw new OptionError(`limits.${stray}`, 'holds for the whole sandbox: give it to Sandbox.open or SandboxPool.open');
   }
   const changes = Object.fromEntries(Object.entries(given).filter(([key]) => isOwn(key)));
   const spec = parseProgramChanges(sandbox.options, sandbox.spec, changes);

@@ -1,7 +1,7 @@
-import { closeSync } from 'node:fs';
 import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
 import type { LaunchPlan } from '../plan/writer';
+import { close } from '../sys/file';
 import { factsError } from './facts';
 import { follow } from './follow';
 import type { ParsedOptions } from './options';
@@ -61,7 +61,8 @@ export class Prepared {
     const { lockFd: _, ...lasting } = scene;
     const ownScene: Scene = { ...lasting, kind: 'program', dropped: [...scene.dropped, ...this.outcome.dropped], program };
     const written = planFor(spec, ownScene, writerOf(plan));
-    session.startClock();
+    const { wallTime, cpuTime, idle } = spec.limits;
+    if (wallTime !== undefined || cpuTime !== undefined || idle !== undefined) session.startClock();
     const fds = session.spawn(written, 0);
     this.state = 'over';
     session.ref(true);
@@ -78,7 +79,7 @@ export class Prepared {
   }
 
   private take({ record, fds }: Message): void {
-    for (const fd of fds) closeSync(fd);
+    for (const fd of fds) close(fd);
     if (record.kind === recordKind.opened) this.onOpened();
     else this.outcome.feed(record);
   }

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { foldersOf } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
@@ -10,6 +9,7 @@ import { StatsSource, withEgress } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { type StuckProcess, StuckWatch } from '../monitor/stuck';
 import { type Watchdog, watchdogFor } from '../monitor/watchdog';
+import { close } from '../sys/file';
 import { factsError } from './facts';
 import { follow } from './follow';
 import type { RunEvents } from './link';
@@ -183,7 +183,7 @@ export class Resident {
     if (record.kind === recordKind.opened) this.onOpened(record, fds);
     else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) this.onFolder(record.status, fds[0]);
     else {
-      for (const fd of fds) closeSync(fd);
+      for (const fd of fds) close(fd);
       if (record.program === 0) this.outcome.feed(record);
     }
   }

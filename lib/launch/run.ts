@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { AbortError } from '../errors';
 import { notifyFd } from '../features/seccomp';
@@ -6,6 +5,7 @@ import { policyFor } from '../features/seccomp-filter';
 import { masterFd } from '../features/terminal';
 import type { Stats } from '../monitor/stats';
 import type { Overrun } from '../monitor/watchdog';
+import { close } from '../sys/file';
 import { factsError } from './facts';
 import type { Link, RunEvents } from './link';
 import type { ParsedOptions } from './options';
@@ -112,7 +112,7 @@ export class Run {
       if (record.kind === recordKind.fd && record.status === masterFd && this.sides.pty) this.sides.pty.attach(fd);
       else if (record.kind === recordKind.fd && record.status === notifyFd && this.parsed.syscalls)
         this.supervise(fd, this.parsed.syscalls);
-      else closeSync(fd);
+      else close(fd);
     }
     const { started, exited } = this.outcome;
     this.outcome.feed(record);

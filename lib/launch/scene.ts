@@ -18,7 +18,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
   const machine = host();
   const { dropped: groupsDropped, ...groups } = chooseGroups(spec, wanted);
   const kind = wanted === 'run' ? 'run' : 'sandbox';
-  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, kind)];
+  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, { kind, ...(wanted === 'single' ? { single: true } : {}) })];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;

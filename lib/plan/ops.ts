@@ -2,7 +2,7 @@
 
 /** Every operation of the launcher: its code in a plan and the kinds of its arguments (T text, S slot, O slot that receives, N number). */
 export const ops = {
-  Clone: { code: 0, kinds: 'NSS' },
+  Clone: { code: 0, kinds: 'NSSS' },
   WriteInit: { code: 1, kinds: 'TT' },
   MapBy: { code: 2, kinds: 'TT' },
   OpenInit: { code: 3, kinds: 'OT' },

@@ -78,9 +78,10 @@ Status prepare(Environment& environment, const Arguments<6>& arguments, Launch& 
   for (std::size_t index = 0; index < stdio_count; ++index) {
     int& passed = launch.passed.fds[launch.passed.count++];
     passed = launch.stdio.theirs[index];
-    if (stdio[index] != kEmptyMounts) continue;
-    NSJS_TRY_VALUE(mounts, environment.mounts.open());
-    passed = mounts;
+    // The namespace comes first, then the procfs that was made with it.
+    if (stdio[index] == kEmptyMounts) NSJS_TRY(environment.mounts.open());
+    if (stdio[index] == kEmptyMounts) passed = environment.mounts.mounts();
+    if (stdio[index] == kProc) passed = environment.mounts.proc();
   }
   return {};
 }

@@ -1,5 +1,7 @@
 #include "mounts.h"
 
+#include <initializer_list>
+
 #include "../sys/cred.h"
 #include "../sys/mount.h"
 #include "bind.h"
@@ -14,32 +16,60 @@ namespace {
 // that wrote a limit there, what it looks through for the next one.
 constexpr unsigned kMaxUses = 64;
 
-constexpr unsigned kSetFlag = 0;
 constexpr unsigned kSetString = 1;
 constexpr unsigned kCreate = 6;
 constexpr unsigned kAttributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 constexpr unsigned long kRecursivePrivate = 0x44000;  // MS_REC | MS_PRIVATE
 
-Result<Fd> make_fs(const char* type, const char* key, const char* value) {
+struct Setting {
+  const char* key;
+  const char* value;
+};
+
+Result<Fd> make_fs(const char* type, std::initializer_list<Setting> settings) {
   auto fs = sys::fsopen(type);
-  if (fs.ok()) fs.status = key == nullptr ? Status{} : sys::fsconfig(fs.value.get(), kSetString, key, value);
+  for (const auto& [key, value] : settings)
+    if (fs.ok()) fs.status = sys::fsconfig(fs.value.get(), kSetString, key, value);
   if (fs.ok()) fs.status = sys::fsconfig(fs.value.get(), kCreate, nullptr, nullptr);
   if (!fs.ok()) return fs;
   return sys::fsmount(fs.value.get(), kAttributes);
 }
 
+struct Child {
+  Fd mounts;
+  Status status;
+};
+
+// The namespace's own root must be the empty one: of a process in a chroot pivot_root changes no more than what it stands on. What a
+// launcher will do there is tried at once.
+Status enter(int mounts, int root) {
+  NSJS_TRY(sys::setns(mounts, CLONE_NEWNS));
+  NSJS_TRY(sys::chroot("."));
+  NSJS_TRY_VALUE(top, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
+  struct stat found {};
+  struct stat wanted {};
+  NSJS_TRY(sys::to_status(__NR_fstat, sys::raw(__NR_fstat, top.get(), sys::as_arg(&found))));
+  NSJS_TRY(sys::to_status(__NR_fstat, sys::raw(__NR_fstat, root, sys::as_arg(&wanted))));
+  return found.st_dev == wanted.st_dev ? Status{} : Status{EXDEV, __NR_pivot_root};
+}
+
+// The kernel lets nobody mount a procfs where none is to be seen. This one shows the processes of a pid namespace whose only one ends now.
+Status mount_empty_proc(int root) {
+  NSJS_TRY_VALUE(proc, make_fs("proc", {{"subset", "pid"}, {"hidepid", "invisible"}}));
+  NSJS_TRY(sys::mkdirat(root, "proc", 0555));
+  NSJS_TRY_VALUE(place, sys::openat(root, "proc", O_PATH | O_DIRECTORY));
+  return sys::move_mount(proc.get(), place.get());
+}
+
 // DANGER: shares Node's memory and descriptors. Raw system calls only; no malloc, no lock, no errno.
-Status make_mounts(Fd& result) {
+Status make_mounts(Child& child) {
   NSJS_TRY(sys::unshare(CLONE_NEWNS));
   NSJS_TRY(sys::mount_propagation(kRecursivePrivate));
   NSJS_TRY_VALUE(own, sys::openat(sys::kCwd, "/proc/self/ns/mnt", O_RDONLY));
-  NSJS_TRY_VALUE(proc, make_fs("proc", nullptr, nullptr));
-  NSJS_TRY_VALUE(root, make_fs("tmpfs", "mode", "555"));
+  NSJS_TRY_VALUE(root, make_fs("tmpfs", {{"mode", "555"}}));
   NSJS_TRY_VALUE(top, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
   NSJS_TRY(sys::move_mount(root.get(), top.get()));
-  NSJS_TRY(sys::mkdirat(root.get(), "proc", 0555));
-  NSJS_TRY_VALUE(place, sys::openat(root.get(), "proc", O_PATH | O_DIRECTORY));
-  NSJS_TRY(sys::move_mount(proc.get(), place.get()));
+  NSJS_TRY(mount_empty_proc(root.get()));
   NSJS_TRY(sys::mount_setattr(root.get(), 0, {MOUNT_ATTR_RDONLY, 0, 0, 0}));
   NSJS_TRY(sys::fchdir(root.get()));
   NSJS_TRY(sys::pivot_root(".", "."));
@@ -48,34 +78,37 @@ Status make_mounts(Fd& result) {
   do status = sys::umount2(".", sys::kMountDetach);
   while (status.ok());
   if (status.err != EINVAL) return status;
-  result = std::move(own);
+  NSJS_TRY(enter(own.get(), root.get()));
+  child.mounts = std::move(own);
   return {};
 }
 
-struct Child {
-  Fd mounts;
-  Status status;
-};
-
 int child_main(void* argument) {
   auto* child = static_cast<Child*>(argument);
-  child->status = make_mounts(child->mounts);
+  child->status = make_mounts(*child);
   sys::exit_group(0);
 }
 
 }  // namespace
 
-Result<int> EmptyMounts::open() {
-  if (fd_.is_open() && uses_++ < kMaxUses) return {fd_.get(), {}};
-  Child child{};
-  const Status status = run_beside(child_main, &child, 0);
-  // One that is used too often is better than none.
-  if (!status.ok() || !child.status.ok()) return {fd_.get(), fd_.is_open() ? Status{} : status.ok() ? child.status : status};
-  fd_ = std::move(child.mounts);
+Status EmptyMounts::make() {
+  NSJS_TRY_VALUE(proc, make_fs("proc", {}));
+  Child child{{}, {ECANCELED, __NR_clone}};
+  NSJS_TRY(run_beside(child_main, &child, CLONE_NEWPID));
+  NSJS_TRY(child.status);
+  mounts_ = std::move(child.mounts);
+  proc_ = std::move(proc);
   uses_ = 1;
-  return {fd_.get(), {}};
+  return {};
 }
 
-napi_value empty_mounts(napi_env env, napi_callback_info) { return number(env, -Environment::of(env).mounts.open().status.err); }
+Status EmptyMounts::open() {
+  if (mounts_.is_open() && uses_++ < kMaxUses) return {};
+  const Status status = make();
+  // Those that are used too often are better than none.
+  return mounts_.is_open() ? Status{} : status;
+}
+
+napi_value empty_mounts(napi_env env, napi_callback_info) { return number(env, -Environment::of(env).mounts.open().err); }
 
 }  // namespace nsjs

@@ -17,11 +17,12 @@ constexpr unsigned kUnshare = 2;  // CLOSE_RANGE_UNSHARE
 
 struct Child {
   const Door* door;
-  Status status;  // shared memory: the child writes, the parent reads after the child is gone or has executed
+  unsigned count;  // of descriptors that are on their way
+  Status status;   // shared memory: the child writes, the parent reads after the child is gone or has executed
 };
 
 // DANGER: shares Node's memory, and its descriptors until close_range. Raw system calls only; no malloc, no lock, no errno, no credentials.
-Status run_child(const Child& child) {
+Status run_child(Child& child) {
   const int door = child.door->inside();
   NSJS_TRY(sys::close_range(static_cast<unsigned>(door) + 1, ~0u, kUnshare));
   char word = 0;
@@ -33,12 +34,13 @@ Status run_child(const Child& child) {
     staged[index] = static_cast<int>(fd);
   }
   // The last one is the launcher.
-  if (received.count == 0) return {EBADF, __NR_recvmsg};
+  if (received.count != child.count) return {EBADF, __NR_recvmsg};
   const unsigned passed = received.count - 1;
   for (unsigned index = 0; index < passed; ++index) NSJS_TRY(sys::dup3(staged[index], kFirstFd + static_cast<int>(index), 0));
   static char name[] = "nsjs";
   char* argv[] = {name, nullptr};
   char* envp[] = {nullptr};
+  child.status = {};
   return sys::to_status(__NR_execveat,
                         sys::raw(__NR_execveat, staged[passed], sys::as_arg(""), sys::as_arg(argv), sys::as_arg(envp), 0x1000));
 }
@@ -60,14 +62,14 @@ Status send_in(const Door& door, int image, const Passed& passed) {
   return sys::send(door.outside(), &kWord, 1, beside).status;
 }
 
-Result<Keeper> start(const Door& door) {
+Result<Keeper> start(const Door& door, unsigned count) {
   Result<Keeper> result;
   const Stack stack;
   if (!stack.ok()) {
     result.status = {ENOMEM, __NR_mmap};
     return result;
   }
-  Child child{&door, {}};
+  Child child{&door, count, {ECANCELED, __NR_clone}};
   int pidfd = -1;
   int pid = -1;
   {
@@ -98,12 +100,24 @@ Status Door::open() {
   return {};
 }
 
+void Door::clear() {
+  char word = 0;
+  for (;;) {
+    sys::Received received;
+    const Status status = sys::receive(inside(), &word, sizeof word, MSG_DONTWAIT, received);
+    if (status.err == EAGAIN) return;
+    if (status.ok() && received.size > 0) continue;
+    for (Fd& end : ends_) end.reset();
+    return;
+  }
+}
+
 Result<Keeper> spawn_keeper(Door& door, int image, const Passed& passed) {
   Result<Keeper> result;
   result.status = door.open();
   if (result.status.ok()) result.status = send_in(door, image, passed);
-  if (result.status.ok()) result = start(door);
-  if (!result.status.ok()) door.shut();
+  if (result.status.ok()) result = start(door, passed.count + 1);
+  if (!result.status.ok()) door.clear();
   return result;
 }
 

@@ -24,8 +24,8 @@ class Door {
  public:
   // Opens it if it is not.
   Status open();
-  // What was sent and not fetched must not come out at the next child.
-  void shut() { *this = {}; }
+  // What was sent and not fetched must not come out at the next child. It stays open: later it would get a higher number.
+  void clear();
   [[nodiscard]] int outside() const { return ends_[0].get(); }
   [[nodiscard]] int inside() const { return ends_[1].get(); }
 

@@ -29,7 +29,7 @@ Status open_stdio(Stdio& stdio, const std::int32_t* wanted, std::size_t count, O
   for (stdio.count = 0; stdio.count < count; ++stdio.count) {
     const std::int32_t kind = wanted[stdio.count];
     stdio.theirs[stdio.count] = kind;
-    if (kind >= 0 || kind == kEmptyMounts) continue;
+    if (kind >= 0 || kind == kEmptyMounts || kind == kProc) continue;
     Pair& pair = stdio.pairs[stdio.count];
     NSJS_TRY(open_pair(kind, pair));
     if (owner.uid != kNoId) NSJS_TRY(sys::fchown(pair.theirs.get(), owner.uid, owner.gid));

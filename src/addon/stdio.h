@@ -24,8 +24,9 @@ struct Stdio {
   unsigned count = 0;
 };
 
-// Stands for the mount namespace of mounts.h; to be put in by the caller.
+// What mounts.h has; to be put in by the caller.
 constexpr std::int32_t kEmptyMounts = -4;
+constexpr std::int32_t kProc = -5;
 
 Status open_stdio(Stdio& stdio, const std::int32_t* wanted, std::size_t count, Owner owner);
 

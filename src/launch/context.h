@@ -18,10 +18,11 @@ struct Context {
   Slot slots[kMaxSlots];
   int out = kControlFd;  // where this process reports: control channel, init's channel, exec pipe
   int init_pid = 0;
-  Fd init;                // pidfd, in the keeper
-  Fd go;                  // pipe from keeper to init: `go` is one byte, the keeper's death is its end
-  Fd proc;                // the host's procfs, opened by init before the old root is detached
-  bool owns_pids = true;  // the sandbox has a pid namespace of its own: killing init kills all
+  Fd init;                            // pidfd, in the keeper
+  Fd go;                              // pipe from keeper to init: `go` is one byte, the keeper's death is its end
+  std::uint32_t proc_slot = kNoSlot;  // the procfs that init is given, where it has not the host's at hand
+  Fd proc;                            // the host's procfs, opened by init before the old root is detached
+  bool owns_pids = true;              // the sandbox has a pid namespace of its own: killing init kills all
   std::uint64_t id[kNamespaces] = {};
   std::uint64_t inner_user = 0;  // of programs that enter one which init has made
   bool clean_signals = false;    // every signal has its default action already

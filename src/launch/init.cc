@@ -174,7 +174,7 @@ void wait_for_go(Context& context) {
 
 // Ends this process if any of it fails: what could not be set up is never used.
 Fd set_up(Context& context) {
-  auto proc = sys::openat(sys::kCwd, "/proc", O_PATH | O_DIRECTORY);
+  auto proc = sys::openat(context.base(context.proc_slot), context.proc_slot == kNoSlot ? "/proc" : ".", O_PATH | O_DIRECTORY);
   if (!proc.ok()) fail(context, {context.plan.ops(kInside).count, proc.status});
   context.proc = std::move(proc.value);
   if (const Failure failure = run(context, kInside); !failure.status.ok()) fail(context, failure);

@@ -62,7 +62,12 @@ void watch(Context& context) {
   unsigned looks = 0;
   for (;;) {
     const long wait = looks > 0 ? kOomPauseMs : context.clock.wait();
-    if (!sys::ppoll(fds, count, count == kAll ? wait : -1).ok()) end_sandbox(context);
+    if (!sys::ppoll(fds, count, count == kAll ? wait : -1).ok()) {
+      // What it said the last time says nothing now.
+      end_sandbox(context);
+      count = 1;
+      continue;
+    }
     if (fds[0].revents != 0) return;
     if (count != kAll) continue;
     if (fds[3].revents != 0) {

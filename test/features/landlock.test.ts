@@ -95,16 +95,18 @@ describe('what the kernel lacks', () => {
       [3, { connectTcp: [1] }, 'landlock.tcp'],
       [5, { scopes: ['signal'] }, 'landlock.scopes'],
     ] as const) {
-      const error = thrown(() => landlockDropped(spec(policy), old(version), 'run'));
+      const error = thrown(() => landlockDropped(spec(policy), old(version), { kind: 'run' }));
       expect(error).toBeInstanceOf(NsError);
       expect(error.message).toContain(`${control}: `);
     }
   });
 
   test('is dropped and told where it is preferred', () => {
-    expect(landlockDropped(spec('prefer'), old(0), 'run').map(({ control }) => control)).toEqual(['landlock', 'landlock.scopes']);
-    expect(landlockDropped(spec({ level: 'prefer', bindTcp: [1] }), old(3), 'run').map(({ control }) => control)).toEqual(['landlock.tcp']);
-    expect(landlockDropped(spec('prefer'), old(7), 'run')).toEqual([]);
+    expect(landlockDropped(spec('prefer'), old(0), { kind: 'run' }).map(({ control }) => control)).toEqual(['landlock', 'landlock.scopes']);
+    expect(landlockDropped(spec({ level: 'prefer', bindTcp: [1] }), old(3), { kind: 'run' }).map(({ control }) => control)).toEqual([
+      'landlock.tcp',
+    ]);
+    expect(landlockDropped(spec('prefer'), old(7), { kind: 'run' })).toEqual([]);
   });
 
   test('rights shrink to what each version knows, and newer ones go by number', () => {
@@ -114,7 +116,9 @@ describe('what the kernel lacks', () => {
   });
 
   test('without a mount namespace it must be there', () => {
-    expect(thrown(() => landlockDropped(parseSandboxOptions({ preset: 'landlock' }), old(0), 'run')).message).toMatch(/^landlock: /);
+    expect(thrown(() => landlockDropped(parseSandboxOptions({ preset: 'landlock' }), old(0), { kind: 'run' })).message).toMatch(
+      /^landlock: /,
+    );
   });
 
   test1('a right that no kernel has is an error of the kernel', async () => {

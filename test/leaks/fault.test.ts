@@ -88,7 +88,7 @@ const enough = 100;
 describe.each([
   ['untrusted', alone, {}],
   ['in a sandbox that stays', inSandbox, {}],
-  ['in a sandbox that waited', inPool, {}],
+  ['in a sandbox that waited', inPool, { limits: { wallTime: 60_000, cpuTime: 60_000 } }],
   [
     'with binds',
     alone,

@@ -1,5 +1,5 @@
 // Sandboxes that wait for their program: each is for one, and what holds for a single run holds for it.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type PoolOptions, type Report, Sandbox, type SandboxOptions, SandboxPool, spawnIsolated } from 'nsjs';
@@ -206,6 +206,43 @@ test('nothing is left of it once it is closed; what runs goes on', async () => {
   expect(sandboxCgroups()).toEqual([]);
   for (let waited = 0; openDescriptors() > before && waited < slack; waited += 20) await sleep(20);
   expect(openDescriptors()).toBeLessThanOrEqual(before);
+});
+
+test('a program that could not be asked for takes its sandbox with it', () => {
+  const code = `const { openSync, closeSync } = require('node:fs');
+    const { SandboxPool } = require(${JSON.stringify(require.resolve('nsjs'))});
+    const sleep = () => new Promise((resolve) => setTimeout(resolve, 300));
+    (async () => {
+      const pool = await SandboxPool.open({}, { size: 2 });
+      const held = [];
+      try { for (;;) held.push(openSync('/dev/null')); } catch {}
+      for (let index = 0; index < 2; index++) await pool.spawn('true').catch(({ code }) => console.log(code));
+      for (const fd of held) closeSync(fd);
+      await sleep();
+      console.log((await pool.spawn('echo', ['went on'])).stdout);
+      await pool.close();
+      await sleep();
+      console.log('left', require('node:fs').readFileSync('/proc/self/task/' + process.pid + '/children', 'latin1'));
+    })();`;
+  const line = `ulimit -n 300; exec "$0" -e "$1"`;
+  const text = execFileSync('/bin/sh', ['-c', line, process.execPath, code], { encoding: 'utf8', timeout: 60 * slack });
+  expect(text).toBe('EMFILE\nEMFILE\nwent on\nleft \n');
+});
+
+test('without a pid namespace the launcher is out of reach as well', () =>
+  inPool({ namespaces: { pid: false } }, async (pool) => {
+    const line = 'kill -9 $PPID 2>/dev/null; echo $?';
+    const [late, single] = [await pool.spawn('sh', ['-c', line]), await spawnIsolated('sh', ['-c', line], { namespaces: { pid: false } })];
+    expect(late.report.landlock).toEqual(single.report.landlock);
+    expect(late.stdout).toBe(single.stdout);
+  }));
+
+test('a thread is not warned of descriptors that are not its own', async () => {
+  const code = `const { SandboxPool } = require(${JSON.stringify(require.resolve('nsjs'))});
+    SandboxPool.open().then(async (pool) => { await pool.spawn('true'); await pool.close(); })`;
+  const run = `new (require('node:worker_threads').Worker)(${JSON.stringify(code)}, { eval: true })`;
+  const { stderr, status } = spawnSync(process.execPath, ['-e', run], { encoding: 'utf8', timeout: 60 * slack });
+  expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
 });
 
 test('one that nobody uses does not keep the process', () => {

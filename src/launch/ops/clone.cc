@@ -60,6 +60,8 @@ Status Clone(Context& context, const Op& op) {
   context.go = Fd(go[1]);
   context.owns_pids = (op.arg[0] & CLONE_NEWPID) != 0;
 
+  context.proc_slot = op.arg[3];
+
   int pidfd = -1;
   clone_args args{};
   args.flags = op.arg[0] | CLONE_PIDFD;
