@@ -28,7 +28,7 @@ Status run_child(Child& child) {
   char word = 0;
   sys::Received received;
   NSJS_TRY(sys::receive(door, &word, sizeof word, 0, received));
-  int staged[sys::kMaxFdsBeside];
+  int staged[sys::kMaxFdsBeside] = {};
   for (unsigned index = 0; index < received.count; ++index) {
     NSJS_TRY_VALUE(fd, sys::fcntl(received.fds[index].get(), F_DUPFD_CLOEXEC, kStagingFd));
     staged[index] = static_cast<int>(fd);
