@@ -77,6 +77,8 @@ export interface Native {
   /** Calls back each time the descriptor is ready (1 readable, 2 writable, 8 priority). */
   watchFd(fd: number, events: number, onReady: (events: number) => void): NativeWatch | number;
   unwatchFd(watch: NativeWatch): void;
+  /** Takes a descriptor over, and closes the one that was taken over before: with the next, -1 for none, or when this thread ends. */
+  keepFd(fd: number): void;
 }
 
 let loaded: Native | undefined;

@@ -1,5 +1,6 @@
 import { SysError } from '../errors';
 import { host } from '../host';
+import { native } from '../native';
 import { setLinkUp } from '../netlink/link';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest } from '../sys/in-namespace';
@@ -26,7 +27,7 @@ let owner: { readonly fd: number; users: number } | undefined;
 /** One less; without any it is given up. */
 export function releaseOwner(): void {
   if (!owner || --owner.users > 0) return;
-  close(owner.fd);
+  native().keepFd(-1);
   owner = undefined;
 }
 
@@ -78,6 +79,7 @@ function makeOwned(common: readonly NamespaceRequest[]): readonly number[] {
   try {
     const maps = idMaps();
     const [fd = -1, ...rest] = inNamespace({ fresh: 'user' }, [...maps, open('/proc/self/ns/user'), ...common]).slice(maps.length);
+    native().keepFd(fd);
     owner = { fd, users: 1 };
     return rest;
   } catch (error) {

@@ -13,6 +13,7 @@ napi_value empty_mounts(napi_env env, napi_callback_info info);   // () -> -errn
 napi_value ns_links(napi_env env, napi_callback_info info);       // (folder, names, inodes) -> -errno
 napi_value watch_fd(napi_env env, napi_callback_info info);       // (fd, events, callback) -> watch, -errno
 napi_value ref_watch(napi_env env, napi_callback_info info);      // (watch, on)
+napi_value keep_fd(napi_env env, napi_callback_info info);        // (fd): in place of the one before; -1 for none
 napi_value unwatch_fd(napi_env env, napi_callback_info info);     // (watch)
 
 }  // namespace nsjs

@@ -72,6 +72,12 @@ napi_value ref_watch(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value keep_fd(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  Environment::of(env).kept = Fd(arguments.int32(0));
+  return nullptr;
+}
+
 napi_value unwatch_fd(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   arguments.external<FdWatch>(0)->close();

@@ -63,6 +63,7 @@ NAPI_MODULE_INIT() {
                          {"nsLinks", ns_links},
                          {"watchFd", watch_fd},
                          {"refWatch", ref_watch},
+                         {"keepFd", keep_fd},
                          {"unwatchFd", unwatch_fd}};
   for (const auto& entry : functions) {
     napi_value function = nullptr;

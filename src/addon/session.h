@@ -79,6 +79,7 @@ struct Environment {
   uv_loop_t* loop = nullptr;
   Fd node;   // pidfd of this process, for the keepers to watch
   Fd image;  // sealed memfd that holds the launcher
+  Fd kept;   // one of TypeScript's, which ends with the environment at the latest
   Door door;
   EmptyMounts mounts;
   Session* sessions = nullptr;
