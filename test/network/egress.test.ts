@@ -700,6 +700,7 @@ describe('a thread of its own', () => {
   });
 
   lab('ends with the sandbox', async () => {
+    await spawnIsolated('true', [], { network: { egress: { worker: true } } });
     const fds = readdirSync('/proc/self/fd').length;
     for (let index = 0; index < 5; index++) await spawnIsolated('true', [], { network: { egress: { worker: true } } });
     await sleep(500);
