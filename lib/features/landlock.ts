@@ -2,6 +2,7 @@ import { NsError, OptionError } from '../errors';
 import type { Host } from '../host';
 import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseTarget } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
+import { queuesKey } from './dev';
 import { type Dropped, feature, type Scene, type Step } from './feature';
 import type { Spec } from './index';
 import { defaultPaths, systemPaths } from './landlock-default';
@@ -120,10 +121,8 @@ function openPaths(plan: PlanWriter, { paths }: Ruleset): void {
   }
 }
 
-const mqueueKey = 'mqueue';
-
 /**
- * POSIX message queues lie on a file system of the ipc namespace that nobody has mounted: without a rule of its own Landlock
+ * POSIX message queues lie on a file system of the ipc namespace that nobody sees mounted: without a rule of its own Landlock
  * would refuse them. It is reached before another process has to.
  */
 export const mqueueForLandlock: Step = {
@@ -131,7 +130,7 @@ export const mqueueForLandlock: Step = {
     const { ipc, mnt } = spec.namespaces;
     if (!ipc || !mnt || !scene.host.hasMqueue || !landlockFor(spec, scene)) return;
     const slot = newFs(plan, 'mqueue', {}, mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec, 'landlock');
-    plan.shared(mqueueKey, () => slot);
+    plan.shared(queuesKey, () => slot);
     // For the rules of programs that come later.
     if (scene.kind === 'sandbox' && !spec.namespaces.pid) plan.op('inside', 'landlock', 'Hold', slot);
   },
@@ -217,7 +216,7 @@ function emitRuleset(
     const opened = plan.known(pathKey(index));
     plan.op(section, origin, 'LandlockPath', slot, opened ?? noSlot, opened ? '' : path, rights >>> 0, 0);
   }
-  const queues = plan.known(mqueueKey);
+  const queues = plan.known(queuesKey);
   if (queues) plan.op(section, 'landlock', 'LandlockPath', slot, queues, '', (writeRights & fs) >>> 0, 0);
   // Init reads there what it is asked to verify; no program has a way to that place.
   const proc = section === 'inside' ? plan.known(verifyProcKey) : undefined;
