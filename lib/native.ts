@@ -74,11 +74,18 @@ export interface Native {
   inNamespace(userFd: number, netFd: number, fresh: 0 | 1 | 2, requests: Uint8Array, results: Int32Array): void;
   /** Namespaces of a process, by its folder /proc/<pid>/ns and names that end with zeros: one inode each, 0 for what is not to be seen. */
   nsLinks(folder: Uint8Array, names: Uint8Array, inodes: Uint32Array): number;
+  /** Which files paths lead to, that end with zeros: device and inode of each, zeros for what is not to be seen. */
+  fileIds(paths: Uint8Array, ids: BigUint64Array): void;
   /** Calls back each time the descriptor is ready (1 readable, 2 writable, 8 priority). */
   watchFd(fd: number, events: number, onReady: (events: number) => void): NativeWatch | number;
   unwatchFd(watch: NativeWatch): void;
-  /** Takes a descriptor over, and closes the one that was taken over before: with the next, -1 for none, or when this thread ends. */
-  keepFd(fd: number): void;
+  /** Begins to make a network namespace with its loopback up, unless there is one; where it fails there will be none. */
+  makeNet(): void;
+  /** Its descriptor, the caller's from then on, or -1: with `wait` 1 that of one that is being made as well. */
+  takeNet(wait: 0 | 1): number;
+  /** Closes a descriptor when this thread ends, unless `dropFd` does before; 32 in all. Whether it does. */
+  keepFd(fd: number): boolean;
+  dropFd(fd: number): void;
 }
 
 let loaded: Native | undefined;

@@ -2,7 +2,7 @@ import type { GroupFolders } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Host } from '../host';
 import type { OpName } from '../plan/ops';
-import type { PlanWriter } from '../plan/writer';
+import type { PlanWriter, RootRecipe } from '../plan/writer';
 import type { Spec } from './index';
 
 /** A control that was preferred and could not be applied. */
@@ -25,6 +25,8 @@ export interface Scene {
   readonly ownerFd?: number;
   /** The network namespace that was made for it beforehand. */
   readonly network?: SceneNetwork;
+  /** An empty one with its loopback up, in place of one that is made for it. */
+  readonly spareNet?: number;
   /** Descriptor whose lock keeps `hostId` for this sandbox; the keeper holds it. */
   readonly lockFd?: number;
   /** Folders of this sandbox's control groups. */
@@ -41,6 +43,8 @@ export interface Scene {
   readonly kind: 'run' | 'sandbox' | 'program';
   /** There is a mount namespace with nothing of the host in it to start from. */
   readonly emptyMounts?: boolean;
+  /** A mount namespace in which such a root has been made, if there is one. */
+  readonly sharedRoot?: (recipe: RootRecipe) => number | undefined;
   /** The sandbox is there for one program that comes later, and ends with it. */
   readonly single?: true;
 }

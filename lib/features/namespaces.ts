@@ -67,7 +67,7 @@ export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
     const { namespaces: chosen } = spec;
     const { host } = scene;
     if (isHostUser(spec) && !host.privileged) checkUnprivileged(spec);
-    const late = isNetBeside(spec, scene) ? [...byInit, 'net'] : byInit;
+    const late = isNetBeside(spec, scene) || scene.spareNet !== undefined ? [...byInit, 'net'] : byInit;
     const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
     join(plan, spec, scene);
     plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot, noSlot);
@@ -97,7 +97,9 @@ function parseHandle(value: object | null, type: NamespaceType, at: string): num
 }
 
 /** Into the namespaces that exist, first the user namespace that gives rights over the others (setns(2)). */
-function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { ownerFd, hostId, network }: Scene): void {
+function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { ownerFd, hostId, network, spareNet }: Scene): void {
+  if (spareNet !== undefined)
+    plan.op('maps', 'namespaces.net', 'SetNs', plan.passVarying('net', 'namespaces.net', spareNet), cloneFlags.net);
   const joined = network ? { ...given, net: network.netFd } : given;
   const enter = (type: NamespaceType, fd: number) =>
     plan.op('maps', `namespaces.${type}`, 'SetNs', plan.pass(`namespaces.${type}`, fd), cloneFlags[type]);

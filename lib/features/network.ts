@@ -67,7 +67,23 @@ const loopback = 1;
  * A network namespace is the dearest of all: of a single program its own process makes it, beside init's work, and init
  * enters it when both are done.
  */
-export const isNetBeside = (spec: Spec, scene: Scene): boolean => spec.namespaces.net && isBeside(spec, scene);
+export const isNetBeside = (spec: Spec, scene: Scene): boolean =>
+  spec.namespaces.net && scene.spareNet === undefined && isBeside(spec, scene);
+
+/**
+ * Whether it may be one that this process has made before, and owns: where nobody inside has rights over the network, nor sees the files by
+ * which it could be changed, there is no difference.
+ */
+export const mayBeSpare = ({ namespaces, network: mode, capabilities, proc, root, user }: Spec): boolean =>
+  namespaces.user &&
+  namespaces.net &&
+  (mode === undefined || mode === 'none') &&
+  user.ids === 'one' &&
+  user.inner &&
+  Object.values(capabilities).every((set) => set.length === 0) &&
+  root !== 'host' &&
+  proc !== 'full' &&
+  proc !== 'masked';
 
 /** Whether the program's process is forked early. In a user namespace that is shared init must first make one below it. */
 export const isBeside = ({ namespaces }: Spec, { kind }: Scene): boolean => kind === 'run' && namespaces.joined.user === undefined;
@@ -93,7 +109,7 @@ export const network: Feature<'network', 'none' | 'host' | NetworkSpec | undefin
   emit(plan, spec, scene) {
     const { network: mode, namespaces } = spec;
     if (mode === 'none' && !namespaces.net) throw new OptionError('network', "'none' needs a net namespace of its own");
-    if (!namespaces.net) return;
+    if (!namespaces.net || scene.spareNet !== undefined) return;
     const section = isNetBeside(spec, scene) ? 'beside' : 'inside';
     if (section === 'beside') plan.op('beside', 'namespaces', 'Unshare', cloneFlags.net);
     plan.op(section, 'network', 'Netlink', netlinkProtocols.route, encodeMessage(setLinkUp(loopback), 0));

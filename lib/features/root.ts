@@ -15,6 +15,8 @@ export interface RootOptions {
    * The root folder inside, entered by pivot_root(2), or, in a mount namespace that has nothing of the host, by chroot(2):
    * - `'system'` (default): a new read-only root with the host's programs and libraries (`/usr` and its aliases, the
    *   running Node) mounted read-only, a small `/etc` of its own, `/dev`, `/proc`, and writable `/tmp` and home.
+   *   Run by root, sandboxes with the same options share it from the second on: what is on the new root itself, and not below
+   *   something else that is mounted, belongs to the sandbox's id or to nobody.
    * - `'empty'`: a new read-only root with nothing but what `mounts` names.
    * - a path: that folder, read-only; `mounts` needs its targets to exist in it.
    * - an {@link OverlayOptions}: folders of the host, such as the layers of an image, with changes kept apart from them.

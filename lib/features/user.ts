@@ -54,7 +54,7 @@ export const user: Feature<'user', UserSpec> = feature({
     };
   },
   emit(plan, spec, { host, hostId, lockFd, ownerFd }) {
-    if (lockFd !== undefined) plan.op('host', 'user', 'Hold', plan.pass('user', lockFd));
+    if (lockFd !== undefined) plan.op('host', 'user', 'Hold', plan.passVarying('lock', 'user', lockFd));
     if (spec.namespaces.joined.user !== undefined) becomeRoot(plan, hostId !== undefined);
     if (isHostUser(spec) && hostId === undefined && (spec.user.uid ?? spec.user.gid) !== undefined)
       throw new OptionError('user', 'another id needs a user namespace of its own');

@@ -8,6 +8,7 @@ import type { ParsedOptions } from './options';
 import { Outcome } from './outcome';
 import { recordKind } from './record';
 import { closedError, type Message } from './session';
+import { makeSpareNet, wantsSpareNet } from './spare-net';
 import { type Started, start } from './start';
 import { planFor, writerOf } from './template';
 
@@ -94,6 +95,7 @@ export class Prepared {
     }
     this.state = 'ready';
     this.started.session.ref(false);
+    if (wantsSpareNet(this.spec)) makeSpareNet();
     this.resolveReady();
   }
 

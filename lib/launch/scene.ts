@@ -9,9 +9,12 @@ import { isSetUp, type NetworkSpec } from '../features/network';
 import { host } from '../host';
 import { native } from '../native';
 import type { LiveNetwork } from '../network/live';
+import { close } from '../sys/file';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { chooseGroups, type GroupsKind } from './groups';
 import { takeHostId } from './host-id';
+import { sharedRoot } from './shared-roots';
+import { takeSpareNet, wantsSpareNet } from './spare-net';
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
 export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Scene & { readonly network?: LiveNetwork; release(): void } {
@@ -23,6 +26,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
   const hostId = machine.privileged ? chooseHostId(spec) : undefined;
+  const spareNet = wanted !== 'sandbox' && wantsSpareNet(spec) ? takeSpareNet() : undefined;
   // Last of all: nothing that comes after it can fail.
   const network = isSetUp(spec.network) ? openNetwork(spec, spec.network, hostId?.fd) : undefined;
   return {
@@ -33,12 +37,15 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
     kind,
     ...(wanted === 'single' ? { single: true } : {}),
     emptyMounts: machine.privileged && canStartEmpty(),
+    sharedRoot: (recipe) => sharedRoot(recipe, spec.launcherPath),
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
+    ...(spareNet === undefined ? {} : { spareNet }),
     ...ownerOf(network, ownerFd, machine.privileged),
     ...(network ? { network } : {}),
     release: () => {
       if (hostId?.fd !== undefined) closeSync(hostId.fd);
       if (ownerFd !== undefined) closeSync(ownerFd);
+      if (spareNet !== undefined) close(spareNet);
       network?.handOver();
     },
   };

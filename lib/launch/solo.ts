@@ -12,6 +12,7 @@ import type { Outcome } from './outcome';
 import type { Prepared } from './prepared';
 import { Run } from './run';
 import type { Message } from './session';
+import { makeSpareNet, wantsSpareNet } from './spare-net';
 import { type Started, start } from './start';
 
 /** Starts a program in a sandbox of its own: both end together. Throws what kept the launcher from starting. */
@@ -92,6 +93,7 @@ class Solo implements Link {
 
   started(): void {
     this.network?.started();
+    if (wantsSpareNet(this.parsed.spec)) makeSpareNet();
     this.watchdog = watchdogFor(
       this.parsed.spec.limits,
       this.scene.cgroups,

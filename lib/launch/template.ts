@@ -15,6 +15,8 @@ interface Template {
   readonly ids: readonly number[];
   readonly groups: readonly number[];
   readonly execAt: number;
+  /** What `scene.sharedRoot` said of its recipe. */
+  readonly root: number | undefined;
 }
 
 const templates = new WeakMap<Spec, Map<string, Template>>();
@@ -24,10 +26,14 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   if (!isRepeatable(spec, scene)) return writePlan(spec, scene, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
-  const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.program.stdio.map(shapeOf).join('')}`;
+  const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.spareNet === undefined ? '' : 'net '}${scene.program.stdio.map(shapeOf).join('')}`;
   const found = ofSpec.get(shape);
-  if (found) return new TemplatedPlan(found, spec, scene, running);
-  const writer = writePlan(spec, scene, running);
+  const recipe = found?.writer.recipe;
+  const root = recipe && scene.sharedRoot?.(recipe);
+  // Written once: whether there is such a root must not change meanwhile.
+  const settled: Scene = found ? { ...scene, sharedRoot: () => root } : scene;
+  if (found?.root === root && found) return new TemplatedPlan(found, spec, settled, running);
+  const writer = writePlan(spec, settled, running);
   ofSpec.set(shape, makeTemplate(writer, scene));
   return writer;
 }
@@ -72,7 +78,8 @@ function makeTemplate(writer: PlanWriter, scene: Scene): Template {
     sections.map((section) => writer.section(section)),
     sections.indexOf('program'),
   );
-  return { writer, bytes, ids: [...new Set(ids)], groups: [...new Set(groups)], execAt };
+  const root = writer.places.root === undefined ? undefined : writer.passed[writer.places.root];
+  return { writer, bytes, ids: [...new Set(ids)], groups: [...new Set(groups)], execAt, root };
 }
 
 function groupName({ cgroups }: Scene): string | undefined {
@@ -94,8 +101,13 @@ class TemplatedPlan implements LaunchPlan {
   ) {
     this.writer = template.writer;
     const passed = [...template.writer.passed];
-    // The first of all.
-    if (scene.lockFd !== undefined) passed[0] = scene.lockFd;
+    for (const [name, fd] of [
+      ['lock', scene.lockFd],
+      ['net', scene.spareNet],
+    ] as const) {
+      const at = template.writer.places[name];
+      if (at !== undefined && fd !== undefined) passed[at] = fd;
+    }
     for (const [number, entry] of scene.program.stdio.entries())
       if (typeof entry === 'number') passed[template.writer.stdio[number]?.index ?? 0] = entry;
     this.passed = passed;

@@ -27,7 +27,7 @@ let owner: { readonly fd: number; users: number } | undefined;
 /** One less; without any it is given up. */
 export function releaseOwner(): void {
   if (!owner || --owner.users > 0) return;
-  native().keepFd(-1);
+  native().dropFd(owner.fd);
   owner = undefined;
 }
 

@@ -27,6 +27,20 @@ export const noSlot = new Slot(0xffffffff);
 
 export type Argument = number | string | Uint8Array | Slot;
 
+/**
+ * What of a sandbox's root is the same for every other one with the same options: the read-only root itself and what is bound from the
+ * system. Operations that make it, and how it is known again.
+ */
+export interface RootRecipe {
+  readonly key: string;
+  /** Copies of what is mounted on the host. */
+  readonly sources: readonly PlannedOp[];
+  readonly build: readonly PlannedOp[];
+}
+
+/** What is passed by another number each time: the lock of the host id, a network namespace that was there, a root that others share. */
+export type Varying = 'lock' | 'net' | 'root';
+
 /** What a launcher is started with, and what its records are understood by. */
 export interface LaunchPlan {
   /** What is passed beside the plan, by slot: a descriptor, or a kind of `stdioKind`. */
@@ -39,6 +53,8 @@ export interface LaunchPlan {
 }
 
 const maxSlots = 256;
+/** For a plan whose other slots belong to another one: taken last of all. */
+export const lastSlot = new Slot(maxSlots - 1);
 const maxPassed = 60;
 
 /**
@@ -57,6 +73,10 @@ export class PlanWriter implements LaunchPlan {
   cgroup?: Slot;
   /** Slots of the program's descriptors, by their number. */
   stdio: readonly Slot[] = [];
+  /** How its root could be made for others as well. */
+  recipe?: RootRecipe;
+  /** Where among what is passed those are that differ from sandbox to sandbox. */
+  readonly places: Partial<Record<Varying, number>> = {};
   private readonly sharedSlots = new Map<string, Slot>();
   private slots: number;
 
@@ -101,6 +121,13 @@ export class PlanWriter implements LaunchPlan {
   pass(origin: string, fd: number): Slot {
     if (this.passed.length === maxPassed) throw new OptionRangeError(origin, `at most ${maxPassed} descriptors can be passed`);
     return new Slot(this.passed.push(fd) - 1);
+  }
+
+  /** The same, of what another sandbox with the same plan has another one. */
+  passVarying(name: Varying, origin: string, fd: number): Slot {
+    const slot = this.pass(origin, fd);
+    this.places[name] = slot.index;
+    return slot;
   }
 
   /** The finished list of one section, as the launcher counts its steps. */

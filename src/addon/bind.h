@@ -10,10 +10,14 @@ napi_value address(napi_env env, napi_callback_info info);        // (buffer) ->
 napi_value clone_exec(napi_env env, napi_callback_info info);     // (clone_args, path, argv, envp, fds, results)
 napi_value in_namespace(napi_env env, napi_callback_info info);   // (userFd, netFd, fresh, requests, results)
 napi_value empty_mounts(napi_env env, napi_callback_info info);   // () -> -errno
+napi_value make_net(napi_env env, napi_callback_info info);       // ()
+napi_value take_net(napi_env env, napi_callback_info info);       // (wait) -> descriptor, -1
 napi_value ns_links(napi_env env, napi_callback_info info);       // (folder, names, inodes) -> -errno
+napi_value file_ids(napi_env env, napi_callback_info info);       // (paths, ids)
 napi_value watch_fd(napi_env env, napi_callback_info info);       // (fd, events, callback) -> watch, -errno
 napi_value ref_watch(napi_env env, napi_callback_info info);      // (watch, on)
-napi_value keep_fd(napi_env env, napi_callback_info info);        // (fd): in place of the one before; -1 for none
+napi_value keep_fd(napi_env env, napi_callback_info info);        // (fd) -> whether it will be closed
+napi_value drop_fd(napi_env env, napi_callback_info info);        // (fd)
 napi_value unwatch_fd(napi_env env, napi_callback_info info);     // (watch)
 
 }  // namespace nsjs

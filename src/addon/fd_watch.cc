@@ -74,7 +74,22 @@ napi_value ref_watch(napi_env env, napi_callback_info info) {
 
 napi_value keep_fd(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
-  Environment::of(env).kept = Fd(arguments.int32(0));
+  bool kept = false;
+  for (Fd& place : Environment::of(env).kept) {
+    if (place.is_open()) continue;
+    place = Fd(arguments.int32(0));
+    kept = true;
+    break;
+  }
+  napi_value result = nullptr;
+  napi_get_boolean(env, kept, &result);
+  return result;
+}
+
+napi_value drop_fd(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  for (Fd& place : Environment::of(env).kept)
+    if (place.is_open() && place.get() == arguments.int32(0)) place.reset();
   return nullptr;
 }
 

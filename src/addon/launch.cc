@@ -75,13 +75,15 @@ Status prepare(Environment& environment, const Arguments<6>& arguments, Launch& 
   launch.passed = {{launch.control.theirs.get(), launch.plan.get(), environment.node.get(), launch.init.theirs.get()}, 4};
   const Owner owner{static_cast<unsigned>(arguments.int32(3)), static_cast<unsigned>(arguments.int32(4))};
   NSJS_TRY(open_stdio(launch.stdio, stdio, stdio_count, owner));
+  bool opened = false;
   for (std::size_t index = 0; index < stdio_count; ++index) {
     int& passed = launch.passed.fds[launch.passed.count++];
     passed = launch.stdio.theirs[index];
-    // The namespace comes first, then the procfs that was made with it.
-    if (stdio[index] == kEmptyMounts) NSJS_TRY(environment.mounts.open());
-    if (stdio[index] == kEmptyMounts) passed = environment.mounts.mounts();
-    if (stdio[index] == kProc) passed = environment.mounts.proc();
+    if (stdio[index] != kEmptyMounts && stdio[index] != kProc) continue;
+    // Both were made together, and are used together.
+    if (!opened) NSJS_TRY(environment.mounts.open());
+    opened = true;
+    passed = stdio[index] == kProc ? environment.mounts.proc() : environment.mounts.mounts();
   }
   return {};
 }

@@ -60,10 +60,14 @@ NAPI_MODULE_INIT() {
                          {"cloneExec", clone_exec},
                          {"inNamespace", in_namespace},
                          {"emptyMounts", empty_mounts},
+                         {"makeNet", make_net},
+                         {"takeNet", take_net},
                          {"nsLinks", ns_links},
+                         {"fileIds", file_ids},
                          {"watchFd", watch_fd},
                          {"refWatch", ref_watch},
                          {"keepFd", keep_fd},
+                         {"dropFd", drop_fd},
                          {"unwatchFd", unwatch_fd}};
   for (const auto& entry : functions) {
     napi_value function = nullptr;

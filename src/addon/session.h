@@ -6,6 +6,7 @@
 #include "../plan/wire.h"
 #include "../sys/fd.h"
 #include "mounts.h"
+#include "spare_net.h"
 #include "spawn.h"
 #include "stdio.h"
 
@@ -79,9 +80,11 @@ struct Environment {
   uv_loop_t* loop = nullptr;
   Fd node;   // pidfd of this process, for the keepers to watch
   Fd image;  // sealed memfd that holds the launcher
-  Fd kept;   // one of TypeScript's, which ends with the environment at the latest
+  static constexpr unsigned kMaxKept = 32;
+  Fd kept[kMaxKept];  // TypeScript's, which end with the environment at the latest
   Door door;
   EmptyMounts mounts;
+  SpareNet net;
   Session* sessions = nullptr;
   FdWatch* watches = nullptr;
   bool ending = false;

@@ -1,4 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dropSharedRoots } from '../../dist/launch/shared-roots';
+import { dropSpareNet } from '../../dist/launch/spare-net';
 
 const read = (path: string): string => {
   try {
@@ -52,7 +54,12 @@ export function sandboxCgroups(pid: number | undefined = process.pid): readonly 
     );
 }
 
-export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+/** Without those of what this process holds for sandboxes that are yet to come. */
+export function openDescriptors(): number {
+  dropSharedRoots();
+  dropSpareNet();
+  return readdirSync('/proc/self/fd').length;
+}
 export const mountCount = (): number => read('/proc/self/mountinfo').split('\n').length;
 
 /** A keeper ends a moment after its last word. Waits for that, a second at most. */

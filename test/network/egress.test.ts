@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { getServers, setServers } from 'node:dns';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createSecure } from 'node:https';
 import { createServer as createRaw } from 'node:net';
@@ -11,6 +11,7 @@ import { Duplex } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import { type EgressContext, type EgressEvent, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { decodeQuery, encodeAnswer } from '../../dist/network/dns';
+import { openDescriptors } from '../leaks/processes';
 import { rejection, sleep, testIf, thrown } from '../support';
 import { egress, elsewhere, inLab, labNeeded, outside, six, World } from './world';
 
@@ -701,10 +702,10 @@ describe('a thread of its own', () => {
 
   lab('ends with the sandbox', async () => {
     await spawnIsolated('true', [], { network: { egress: { worker: true } } });
-    const fds = readdirSync('/proc/self/fd').length;
+    const fds = openDescriptors();
     for (let index = 0; index < 5; index++) await spawnIsolated('true', [], { network: { egress: { worker: true } } });
     await sleep(500);
-    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(fds + 2);
+    expect(openDescriptors()).toBeLessThanOrEqual(fds + 2);
   });
 });
 
@@ -720,10 +721,10 @@ lab('a thread that is ended leaves nothing of its ways out', async () => {
   };
   await round();
   await sleep(500);
-  const fds = readdirSync('/proc/self/fd').length;
+  const fds = openDescriptors();
   for (let index = 0; index < 4; index++) await round();
-  for (let waited = 0; readdirSync('/proc/self/fd').length > fds && waited < 2000; waited += 50) await sleep(50);
-  expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(fds);
+  for (let waited = 0; openDescriptors() > fds && waited < 2000; waited += 50) await sleep(50);
+  expect(openDescriptors()).toBeLessThanOrEqual(fds);
 });
 
 describe('options', () => {

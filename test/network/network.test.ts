@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { Network, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { decodeQuery, encodeAnswer } from '../../dist/network/dns';
 import { pastaMissing } from '../../dist/network/pasta';
+import { openDescriptors } from '../leaks/processes';
 import { isRoot, rejection, sleep, testIf, thrown } from '../support';
 import { links, tables } from './leftovers';
 import { inLab, labNeeded, World } from './world';
@@ -455,10 +456,9 @@ describe('nothing stays', () => {
     const count = 500;
     const before = links();
     const network = await Network.create();
-    const descriptors = () => readdirSync('/proc/self/fd').length;
     await spawnIsolated('true', [], { network: { veth: { network } } });
     await sleep(50);
-    const fds = descriptors();
+    const fds = openDescriptors();
     for (let index = 0; index < count; index += 4) {
       await Promise.all(
         [0, 1, 2, 3].map((number) =>
@@ -468,7 +468,7 @@ describe('nothing stays', () => {
     }
     expect(network.names).toEqual({});
     await sleep(50);
-    expect(descriptors()).toBeLessThanOrEqual(fds);
+    expect(openDescriptors()).toBeLessThanOrEqual(fds);
     const targets = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`));
     expect(targets.filter((target) => target.startsWith('net:'))).toEqual(network.net ? [expect.any(String)] : []);
     await network.close();

@@ -65,6 +65,12 @@ Status SetNs(Context& context, const Op& op) {
   return {};
 }
 
+Status OpenOwn(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(file, sys::openat(context.base(op.arg[1]), context.plan.text(op.arg[2]).data, O_RDONLY));
+  context.slots[op.arg[0]].fd = std::move(file);
+  return {};
+}
+
 Status InnerUserNs(Context& context, const Op& op) {
   NSJS_TRY(enter_user_ns(context.proc.get(), context.plan.text(op.arg[0]), context.plan.text(op.arg[1])));
   NSJS_TRY_VALUE(inode, sys::inode(context.proc.get(), "self/ns/user"));

@@ -1,0 +1,37 @@
+import type { Spec } from '../features';
+import { mayBeSpare } from '../features/network';
+import { host } from '../host';
+import { native } from '../native';
+import { close } from '../sys/file';
+
+const idleMs = 10_000;
+
+let timer: NodeJS.Timeout | undefined;
+let isWanted = false;
+
+/** Whether a sandbox can be started with one. A user would need a process for the user namespace around it. */
+export const wantsSpareNet = (spec: Spec): boolean => host().privileged && mayBeSpare(spec);
+
+/** A network namespace that was made for the next sandbox; the caller's to close. Undefined where there is none. */
+export function takeSpareNet(): number | undefined {
+  // The second one in a while lets expect a third.
+  isWanted = timer !== undefined;
+  if (timer) timer.refresh();
+  else timer = setTimeout(dropSpareNet, idleMs).unref();
+  const fd = native().takeNet(0);
+  return fd < 0 ? undefined : fd;
+}
+
+/** A sandbox is up: makes one for the next, beside what runs now. */
+export function makeSpareNet(): void {
+  if (isWanted) native().makeNet();
+}
+
+/** Gives it back, also one that is being made. */
+export function dropSpareNet(): void {
+  clearTimeout(timer);
+  timer = undefined;
+  isWanted = false;
+  const fd = native().takeNet(1);
+  if (fd >= 0) close(fd);
+}

@@ -1,0 +1,78 @@
+#include "spare_net.h"
+
+#include <net/if.h>
+
+#include "../sys/file.h"
+#include "../sys/process.h"
+#include "../sys/socket.h"
+#include "bind.h"
+#include "session.h"
+#include "stack.h"
+#include "values.h"
+
+namespace nsjs {
+namespace {
+
+constexpr unsigned kSetFlags = 0x8914;  // SIOCSIFFLAGS
+constexpr std::size_t kThreadStack = 64 * 1024;
+
+Status loopback_up() {
+  NSJS_TRY_VALUE(socket, sys::socket(AF_INET, SOCK_DGRAM, 0));
+  ifreq request{};
+  request.ifr_name[0] = 'l';
+  request.ifr_name[1] = 'o';
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  return sys::ioctl(socket.get(), kSetFlags, sys::as_arg(&request)).status;
+}
+
+// Of this thread alone, which ends with it.
+Result<Fd> fresh_net() {
+  if (const Status status = sys::unshare(CLONE_NEWNET); !status.ok()) return {Fd(), status};
+  if (const Status status = loopback_up(); !status.ok()) return {Fd(), status};
+  return sys::openat(sys::kCwd, "/proc/thread-self/ns/net", O_RDONLY);
+}
+
+}  // namespace
+
+void SpareNet::run(void* argument) {
+  auto* self = static_cast<SpareNet*>(argument);
+  self->made_ = fresh_net().value;
+  self->failed_ = !self->made_.is_open();
+  self->done_.store(true, std::memory_order_release);
+}
+
+void SpareNet::make() {
+  if (runs_ && done_.load(std::memory_order_acquire)) join();
+  if (runs_ || failed_ || made_.is_open()) return;
+  done_.store(false, std::memory_order_relaxed);
+  uv_thread_options_t options{};
+  options.flags = UV_THREAD_HAS_STACK_SIZE;
+  options.stack_size = kThreadStack;
+  const BlockedSignals blocked;  // the thread's as well
+  runs_ = uv_thread_create_ex(&thread_, &options, run, this) == 0;
+}
+
+Fd SpareNet::take() {
+  if (runs_ && !done_.load(std::memory_order_acquire)) return Fd();
+  join();
+  return std::move(made_);
+}
+
+void SpareNet::join() {
+  if (runs_) uv_thread_join(&thread_);
+  runs_ = false;
+}
+
+napi_value make_net(napi_env env, napi_callback_info) {
+  Environment::of(env).net.make();
+  return nullptr;
+}
+
+napi_value take_net(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  SpareNet& spare = Environment::of(env).net;
+  if (arguments.int32(0) != 0) spare.settle();
+  return number(env, spare.take().release());
+}
+
+}  // namespace nsjs
