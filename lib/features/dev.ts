@@ -16,6 +16,7 @@ const shmInodes = 16_384;
 
 /** Slot of the message queues of the sandbox's ipc namespace. */
 export const queuesKey = 'mqueue';
+const attachedKey = 'mqueue, attached';
 
 /** The least that programs expect of /dev: the host's harmless character devices, and shared memory of its own. */
 export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { terminal }: Spec, scene: Scene): void {
@@ -51,6 +52,12 @@ function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, 
   );
   // Somewhere below what is seen: who closes a mount that is attached nowhere waits until the kernel has taken it apart.
   const queues = plan.known(queuesKey);
-  if (queues) tree.mount(queues, `${folder}/shm`, 'dir', origin);
+  if (queues && !plan.known(attachedKey))
+    tree.mount(
+      plan.shared(attachedKey, () => queues),
+      `${folder}/shm`,
+      'dir',
+      origin,
+    );
   tree.mount(shm, `${folder}/shm`, 'dir', origin);
 }

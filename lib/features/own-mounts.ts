@@ -32,6 +32,9 @@ const mountsProc = ({ name, args: [, type] }: PlannedOp): boolean => name === 'N
 const mayStartEmpty = ({ namespaces }: Spec, { emptyMounts, hostId }: Scene): boolean =>
   emptyMounts === true && hostId !== undefined && namespaces.user && namespaces.mnt;
 
+// Who is root inside would see that it is another one's; who has rights over its mounts, that they are locked.
+const mayShare = ({ user, nestedUserNamespaces }: Spec): boolean => user.ids === 'one' && user.inner && !nestedUserNamespaces;
+
 /**
  * Run by root, where init needs nothing of the host once it is there, its mount namespace is no copy of the host's but of one that is empty.
  * Then there is no old root to take away: what pivot_root(2) and umount2(2) cost grows with the processes of the machine. Where the root was
@@ -46,7 +49,7 @@ export const ownMounts: Step = {
     const build = inside.slice(0, last);
     if (!build.some(mountsProc) || !build.every((op) => withoutHost(op, noSlot))) return;
     const rest = inside.slice(last + 1);
-    const split = splitRoot(plan, build);
+    const split = mayShare(spec) ? splitRoot(plan, build) : undefined;
     if (split) plan.recipe = split.recipe;
     const shared = split && scene.sharedRoot?.(split.recipe);
     const mounts = shared === undefined ? plan.pass('root', stdioKind.emptyMounts) : plan.passVarying('root', 'root', shared);

@@ -7,15 +7,17 @@ export interface SplitRoot {
 }
 
 const pathFolder = 0o10200000; // O_PATH | O_DIRECTORY
-const readByAll = 0o4;
-const enteredByAll = 0o5;
+const read = 0o4;
+const readAndSearch = 0o5;
 
-// It will be root's own, and holds nothing that a caller wrote.
-function isForAll({ name, origin, args: [, , third, mode] }: PlannedOp): boolean {
-  const isPlace = origin === 'root' || (third instanceof Uint8Array && third.length === 0);
-  if (name === 'MakeDir') return (Number(third) & enteredByAll) === enteredByAll;
-  if (name === 'MakeFile') return isPlace && (Number(mode) & readByAll) !== 0;
-  return name === 'Symlink';
+// It will be root's, so that the program is one of the others: that must make no difference. And no content of a caller's is kept.
+function isForAll({ name, origin, args: [, , third, fourth] }: PlannedOp): boolean {
+  if (name === 'Symlink') return true;
+  const mode = Number(name === 'MakeDir' ? third : fourth);
+  const needed = name === 'MakeDir' ? readAndSearch : read;
+  const isSame = ((mode >> 6) & readAndSearch) === (mode & readAndSearch) && (mode & needed) === needed;
+  const isEmpty = name === 'MakeDir' || (third instanceof Uint8Array && third.length === 0);
+  return isSame && (isEmpty || origin === 'root');
 }
 
 /**
@@ -37,7 +39,7 @@ export function splitRoot(plan: PlanWriter, inside: readonly PlannedOp[]): Split
     if (place === 'build') build.push(op);
     else own.push(op);
     if (op.name === 'NewFs' && op.args[0] === root) own.push({ ...op, name: 'Open', args: [root, noSlot, '/', pathFolder] });
-    if (place === 'own' && op.name === 'MoveMount') covered.push(String(op.args[2]));
+    if (place === 'own' && op.name === 'MoveMount' && op.args[1] === root) covered.push(String(op.args[2]));
   }
   // One that is not sealed in the end is written to, or was there before.
   if (!['NewFs', 'MoveMount', 'SetAttr'].every((step) => build.some(({ name, args: [slot] }) => name === step && slot === root)))

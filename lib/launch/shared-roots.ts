@@ -1,4 +1,5 @@
 import { debuglog } from 'node:util';
+import { callNumber } from '../features/hardening';
 import { cloneFlags } from '../features/namespaces';
 import { channel, native, stdioKind } from '../native';
 import { lastSlot, PlanWriter, type RootRecipe } from '../plan/writer';
@@ -21,6 +22,7 @@ const cwd = -100; // AT_FDCWD
 const readOnly = 0o2000000; // O_RDONLY | O_CLOEXEC
 const pollIn = 1;
 const pollPriority = 2;
+const eintr = -4;
 
 /** Paths of the host, that end with zeros, and which files they lead to: device and inode of each. */
 interface Sources {
@@ -32,10 +34,15 @@ interface Sources {
 interface SharedRoot {
   fd: number | undefined;
   sources: Sources | undefined;
-  generation: number;
   usedAt: number;
-  madeAt: number;
-  failed: boolean;
+  /** Not before then. */
+  makeAt: number;
+}
+
+/** What the host has mounted, as long as this thread sees it so. */
+interface Watch {
+  readonly fd: number;
+  readonly seenFrom: Sources;
 }
 
 /**
@@ -46,63 +53,78 @@ interface SharedRoot {
 class SharedRoots {
   // The one that was used last is the last.
   private readonly roots = new Map<string, SharedRoot>();
-  private generation = 0;
-  private watched: number | undefined;
+  private watch: Watch | undefined;
   private timer: NodeJS.Timeout | undefined;
 
   /** A mount namespace in which the root is there; undefined if there is none. Not the caller's to close. */
   find(recipe: RootRecipe, launcherPath: string | undefined): number | undefined {
     const now = performance.now();
+    if (this.hasChanged()) this.dropAll();
     const root = this.roots.get(recipe.key) ?? this.add(recipe.key);
     const isSoon = now - root.usedAt < idleMs;
     root.usedAt = now;
     this.roots.delete(recipe.key);
     this.roots.set(recipe.key, root);
-    this.look();
-    if (root.fd !== undefined && !this.isFresh(root)) this.drop(root);
-    if (root.fd === undefined && isSoon && !root.failed && now - root.madeAt > pauseMs) this.make(root, recipe, launcherPath);
-    this.arm();
+    if (root.sources && !areSame(root.sources)) this.drop(root);
+    if (root.fd === undefined && isSoon && now > root.makeAt && this.hasRoom()) this.make(root, recipe, launcherPath);
+    this.timer ??= setTimeout(() => this.sweep(), idleMs + timerMs).unref();
     return root.fd;
+  }
+
+  /** All of them are given back. Whether there were any. */
+  clear(): boolean {
+    const had = this.watch !== undefined;
+    this.dropAll();
+    this.roots.clear();
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    return had;
   }
 
   private add(key: string): SharedRoot {
     const [oldest] = this.roots;
     if (oldest && this.roots.size === maxRecipes) this.forget(...oldest);
     const never = Number.NEGATIVE_INFINITY;
-    const root = { fd: undefined, sources: undefined, generation: 0, usedAt: never, madeAt: never, failed: false };
+    const root = { fd: undefined, sources: undefined, usedAt: never, makeAt: never };
     this.roots.set(key, root);
     return root;
   }
 
+  private hasRoom(): boolean {
+    let made = 0;
+    for (const { fd } of this.roots.values()) if (fd !== undefined) made++;
+    return made < maxRoots;
+  }
+
   private make(root: SharedRoot, recipe: RootRecipe, launcherPath: string | undefined): void {
-    root.madeAt = performance.now();
-    const [oldest, ...others] = [...this.roots.values()].filter(({ fd }) => fd !== undefined);
-    if (oldest && others.length + 1 === maxRoots) this.drop(oldest);
     try {
-      this.watched ??= kept(openat2(cwd, '/proc/self/mountinfo', { flags: readOnly }));
-      root.generation = this.generation;
-      root.sources = sourcesOf(recipe);
+      this.watch ??= openWatch();
+      root.sources = sourcesOf(recipe.sources.filter(({ name }) => name === 'OpenTree').map(({ args }) => String(args[2])));
       root.fd = kept(makeRoot(recipe, launcherPath));
+      root.makeAt = performance.now() + pauseMs;
     } catch (error) {
       // Sandboxes make their own.
-      root.failed = true;
+      root.makeAt = performance.now() + idleMs;
       debug('no shared root: %s', (error as Error).message);
     }
   }
 
-  // Whether what is mounted on the host has changed, anywhere (proc_pid_mountinfo(5)).
-  private look(): void {
-    if (this.watched === undefined) return;
-    if (native().poll(Int32Array.of((this.watched << 3) | pollPriority), 0) > 0) this.generation++;
-  }
-
-  private isFresh({ sources, generation }: SharedRoot): boolean {
-    return generation === this.generation && sources !== undefined && areSame(sources);
+  // Whether what is mounted on the host has changed, anywhere (proc_pid_mountinfo(5)), or is another host to this thread.
+  private hasChanged(): boolean {
+    const { watch } = this;
+    return watch !== undefined && (native().poll(Int32Array.of((watch.fd << 3) | pollPriority), 0) > 0 || !areSame(watch.seenFrom));
   }
 
   private drop(root: SharedRoot): void {
     if (root.fd !== undefined) native().dropFd(root.fd);
     root.fd = undefined;
+    root.sources = undefined;
+  }
+
+  private dropAll(): void {
+    for (const root of this.roots.values()) this.drop(root);
+    if (this.watch) native().dropFd(this.watch.fd);
+    this.watch = undefined;
   }
 
   private forget(key: string, root: SharedRoot): void {
@@ -110,37 +132,29 @@ class SharedRoots {
     this.roots.delete(key);
   }
 
-  /** All of them are given back. */
-  clear(): void {
-    for (const [key, root] of this.roots) this.forget(key, root);
-    if (this.watched !== undefined) native().dropFd(this.watched);
-    this.watched = undefined;
-    clearTimeout(this.timer);
-    this.timer = undefined;
-  }
-
-  private arm(): void {
-    if (this.timer) this.timer.refresh();
-    else this.timer = setTimeout(() => this.sweep(), idleMs).unref();
-  }
-
   private sweep(): void {
     this.timer = undefined;
-    // A timer can be a moment early.
-    const latest = performance.now() - idleMs + timerMs;
-    for (const [key, root] of this.roots) if (root.usedAt <= latest) this.forget(key, root);
-    if (this.roots.size > 0) this.arm();
+    const now = performance.now();
+    for (const [key, root] of this.roots) if (now - root.usedAt >= idleMs) this.forget(key, root);
+    const [oldest] = this.roots.values();
+    if (oldest) this.timer = setTimeout(() => this.sweep(), oldest.usedAt + idleMs + timerMs - now).unref();
     else this.clear();
   }
 }
 
 const roots = new SharedRoots();
 
-/** Gives all of them back at once. */
-export const dropSharedRoots = (): void => roots.clear();
-
 /** See {@link SharedRoots.find}. */
 export const sharedRoot = (recipe: RootRecipe, launcherPath: string | undefined): number | undefined => roots.find(recipe, launcherPath);
+
+/** Gives all of them back at once. Whether there were any. */
+export const dropSharedRoots = (): boolean => roots.clear();
+
+// Of this thread: it may have left the mount namespace of the others.
+function openWatch(): Watch {
+  const fd = kept(openat2(cwd, '/proc/thread-self/mountinfo', { flags: readOnly }));
+  return { fd, seenFrom: sourcesOf(['/proc/thread-self/ns/mnt', '/']) };
+}
 
 // Until it is dropped, or this thread ends.
 function kept(fd: number): number {
@@ -149,10 +163,8 @@ function kept(fd: number): number {
   throw new Error('too many descriptors are kept');
 }
 
-function sourcesOf({ sources }: RootRecipe): Sources {
-  const named = sources.filter(({ name }) => name === 'OpenTree').map(({ args }) => String(args[2]));
-  const paths = ['/proc/self/ns/mnt', '/', ...named];
-  const made = { paths: Buffer.from(`${paths.join('\0')}\0`), ids: new BigUint64Array(2 * paths.length) };
+function sourcesOf(paths: readonly string[]): Sources {
+  const made = { paths: Buffer.from(paths.map((path) => `${path}\0`).join('')), ids: new BigUint64Array(2 * paths.length) };
   native().fileIds(made.paths, made.ids);
   return made;
 }
@@ -178,8 +190,7 @@ function makeRoot(recipe: RootRecipe, launcherPath: string | undefined): number 
 }
 
 function receiveRoot(session: Session, outcome: Outcome): number | undefined {
-  const entries = Int32Array.of((session.fd(channel.keeperEnd) << 3) | pollIn);
-  if (native().poll(entries, makeMs) <= 0) {
+  if (!hasEnded(session)) {
     session.watch((which) => which === channel.keeperEnd && session.close());
     session.abandon();
     return undefined;
@@ -193,6 +204,17 @@ function receiveRoot(session: Session, outcome: Outcome): number | undefined {
   return made;
 }
 
+function hasEnded(session: Session): boolean {
+  const latest = performance.now() + makeMs;
+  for (;;) {
+    const entries = Int32Array.of((session.fd(channel.keeperEnd) << 3) | pollIn);
+    const ready = native().poll(entries, Math.max(0, Math.ceil(latest - performance.now())));
+    if (ready !== eintr) return ready > 0;
+  }
+}
+
+const remountReadonly = 0x20 | 0x1 | 0x2 | 0x4; // MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV
+
 function rootPlan({ sources, build }: RootRecipe): PlanWriter {
   const plan = new PlanWriter();
   const empty = plan.pass('root', stdioKind.emptyMounts);
@@ -201,6 +223,8 @@ function rootPlan({ sources, build }: RootRecipe): PlanWriter {
   plan.op('host', 'root', 'SetNs', empty, cloneFlags.mnt);
   plan.op('host', 'root', 'Unshare', cloneFlags.mnt);
   plan.ops.host.push(...build);
+  // The file system as well, whatever becomes of its mounts. What is mounted over the root is above it.
+  plan.op('host', 'root', 'CallWith', callNumber('mount'), 1, '/..', 0, 0, remountReadonly, 0);
   plan.op('host', 'root', 'OpenOwn', lastSlot, procfs, 'self/ns/mnt');
   plan.op('host', 'root', 'SendFd', lastSlot, 0);
   return plan;

@@ -27,11 +27,12 @@ export function makeSpareNet(): void {
   if (isWanted) native().makeNet();
 }
 
-/** Gives it back, also one that is being made. */
-export function dropSpareNet(): void {
+/** Gives it back, also one that is being made. Whether there was any. */
+export function dropSpareNet(): boolean {
   clearTimeout(timer);
   timer = undefined;
   isWanted = false;
   const fd = native().takeNet(1);
   if (fd >= 0) close(fd);
+  return fd >= 0;
 }

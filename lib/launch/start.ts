@@ -10,6 +10,8 @@ import type { ParsedOptions } from './options';
 import { cleanupPlan, writePlan } from './plan';
 import { openScene } from './scene';
 import { Session } from './session';
+import { dropSharedRoots } from './shared-roots';
+import { dropSpareNet } from './spare-net';
 import { planFor } from './template';
 
 const debug = debuglog('nsjs');
@@ -28,7 +30,20 @@ export interface Started {
 }
 
 /** From parsed options to a running launcher, in one native call. Throws what kept it from starting. */
-export function start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind = 'run'): Started {
+export function start(parsed: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind = 'run'): Started {
+  try {
+    return startNow(parsed, kind);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EMFILE' && code !== 'ENFILE') throw error;
+    // What is kept for sandboxes to come must not be what this one lacks.
+    const had = [dropSharedRoots(), dropSpareNet()];
+    if (!had.includes(true)) throw error;
+    return startNow(parsed, kind);
+  }
+}
+
+function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind): Started {
   const scene = openScene(spec, program, kind);
   const { network } = scene;
   try {

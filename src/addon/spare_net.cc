@@ -48,7 +48,7 @@ void SpareNet::make() {
   uv_thread_options_t options{};
   options.flags = UV_THREAD_HAS_STACK_SIZE;
   options.stack_size = kThreadStack;
-  const BlockedSignals blocked;  // the thread's as well
+  const BlockedSignals blocked(kLibcSignals);  // the thread's as well
   runs_ = uv_thread_create_ex(&thread_, &options, run, this) == 0;
 }
 

@@ -30,11 +30,14 @@ class Stack {
   void* base_;
 };
 
+// Those that libc keeps for itself: by one of them every thread is told of changed ids, and waited for.
+constexpr std::uint64_t kLibcSignals = 3ull << 31;
+
 class BlockedSignals {
  public:
-  BlockedSignals() {
-    const std::uint64_t all = ~0ull;
-    sys::raw(__NR_rt_sigprocmask, SIG_SETMASK, sys::as_arg(&all), sys::as_arg(&before_), sizeof all);
+  explicit BlockedSignals(std::uint64_t except = 0) {
+    const std::uint64_t blocked = ~except;
+    sys::raw(__NR_rt_sigprocmask, SIG_SETMASK, sys::as_arg(&blocked), sys::as_arg(&before_), sizeof blocked);
   }
   BlockedSignals(const BlockedSignals&) = delete;
   BlockedSignals& operator=(const BlockedSignals&) = delete;

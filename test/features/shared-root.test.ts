@@ -60,7 +60,6 @@ describe('a root that is shared', () => {
   rootOnly('nobody can write to it, nor take it apart', async () => {
     await looks(2);
     const options = {
-      user: { inner: false },
       capabilities: 'all',
       landlock: 'off',
       seccomp: { allow: ['mount', 'umount2', 'mount_setattr', 'setns'] },
@@ -71,8 +70,8 @@ describe('a root that is shared', () => {
       for path in / /usr /etc/ssl; do mount -o remount,rw,bind $path && echo "made $path writable"; mount -o remount,rw $path && echo "and its file system"; done
       chmod 777 /etc/passwd && echo changed; stat -c '%d %u' /; touch /etc/x && echo late`;
     const { stdout } = await spawnIsolated('/bin/sh', ['-c', line], options);
-    // Its own /proc lies on one that shows nobody.
-    expect(stdout.split('\n').filter((text) => text !== 'unmounted /proc' && text !== 'detached /proc')).toEqual([await look(options)]);
+    expect(stdout).toBe(await look(options));
+    expect(stdout).toMatch(shared);
     expect(await sh('cat /etc/passwd')).toContain('sandbox');
   });
 
@@ -108,6 +107,7 @@ describe('a root that is shared', () => {
   rootOnly('follows what is mounted on the host, and which files are there', async () => {
     const folder = temporaryFolder();
     const script = `const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
+      const { unshare } = require(${JSON.stringify(require.resolve('nsjs/sys'))});
       const { execFileSync } = require('node:child_process');
       const { renameSync, writeFileSync, mkdirSync } = require('node:fs');
       const run = (...line) => execFileSync(line[0], line.slice(1));
@@ -131,6 +131,15 @@ describe('a root that is shared', () => {
         await tell('mounted');
         run('umount', '/usr/local');
         await tell('unmounted');
+        await sleep();
+        await tell('again');
+        unshare(0x20000);
+        run('mount', '--make-rprivate', '/');
+        await sleep();
+        await tell('elsewhere');
+        run('mount', '-t', 'tmpfs', 'tmpfs', '/usr/local');
+        mkdirSync('/usr/local/there');
+        await tell('mounted');
       })();`;
     const local = (await sh('ls /usr/local')).replaceAll('\n', ' ');
     const text = execFileSync('unshare', ['-m', '--propagation', 'private', process.execPath, '-e', script, folder.path], {
@@ -144,15 +153,57 @@ describe('a root that is shared', () => {
       thrice('again', `second${local}`),
       thrice('mounted', 'secondhere'),
       thrice('unmounted', `second${local}`),
+      thrice('again', `second${local}`),
+      thrice('elsewhere', `second${local}`),
+      thrice('mounted', 'secondthere'),
     ]);
+  });
+
+  rootOnly('what was mounted elsewhere covers nothing of it', async () => {
+    const options = {
+      mounts: [
+        { type: 'dev', target: '/tmp/dev' },
+        { type: 'dir', target: '/shm' },
+      ],
+    } as const;
+    const line = "ls -d /shm; touch /dev/shm/x /tmp/dev/shm/x; stat -c '%a %u' /dev/shm /";
+    for (const owner of [1000, 65534, 65534]) expect(await sh(line, options)).toBe(`/shm\n1777 1000\n755 ${owner}`);
+  });
+
+  rootOnly('is not for who is root inside, or has rights over its mounts', async () => {
+    for (const options of [{ user: { ids: 'range' } }, { user: { inner: false } }, { nestedUserNamespaces: true }] as const)
+      expect((await looks(3, options)).filter((text) => shared.test(text))).toEqual([]);
+  });
+
+  rootOnly('what is written to it fails alike', async () => {
+    const line = 'for path in /etc/passwd /etc/new /usr/new; do (: > $path) 2>&1; mkdir $path 2>&1; chmod 700 $path 2>&1; done; true';
+    const first = await sh(line);
+    expect(first).toContain('Read-only file system');
+    expect(await sh(line)).toBe(first);
+    const odd = {
+      mounts: [
+        { type: 'dir', target: '/odd', mode: 0o055 },
+        { type: 'file', target: '/file', data: '', mode: 0o044 },
+      ],
+    } as const;
+    const refused = 'ls /odd 2>&1; cat /file 2>&1; true';
+    const refusal = await sh(refused, odd);
+    expect(refusal).toMatch(/Permission denied(.|\n)*Permission denied/);
+    expect(await sh(refused, odd)).toBe(refusal);
   });
 
   rootOnly('is given back when nobody has asked for it in a while, as is a network namespace', async () => {
     dropSpareNet();
     const before = { mnt: held('mnt'), net: held('net') };
-    await looks(3);
+    await looks(3, { hostname: 'one' });
+    await looks(3, { hostname: 'two' });
     await sleep(100);
-    expect({ mnt: held('mnt'), net: held('net') }).toEqual({ mnt: before.mnt + 1, net: before.net + 1 });
+    expect({ mnt: held('mnt'), net: held('net') }).toEqual({ mnt: before.mnt + 2, net: before.net + 1 });
+    for (let waited = 0; waited < 11; waited++) {
+      await look({ hostname: 'two' });
+      await sleep(1000);
+    }
+    expect(held('mnt')).toBe(before.mnt + 1);
     await sleep(10_500);
     expect({ mnt: held('mnt'), net: held('net') }).toEqual(before);
   });
@@ -161,6 +212,8 @@ describe('a root that is shared', () => {
     const before = held('mnt');
     for (let index = 0; index < 7; index++) await looks(2, { hostname: `host-${index}` });
     expect(held('mnt')).toBe(before + 4);
+    expect(await look({ hostname: 'host-0' })).toMatch(shared);
+    expect(await look({ hostname: 'host-6' })).toMatch(own);
   });
 });
 
@@ -207,6 +260,40 @@ describe('a network namespace that was there', () => {
     ] as const)
       expect(await owners(options)).toBe('sandbox sandbox sandbox');
   });
+});
+
+rootOnly('nobody waits for the thread that makes one when this process changes its ids', async () => {
+  const script = `const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
+    (async () => {
+      for (let round = 0; round < 20; round++) {
+        const program = spawnIsolated('true');
+        await program.spawned;
+        process.setgroups([]);
+        await program;
+      }
+      console.log('done');
+    })();`;
+  expect(execFileSync(process.execPath, ['-e', script], { encoding: 'utf8', timeout: 20_000 })).toBe('done\n');
+});
+
+rootOnly('what is kept is given up for a sandbox that lacks descriptors', async () => {
+  // A sandbox takes eleven for a moment.
+  const script = `const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
+    const { openSync, closeSync } = require('node:fs');
+    (async () => {
+      await spawnIsolated('true');
+      const fds = [];
+      try { for (;;) fds.push(openSync('/dev/null')); } catch {}
+      for (const fd of fds.splice(0, 12)) closeSync(fd);
+      for (let round = 0; round < 5; round++) {
+        await spawnIsolated('true');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      console.log('done');
+    })();`;
+  expect(execFileSync('/bin/sh', ['-c', 'ulimit -n 400; exec "$0" -e "$1"', process.execPath, script], { encoding: 'utf8' })).toBe(
+    'done\n',
+  );
 });
 
 rootOnly('threads have their own, and leave nothing', async () => {
