@@ -19,7 +19,10 @@ export interface Plan {
   toString(): string;
 }
 
-/** Prints the plan that options lead to: every operation, in order, with the option that asks for it. */
+/**
+ * Prints the plan that options lead to: every operation, in order, with the option that asks for it. It is the first sandbox's: run by root,
+ * the next ones with the same options find their root made by the same operations, and a network namespace.
+ */
 export function explain(options: SandboxOptions = {}, command = 'program', args: readonly string[] = []): Plan {
   const { spec, program } = parseOptions(command, args, options);
   const { privileged } = host();
