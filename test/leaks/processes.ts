@@ -62,7 +62,9 @@ export function openDescriptors(): number {
 }
 export const mountCount = (): number => read('/proc/self/mountinfo').split('\n').length;
 
-/** A keeper ends a moment after its last word. Waits for that, a second at most. */
+/** A keeper ends a moment after its last word. Waits for that, a second at most, and until its descriptors are closed. */
 export async function keepersGone(): Promise<void> {
-  for (let waited = 0; waited < 1000 && ownChildren().length > 0; waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 10));
+  for (let waited = 0; waited < 1000 && ownChildren().length > 0; waited += 10) await pause();
+  await pause();
 }
