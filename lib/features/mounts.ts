@@ -193,12 +193,14 @@ function emitTmpfs(plan: PlanWriter, mount: Extract<MountSpec, { type: 'tmpfs' }
   return newFs(plan, 'tmpfs', options, mountAttr.nosuid | mountAttr.nodev, origin);
 }
 
-// On the new root the file is simply made there. Elsewhere it comes on a file system of its own, mounted over what exists.
+// On the new root the file is simply made there, and on an empty file system. Elsewhere it comes on a file system of its own, mounted over
+// what exists: before Linux 6.15 that can't be cloned.
 function emitFile(plan: PlanWriter, tree: RootTree, { target, data, mode }: Extract<MountSpec, { type: 'file' }>, origin: string): void {
   if (tree.isSealed(target)) {
     tree.file(target, data, mode, origin);
     return;
   }
+  if (tree.fixedFile(target, data, mode, origin)) return;
   const scratch = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, origin);
   plan.op('inside', origin, 'MakeFile', scratch, '/file', data, mode);
   const file = plan.slot(origin);

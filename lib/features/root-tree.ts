@@ -55,6 +55,14 @@ export class RootTree {
     this.made.add(path);
   }
 
+  /** Makes a file on an empty file system, if there is none; it is read-only for whoever may write to that. Whether it did. */
+  fixedFile(path: string, data: Uint8Array, mode: number, origin: string): boolean {
+    if (!this.canMake(path) || this.made.has(path)) return false;
+    this.file(path, data, mode, origin);
+    this.readonly(path, origin);
+    return true;
+  }
+
   symlink(path: string, to: string, origin: string): void {
     this.parents(path, origin);
     this.plan.op('inside', origin, 'Symlink', this.base, path, to);
