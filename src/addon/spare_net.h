@@ -1,5 +1,5 @@
-// A network namespace that is made before it is asked for, on a thread of its own: the kernel takes longer for one than for all else that a
-// sandbox is made of.
+// A network namespace that is made before it is asked for, on a thread of its own: nothing else that a sandbox is made of takes the kernel
+// as long.
 #pragma once
 #include <uv.h>
 

@@ -78,15 +78,15 @@ describe('a root that is shared', () => {
     const folder = temporaryFolder();
     const options = {
       mounts: [
-        { type: 'bind', source: folder.path, target: '/work/here', readonly: false },
-        { type: 'tmpfs', target: '/work/there' },
-        { type: 'file', target: '/work/there/file', data: 'x' },
+        { type: 'bind', source: folder.path, target: '/job/here', readonly: false },
+        { type: 'tmpfs', target: '/job/there' },
+        { type: 'file', target: '/job/there/file', data: 'x' },
       ],
     } as const;
     const [, second, third] = await looks(3, options);
     expect(second).toMatch(shared);
     expect(third).toBe(second);
-    const line = 'echo 1 > /work/here/a && cat /work/here/a /work/there/file && ls -A /work && touch /work/b';
+    const line = 'echo 1 > /job/here/a && cat /job/here/a /job/there/file && ls -A /job && touch /job/b';
     const { stdout, exitCode } = await spawnIsolated('/bin/sh', ['-c', line], { ...options, reject: false });
     expect({ stdout, exitCode }).toEqual({ stdout: '1\nxhere\nthere', exitCode: 1 });
     folder.remove();
