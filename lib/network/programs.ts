@@ -4,7 +4,7 @@ import { ipBytes } from '../ip';
 import { descendants, readText } from '../monitor/process-reader';
 
 /** The program below `init` that has a socket on this port; undefined where it is gone or can't be told. */
-function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number, until: number): EgressProgram | undefined {
+function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number, effort: Effort): EgressProgram | undefined {
   const bytes = ipBytes(address);
   const inode = inodeOf(readText(`/proc/${init}/net/${protocol}${bytes.length === 16 ? '6' : ''}`), port);
   // A socket of both families is listed as IPv6, whatever it is connected to.
@@ -12,7 +12,7 @@ function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port:
   if (found === undefined) return undefined;
   const pid = descendants(init)
     .slice(0, maxProcesses)
-    .find((one) => performance.now() < until && hasSocket(one, found, until));
+    .find((one) => effort.ms < maxLookupMs && hasSocket(one, found, effort));
   return pid === undefined ? undefined : { pid, command: readText(`/proc/${pid}/comm`).trimEnd() };
 }
 
@@ -20,6 +20,19 @@ const msPerSecond = 60;
 const maxLookupMs = 15;
 const maxDescriptors = 256;
 const maxProcesses = 256;
+
+/** Time that this thread has worked at most since it was made: what passes while it waits for a CPU is not counted. */
+class Effort {
+  private readonly start = performance.now();
+  private readonly cpu = process.cpuUsage();
+
+  get ms(): number {
+    const wall = performance.now() - this.start;
+    if (wall < 1) return wall;
+    const { user, system } = process.cpuUsage(this.cpu);
+    return Math.min(wall, (user + system) / 1000);
+  }
+}
 
 /** Finds the programs of one sandbox, once it has an init. */
 export class ProgramFinder {
@@ -30,16 +43,17 @@ export class ProgramFinder {
 
   find(protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined {
     const init = this.init();
-    const start = performance.now();
-    if (start - this.since >= 1000) {
-      this.since = start;
+    const now = performance.now();
+    if (now - this.since >= 1000) {
+      this.since = now;
       this.spent = 0;
     }
     if (init === undefined || this.spent >= msPerSecond) return undefined;
+    const effort = new Effort();
     try {
-      return programOf(init, protocol, address, port, start + maxLookupMs);
+      return programOf(init, protocol, address, port, effort);
     } finally {
-      this.spent += performance.now() - start;
+      this.spent += effort.ms;
     }
   }
 }
@@ -56,10 +70,10 @@ function inodeOf(table: string, port: number): string | undefined {
   return undefined;
 }
 
-function hasSocket(pid: number, inode: string, until: number): boolean {
+function hasSocket(pid: number, inode: string, effort: Effort): boolean {
   try {
     const fds = readdirSync(`/proc/${pid}/fd`).slice(0, maxDescriptors);
-    return fds.some((fd) => performance.now() < until && linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`);
+    return fds.some((fd) => effort.ms < maxLookupMs && linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`);
   } catch {
     return false;
   }
