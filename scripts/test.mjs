@@ -21,6 +21,9 @@ function count(title, passed, failed, skipped = 0) {
 // What a suite answers when the host lacks what it needs; it has said what.
 const missing = 77;
 
+// Several times what the longest suite takes: one that hangs must not keep the others from being counted.
+const suiteTimeoutMs = 20 * 60_000;
+
 /** A command that passes or fails as a whole. */
 function check(title, command, args, options = {}) {
   console.log(`== ${title} …`);
@@ -49,7 +52,17 @@ function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = 
   console.log(`== ${title} …`);
   const output = join(cwd === process.cwd() ? work : cwd, `jest-${title.replace(/\W+/g, '-')}.json`);
   const command = [...prefix, process.execPath, 'node_modules/jest/bin/jest.js', '--ci', '--json', `--outputFile=${output}`, ...patterns];
-  spawnSync(command[0], command.slice(1), { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] });
+  const { error } = spawnSync(command[0], command.slice(1), {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'inherit'],
+    timeout: suiteTimeoutMs,
+    killSignal: 'SIGKILL',
+  });
+  // What has counted its tests may have left something that keeps its process running.
+  if (error) {
+    console.error(`${title}: ${error.code === 'ETIMEDOUT' ? `still running after ${suiteTimeoutMs / 60_000} minutes` : error.message}`);
+  }
   if (!existsSync(output)) {
     count(title, 0, 1);
     return;
@@ -63,7 +76,7 @@ function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = 
   }
   // A file that cannot be loaded has no assertions of its own.
   const broken = result.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0).length;
-  count(title, result.numPassedTests, result.numFailedTests + broken, result.numPendingTests + result.numTodoTests);
+  count(title, result.numPassedTests, result.numFailedTests + broken + (error ? 1 : 0), result.numPendingTests + result.numTodoTests);
 }
 
 /** What an unprivileged user needs to run the tests, in a folder it can read and write. */
