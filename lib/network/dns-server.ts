@@ -1,16 +1,22 @@
 import { createSocket, type Socket as Datagrams, type RemoteInfo } from 'node:dgram';
 import type { Socket } from 'node:net';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import type { EgressSpec } from '../features/egress';
 import type { EgressEvent } from '../features/egress-events';
 import { type EgressRule, matches } from '../features/egress-rules';
 import { type DnsAnswer, type DnsQuery, decodeQuery, encodeAnswer, encodeFormatError, recordTypes, responseCodes } from './dns';
 import type { NameBook } from './names';
+import { Budget } from './relay';
 import type { Resolver } from './resolver';
 
 const maxPending = 64;
-const maxPerSocket = 16;
+const maxPerTurn = 16;
 const maxMessage = 4096;
+const minMessage = 12;
 const idleMs = 10_000;
+// More than any program asks for; what is over it waits, or is lost as datagrams are.
+const questionsPerSecond = 2000;
+const overMs = 100;
 
 /** What the answers come from. */
 export interface Names {
@@ -24,6 +30,7 @@ export interface Names {
 export class DnsServer {
   private readonly sockets: Datagrams[] = [];
   private pending = 0;
+  private readonly questions = new Budget(questionsPerSecond);
 
   constructor(private readonly names: Names) {}
 
@@ -40,30 +47,36 @@ export class DnsServer {
   /** Questions over TCP: each with its length before it. */
   serve(socket: Socket): void {
     let rest = Buffer.alloc(0);
-    let pending = 0;
+    let isBusy = false;
     socket.setTimeout(idleMs, () => socket.destroy());
     socket.on('error', () => {});
+    // Some in each turn of the loop: one piece has room for thousands.
+    const work = async () => {
+      for (let count = 1; ; count++) {
+        const size = length(rest);
+        if (size !== undefined && (size < minMessage || size > maxMessage)) socket.destroy();
+        if (size === undefined || rest.length < 2 + size || socket.destroyed) return;
+        while (!this.questions.take()) await pause(overMs, undefined, { ref: false });
+        const answer = await this.answer(rest.subarray(2, 2 + size));
+        rest = rest.subarray(2 + size);
+        if (!answer || socket.destroyed) continue;
+        const head = Buffer.alloc(2);
+        head.writeUInt16BE(answer.length);
+        // Who asks and does not listen is not heard either.
+        if (!socket.write(Buffer.concat([head, answer]))) await drained(socket);
+        if (count % maxPerTurn === 0) await turn();
+      }
+    };
     socket.on('data', (chunk) => {
       rest = Buffer.concat([rest, chunk]);
-      for (let size = length(rest); size !== undefined && rest.length >= 2 + size; size = length(rest)) {
-        const message = rest.subarray(2, 2 + size);
-        rest = rest.subarray(2 + size);
-        pending++;
-        void this.answer(message).then((answer) => {
-          pending--;
-          if (socket.destroyed) return;
-          if (pending < maxPerSocket && !socket.writableNeedDrain) socket.resume();
-          if (!answer) return;
-          const head = Buffer.alloc(2);
-          head.writeUInt16BE(answer.length);
-          socket.write(Buffer.concat([head, answer]));
-        });
-      }
-      if (rest.length > maxMessage) socket.destroy();
-      // Who asks and does not listen is not heard either.
-      else if (pending >= maxPerSocket || socket.writableNeedDrain) socket.pause();
+      if (isBusy) return;
+      isBusy = true;
+      socket.pause();
+      void work().then(() => {
+        isBusy = false;
+        socket.resume();
+      });
     });
-    socket.on('drain', () => socket.resume());
     socket.on('end', () => socket.end());
     socket.resume();
   }
@@ -74,7 +87,7 @@ export class DnsServer {
 
   private async onMessage(socket: Datagrams, message: Buffer, from: RemoteInfo): Promise<void> {
     // Nobody can be answered there.
-    if (from.port === 0) return;
+    if (from.port === 0 || !this.questions.take()) return;
     const answer = await this.answer(message);
     if (answer && this.sockets.includes(socket)) socket.send(answer, from.port, from.address, () => {});
   }
@@ -115,6 +128,12 @@ export class DnsServer {
     }
   }
 }
+
+const drained = (socket: Socket) =>
+  new Promise<void>((done) => {
+    socket.once('drain', done);
+    socket.once('close', () => done());
+  });
 
 const length = (bytes: Buffer): number | undefined => (bytes.length < 2 ? undefined : bytes.readUInt16BE(0));
 const coversAllPorts = ({ ports: [first, last] }: EgressRule) => first === 1 && last === 65_535;

@@ -90,8 +90,10 @@ export class Egress {
     const { localAddress, localPort } = socket;
     if (socket.destroyed) return;
     if (localAddress === undefined || localPort === undefined) socket.destroy();
-    else if (localPort === dnsPort) this.dns.serve(socket);
-    else this.gate.take(socket, localAddress, localPort, this.asker(socket));
+    else if (localPort === dnsPort) {
+      this.gate.keep(socket);
+      this.dns.serve(socket);
+    } else this.gate.take(socket, localAddress, localPort, this.asker(socket));
   }
 
   private onRefusal({ protocol, address, port, source, sourcePort }: RefusedPacket): void {
