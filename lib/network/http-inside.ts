@@ -61,7 +61,12 @@ export async function fetchInside(
   const status = incoming.statusCode ?? 502;
   const body = statusWithoutBody.includes(status) ? null : (Readable.toWeb(incoming) as ReadableStream);
   if (body === null) incoming.resume();
-  return new Response(body, { status, statusText: incoming.statusMessage ?? '', headers });
+  try {
+    return new Response(body, { status, statusText: incoming.statusMessage ?? '', headers });
+  } catch (error) {
+    incoming.destroy();
+    throw error;
+  }
 }
 
 function send(asked: Request, url: URL, agent: Agent | SecureAgent, isSecure: boolean): Promise<IncomingMessage> {
@@ -74,6 +79,9 @@ function send(asked: Request, url: URL, agent: Agent | SecureAgent, isSecure: bo
     });
     request.once('response', resolve);
     request.once('error', reject);
+    // An answer that nobody asked for, such as 101, is none.
+    request.once('upgrade', (_, socket) => socket.destroy());
+    request.once('close', () => reject(new TypeError('fetch failed: the server ended the connection without an answer')));
     if (asked.body)
       Readable.fromWeb(asked.body as import('node:stream/web').ReadableStream)
         .on('error', reject)

@@ -14,7 +14,16 @@ const hasTcpdump = spawnSync('tcpdump', ['--version']).status === 0;
 
 beforeAll(async () => {
   sandbox = await Sandbox.open({ preset: 'node', network: {} });
+  const raw: Readonly<Record<string, string>> = {
+    '/upgraded': 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n',
+    '/999': 'HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n',
+  };
   const server = createServer((request, response) => {
+    const odd = raw[request.url ?? ''];
+    if (odd !== undefined) {
+      request.socket.end(odd);
+      return;
+    }
     let body = '';
     request.on('data', (chunk: Buffer) => {
       body += chunk.toString();
@@ -45,6 +54,8 @@ describe('this process reaches what listens inside', () => {
     expect(response.headers.get('x-method')).toBe('POST');
     expect((await sandbox.net.fetch(new URL('http://127.0.0.1/missing'))).status).toBe(404);
     expect(await rejection(sandbox.net.fetch('http://localhost:81/'))).toMatchObject({ code: 'ECONNREFUSED' });
+    expect(await rejection(sandbox.net.fetch('http://localhost/upgraded'))).toMatchObject({ name: 'TypeError' });
+    expect(await rejection(sandbox.net.fetch('http://localhost/999'))).toMatchObject({ name: 'RangeError' });
     expect(await rejection(sandbox.net.fetch('ftp://localhost/'))).toMatchObject({ name: 'OptionError' });
   });
 
