@@ -119,10 +119,13 @@ export class Capture extends Readable {
         if (!(error instanceof SysError) || !['EAGAIN', 'ENETDOWN'].includes(error.code)) this.destroy(error as Error);
         return;
       }
-      if (!this.keep(address, length)) {
+      try {
+        if (this.keep(address, length)) continue;
         this.stop();
-        return;
+      } catch (error) {
+        this.destroy(error as Error);
       }
+      return;
     }
   }
 

@@ -63,6 +63,8 @@ export class Refusals {
         const packet = decodeLoggedPacket(message);
         if (packet) this.tell(inWords(packet));
       }
+      // Whoever is told may have closed it.
+      if (!this.handle) return;
     }
   }
 

@@ -18,18 +18,23 @@ export const tlsHandshake = 22;
 const clientHello = 1;
 const serverNameExtension = 0;
 const recordHeader = 5;
+/** In more pieces nobody sends a greeting who wants it to be read. */
+const maxRecords = 16;
 
 /** Tells what a client has sent first. `isWeb`: what is not TLS is taken for HTTP. */
 export function readGreeting(bytes: Buffer, isWeb: boolean): Greeting {
   if (bytes.length === 0) return { kind: 'more' };
-  const greeting = bytes[0] === tlsHandshake ? readTls(bytes) : readText(bytes, isWeb);
+  const greeting =
+    bytes[0] === tlsHandshake ? readTls(bytes) : isOldTls(bytes) ? ({ kind: 'unreadable' } as const) : readText(bytes, isWeb);
   // Who has said nothing by then does not want to be understood.
   return greeting.kind === 'more' && bytes.length >= maxGreeting ? { kind: 'unreadable' } : greeting;
 }
 
 const preface = 'PRI * HTTP/2.0';
-/** The word that a request begins with, RFC 9110, 5.6.2. */
-const token = /^[\w!#$%&'*+.^`|~-]{1,64}/;
+/** The method that a request begins with, RFC 9110, 5.6.2. */
+const method = /^[\w!#$%&'*+.^`|~-]+(?:\s|$)/;
+/** No server overlooks these. */
+const control = /[\0-\x08\x0e-\x1b\x7f]/;
 
 function readText(bytes: Buffer, isWeb: boolean): Greeting {
   const start = firstNotBlank(bytes);
@@ -38,26 +43,31 @@ function readText(bytes: Buffer, isWeb: boolean): Greeting {
   if (text.startsWith(preface)) return { kind: 'http2' };
   if (preface.startsWith(text)) return { kind: 'more' };
   if (isWeb) return { kind: 'http' };
+  // Servers take words of any length, and more than spaces between them (RFC 9112, 3): what says HTTP is for them to read.
   const end = text.indexOf('\n');
   const line = end < 0 ? text : text.slice(0, end);
-  const word = token.exec(line)?.[0];
-  if (word === undefined) return { kind: 'other' };
+  if (/HTTP\//i.test(line)) return { kind: 'http' };
+  if (end >= 0 || control.test(line)) return { kind: 'other' };
   // What may still become a request line is waited for.
-  if (end < 0) return word.length === line.length || /[ \t]/.test(line[word.length] ?? '') ? { kind: 'more' } : { kind: 'other' };
-  return /[ \t]/.test(line[word.length] ?? '') && line.toUpperCase().includes('HTTP/', word.length) ? { kind: 'http' } : { kind: 'other' };
+  return text.length < maxGreeting || method.test(line) ? { kind: 'more' } : { kind: 'other' };
 }
 
-// Servers overlook line breaks before a request, and some of them spaces.
+// Servers overlook line breaks before a request, and some of them whatever their language takes for a space.
 function firstNotBlank(bytes: Buffer): number {
   let at = 0;
-  while (at < bytes.length && [9, 10, 11, 12, 13, 32].includes(bytes[at] ?? 0)) at++;
+  while (at < bytes.length && [9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 0x85, 0xa0].includes(bytes[at] ?? 0)) at++;
   return at;
 }
+
+// A ClientHello of SSL 2.0, in which nothing says for whom it is; RFC 5246, E.2.
+const isOldTls = ([first = 0, , type, major]: Buffer) => first >= 0x80 && type === clientHello && (major === 3 || major === 0);
 
 // The ClientHello may be cut into several records; what comes behind it is none of it.
 function readTls(bytes: Buffer): Greeting {
   let hello = Buffer.alloc(0);
+  let records = 0;
   for (let at = 0; at < bytes.length; ) {
+    if (++records > maxRecords) return { kind: 'unreadable' };
     if (bytes[at] !== tlsHandshake || (at + 1 < bytes.length && bytes[at + 1] !== 3)) return { kind: 'unreadable' };
     if (at + recordHeader > bytes.length) break;
     const length = bytes.readUInt16BE(at + 3);

@@ -184,6 +184,16 @@ describe('greetings', () => {
     expect(text('')).toBe('more');
     expect(text(' GET / HTTP/1.1\r\n')).toBe('http');
     expect(text('_G')).toBe('more');
+    // What some servers read as a request: words of any length, other blanks, a line that no line feed ends.
+    expect(text(`${'A'.repeat(65)} / HTTP/1.1\r\n`)).toBe('http');
+    for (const blank of ['\v', '\f', '\r', '\x1c', '\x1f', '\x85', '\xa0'])
+      expect(readGreeting(Buffer.from(`GET${blank}/secret${blank}HTTP/1.1\r\n`, 'latin1'), false).kind).toBe('http');
+    expect(readGreeting(Buffer.from('\x1c\x85GET / HTTP/1.1\r\n', 'latin1'), false).kind).toBe('http');
+    expect(text('GET / HTTP/1.1\rHost: evil\r\r')).toBe('http');
+    expect(text('{"a": 1')).toBe('more');
+    expect(text('{"a": 1}\n')).toBe('other');
+    expect(text(`{"a": "${'x'.repeat(17_000)}`)).toBe('other');
+    expect(text('\x10\0')).toBe('other');
     expect(text('\r\n'.repeat(8192), true)).toBe('unreadable');
     expect(text(`GET /${'x'.repeat(17_000)}`)).toBe('unreadable');
     const started = performance.now();
@@ -209,6 +219,9 @@ describe('greetings', () => {
     });
     expect(readGreeting(Buffer.concat([Buffer.from('1603010000', 'hex'), whole]), false)).toEqual({ kind: 'unreadable' });
     expect(readGreeting(record(Buffer.from('01ffffff', 'hex')), false)).toEqual({ kind: 'unreadable' });
+    // A greeting of SSL 2.0, and one in pieces of a byte.
+    expect(readGreeting(Buffer.from('802e0103010015', 'hex'), false)).toEqual({ kind: 'unreadable' });
+    expect(readGreeting(Buffer.concat([...hello].map((byte) => record(Buffer.of(byte)))), false)).toEqual({ kind: 'unreadable' });
   });
 });
 
