@@ -99,17 +99,25 @@ export function listed(
   { allow, deny }: { readonly allow: readonly EgressRule[]; readonly deny: readonly EgressRule[] },
   target: EgressTarget,
 ): 'allow' | 'deny' | undefined {
-  if (deny.some((rule) => matches(rule, target))) return 'deny';
+  if (isDenied(deny, target)) return 'deny';
   const isSpecial = target.address !== undefined && target.name === undefined && isSpecialAddress(target.address);
   // Everything is everything public: what is not must be named.
   return allow.some((rule) => (rule.cidr || !isSpecial) && matches(rule, target)) ? 'allow' : undefined;
 }
 
-// Addresses that lead to this machine, its neighbours, or to nobody: RFC 6890 and IANA's registries of special addresses.
+/** Whether a rule of `deny` names it, or the address that a translator takes it for. */
+export function isDenied(deny: readonly EgressRule[], target: EgressTarget): boolean {
+  if (deny.some((rule) => matches(rule, target))) return true;
+  const inner = target.address === undefined ? undefined : translatedAddress(target.address);
+  return inner !== undefined && deny.some((rule) => matches(rule, { ...target, address: inner }));
+}
+
+// Addresses that lead to this machine, its neighbours, or to nobody: RFC 6890 and IANA's registries of special addresses, and one of a cloud.
 const specialNetworks = [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
+  '168.63.129.16/32',
   '127.0.0.0/8',
   '169.254.0.0/16',
   '172.16.0.0/12',
@@ -122,6 +130,7 @@ const specialNetworks = [
   '203.0.113.0/24',
   '224.0.0.0/3',
   '::/96',
+  '::ffff:0:0:0/96',
   '64:ff9b:1::/48',
   '100::/64',
   '2001::/23',
@@ -137,17 +146,22 @@ let special: readonly Cidr[] | undefined;
 // Translators put an IPv4 address into the last 32 bits.
 const translated: Cidr = { address: '64:ff9b::', prefix: 96 };
 
+function translatedAddress(address: string): string | undefined {
+  const plain = canonicalIp(address);
+  if (isIPv4(plain) || !cidrContains(translated, plain)) return undefined;
+  const groups = plain
+    .split(':')
+    .slice(-2)
+    .map((group) => Number.parseInt(group || '0', 16));
+  const [high = 0, low = 0] = groups;
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
+}
+
 /** Whether an address is one that only a rule with that address, or its network, may open. */
 export function isSpecialAddress(address: string): boolean {
+  const inner = translatedAddress(address);
+  if (inner !== undefined) return isSpecialAddress(inner);
   const plain = canonicalIp(address);
-  if (!isIPv4(plain) && cidrContains(translated, plain)) {
-    const groups = plain
-      .split(':')
-      .slice(-2)
-      .map((group) => Number.parseInt(group || '0', 16));
-    const [high = 0, low = 0] = groups;
-    return isSpecialAddress([high >> 8, high & 255, low >> 8, low & 255].join('.'));
-  }
   special ??= specialNetworks.map((text) => parseCidr(text, 'special'));
   return special.some((cidr) => cidrContains(cidr, plain));
 }

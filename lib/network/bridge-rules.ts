@@ -84,6 +84,8 @@ const familiesWithout = (subnets: readonly Cidr[]): readonly Buffer[] =>
 // Where clouds keep the credentials of their machines.
 const metadata: readonly Cidr[] = [
   { address: '169.254.0.0', prefix: 16 },
+  { address: '168.63.129.16', prefix: 32 },
+  { address: '100.100.100.200', prefix: 32 },
   { address: 'fd00:ec2::254', prefix: 128 },
 ];
 
