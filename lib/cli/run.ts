@@ -11,6 +11,7 @@ const signalBase = 128;
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 function tellRefusal(event: EgressEvent): void {
+  if (event.kind === 'dropped') console.error(`nsjs: ${event.count} more events of its network came too fast to be told`);
   const text = refusalText(event);
   if (text !== undefined) console.error(`nsjs: refused ${text}`);
 }

@@ -34,8 +34,9 @@ interface EgressPlace {
   readonly port: number;
 }
 
-/** What happens at the way out. `id` tells connections apart. */
+/** What happens at the way out. `id` tells connections apart; `dropped` counts events that came too fast to be told. */
 export type EgressEvent =
+  | { readonly kind: 'dropped'; readonly time: number; readonly count: number }
   | { readonly kind: 'lookup'; readonly time: number; readonly name: string; readonly allowed: boolean }
   | (EgressPlace & { readonly kind: 'connect'; readonly id: number; readonly via: string; readonly to: string })
   | (EgressPlace & {
@@ -74,11 +75,14 @@ export interface EgressTotals {
 }
 
 const maxDestinations = 1000;
+// Asking in vain for invented names takes no place from those that are let out.
+const maxRefused = 500;
 const others = '*';
 
-/** Totals by destination; past a thousand destinations the rest is counted as `*`. */
+/** Totals by destination; past a thousand destinations, five hundred of them only ever refused, the rest is counted as `*`. */
 export class EgressCounters {
   private readonly all = new Map<string, { connections: number; refused: number; sent: number; received: number }>();
+  private onlyRefused = 0;
 
   of(destination: string): { connections: number; refused: number; sent: number; received: number } {
     const known = this.all.get(destination);
@@ -87,6 +91,15 @@ export class EgressCounters {
     const fresh = { connections: 0, refused: 0, sent: 0, received: 0 };
     this.all.set(destination, fresh);
     return fresh;
+  }
+
+  /** Counts one that was refused. */
+  refuse(destination: string): void {
+    if (this.all.has(destination)) this.of(destination).refused++;
+    else if (this.onlyRefused < maxRefused) {
+      this.onlyRefused++;
+      this.of(destination).refused++;
+    } else this.of(others).refused++;
   }
 
   read(): Readonly<Record<string, EgressTotals>> {

@@ -2,7 +2,7 @@ import { isIP, connect as netConnect, type Socket } from 'node:net';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { EgressContext, EgressDecision } from '../features/egress';
 import type { EgressProgram, RefusalReason } from '../features/egress-events';
-import { type EgressRule, type EgressTarget, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';
+import { type EgressRule, type EgressTarget, isDenied, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';
 import type { Gate } from './gate';
 import { join } from './relay';
 
@@ -69,6 +69,22 @@ export class Connection {
     return { kind: 'dial', addresses: await this.addresses(), port: target.port };
   }
 
+  /** Whether there are names that not even a connection to an address may say it is for. */
+  get mayNotName(): boolean {
+    return this.gate.deniesNames;
+  }
+
+  /**
+   * Looks at the name that the program says it speaks to: it must be the one that was looked up, or, where an address was dialled, none that
+   * is denied. Throws a Refusal.
+   */
+  checkName(found: string | undefined, reason: 'server-name' | 'host'): void {
+    const { name, port } = this.target;
+    if (name !== undefined && found !== name) throw new Refusal(reason, found ?? 'none');
+    if (name === undefined && found !== undefined && listed(this.gate.spec, { name: found, port }) === 'deny')
+      throw new Refusal('denied', found);
+  }
+
   /** A socket to the first of the addresses that answers. Rejects with a Refusal. */
   async dial({ addresses, port }: Extract<Way, { kind: 'dial' }>): Promise<Socket> {
     let last: Error | undefined;
@@ -110,7 +126,7 @@ export class Connection {
 
   refuse(error: unknown): void {
     const { reason, detail } = error instanceof Refusal ? error : { reason: 'unreachable' as const, detail: String(error) };
-    this.gate.counters.of(this.destination).refused++;
+    this.gate.counters.refuse(this.destination);
     const program = this.caller.program();
     this.gate.tell({
       kind: 'refused',
@@ -179,7 +195,7 @@ export class Connection {
   private permitted(found: readonly string[], port: number): readonly string[] {
     const { allow, deny } = this.gate.spec;
     const isNamed = (rules: readonly EgressRule[], address: string) => rules.some((rule) => rule.cidr && matches(rule, { address, port }));
-    const open = found.filter((address) => !isNamed(deny, address));
+    const open = found.filter((address) => !isDenied(networksOf(deny), { address, port }));
     if (open.length === 0 && found.length > 0) throw new Refusal('denied', found.join(' '));
     const allowed = open.filter((address) => !isSpecialAddress(address) || isNamed(allow, address));
     if (allowed.length === 0) throw new Refusal('special-address', open.join(' '));
@@ -230,6 +246,8 @@ export function countSocket(connection: Connection, socket: Duplex): void {
     connection.traffic.received = bytesWritten;
   });
 }
+
+const networksOf = (rules: readonly EgressRule[]) => rules.filter(({ cidr }) => cidr);
 
 function endpointOf(endpoint: string): { readonly host: string; readonly port: number } {
   try {

@@ -20,19 +20,25 @@ export class Gate {
   readonly counters = new EgressCounters();
   readonly resolver: Resolver;
   readonly meter: Meter;
-  private readonly events = new Budget(eventsPerSecond);
+  /** Names that a connection to an allowed address may not say it is for. */
+  readonly deniesNames: boolean;
+  // Apart, so that what asks in vain, as fast as it can, hides nothing of what gets out.
+  private readonly carried = new Budget(eventsPerSecond);
+  private readonly vain = new Budget(eventsPerSecond);
+  private untold = 0;
   /** What holds all connections to a rate. */
   readonly buckets: { readonly sent: Bucket; readonly received: Bucket } | undefined;
   private readonly sockets = new Set<Duplex>();
   private front: HttpFront | undefined;
   private lastId = 0;
 
-  /** `onEvent` is told of no more than so many events a second: a program must not keep its watcher busy. */
+  /** `onEvent` is told of no more than so many events of a kind a second: a program must not keep its watcher busy. */
   constructor(
     readonly spec: EgressSpec,
     private readonly onEvent: (event: EgressEvent) => void,
   ) {
     this.resolver = new Resolver(spec.resolve);
+    this.deniesNames = spec.checkNames && spec.deny.some(({ name, suffix }) => name !== undefined || suffix !== undefined);
     this.meter = new Meter(spec.bytes ?? Number.POSITIVE_INFINITY);
     this.buckets = spec.rate === undefined ? undefined : { sent: new Bucket(spec.rate), received: new Bucket(spec.rate) };
   }
@@ -42,7 +48,19 @@ export class Gate {
   }
 
   tell(event: EgressEvent): void {
-    if (this.events.take()) this.onEvent(event);
+    const budget = event.kind === 'lookup' || event.kind === 'refused' ? this.vain : this.carried;
+    if (!budget.take()) {
+      this.untold++;
+      return;
+    }
+    this.tellUntold();
+    this.onEvent(event);
+  }
+
+  private tellUntold(): void {
+    const count = this.untold;
+    this.untold = 0;
+    if (count > 0) this.onEvent({ kind: 'dropped', time: Date.now(), count });
   }
 
   /** What never became a connection: the kernel, or a limit, has refused it. */
@@ -53,7 +71,7 @@ export class Gate {
   ): void {
     const { address, ...rest } = what;
     const name = this.book.nameOf(address);
-    this.counters.of(name ?? address).refused++;
+    this.counters.refuse(name ?? address);
     this.tell({ kind: 'refused', time: Date.now(), ...(name === undefined ? { address } : { name }), ...rest });
   }
 
@@ -72,6 +90,7 @@ export class Gate {
   close(): void {
     for (const socket of [...this.sockets]) socket.destroy();
     this.front?.close();
+    this.tellUntold();
   }
 
   /** A connection that a program has made to an address and a port. */
@@ -133,7 +152,7 @@ export class Gate {
     ready();
     this.bind(socket, other);
     const { target } = connection;
-    if (way.kind === 'stream' || target.name === undefined || !this.spec.checkNames) {
+    if (way.kind === 'stream' || !(target.name === undefined ? this.deniesNames : this.spec.checkNames)) {
       this.join(connection, socket, other);
       return;
     }
@@ -162,12 +181,10 @@ export class Gate {
   }
 
   private check(connection: Connection, greeting: Greeting): void {
-    const { name } = connection.target;
     if (greeting.kind === 'unreadable') throw new Refusal('protocol', 'unreadable');
     if (greeting.kind === 'http2') throw new Refusal('protocol', 'HTTP/2 in clear text');
     if (greeting.kind !== 'tls') return;
-    const found = greeting.serverName?.toLowerCase().replace(/\.$/, '');
-    if (found !== name) throw new Refusal('server-name', found ?? 'none');
+    connection.checkName(greeting.serverName?.toLowerCase().replace(/\.$/, ''), 'server-name');
     connection.request('tls');
   }
 

@@ -1,8 +1,8 @@
 import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { isIPv6, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Connection, countSocket, Refusal } from './connection';
-import { answer, closing, endToEnd, headSize, headText, hostOf, pathOf } from './http-text';
+import { answer, closing, endToEnd, headSize, headText, hostOf, namesIn, pathOf } from './http-text';
 
 /** What one connection of a program is served with. */
 interface Served {
@@ -10,6 +10,8 @@ interface Served {
   readonly agent: Agent;
   /** Requests without an answer yet. */
   pending: number;
+  /** One has asked to speak another protocol from here on. */
+  isUpgrading: boolean;
 }
 
 /** More than these no client asks for before it hears something. */
@@ -58,7 +60,7 @@ export class HttpFront {
   /** Serves a program that has begun to speak HTTP; `first` is connected to where it may go, `dial` makes another such socket. */
   serve(connection: Connection, socket: Duplex, first: Socket, dial: () => Promise<Socket>): void {
     const agent = new OneServer(first, dial);
-    this.served.set(socket, { connection, agent, pending: 0 });
+    this.served.set(socket, { connection, agent, pending: 0, isUpgrading: false });
     socket.once('close', () => agent.destroy());
     countSocket(connection, socket);
     this.server.emit('connection', socket);
@@ -72,9 +74,7 @@ export class HttpFront {
   private checked(message: IncomingMessage): Served {
     const served = this.served.get(message.socket);
     if (!served) throw new Refusal('protocol');
-    const { target } = served.connection;
-    const { name, port } = hostOf(message);
-    if (name !== target.name || (port !== undefined && port !== target.port)) throw new Refusal('host', message.headers.host);
+    checkHost(served.connection, message);
     return served;
   }
 
@@ -99,7 +99,10 @@ export class HttpFront {
   // A WebSocket is to the host that its request names; any other protocol could be to anybody.
   private onUpgrade(message: IncomingMessage, socket: Duplex, head: Buffer): void {
     try {
-      const { connection, agent } = this.checked(message);
+      const served = this.checked(message);
+      const { connection, agent } = served;
+      if (served.isUpgrading) throw new Refusal('protocol', 'a second upgrade');
+      served.isUpgrading = true;
       if (message.headers.upgrade?.toLowerCase() !== 'websocket') throw new Refusal('protocol', `upgrade to ${message.headers.upgrade}`);
       connection.request('http', { method: message.method ?? '', path: pathOf(message) });
       const headers = [...endToEnd(message.rawHeaders, message.headers.connection), 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
@@ -138,9 +141,21 @@ export class HttpFront {
   }
 }
 
+/** Throws a Refusal of a request that is for another host than its connection, or for one that may not be named. */
+function checkHost(connection: Connection, message: IncomingMessage, impliedPort = connection.target.port): void {
+  const { target } = connection;
+  if (target.name !== undefined) {
+    const { name, port = impliedPort } = hostOf(message);
+    if (name !== target.name || port !== target.port) throw new Refusal('host', message.headers.host);
+  } else if (connection.mayNotName) for (const name of namesIn(message)) connection.checkName(name, 'host');
+}
+
 function forward(connection: Connection, agent: Agent, message: IncomingMessage, response: ServerResponse): void {
   const isChunked = message.headers['transfer-encoding'] !== undefined;
-  const headers = endToEnd(message.rawHeaders, message.headers.connection);
+  const { address, port } = connection.target;
+  // HTTP/1.0 may do without, which is for no other than the address that was dialled; it goes on as HTTP/1.1.
+  const host = message.headers.host === undefined ? ['Host', `${isIPv6(address ?? '') ? `[${address}]` : address}:${port}`] : [];
+  const headers = [...host, ...endToEnd(message.rawHeaders, message.headers.connection)];
   const outgoing = request({
     agent,
     method: message.method,
@@ -163,31 +178,50 @@ function forward(connection: Connection, agent: Agent, message: IncomingMessage,
     connection.join(incoming, response, 'received');
   });
   outgoing.on('error', (error) => (response.headersSent ? response.destroy() : answer(response, 502, error.message)));
+  // Of an answer that nobody asked for, 101, Node tells nothing else.
+  outgoing.on('close', () => {
+    if (!response.headersSent) answer(response, 502, 'no answer');
+  });
   connection.count('sent', headSize(message));
   message.on('error', () => outgoing.destroy());
   response.on('close', () => outgoing.destroy());
   connection.join(message, outgoing, 'sent');
 }
 
-/** One request that came to the proxy, to where its own connection may go. Rejects nothing: what is refused is answered. */
-export function forwardOne(connection: Connection, message: IncomingMessage, response: ServerResponse): void {
+/**
+ * One request that came to the proxy, to where its own connection may go; `keep` is told of each socket to the server. Rejects nothing: what
+ * is refused is answered.
+ */
+export function forwardOne(
+  connection: Connection,
+  message: IncomingMessage,
+  response: ServerResponse,
+  keep: (socket: Socket) => void,
+): void {
+  // The program may give up while it is decided on, or dialled.
+  response.once('close', () => connection.end());
   void connection
     .decide()
     .then(async (way) => {
-      const { name, port } = connection.target;
-      const asked = name === undefined ? undefined : hostOf(message);
-      if (asked && (asked.name !== name || (asked.port ?? 80) !== port)) throw new Refusal('host', message.headers.host);
+      checkHost(connection, message, impliedPort);
       if (way.kind !== 'dial') throw new Refusal('protocol', 'a service wants CONNECT');
-      const agent = new OneServer(await connection.dial(way), () => connection.dial(way));
-      response.once('close', () => {
-        agent.destroy();
-        connection.end();
-      });
+      const dial = async () => {
+        const socket = await connection.dial(way);
+        keep(socket);
+        return socket;
+      };
+      const agent = new OneServer(await dial(), dial);
+      if (response.closed) agent.destroy();
+      response.once('close', () => agent.destroy());
       connection.request('http', { method: message.method ?? '', path: pathOf(message) });
       forward(connection, agent, message, response);
     })
     .catch((error: unknown) => {
       connection.refuse(error);
-      answer(response, error instanceof Refusal && error.reason === 'unreachable' ? 502 : 403, (error as Error).message);
+      if (!response.headersSent)
+        answer(response, error instanceof Refusal && error.reason === 'unreachable' ? 502 : 403, (error as Error).message);
     });
 }
+
+/** Of a URL without one. */
+const impliedPort = 80;

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
 import { normalName } from '../features/egress-rules';
 import { Refusal } from './connection';
 
@@ -43,6 +44,17 @@ export function hostOf(message: IncomingMessage): { readonly name: string; reado
   const url = split(urlHost(asked));
   if (url.name !== own.name) throw new Refusal('host', `${own.name} and ${url.name}`);
   return own;
+}
+
+/** Names of hosts that a request is for, wherever it says so; throws a Refusal where one can't be read. Addresses are no names. */
+export function namesIn(message: IncomingMessage): readonly string[] {
+  const { rawHeaders, url = '' } = message;
+  const hosts = rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === 'host');
+  const all = /^[a-z]+:/i.test(url) ? [...hosts, urlHost(url)] : hosts;
+  return all.flatMap((host) => {
+    const [, text = ''] = /^(.*?)(?::\d{0,5})?$/s.exec(host) ?? [];
+    return isIP(text.replace(/^\[(.*)\]$/, '$1')) === 0 ? [split(host).name] : [];
+  });
 }
 
 function urlHost(url: string): string {

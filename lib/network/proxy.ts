@@ -69,7 +69,7 @@ export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['pro
         throw new Refusal('protocol', 'expected a whole http: URL');
       const url = new URL(message.url ?? '');
       connection = single(message.socket, targetOf(rawHost(message.url ?? ''), Number(url.port || 80)));
-      forwardOne(connection, message, response);
+      forwardOne(connection, message, response, (other) => gate.keep(other));
     } catch (error) {
       (connection ?? single(message.socket, unknown)).refuse(error);
       answer(response, 403, (error as Error).message);
@@ -106,7 +106,11 @@ export function socksProxy(gate: Gate, programOf: (socket: Socket) => Caller['pr
         if (count === undefined || bytes.length < 2 + count) return;
         const isOpen = bytes.subarray(2, 2 + count).includes(0);
         socket.write(Buffer.from([5, isOpen ? 0 : 0xff]));
-        if (!isOpen) socket.end();
+        if (!isOpen) {
+          socket.off('data', onData);
+          socket.end();
+          return;
+        }
         greeted = true;
         bytes = bytes.subarray(2 + count);
       }

@@ -5,11 +5,11 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createSecure } from 'node:https';
-import { createServer as createRaw } from 'node:net';
+import { createServer as createRaw, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { Worker } from 'node:worker_threads';
-import { type EgressContext, type EgressEvent, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
+import { type EgressContext, type EgressEvent, type EgressOptions, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { decodeQuery, encodeAnswer } from '../../dist/network/dns';
 import { openDescriptors } from '../leaks/processes';
 import { rejection, sleep, testIf, thrown } from '../support';
@@ -233,6 +233,27 @@ describe('what is not allowed fails at once', () => {
       resolve,
     });
     expect(stdout.split('\n')).toEqual(['6', 'outside other.test /']);
+  });
+
+  lab('a denied name is not reached by its address either', async () => {
+    const { stdout, refused } = await egress(
+      `curl -sS -H 'Host: bad.test' http://${outside}/; echo $?; curl -sS -H 'Host: bad.test.:80' http://${outside}/; echo
+       curl -skS --connect-to bad.test:443:${outside}:443 https://bad.test/; echo $?; curl -sS http://${outside}/ip; curl -sS -H 'Host: other.test' http://${outside}/
+       (printf 'GET / HTTP/1.0\r\n\r\n'; sleep 1) | /probe tcp ${outside} 80 | head -1`,
+      { allow: ['*'], deny: ['bad.test', '*.worse.test'], resolve },
+      { mounts: [{ type: 'bind', source: staticProbe, target: '/probe' }] },
+    );
+    expect(stdout.split('\n').map((line) => line.trim())).toEqual([
+      'nsjs: bad.test',
+      '0',
+      'nsjs: bad.test',
+      '',
+      '35',
+      `outside ${outside} /ip`,
+      'outside other.test /',
+      'HTTP/1.1 200 OK',
+    ]);
+    expect(refused.map(({ reason, detail }) => [reason, detail])).toEqual(Array(3).fill(['denied', 'bad.test']));
   });
 
   lab('a wildcard does not name what is above it', async () => {
@@ -557,6 +578,38 @@ describe('proxies inside', () => {
   }
 });
 
+describe('what a program gives up on', () => {
+  const opened: Socket[] = [];
+  let asked: EgressContext[] = [];
+  const silent = createRaw((socket) => opened.push(socket.resume()));
+  const give = (text: string, times: number) =>
+    `use IO::Socket::INET; for (1..${times}) { my $s = IO::Socket::INET->new("127.0.0.1:3128") or next; print $s "${text}"; $s->flush; select undef, undef, undef, 0.002 } sleep 1`;
+  const request = 'GET http://good.test:8094/ HTTP/1.1\\r\\nHost: good.test:8094\\r\\n\\r\\n';
+  const slowly = async (context: EgressContext) => {
+    asked.push(context);
+    await sleep(30);
+    return 'allow' as const;
+  };
+
+  const ways: readonly (readonly [string, string, EgressOptions])[] = [
+    ['requests one behind the other', request + request, { allow: ['good.test'], connections: 4 }],
+    ['a request that is decided on', request, { onConnect: slowly }],
+  ];
+  for (const [what, text, options] of ways) {
+    lab(`${what}: no connection stays`, async () => {
+      opened.length = 0;
+      asked = [];
+      if (!silent.listening) await world.listen(silent, outside, 8094);
+      const descriptors = openDescriptors();
+      await egress(`perl -e '${give(text, 100)}'`, { ...options, resolve, proxy: true });
+      await sleep(100);
+      expect(opened.filter(({ readyState }) => readyState === 'open' || readyState === 'writeOnly')).toEqual([]);
+      expect(openDescriptors()).toBeLessThanOrEqual(descriptors + 2);
+      if (asked.length > 0) expect(asked.filter(({ signal }) => !signal.aborted)).toEqual([]);
+    });
+  }
+});
+
 describe('limits', () => {
   const probe = { mounts: [{ type: 'bind', source: staticProbe, target: '/probe' }] } as const;
 
@@ -615,6 +668,55 @@ describe('limits', () => {
     // Of events no more than so many a second are told.
     expect(refused.length).toBeLessThanOrEqual(200 * (2 + Math.ceil((performance.now() - started) / 1000)));
     expect(longest).toBeLessThan(1500);
+  });
+});
+
+describe('a flood', () => {
+  /** The longest time that this thread did nothing else. */
+  async function busy(during: () => Promise<unknown>): Promise<number> {
+    let longest = 0;
+    let last = performance.now();
+    const timer = setInterval(() => {
+      longest = Math.max(longest, performance.now() - last);
+      last = performance.now();
+    }, 5);
+    await during();
+    clearInterval(timer);
+    return Math.max(longest, performance.now() - last);
+  }
+
+  const dns = (piece: string) =>
+    `use IO::Socket::INET; $SIG{PIPE} = "IGNORE"; my @s; for (1..200) { my $s = IO::Socket::INET->new("9.9.9.9:53") or next; $s->blocking(0); push @s, $s }
+     my $piece = ${piece}; my $end = time + 3; while (time < $end) { syswrite $_, $piece for @s }`;
+  const question = 'pack("n", 26) . "\\0\\1\\1\\0\\0\\1" . "\\0" x 6 . "\\3bad\\4test\\0\\0\\1\\0\\1"';
+  for (const [what, piece] of [
+    ['of questions', `(${question}) x 2300`],
+    ['of nothing', '"\\0" x 65536'],
+  ] as const) {
+    lab(`${what} over TCP leaves this process time for other things`, async () => {
+      const longest = await busy(() => egress(`perl -e '${dns(piece)}'`, { allow: ['good.test'], resolve }));
+      expect(longest).toBeLessThan(1500);
+    });
+  }
+
+  lab('of questions in vain hides no connection', async () => {
+    const code = `use Socket; for (1..3000) { gethostbyname("n$_.bad.test") }`;
+    const sandbox = await Sandbox.open({ network: { egress: { allow: ['good.test'], resolve, proxy: true } } });
+    const events: EgressEvent[] = [];
+    sandbox.events.on('egress', (event) => events.push(event));
+    const flood = sandbox.spawn('perl', ['-e', code], { reject: false });
+    const names = `use IO::Socket::INET; for (1..1200) { my $s = IO::Socket::INET->new("127.0.0.1:3128") or next; print $s "CONNECT n$_.test:1 HTTP/1.1\r\n\r\n"; <$s> }`;
+    const refusals = sandbox.spawn('perl', ['-e', names], { reject: false });
+    for (let count = 0; count < 20; count++) await sandbox.spawn('curl', ['-sS', '--noproxy', '*', 'http://good.test/']);
+    await Promise.all([flood, refusals]);
+    const connected = events.filter((event) => event.kind === 'connect' && event.name === 'good.test');
+    expect(connected).toHaveLength(20);
+    expect(sandbox.stats().egress?.['good.test']).toMatchObject({ connections: 20 });
+    await sandbox.close();
+    const told = events.filter(({ kind }) => kind === 'lookup').length;
+    const dropped = events.reduce((sum, event) => sum + (event.kind === 'dropped' ? event.count : 0), 0);
+    expect(dropped).toBeGreaterThan(0);
+    expect(told + dropped).toBeGreaterThanOrEqual(3000);
   });
 });
 
