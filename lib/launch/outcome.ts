@@ -48,6 +48,8 @@ export class Outcome {
   ownKills?: number;
   /** Those of groups below its own, where its own does not count them. */
   nestedKills = 0;
+  /** Of those of a sandbox that stays: those that were known when one of its programs had ended. */
+  claimedKills = 0;
   /** Whether the kernel killed for lack of memory meanwhile, where last words can't tell. */
   oomKilled?: boolean;
   private failed?: LaunchRecord;
@@ -81,9 +83,10 @@ export class Outcome {
         this.takeText(record);
         break;
       case recordKind.ended:
-        this.endedFor(record);
-        // Init itself can be what the kernel kills, before it has told of its program's start.
-        if (!this.started && !this.failed && this.oomKills > 0) this.stopped ??= 'oom';
+        // Time that is over once the program has ended, while what it left is taken down, ends nothing.
+        if (!this.exited || record.cause === 'memory') this.endedFor(record);
+        // Init itself can be what the kernel kills, before it has told of its program's start or with all that is left of a sandbox.
+        if (!this.started && !this.failed && this.ownOomKills > this.claimedKills) this.stopped ??= 'oom';
         this.ended = record;
     }
   }
@@ -127,8 +130,11 @@ export class Outcome {
 
   /** How often the kernel killed for lack of memory in the sandbox. */
   get oomKills(): number {
-    const counted = this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.ownKills ?? 0;
-    return counted + this.nestedKills;
+    return this.ownOomKills + this.nestedKills;
+  }
+
+  private get ownOomKills(): number {
+    return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.ownKills ?? 0;
   }
 
   /** A number from one of the last words: the whole file, or the line of a name. */

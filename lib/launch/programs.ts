@@ -139,11 +139,15 @@ export class Programs {
 
   // What shares a group is told apart by when it was killed; what has one of its own by its group.
   private countKills({ group }: ProgramLink, { outcome }: Run, record: LaunchRecord): void {
+    const own = group?.counts('memory') ? group : undefined;
     const killed = this.oomWatch.hasKilled(record);
-    outcome.ownKills = group?.oomKills ?? (killed ? 1 : 0);
+    this.host.outcome.claimedKills = this.oomWatch.seen;
+    outcome.ownKills = own?.oomKills ?? (killed ? 1 : 0);
     // Version 1 counts for each group alone.
-    if (group && this.host.started.scene.cgroups.version === 1) this.host.outcome.nestedKills += outcome.ownKills;
-    outcome.oomKilled = group ? record.status === constants.signals.SIGKILL && outcome.ownKills > 0 : killed;
+    if (own && this.host.started.scene.cgroups.version === 1) this.host.outcome.nestedKills += outcome.ownKills;
+    outcome.oomKilled = own ? record.status === constants.signals.SIGKILL && outcome.ownKills > 0 : killed;
+    // Before it ran.
+    if (outcome.oomKilled && !outcome.started) outcome.stopped ??= 'oom';
   }
 
   private onGone(link: ProgramLink): void {

@@ -231,7 +231,8 @@ export class Resident {
     this.source.close();
     this.started.network?.close();
     const { reason } = this;
-    if (reason === 'oom' || reason === 'timeout') this.programs.endFor(reason, this.outcome.timeLimit);
+    // Without its launcher they are killed by the kernel, and nobody has told why.
+    if (reason !== 'supervisor') this.programs.endFor(reason, this.outcome.timeLimit);
     this.programs.drop();
     this.started.session.dropHeld();
     if (!wasOpen) this.rejectOpened(this.outcome.openError() ?? closedError());

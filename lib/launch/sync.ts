@@ -12,6 +12,7 @@ import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
 import { noteCpu } from './solo';
 import { openCleanup, type Started, start } from './start';
+import { traceSpawn } from './tracing';
 
 const pollIn = 1;
 const pollOut = 4;
@@ -44,7 +45,15 @@ export function spawnIsolatedSync(command: string, args?: readonly string[], opt
     );
   if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');
   if (parsed.input instanceof Readable) throw new OptionError('input', 'a stream needs the asynchronous form');
-  return new SyncRun(parsed).result();
+  const end = traceSpawn([parsed.command.file, ...parsed.command.args]);
+  try {
+    const result = new SyncRun(parsed).result();
+    end(undefined, result);
+    return result;
+  } catch (error) {
+    end(error as Error, error instanceof ExitError ? error : undefined);
+    throw error;
+  }
 }
 
 /** A deadline and what to do at it. */
@@ -106,7 +115,7 @@ class SyncRun {
     const watched = { stats: () => source.read(limits), held: () => source.held(), runs: () => source.runs() };
     const overseer = Overseer.for(limits, { version: scene.cgroups.version, countsCpu: scene.cgroups.cpuUsage !== undefined }, watched);
     const look = () => {
-      const overrun = this.outcome.stopped === undefined ? overseer?.look() : undefined;
+      const overrun = this.outcome.stopped === undefined && !this.outcome.exited ? overseer?.look() : undefined;
       if (overrun === undefined) this.alarm(lookMs, look);
       else {
         if (overrun !== 'memory') this.outcome.timeLimit = overrun;
@@ -124,6 +133,7 @@ class SyncRun {
     const { timeout, killGrace, killSignal } = this.parsed;
     if (timeout === undefined) return;
     this.alarm(timeout, () => {
+      if (this.outcome.exited) return;
       if (this.outcome.stopped === undefined) this.outcome.timeLimit = 'timeout';
       this.outcome.stopped ??= 'timeout';
       this.launch.session.signal(killSignal);
@@ -149,10 +159,11 @@ class SyncRun {
       const channels = Object.values(channel).map((which) => (session.fd(which) << 3) | pollIn);
       const entries = Int32Array.from([...channels, ...streams]);
       native().poll(entries, this.nextAlarm());
+      // Before the alarms: what ended in time while nobody looked has not been stopped.
+      for (const which of [channel.init, channel.control]) this.read(which);
       this.ring();
       for (const [index, number] of numbers.entries()) if (entries[channels.length + index]) this.serve(number);
       running = !entries[channel.keeperEnd];
-      for (const which of [channel.init, channel.control]) this.read(which);
       // A channel at its end would be ready for ever; what counts from then on is the keeper.
     }
     session.close();

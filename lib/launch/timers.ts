@@ -1,11 +1,19 @@
-/** Timers that end together. None keeps the loop alive: the session does, as long as there is something to time. */
+/**
+ * Timers that end together. None keeps the loop alive: the session does, as long as there is something to time. In a loop that was blocked
+ * they would come before the news of what happened meanwhile: each acts once that has been read.
+ */
 export class Timers {
   private readonly running = new Set<NodeJS.Timeout>();
+  private readonly due = new Set<NodeJS.Immediate>();
 
   after(ms: number, act: () => void): void {
     const timer = setTimeout(() => {
       this.running.delete(timer);
-      act();
+      const immediate = setImmediate(() => {
+        this.due.delete(immediate);
+        act();
+      });
+      this.due.add(immediate);
     }, ms);
     timer.unref();
     this.running.add(timer);
@@ -14,5 +22,7 @@ export class Timers {
   clear(): void {
     for (const timer of this.running) clearTimeout(timer);
     this.running.clear();
+    for (const immediate of this.due) clearImmediate(immediate);
+    this.due.clear();
   }
 }

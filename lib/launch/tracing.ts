@@ -1,6 +1,6 @@
 import { tracingChannel } from 'node:diagnostics_channel';
 
-/** What subscribers of the tracing channel `nsjs:spawn` get; `result` or `error` is there at the end. */
+/** What subscribers of the tracing channel `nsjs:spawn` get; at the end `result` is there if it ran, `error` if the promise rejects, or both. */
 export interface SpawnTrace {
   readonly command: readonly string[];
   result?: unknown;
@@ -16,11 +16,10 @@ export function traceSpawn(command: readonly string[]): (error: Error | undefine
   const trace: SpawnTrace = { command };
   start.publish(trace);
   return (error, result) => {
+    if (result !== undefined) trace.result = result;
     if (error) {
       trace.error = error;
       failed.publish(trace);
-    } else {
-      trace.result = result;
     }
     asyncEnd.publish(trace);
   };

@@ -82,7 +82,8 @@ export class Watchdog {
     const overrun = this.overseer.look();
     if (overrun === undefined) return;
     this.stop();
-    this.end(overrun);
+    // It may have ended meanwhile, which was not read yet where the loop was blocked.
+    setImmediate(() => this.end(overrun));
   }
 }
 

@@ -19,6 +19,24 @@ test('init that the kernel kills for lack of memory is lack of memory, and no de
   expect(endedUnheard(2).openError()).toMatchObject({ code: 'ERR_NSJS_CLOSED', message: expect.stringContaining('limits.memory') });
 });
 
+test('a limit of time that is over while what a program left is taken down ended nothing', () => {
+  const ended = (...records: readonly number[]): Outcome => {
+    const outcome = new Outcome(plan, ['program']);
+    for (const kind of records) outcome.feed({ ...unstarted, kind, ...(kind === recordKind.ended ? { cause: 'wallTime' } : { code: 1 }) });
+    return outcome;
+  };
+  expect(ended(recordKind.started, recordKind.exited, recordKind.ended).ending()).toMatchObject({ reason: 'exited', exitCode: 0 });
+  expect(ended(recordKind.started, recordKind.ended).ending()).toMatchObject({ reason: 'timeout' });
+});
+
+test('of kills that ended programs of a sandbox none ends it', () => {
+  const outcome = new Outcome(plan, ['sandbox']);
+  outcome.claimedKills = 2;
+  outcome.feed({ ...unstarted, kind: recordKind.text, section: after, text: 'oom_kill 2\n' });
+  outcome.feed({ ...unstarted, kind: recordKind.ended, section: after });
+  expect(outcome.stopped).toBeUndefined();
+});
+
 test('init that ends for no known reason is an error', () => {
   expect(endedUnheard(0).stopped).toBeUndefined();
   expect(endedUnheard(0).setupError()).toMatchObject({ code: 'ERR_NSJS_LAUNCHER' });

@@ -50,6 +50,19 @@ const inside =
     return result;
   };
 
+/** As the program of a sandbox whose init is killed from outside; that another ran out of memory before is nothing to it. */
+const insideKilled = async (): Promise<Ended> => {
+  await using sandbox = await Sandbox.open(hasCgroups ? { limits: { memory: '40M' } } : {});
+  if (hasCgroups && (await sandbox.spawn('/bin/sh', ['-c', `exec ${bomb}`], { reject: false })).reason !== 'oom') throw new Error('no oom');
+  const handle = sandbox.spawn('sleep', ['100'], { reject: false });
+  await handle.spawned;
+  const init = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${handle.pid}/status`, 'latin1'))?.[1]);
+  process.kill(init, 'SIGKILL');
+  const { reason } = await sandbox.ended;
+  if (reason !== 'killed') throw new Error(`the sandbox: ${reason}`);
+  return handle;
+};
+
 /** The launcher or init of a run, killed from outside. */
 const killed = (which: 'keeper' | 'init') => async (): Promise<Ended> => {
   const handle = spawnIsolated('sleep', ['100'], { reject: false });
@@ -113,6 +126,7 @@ const ways: Readonly<Record<string, readonly [expected: Expected, die: () => Pro
   'it writes too much': [{ reason: 'output', oomKills: 0 }, run('exec cat /dev/zero', { maxBuffer: 10_000 })],
   'its launcher is killed': [{ reason: 'supervisor', signal: 'SIGKILL' }, killed('keeper')],
   'its init is killed': [{ reason: 'killed', signal: 'SIGKILL', oomKills: 0 }, killed('init')],
+  'one of many: their init is killed': [{ reason: 'killed', signal: 'SIGKILL', oomKills: 0 }, insideKilled],
   'one of many: it returns 3': [{ reason: 'exited', exitCode: 3 }, inside('exit 3')],
   'one of many: its own wall clock': [{ reason: 'timeout', time: 'wallTime' }, inside('sleep 100', { limits: { wallTime: 60 } })],
   'one of many: it kills itself': [{ reason: 'signaled', signal: 'SIGKILL', oomKills: 0 }, inside('kill -KILL $$')],
