@@ -51,7 +51,7 @@ export interface Native {
   fd(session: NativeSession, channel: number): number;
   ref(session: NativeSession, on: number): void;
   /** Ends the sandbox; with `keeperEnded` 1 frees the session. */
-  close(session: NativeSession, keeperEnded: number): void;
+  close(session: NativeSession, keeperEnded: number): number;
   image(): ArrayBuffer;
   /** Makes what stdioKind.emptyMounts and procfs stand for, if it is not there. */
   emptyMounts(): number;

@@ -1,7 +1,10 @@
+import { debuglog } from 'node:util';
 import { channel } from '../native';
 import type { Outcome } from './outcome';
 import type { Message } from './session';
 import { openCleanup, type Started } from './start';
+
+const debug = debuglog('nsjs');
 
 /** How a launcher is followed. */
 export interface Follower {
@@ -27,7 +30,11 @@ export function follow(started: Started, follower: Follower): void {
     read(keeperEnded ? channel.control : which);
     const cleaned = follower.outcome.ended?.err === 0;
     if (keeperEnded || cleaned) read(channel.init);
-    if (keeperEnded) session.close();
+    if (keeperEnded) {
+      const status = session.close();
+      if (!follower.outcome.ended)
+        debug('the keeper has ended without a word: %s', status < 0 ? `signal ${-status}` : `exit status ${status}`);
+    }
     if (cleaned) follower.gone();
     else if (keeperEnded) cleanUp(started, follower.launcherPath, () => follower.gone());
   });

@@ -114,11 +114,12 @@ export class Session {
     if (this.handle) native().close(this.handle, 0);
   }
 
-  /** The keeper has ended: gives back what this process holds. */
-  close(): void {
-    if (!this.handle) return;
-    native().close(this.handle, 1);
+  /** The keeper has ended: gives back what this process holds. Its exit status, or the signal that killed it as a negative number. */
+  close(): number {
+    if (!this.handle) return 0;
+    const status = native().close(this.handle, 1);
     this.handle = undefined;
+    return status;
   }
 
   /** Descriptors that end with the sandbox at the latest, also if this environment ends before. */

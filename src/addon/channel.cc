@@ -4,6 +4,8 @@
 #include "stdio.h"
 #include "values.h"
 
+#include <cerrno>
+
 namespace nsjs {
 
 napi_value watch(napi_env env, napi_callback_info info) {
@@ -27,7 +29,9 @@ napi_value receive(napi_env env, napi_callback_info info) {
   void* buffer = arguments.typed_array(2, &size);
   auto* results = static_cast<std::int32_t*>(arguments.typed_array(3, &room));
   sys::Received received;
-  const Status status = sys::receive(session->fd(channel), buffer, size, MSG_DONTWAIT, received);
+  Status status = sys::receive(session->fd(channel), buffer, size, MSG_DONTWAIT, received);
+  // Told once when the other side ended before it had read all; what it has written is still there.
+  if (status.err == ECONNRESET) status = sys::receive(session->fd(channel), buffer, size, MSG_DONTWAIT, received);
   if (!status.ok()) return number(env, -status.err);
   if (received.size == 0) session->stop(channel);
   results[0] = received.pid;
@@ -110,8 +114,9 @@ napi_value ref(napi_env env, napi_callback_info info) {
 napi_value close_session(napi_env env, napi_callback_info info) {
   const Arguments<2> arguments(env, info);
   auto* session = arguments.external<Session>(0);
-  arguments.int32(1) != 0 ? session->close() : session->close_channels();
-  return nullptr;
+  if (arguments.int32(1) != 0) return number(env, session->close());
+  session->close_channels();
+  return number(env, 0);
 }
 
 }  // namespace nsjs

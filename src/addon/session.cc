@@ -96,15 +96,16 @@ void Session::close_channels() {
   for (Fd& fd : held) fd.reset();
 }
 
-void Session::close() {
-  if (closing_) return;
+int Session::close() {
+  if (closing_) return 0;
   closing_ = true;
-  // Only reaps: ECHILD is fine, SIGCHLD may be ignored in this process.
+  // ECHILD is fine, SIGCHLD may be ignored in this process.
   siginfo_t info{};
   (void)sys::waitid(sys::kPidfdType, fds_[kKeeperEnd].get(), &info, WEXITED | WNOHANG, nullptr);
   close_channels();
   stop(kKeeperEnd);
   free_if_done();
+  return info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
 }
 
 void Session::on_closed(uv_handle_t* handle) {

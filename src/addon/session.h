@@ -35,7 +35,7 @@ class Session {
   // Ends the sandbox: the keeper sees its channel close.
   void close_channels();
   // To be called when the keeper has ended; frees the session.
-  void close();
+  int close();
 
   [[nodiscard]] int fd(Channel channel) const { return fds_[channel].get(); }
 

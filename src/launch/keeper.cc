@@ -30,6 +30,9 @@ bool must_end(Context& context, const pollfd& control, const pollfd& node) {
   return false;
 }
 
+// Exit status, beside those of main.cc.
+constexpr int kUntold = 122;
+
 // How many of the group's processes were killed for lack of memory: the last number of memory.oom_control.
 unsigned long oom_kills(const Context& context) {
   char text[128] = {};
@@ -97,8 +100,8 @@ void watch(Context& context) {
   ended.section = kAfter;
   ended.cause = context.out_of_memory ? Cause::kMemory : context.clock.cause();
   tell_usage(ended, usage);
-  (void)sys::write(kControlFd, &ended, sizeof ended);
-  sys::exit_group(0);
+  const bool told = sys::write(kControlFd, &ended, sizeof ended).ok();
+  sys::exit_group(told ? 0 : kUntold);
 }
 
 }  // namespace
