@@ -1,3 +1,4 @@
+import { OptionRangeError } from '../errors';
 import type { Controller } from './layout';
 import type { LimitsSpec } from './limits';
 
@@ -23,6 +24,7 @@ export interface GroupKind {
 
 const msToUs = 1000;
 const defaultPeriodMs = 100;
+const minQuotaMs = 1;
 const sharesOfWeight = 10.24; // weight 100 is 1024 shares: what a group has that nobody sets
 const maxShares = 262_144;
 
@@ -50,8 +52,18 @@ function collect(write: (add: Add) => void): readonly Setting[] {
   return settings;
 }
 
+/** Throws OptionRangeError where `cpu` is less of its period than the kernel takes, 1 ms. */
+export function checkQuota(limits: LimitsSpec, at: string): void {
+  const { cpu, cpuPeriod } = limits;
+  if (cpu !== undefined && cpuPeriod !== undefined && Math.round(cpu * cpuPeriod * msToUs) < minQuotaMs * msToUs)
+    throw new OptionRangeError(
+      `${at}.cpuPeriod`,
+      `of ${cpuPeriod} ms ${cpu} is less than the ${minQuotaMs} ms that the kernel counts: lengthen it`,
+    );
+}
+
 const quotaOf = (limits: LimitsSpec): number | undefined =>
-  limits.cpu === undefined ? undefined : Math.max(1000, Math.round(limits.cpu * periodOf(limits)));
+  limits.cpu === undefined ? undefined : Math.round(limits.cpu * periodOf(limits));
 const periodOf = ({ cpuPeriod = defaultPeriodMs }: LimitsSpec): number => cpuPeriod * msToUs;
 
 function settingsOf2(limits: LimitsSpec, { ownProcesses }: GroupKind): readonly Setting[] {

@@ -1,4 +1,5 @@
 import type { IoLimitSpec, LimitsSpec } from '../cgroup/limits';
+import { checkQuota } from '../cgroup/settings';
 import { OptionError, OptionRangeError } from '../errors';
 import { type Bytes, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../parse';
 import { feature, type Scene } from './feature';
@@ -37,7 +38,7 @@ export interface Limits {
   readonly pids?: number;
   /** *cgroup*: CPUs' worth of time: 0.5 is half of one, 2 is two whole ones. */
   readonly cpu?: number;
-  /** *cgroup*: ms over which `cpu` is counted, 1 to 1000. Default 100. */
+  /** *cgroup*: ms over which `cpu` is counted, 1 to 1000; `cpu` must be 1 ms of it at least. Default 100. */
   readonly cpuPeriod?: number;
   /** *cgroup*: CPU time in ms that may be saved up in quiet periods and spent in a busy one. Linux 5.14. */
   readonly cpuBurst?: number;
@@ -114,6 +115,7 @@ export function parseLimits(value: unknown, at: string): LimitsSpec {
   const limits = Object.fromEntries(parsed) as LimitsSpec;
   for (const name of ['cpuPeriod', 'cpuBurst'] as const)
     if (limits[name] !== undefined && limits.cpu === undefined) throw new OptionError(`${at}.${name}`, 'needs cpu beside it');
+  checkQuota(limits, at);
   return limits;
 }
 
@@ -123,14 +125,16 @@ export const limits = feature({
   parse: (value = {}, at): LimitsSpec => parseLimits(value, at),
   emit(plan, spec, scene) {
     const { memory, pids, cpuTime, fileSize, openFiles } = spec.limits;
+    const { cpu: ofEach } = spec.rlimits;
     const both = (value: number) => ({ soft: value, hard: value });
     if (fileSize !== undefined) emitRlimit(plan, 'limits.fileSize', 'fsize', both(fileSize));
     if (openFiles !== undefined) emitRlimit(plan, 'limits.openFiles', 'nofile', both(openFiles));
     if (cpuTime !== undefined && !countsCpuTime(scene)) {
       // Whoever adds the processes up is to be first: it knows why.
       const seconds = Math.ceil(cpuTime / 1000) + 1;
-      emitRlimit(plan, 'limits.cpuTime', 'cpu', { soft: seconds, hard: seconds + 1 });
-    }
+      const { soft = seconds, hard = seconds + 1 } = ofEach ?? {};
+      emitRlimit(plan, 'limits.cpuTime', 'cpu', { soft: Math.min(seconds, soft), hard: Math.min(seconds + 1, hard) });
+    } else if (cpuTime !== undefined && ofEach) emitRlimit(plan, 'rlimits.cpu', 'cpu', ofEach);
     if (scene.cgroups.version !== undefined) return;
     if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', both(memory));
     if (pids !== undefined && countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Controller, foldersOf, type GroupFolders } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
@@ -10,6 +10,7 @@ import type { ProgramGroup, Scene } from '../features/feature';
 import { GroupReader } from '../monitor/group-reader';
 import { resolve, version2Reason } from './groups';
 import { killEach } from './kill-each';
+import { closedError } from './session';
 
 const retryMs = 5;
 const tries = 200;
@@ -100,7 +101,19 @@ export class OwnGroup {
         ? []
         : ['memory', 'pids', ...wanted, ...counted].filter((one): one is Controller => one in cgroups.folders);
     const chosen = cgroups.version === 2 ? (['memory'] as const) : there;
-    const folders = Object.fromEntries(chosen.map((one) => [one, join(cgroups.folders[one] ?? '', name)]));
+    // On version 1 its kills would be counted apart from those that the launcher watches.
+    const isWatched = cgroups.version === 1 && cgroups.limits.oomGroup === true;
+    if (isWatched && wanted.includes('memory'))
+      throw new NsError(
+        'ERR_NSJS_UNSUPPORTED',
+        'limits.memory: its sandbox has oomGroup, which needs control groups of version 2 for that',
+        {
+          hint: 'give the limit to the sandbox, or open it without oomGroup',
+        },
+      );
+    const folders = Object.fromEntries(
+      chosen.filter((one) => !isWatched || one !== 'memory').map((one) => [one, join(cgroups.folders[one] ?? '', name)]),
+    );
     const all2 = cgroups.version === 2 ? Object.fromEntries(Object.keys(cgroups.folders).map((one) => [one, folders.memory])) : folders;
     const unified = freezer?.own && freezer.version === 2 ? join(freezer.folder, name) : undefined;
     if (foldersOf(folders).length === 0 && unified === undefined) return undefined;
@@ -117,8 +130,8 @@ export class OwnGroup {
         writeSettings(settingsOf(held, { version, swapAccounting: cgroups.swapAccounting, ownProcesses: 0 }), all2);
       return new OwnGroup(all2, unified, version, limits.cpu !== undefined);
     } catch (error) {
-      // They may have gone with the sandbox.
       for (const folder of made) removed(folder);
+      if (foldersOf(cgroups.folders).some((folder) => !existsSync(folder))) throw closedError();
       throw asSysError(error);
     }
   }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LimitsSpec } from '../cgroup/limits';
-import { controllersFor, onlyVersion2, settingsOf } from '../cgroup/settings';
+import { checkQuota, controllersFor, onlyVersion2, settingsOf } from '../cgroup/settings';
 import { inOrder, writeSettings } from '../cgroup/write';
 import { NsError } from '../errors';
 import type { Cgroups } from '../features/feature';
@@ -14,6 +14,9 @@ export function updateLimits({ version, folders, swapAccounting }: Cgroups, limi
   if (version === undefined) throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits: the sandbox has no control group', { hint });
   const inForce = { ...pick(limits, ['memory']), ...changes };
   if (version === 1) refuse(onlyVersion2(inForce, true));
+  // Its launcher goes on as it was told at the start.
+  if (version === 1 && changes.oomGroup === false && limits.oomGroup) refuse(['oomGroup']);
+  checkQuota({ ...pick(limits, ['cpu', 'cpuPeriod']), ...changes }, 'limits');
   const missing = controllersFor(changes).find((name) => folders[name] === undefined);
   if (missing !== undefined)
     throw new NsError('ERR_NSJS_UNSUPPORTED', `limits: the sandbox was opened without a group of the controller ${missing}`, {

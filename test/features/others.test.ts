@@ -103,6 +103,10 @@ describe('capabilities', () => {
 });
 
 describe('rlimits', () => {
+  test('cpu holds beside limits.cpuTime, whoever counts that', async () => {
+    expect(await sh('ulimit -t', { rlimits: { cpu: 3 }, limits: { cpuTime: 60_000 } })).toBe('3');
+  });
+
   test('limits are set as named', async () => {
     expect(await sh('ulimit -Sn; ulimit -Hn; ulimit -f', { rlimits: { nofile: { soft: 32, hard: 64 }, fsize: 1024 } })).toBe('32\n64\n2');
   });

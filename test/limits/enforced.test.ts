@@ -1,7 +1,7 @@
 // Each limit is proven by a program that runs into it: what it got, what it was refused, and what the host counted.
 import { cpus } from 'node:os';
-import { type Limits, spawnIsolated } from 'nsjs';
-import { cgroups, hasCgroups, isSlow, sh, sleep, temporaryFolder, testIf, trySh } from '../support';
+import { type Limits, Sandbox, spawnIsolated } from 'nsjs';
+import { cgroups, hasCgroups, isSlow, rejection, sh, sleep, temporaryFolder, testIf, trySh } from '../support';
 
 const mebibyte = 2 ** 20;
 const isVersion2 = cgroups.version === 2;
@@ -43,6 +43,21 @@ testIf(isVersion2, 'control groups of version 2', 'unified: what has no option i
   expect(report.limits.unified).toEqual({ 'memory.zswap.max': '0' });
   const failing = spawnIsolated('true', [], { limits: { unified: { 'memory.nonsense': '1' } } });
   await expect(failing).rejects.toMatchObject({ code: 'ENOENT', origin: 'limits.unified.memory.nonsense' });
+});
+
+testIf(hasCgroups, 'control groups', 'oomGroup: a program with limits of its own is one of it', async () => {
+  const sandbox = await Sandbox.open({ limits: { memory: '40M', oomGroup: true } });
+  const other = sandbox.spawn('sleep', ['100'], { reject: false });
+  await other.spawned;
+  const bomb = await sandbox.spawn('perl', ['-e', 'my @a; push @a, "x" x 1048576 for 1..200'], { limits: { pids: 10 }, reject: false });
+  expect(bomb.reason).toBe('oom');
+  expect((await sandbox.ended).reason).toBe('oom');
+  expect((await other).reason).toBe('oom');
+});
+
+testIf(cgroups.version === 1, 'control groups of version 1', 'oomGroup: a limit of memory of one program is refused', async () => {
+  await using sandbox = await Sandbox.open({ limits: { memory: '40M', oomGroup: true } });
+  expect(await rejection(sandbox.spawn('true', [], { limits: { memory: '20M' } }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
 });
 
 testIf(hasCgroups, 'control groups', 'oomGroup: all of it ends when one of it is killed', async () => {

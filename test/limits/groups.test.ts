@@ -197,6 +197,7 @@ test.each([
   [{ cpu: Number.NaN }, 'limits.cpu'],
   [{ cpuPeriod: 100 }, 'limits.cpuPeriod'],
   [{ cpu: 1, cpuPeriod: 0 }, 'limits.cpuPeriod'],
+  [{ cpu: 0.05, cpuPeriod: 10 }, 'limits.cpuPeriod'],
   [{ cpuWeight: 0 }, 'limits.cpuWeight'],
   [{ cpuWeight: 10_001 }, 'limits.cpuWeight'],
   [{ cpus: '0-' }, 'limits.cpus'],
