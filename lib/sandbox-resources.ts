@@ -72,7 +72,7 @@ export abstract class SandboxResources {
     live.add(this);
     if (opened.hasSubscribers) opened.publish({ sandbox: this });
     this.ended = resident.ended.then(() => {
-      poll.stop();
+      poll.close();
       this.gone.abort();
       return this.tellEnd();
     });

@@ -27,18 +27,20 @@ export interface Row {
 
 /** Follows all sandboxes that this user can see, as they come and go. */
 class Watcher {
-  private readonly known = new Map<number, { readonly source: FoundSource; last: Stats | undefined }>();
+  private readonly known = new Map<number, { readonly source: FoundSource; last: Stats | undefined; at: number }>();
 
   sample(): readonly Row[] {
     const found = findSandboxes();
     this.forget(new Set(found.map(({ launcher }) => launcher)));
     return found.flatMap((sandbox) => {
-      const kept = this.known.get(sandbox.launcher) ?? { source: new FoundSource(sandbox), last: undefined };
+      const kept = this.known.get(sandbox.launcher) ?? { source: new FoundSource(sandbox), last: undefined, at: 0 };
       this.known.set(sandbox.launcher, kept);
       const stats = kept.source.read();
       if (!stats) return [];
-      const sample = { ...stats, delta: deltaOf(kept.last ?? stats, stats) };
+      const now = performance.now();
+      const sample = { ...stats, delta: deltaOf(kept.last ?? stats, stats, kept.last ? now - kept.at : 0) };
       kept.last = stats;
+      kept.at = now;
       return [{ sandbox, sample }];
     });
   }

@@ -87,6 +87,7 @@ class Handle {
 
   private onStarted(pid: number): void {
     this.pid = pid;
+    if (LimitPoll.isObserved()) this.limits.start();
     this.spawned.resolve();
     this.events.emit('spawn');
   }
@@ -108,7 +109,7 @@ class Handle {
       this.exited.resolve({ code: result.exitCode, signal: result.signal });
     }
     this.done.resolve(result);
-    this.limits.stop();
+    this.limits.close();
     this.traceEnd(error, result);
     // Listeners are attached after the call returns, so what fails at once must wait for them.
     queueMicrotask(() => {

@@ -57,7 +57,15 @@ export class ProgramLink implements Link {
 
   stats(): Stats | undefined {
     const found = withProcesses(this.group?.stats(), this.pid);
-    return found && { time: Date.now(), ...found };
+    const { memory, pids } = this.scene.ownLimits ?? {};
+    return (
+      found && {
+        time: Date.now(),
+        ...found,
+        memory: { ...found.memory, ...(memory === undefined ? {} : { limit: memory }) },
+        pids: { ...found.pids, ...(pids === undefined ? {} : { limit: pids }) },
+      }
+    );
   }
 
   started(): void {

@@ -21,8 +21,9 @@ export class KeptFiles {
         this.fds.set(path, fd);
       }
       return buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0));
-    } catch {
-      if (!this.fds.has(path)) this.fds.set(path, -1);
+    } catch (error) {
+      // What else keeps it from being read, such as too few descriptors, may pass.
+      if (!this.fds.has(path) && (error as NodeJS.ErrnoException).code === 'ENOENT') this.fds.set(path, -1);
       return undefined;
     }
   }

@@ -33,16 +33,19 @@ export function monitor(
 
 async function* sample(id: string, read: () => Stats | undefined, interval: number, signal: AbortSignal) {
   let before = read();
+  let at = performance.now();
   while (before) {
     // Ends early with the signal; that is no error.
     await pause(interval, undefined, { signal }).catch(() => {});
     const after = signal.aborted ? undefined : read();
+    const now = performance.now();
     if (after) {
-      const found = Object.freeze({ ...after, delta: deltaOf(before, after) });
+      const found = Object.freeze({ ...after, delta: deltaOf(before, after, now - at) });
       if (samples.hasSubscribers) samples.publish({ sandbox: id, sample: found });
       yield found;
     }
     before = after;
+    at = now;
   }
 }
 
@@ -51,6 +54,7 @@ const pollMs = 200;
 /** Looks for limits that are met, as long as somebody listens. */
 export class LimitPoll {
   private timer: NodeJS.Timeout | undefined;
+  private isClosed = false;
   private readonly watch = new LimitWatch();
 
   constructor(
@@ -77,14 +81,20 @@ export class LimitPoll {
   }
 
   start(): void {
-    if (this.timer) return;
+    if (this.timer || this.isClosed) return;
     // Whoever starts it by listening is not yet there.
     queueMicrotask(() => this.timer && this.look());
     this.timer = setInterval(() => this.look(), pollMs);
     this.timer.unref();
   }
 
-  stop(): void {
+  /** There is nothing to look at any more. */
+  close(): void {
+    this.isClosed = true;
+    this.stop();
+  }
+
+  private stop(): void {
     clearInterval(this.timer);
     this.timer = undefined;
   }

@@ -67,12 +67,12 @@ export interface MonitorSample extends Stats {
 const sum = (network: Stats['network'], key: 'received' | 'sent'): number =>
   Object.entries(network ?? {}).reduce((total, [name, counters]) => (name === 'lo' ? total : total + counters[key]), 0);
 
-/** What has changed from one sample to the next; counters of loopback are left out. */
-export function deltaOf(before: Stats, after: Stats): StatsDelta {
-  const ms = Math.max(1, after.time - before.time);
+/** What has changed from one sample to the next, which was taken so many ms later; counters of loopback are left out. */
+export function deltaOf(before: Stats, after: Stats, elapsed: number): StatsDelta {
+  const ms = Math.max(1, elapsed);
   const grown = (pick: (stats: Stats) => number | undefined): number => (pick(after) ?? 0) - (pick(before) ?? 0);
   return {
-    ms: after.time - before.time,
+    ms: elapsed,
     cpu: grown(({ cpu }) => cpu.usageMs) / ms,
     throttledMs: grown(({ cpu }) => cpu.throttledMs),
     memory: grown(({ memory }) => memory.usage),

@@ -1,6 +1,6 @@
 // Limits that change, limits within limits, and numbers as they happen.
 import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -31,6 +31,18 @@ async function until(check: () => boolean, ms = isSlow ? 60_000 : 10_000): Promi
 }
 
 describe('update', () => {
+  testIf(cgroups.version === 1, 'control groups of version 1', 'oomGroup can neither be given nor taken while it runs', async () => {
+    await using sandbox = await Sandbox.open({ limits: { oomGroup: true } });
+    expect(thrown(() => sandbox.update({ oomGroup: false }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
+    expect(sandbox.limits).toMatchObject({ oomGroup: true });
+  });
+
+  testIf(hasCpu, 'the cpu controller', 'less than the kernel counts is refused', async () => {
+    await using sandbox = await Sandbox.open({ limits: { cpu: 1, cpuPeriod: 10 } });
+    expect(thrown(() => sandbox.update({ cpu: 0.05 }))).toMatchObject({ name: 'OptionRangeError' });
+    expect(sandbox.limits).toMatchObject({ cpu: 1 });
+  });
+
   testIf(hasCgroups, 'control groups', 'a limit of memory can be raised and lowered while it runs', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '32M' } });
     expect(await sandbox.spawn('perl', eat(50), { reject: false })).toMatchObject({ reason: 'oom' });
@@ -271,6 +283,55 @@ describe('numbers', () => {
     expect(thrown(() => sandbox.monitor({ intervall: 100 } as object))).toMatchObject({ path: 'intervall' });
   });
 
+  testIf(hasCgroups, 'control groups', 'memory of its own that is almost used up is an event of the program', async () => {
+    await using sandbox = await Sandbox.open();
+    const told: LimitEvent[] = [];
+    const run = sandbox.spawn('perl', ['-e', 'my $a = "x" x (18 * 1048576); sleep 2'], {
+      limits: { memory: '40M' },
+      reject: false,
+    });
+    run.events.on('limit', (event) => told.push(event));
+    await run;
+    expect(told).toMatchObject([{ kind: 'memory-near', stats: { memory: { limit: 40 * mebibyte } } }]);
+    // One that listens too late starts nothing.
+    const timers = jest.spyOn(globalThis, 'setInterval');
+    run.events.on('limit', () => {});
+    expect(timers).not.toHaveBeenCalled();
+    timers.mockRestore();
+  });
+
+  testIf(hasCgroups, 'control groups', 'the channel of limits hears of single runs too', async () => {
+    const told: unknown[] = [];
+    const onLimit = (message: unknown) => told.push(message);
+    subscribe('nsjs:limit', onLimit);
+    const run = spawnIsolated(
+      'perl',
+      ['-e', 'select undef, undef, undef, 0.5; for (1..9) { my $p = fork; if (defined $p && !$p) { sleep 2; exit } } sleep 2'],
+      {
+        limits: { pids: 5 },
+        reject: false,
+      },
+    );
+    await run.spawned;
+    const { pid } = run;
+    await run;
+    unsubscribe('nsjs:limit', onLimit);
+    expect(told).toMatchObject([{ sandbox: `${pid}`, event: { kind: 'pids' } }]);
+  });
+
+  test('numbers come again once there are descriptors again', async () => {
+    await using sandbox = await Sandbox.open();
+    const held: number[] = [];
+    try {
+      for (;;) held.push(openSync('/dev/null', 'r'));
+    } catch {
+      thrown(() => sandbox.stats());
+    } finally {
+      held.forEach(closeSync);
+    }
+    expect(sandbox.stats().pids.current).toBeGreaterThan(0);
+  });
+
   testIf(hasCgroups, 'control groups', 'limits that are met are events', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '64M', pids: 5, ...(hasCpu ? { cpu: 0.2 } : {}) } });
     const kinds = new Set<LimitEvent['kind']>();
@@ -352,7 +413,9 @@ describe('metrics', () => {
     const instrumentation = instrument({ meterProvider: new MeterProvider({ readers: [reader] }) });
     await using sandbox = await Sandbox.open();
     await spawnIsolated('true');
-    await spawnIsolated('sleep', ['100'], { timeout: 100, reject: false });
+    await rejection(spawnIsolated('sleep', ['100'], { timeout: 100 }));
+    spawnIsolatedSync('true');
+    thrown(() => spawnIsolatedSync('/bin/sh', ['-c', 'kill -TERM $$']));
     const read = async () => {
       const { resourceMetrics, errors } = await reader.collect();
       expect(errors).toEqual([]);
@@ -368,14 +431,15 @@ describe('metrics', () => {
     const runs = metrics.get('nsjs.runs')?.dataPoints.map(({ attributes, value }) => [attributes['nsjs.reason'], value]);
     expect(runs).toEqual(
       expect.arrayContaining([
-        ['exited', 1],
+        ['exited', 2],
         ['timeout', 1],
+        ['signaled', 1],
       ]),
     );
     instrumentation.stop();
     await spawnIsolated('true');
     const later = (await read()).get('nsjs.runs')?.dataPoints.map(({ value }) => value);
-    expect(later).toEqual([1, 1]);
+    expect(later).toEqual([2, 1, 1]);
   });
 });
 
