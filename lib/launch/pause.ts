@@ -6,6 +6,8 @@ import type { Started } from './start';
 /** Stops every process of a sandbox that stays, and lets them go on; one after the other if asked for at once. */
 export class Pauser {
   private pausing: Promise<void> = Promise.resolve();
+  // A task that sleeps uninterruptibly keeps a pause from being done: going on does not wait for it.
+  private wanted = false;
 
   constructor(
     private readonly started: Started,
@@ -16,6 +18,7 @@ export class Pauser {
   /** Rejects with NsError ERR_NSJS_CLOSED, or ERR_NSJS_UNSUPPORTED. */
   set(paused: boolean): Promise<void> {
     if (!this.isUsable()) return Promise.reject(closedError());
+    this.wanted = paused;
     const done = this.pausing.then(() => this.apply(paused));
     this.pausing = done.catch(() => {});
     return done;
@@ -28,7 +31,7 @@ export class Pauser {
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'without a pid namespace only a control group can be paused', {
         hint: 'see `nsjs probe` for cgroup',
       });
-    if (freezer) await setFrozen(freezer, paused, this.isUsable);
+    if (freezer) await setFrozen(freezer, paused, () => this.isUsable() && this.wanted === paused);
     else this.started.session.pause(paused);
     if (!this.isUsable()) throw closedError();
   }

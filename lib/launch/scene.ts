@@ -28,7 +28,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
   const hostId = machine.privileged ? chooseHostId(spec) : undefined;
   const spareNet = wanted !== 'sandbox' && wantsSpareNet(spec) ? takeSpareNet() : undefined;
   // Last of all: nothing that comes after it can fail.
-  const network = isSetUp(spec.network) ? openNetwork(spec, spec.network, hostId?.fd) : undefined;
+  const network = isSetUp(spec.network) ? openNetwork(spec, spec.network, [hostId?.fd, ownerFd]) : undefined;
   return {
     host: machine,
     ...groups,
@@ -67,7 +67,7 @@ function ownerOf(network: LiveNetwork | undefined, ownerFd: number | undefined, 
 function openNetwork(
   { user: { ids }, namespaces: { joined }, hostname }: Spec,
   setup: NetworkSpec,
-  lockFd: number | undefined,
+  held: readonly (number | undefined)[],
 ): LiveNetwork {
   try {
     if (Object.keys(joined).length > 0)
@@ -78,7 +78,7 @@ function openNetwork(
     const live = require('../network/live') as typeof import('../network/live');
     return new live.LiveNetwork(setup, hostname);
   } catch (error) {
-    if (lockFd !== undefined) closeSync(lockFd);
+    for (const fd of held) if (fd !== undefined) closeSync(fd);
     throw error;
   }
 }

@@ -1,8 +1,9 @@
-import { isIP, connect as netConnect, type Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { EgressContext, EgressDecision } from '../features/egress';
 import type { EgressProgram, RefusalReason } from '../features/egress-events';
 import { type EgressRule, type EgressTarget, isDenied, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';
+import { connectTo } from './dial';
 import type { Gate } from './gate';
 import { join } from './relay';
 
@@ -91,7 +92,7 @@ export class Connection {
     for (const address of addresses) {
       if (this.abort.signal.aborted) break;
       try {
-        const socket = await this.connect(address, port);
+        const socket = await connectTo(address, port, this.gate.spec.connectTimeout, this.abort.signal);
         this.open(`${address}:${port}`);
         return socket;
       } catch (error) {
@@ -208,32 +209,6 @@ export class Connection {
     } catch (error) {
       throw new Refusal('unreachable', (error as Error).message);
     }
-  }
-
-  private connect(host: string, port: number): Promise<Socket> {
-    return new Promise((resolve, reject) => {
-      const socket = netConnect({ host, port, noDelay: true, allowHalfOpen: true });
-      socket.on('error', () => {});
-      const { signal } = this.abort;
-      const fail = (error: Error) => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', give);
-        socket.destroy();
-        reject(error);
-      };
-      const give = () => fail(new Error('the program gave up'));
-      const timer = setTimeout(() => fail(new Error(`no answer in ${this.gate.spec.connectTimeout} ms`)), this.gate.spec.connectTimeout);
-      signal.addEventListener('abort', give, { once: true });
-      socket.once('error', fail);
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', give);
-        // Errors of an established connection end it; who relays listens for that.
-        socket.off('error', fail);
-        if (signal.aborted) fail(new Error('the program gave up'));
-        else resolve(socket);
-      });
-    });
   }
 }
 

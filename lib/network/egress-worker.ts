@@ -16,7 +16,12 @@ function ask({ program, signal, ...rest }: EgressContext): Promise<EgressDecisio
   const id = ++lastId;
   const context: PlainContext = { ...rest, found: program() };
   return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => post({ kind: 'gaveUp', id }), { once: true });
+    const giveUp = () => {
+      // The function may never answer.
+      waiting.delete(id);
+      post({ kind: 'gaveUp', id });
+    };
+    signal.addEventListener('abort', giveUp, { once: true });
     waiting.set(id, ({ decision, error }) => {
       waiting.delete(id);
       if (error === undefined) resolve(decision);

@@ -1,0 +1,27 @@
+import { connect, type Socket } from 'node:net';
+
+/** A socket that is connected; rejects where nobody answers in `timeoutMs`, or the program gives up. */
+export function connectTo(host: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true });
+    socket.on('error', () => {});
+    const fail = (error: Error) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', give);
+      socket.destroy();
+      reject(error);
+    };
+    const give = () => fail(new Error('the program gave up'));
+    const timer = setTimeout(() => fail(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+    signal.addEventListener('abort', give, { once: true });
+    socket.once('error', fail);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', give);
+      // Errors of an established connection end it; who relays listens for that.
+      socket.off('error', fail);
+      if (signal.aborted) give();
+      else resolve(socket);
+    });
+  });
+}
