@@ -27,7 +27,7 @@ export interface SandboxEvents {
   limit: [event: LimitEvent];
   /** Killed a second ago, and in uninterruptible sleep: it ends when the kernel lets it. */
   stuck: [processes: readonly StuckProcess[]];
-  /** What happens at its way out, with `network: {egress}`: at most 200 a second, and as many lookups and refusals. */
+  /** What happens at its way out, with `network: {egress}`: at most 200 a second, beside lookups and refusals. */
   egress: [event: EgressEvent];
   /** Everything of it is gone. */
   close: [end: SandboxEnd];

@@ -44,7 +44,7 @@ export interface EgressOptions {
    * name leads to, must be named as an address or network. Default: nothing.
    */
   readonly allow?: readonly string[];
-  /** What may not, whatever else says so; names also where a connection to an allowed address says that it is for them, unless `checkNames` is false. */
+  /** What may not, whatever else says so; names also where a connection to an allowed address says that it is for them, unless `checkNames` is false: it is then read as one to a name is. */
   readonly deny?: readonly string[];
   /**
    * Asked for every connection that `deny` does not name. Special addresses stay refused unless `allow` names them, or a redirect does so as an

@@ -1,22 +1,18 @@
 import { createSocket, type Socket as Datagrams, type RemoteInfo } from 'node:dgram';
 import type { Socket } from 'node:net';
-import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { EgressSpec } from '../features/egress';
 import type { EgressEvent } from '../features/egress-events';
 import { type EgressRule, matches } from '../features/egress-rules';
 import { type DnsAnswer, type DnsQuery, decodeQuery, encodeAnswer, encodeFormatError, recordTypes, responseCodes } from './dns';
 import type { NameBook } from './names';
-import { Budget } from './relay';
 import type { Resolver } from './resolver';
 
 const maxPending = 64;
-const maxPerTurn = 16;
+const maxPerTurn = 8;
 const maxMessage = 4096;
 const minMessage = 12;
 const idleMs = 10_000;
-// More than any program asks for; what is over it waits, or is lost as datagrams are.
-const questionsPerSecond = 2000;
-const overMs = 100;
 
 /** What the answers come from. */
 export interface Names {
@@ -30,7 +26,6 @@ export interface Names {
 export class DnsServer {
   private readonly sockets: Datagrams[] = [];
   private pending = 0;
-  private readonly questions = new Budget(questionsPerSecond);
 
   constructor(private readonly names: Names) {}
 
@@ -50,21 +45,25 @@ export class DnsServer {
     let isBusy = false;
     socket.setTimeout(idleMs, () => socket.destroy());
     socket.on('error', () => {});
+    const next = (): Buffer | undefined => {
+      const size = length(rest);
+      if (size !== undefined && (size < minMessage || size > maxMessage)) socket.destroy();
+      if (size === undefined || rest.length < 2 + size || socket.destroyed) return undefined;
+      const message = rest.subarray(2, 2 + size);
+      rest = rest.subarray(2 + size);
+      return message;
+    };
     // Some in each turn of the loop: one piece has room for thousands.
     const work = async () => {
-      for (let count = 1; ; count++) {
-        const size = length(rest);
-        if (size !== undefined && (size < minMessage || size > maxMessage)) socket.destroy();
-        if (size === undefined || rest.length < 2 + size || socket.destroyed) return;
-        while (!this.questions.take()) await pause(overMs, undefined, { ref: false });
-        const answer = await this.answer(rest.subarray(2, 2 + size));
-        rest = rest.subarray(2 + size);
-        if (!answer || socket.destroyed) continue;
-        const head = Buffer.alloc(2);
-        head.writeUInt16BE(answer.length);
+      for (;;) {
+        const messages = Array.from({ length: maxPerTurn }, next).filter((message) => message !== undefined);
+        if (messages.length === 0) return;
+        const answers = await Promise.all(messages.map((message) => this.answer(message)));
+        if (socket.destroyed) return;
+        const found = answers.flatMap((answer) => (answer ? [u16(answer.length), answer] : []));
         // Who asks and does not listen is not heard either.
-        if (!socket.write(Buffer.concat([head, answer]))) await drained(socket);
-        if (count % maxPerTurn === 0) await turn();
+        if (!socket.write(Buffer.concat(found))) await drained(socket);
+        await turn();
       }
     };
     socket.on('data', (chunk) => {
@@ -87,7 +86,7 @@ export class DnsServer {
 
   private async onMessage(socket: Datagrams, message: Buffer, from: RemoteInfo): Promise<void> {
     // Nobody can be answered there.
-    if (from.port === 0 || !this.questions.take()) return;
+    if (from.port === 0) return;
     const answer = await this.answer(message);
     if (answer && this.sockets.includes(socket)) socket.send(answer, from.port, from.address, () => {});
   }
@@ -131,9 +130,20 @@ export class DnsServer {
 
 const drained = (socket: Socket) =>
   new Promise<void>((done) => {
-    socket.once('drain', done);
-    socket.once('close', () => done());
+    const end = () => {
+      socket.off('drain', end);
+      socket.off('close', end);
+      done();
+    };
+    socket.on('drain', end);
+    socket.on('close', end);
   });
+
+function u16(value: number): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(value);
+  return bytes;
+}
 
 const length = (bytes: Buffer): number | undefined => (bytes.length < 2 ? undefined : bytes.readUInt16BE(0));
 const coversAllPorts = ({ ports: [first, last] }: EgressRule) => first === 1 && last === 65_535;

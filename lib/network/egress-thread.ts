@@ -83,6 +83,7 @@ export class EgressThread {
         return;
       case 'gaveUp':
         this.asked.get(message.id)?.abort();
+        this.asked.delete(message.id);
         return;
       case 'ask':
         void this.answer(message.id, message.context);

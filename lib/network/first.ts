@@ -41,13 +41,13 @@ export function readFirst(socket: Duplex, isWeb: boolean): Promise<First> {
 }
 
 /** What was passed on in part is no request yet. If the rest makes it one, it comes too late to be looked at. */
-export function watchRest(socket: Duplex, before: Buffer, refuse: () => void): void {
+export function watchRest(socket: Duplex, before: Buffer, isWeb: boolean, refuse: () => void): void {
   let bytes = Buffer.alloc(0);
   const onData = (chunk: Buffer) => {
     bytes = Buffer.concat([bytes, chunk]);
     // What was read before comes again.
     if (bytes.length <= before.length) return;
-    const greeting = readGreeting(bytes, false);
+    const greeting = readGreeting(bytes, isWeb);
     if (greeting.kind === 'more') return;
     socket.off('data', onData);
     if (greeting.kind !== 'other') refuse();

@@ -24,6 +24,7 @@ export class Gate {
   readonly deniesNames: boolean;
   // Apart, so that what asks in vain, as fast as it can, hides nothing of what gets out.
   private readonly carried = new Budget(eventsPerSecond);
+  private readonly asked = new Budget(eventsPerSecond);
   private readonly vain = new Budget(eventsPerSecond);
   private untold = 0;
   /** What holds all connections to a rate. */
@@ -48,13 +49,17 @@ export class Gate {
   }
 
   tell(event: EgressEvent): void {
-    const budget = event.kind === 'lookup' || event.kind === 'refused' ? this.vain : this.carried;
-    if (!budget.take()) {
+    if (!this.budgetOf(event).take()) {
       this.untold++;
       return;
     }
     this.tellUntold();
     this.onEvent(event);
+  }
+
+  private budgetOf(event: EgressEvent): Budget {
+    if (event.kind === 'lookup') return event.allowed ? this.asked : this.vain;
+    return event.kind === 'refused' ? this.vain : this.carried;
   }
 
   private tellUntold(): void {
@@ -167,7 +172,7 @@ export class Gate {
       other.write(bytes);
     }
     if (greeting.kind === 'more') {
-      watchRest(socket, bytes, () => {
+      watchRest(socket, bytes, isWeb, () => {
         // First of all: the piece that gave it away is on its way to it.
         other.destroy();
         this.refuse(connection, socket, new Refusal('protocol', 'a request in pieces'));

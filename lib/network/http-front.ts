@@ -10,8 +10,6 @@ interface Served {
   readonly agent: Agent;
   /** Requests without an answer yet. */
   pending: number;
-  /** One has asked to speak another protocol from here on. */
-  isUpgrading: boolean;
 }
 
 /** More than these no client asks for before it hears something. */
@@ -60,7 +58,7 @@ export class HttpFront {
   /** Serves a program that has begun to speak HTTP; `first` is connected to where it may go, `dial` makes another such socket. */
   serve(connection: Connection, socket: Duplex, first: Socket, dial: () => Promise<Socket>): void {
     const agent = new OneServer(first, dial);
-    this.served.set(socket, { connection, agent, pending: 0, isUpgrading: false });
+    this.served.set(socket, { connection, agent, pending: 0 });
     socket.once('close', () => agent.destroy());
     countSocket(connection, socket);
     this.server.emit('connection', socket);
@@ -99,10 +97,7 @@ export class HttpFront {
   // A WebSocket is to the host that its request names; any other protocol could be to anybody.
   private onUpgrade(message: IncomingMessage, socket: Duplex, head: Buffer): void {
     try {
-      const served = this.checked(message);
-      const { connection, agent } = served;
-      if (served.isUpgrading) throw new Refusal('protocol', 'a second upgrade');
-      served.isUpgrading = true;
+      const { connection, agent } = this.checked(message);
       if (message.headers.upgrade?.toLowerCase() !== 'websocket') throw new Refusal('protocol', `upgrade to ${message.headers.upgrade}`);
       connection.request('http', { method: message.method ?? '', path: pathOf(message) });
       const headers = [...endToEnd(message.rawHeaders, message.headers.connection), 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
@@ -205,21 +200,26 @@ export function forwardOne(
     .then(async (way) => {
       checkHost(connection, message, impliedPort);
       if (way.kind !== 'dial') throw new Refusal('protocol', 'a service wants CONNECT');
+      const request = { method: message.method ?? '', path: pathOf(message) };
       const dial = async () => {
         const socket = await connection.dial(way);
         keep(socket);
         return socket;
       };
-      const agent = new OneServer(await dial(), dial);
-      if (response.closed) agent.destroy();
-      response.once('close', () => agent.destroy());
-      connection.request('http', { method: message.method ?? '', path: pathOf(message) });
+      const first = await dial();
+      const agent = new OneServer(first, dial);
+      response.once('close', () => {
+        first.destroy();
+        agent.destroy();
+      });
+      connection.request('http', request);
       forward(connection, agent, message, response);
     })
     .catch((error: unknown) => {
+      // Who has given up was not refused.
+      if (response.closed) return;
       connection.refuse(error);
-      if (!response.headersSent)
-        answer(response, error instanceof Refusal && error.reason === 'unreachable' ? 502 : 403, (error as Error).message);
+      answer(response, error instanceof Refusal && error.reason === 'unreachable' ? 502 : 403, (error as Error).message);
     });
 }
 

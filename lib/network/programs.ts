@@ -21,7 +21,7 @@ const maxLookupMs = 15;
 const maxDescriptors = 256;
 const maxProcesses = 256;
 
-/** Time that this thread has worked at most since it was made: what passes while it waits for a CPU is not counted. */
+/** Time since it was made that this thread may have worked at most: what passes while the whole process waits for a CPU is not counted. */
 class Effort {
   private readonly start = performance.now();
   private readonly cpu = process.cpuUsage();

@@ -24,15 +24,16 @@ const maxRecords = 16;
 /** Tells what a client has sent first. `isWeb`: what is not TLS is taken for HTTP. */
 export function readGreeting(bytes: Buffer, isWeb: boolean): Greeting {
   if (bytes.length === 0) return { kind: 'more' };
-  const greeting =
-    bytes[0] === tlsHandshake ? readTls(bytes) : isOldTls(bytes) ? ({ kind: 'unreadable' } as const) : readText(bytes, isWeb);
+  const greeting = bytes[0] === tlsHandshake ? readTls(bytes) : (readOldTls(bytes) ?? readText(bytes, isWeb));
   // Who has said nothing by then does not want to be understood.
   return greeting.kind === 'more' && bytes.length >= maxGreeting ? { kind: 'unreadable' } : greeting;
 }
 
 const preface = 'PRI * HTTP/2.0';
-/** The method that a request begins with, RFC 9110, 5.6.2. */
-const method = /^[\w!#$%&'*+.^`|~-]+(?:\s|$)/;
+/** How a request begins: a method (RFC 9110, 5.6.2), and for what. */
+const requestStart = /^[\w!#$%&'*+.^`|~-]+\s+(?:[/*]|[a-z][a-z0-9+.-]*:)/i;
+/** A request of HTTP/0.9 that names a host, which is for whom some servers take it. */
+const oldRequest = /^\S+\s+[a-z][a-z0-9+.-]*:\/\/\S*\s*$/i;
 /** No server overlooks these. */
 const control = /[\0-\x08\x0e-\x1b\x7f]/;
 
@@ -46,10 +47,10 @@ function readText(bytes: Buffer, isWeb: boolean): Greeting {
   // Servers take words of any length, and more than spaces between them (RFC 9112, 3): what says HTTP is for them to read.
   const end = text.indexOf('\n');
   const line = end < 0 ? text : text.slice(0, end);
-  if (/HTTP\//i.test(line)) return { kind: 'http' };
+  if (/HTTP\//i.test(line) || (end >= 0 && oldRequest.test(line))) return { kind: 'http' };
   if (end >= 0 || control.test(line)) return { kind: 'other' };
   // What may still become a request line is waited for.
-  return text.length < maxGreeting || method.test(line) ? { kind: 'more' } : { kind: 'other' };
+  return text.length < maxGreeting || requestStart.test(line) ? { kind: 'more' } : { kind: 'other' };
 }
 
 // Servers overlook line breaks before a request, and some of them whatever their language takes for a space.
@@ -60,7 +61,11 @@ function firstNotBlank(bytes: Buffer): number {
 }
 
 // A ClientHello of SSL 2.0, in which nothing says for whom it is; RFC 5246, E.2.
-const isOldTls = ([first = 0, , type, major]: Buffer) => first >= 0x80 && type === clientHello && (major === 3 || major === 0);
+function readOldTls([first = 0, , type = clientHello, major, minor]: Buffer): Greeting | undefined {
+  if (first < 0x80 || type !== clientHello) return undefined;
+  if (major === undefined || (major === 0 && minor === undefined)) return { kind: 'more' };
+  return major === 3 || (major === 0 && minor === 2) ? { kind: 'unreadable' } : undefined;
+}
 
 // The ClientHello may be cut into several records; what comes behind it is none of it.
 function readTls(bytes: Buffer): Greeting {

@@ -194,6 +194,9 @@ describe('greetings', () => {
     expect(text('{"a": 1}\n')).toBe('other');
     expect(text(`{"a": "${'x'.repeat(17_000)}`)).toBe('other');
     expect(text('\x10\0')).toBe('other');
+    expect(text(`prose ${'and more of it '.repeat(1200)}`)).toBe('other');
+    expect(text('GET http://bad.test/x\r\n')).toBe('http');
+    expect(text('DESCRIBE rtsp://good.test/x RTSP/1.0\r\n')).toBe('other');
     expect(text('\r\n'.repeat(8192), true)).toBe('unreadable');
     expect(text(`GET /${'x'.repeat(17_000)}`)).toBe('unreadable');
     const started = performance.now();
@@ -219,8 +222,12 @@ describe('greetings', () => {
     });
     expect(readGreeting(Buffer.concat([Buffer.from('1603010000', 'hex'), whole]), false)).toEqual({ kind: 'unreadable' });
     expect(readGreeting(record(Buffer.from('01ffffff', 'hex')), false)).toEqual({ kind: 'unreadable' });
-    // A greeting of SSL 2.0, and one in pieces of a byte.
-    expect(readGreeting(Buffer.from('802e0103010015', 'hex'), false)).toEqual({ kind: 'unreadable' });
+    // A greeting of SSL 2.0, the length of something else, and a greeting in pieces of a byte.
+    const old = Buffer.from('802e0103010015', 'hex');
+    for (let size = 1; size < 4; size++) expect(readGreeting(old.subarray(0, size), false)).toEqual({ kind: 'more' });
+    expect(readGreeting(old, false)).toEqual({ kind: 'unreadable' });
+    expect(readGreeting(Buffer.from('802e010002', 'hex'), false)).toEqual({ kind: 'unreadable' });
+    expect(readGreeting(Buffer.from('9010010007', 'hex'), false)).toEqual({ kind: 'other' });
     expect(readGreeting(Buffer.concat([...hello].map((byte) => record(Buffer.of(byte)))), false)).toEqual({ kind: 'unreadable' });
   });
 });
