@@ -87,7 +87,6 @@ class Handle {
 
   private onStarted(pid: number): void {
     this.pid = pid;
-    if (LimitPoll.isObserved()) this.limits.start();
     this.spawned.resolve();
     this.events.emit('spawn');
   }

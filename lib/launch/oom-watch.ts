@@ -1,15 +1,16 @@
 import { readFileSync } from 'node:fs';
-import { constants } from 'node:os';
 import type { LaunchPlan } from '../plan/writer';
-import type { LaunchRecord } from './record';
+
+// An end is told a moment after the kill that was counted.
+const claimMs = 1000;
 
 /** Tells of programs that share a control group which of them the kernel killed for lack of memory. */
 export class OomWatch {
   private readonly path: string | undefined;
   /** How many it has killed by now, as far as anybody looked. */
   seen = 0;
-  // Of this turn of the loop, in which several ends may be told of at once.
   private unclaimed = 0;
+  private countedAt = 0;
 
   /** The plan says which file counts: its section `after` reads it. */
   constructor(plan: LaunchPlan) {
@@ -17,17 +18,23 @@ export class OomWatch {
     this.path = reads.map(({ args }) => String(args[0])).find((path) => /memory\.(oom_control|events)$/.test(path));
   }
 
-  /** Whether the kernel has killed since it was last asked: of such ends only SIGKILL can be one, and each kill is one end. */
-  hasKilled({ status }: LaunchRecord): boolean {
-    const before = this.seen;
-    this.seen = this.kills();
-    if (this.seen > before) {
-      if (this.unclaimed === 0) setImmediate(() => (this.unclaimed = 0));
-      this.unclaimed += this.seen - before;
-    }
-    if (status !== constants.signals.SIGKILL || this.unclaimed === 0) return false;
-    this.unclaimed--;
-    return true;
+  /** Claims so many of the kills of late, each of which is one end, as far as there are that many; several ends may be told of at once. */
+  take(count: number): number {
+    const taken = Math.min(count, this.unclaimed);
+    this.unclaimed -= taken;
+    return taken;
+  }
+
+  /** Counts anew. */
+  look(): void {
+    const now = performance.now();
+    const kills = this.kills();
+    // What nobody has claimed by then was no program, but something that one had started.
+    if (now - this.countedAt > claimMs) this.unclaimed = 0;
+    if (kills <= this.seen) return;
+    this.unclaimed += kills - this.seen;
+    this.seen = kills;
+    this.countedAt = now;
   }
 
   private kills(): number {
@@ -35,8 +42,8 @@ export class OomWatch {
     try {
       return Number(/^oom_kill (\d+)$/m.exec(readFileSync(this.path, 'latin1'))?.[1] ?? 0);
     } catch {
-      // Gone with the sandbox.
-      return 0;
+      // Gone with the sandbox, or there are too few descriptors.
+      return this.seen;
     }
   }
 }

@@ -131,7 +131,7 @@ export class OwnGroup {
       return new OwnGroup(all2, unified, version, limits.cpu !== undefined);
     } catch (error) {
       for (const folder of made) removed(folder);
-      if (foldersOf(cgroups.folders).some((folder) => !existsSync(folder))) throw closedError();
+      if ([...foldersOf(cgroups.folders), ...(freezer ? [freezer.folder] : [])].some((folder) => !existsSync(folder))) throw closedError();
       throw asSysError(error);
     }
   }

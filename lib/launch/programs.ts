@@ -139,13 +139,16 @@ export class Programs {
 
   // What shares a group is told apart by when it was killed; what has one of its own by its group.
   private countKills({ group }: ProgramLink, { outcome }: Run, record: LaunchRecord): void {
+    const { oomWatch, host } = this;
     const own = group?.counts('memory') ? group : undefined;
-    const killed = this.oomWatch.hasKilled(record);
-    this.host.outcome.claimedKills = this.oomWatch.seen;
-    outcome.ownKills = own?.oomKills ?? (killed ? 1 : 0);
-    // Version 1 counts for each group alone.
-    if (own && this.host.started.scene.cgroups.version === 1) this.host.outcome.nestedKills += outcome.ownKills;
-    outcome.oomKilled = own ? record.status === constants.signals.SIGKILL && outcome.ownKills > 0 : killed;
+    const isKilled = record.status === constants.signals.SIGKILL;
+    oomWatch.look();
+    host.outcome.claimedKills = oomWatch.seen;
+    outcome.ownKills = own?.oomKills ?? (isKilled ? oomWatch.take(1) : 0);
+    outcome.oomKilled = isKilled && outcome.ownKills > 0;
+    // Version 1 counts for each group alone, version 2 for the one above as well.
+    if (own && host.started.scene.cgroups.version === 1) host.outcome.nestedKills += outcome.ownKills;
+    else if (own) oomWatch.take(outcome.ownKills);
     // Before it ran.
     if (outcome.oomKilled && !outcome.started) outcome.stopped ??= 'oom';
   }

@@ -115,7 +115,7 @@ class SyncRun {
     const watched = { stats: () => source.read(limits), held: () => source.held(), runs: () => source.runs() };
     const overseer = Overseer.for(limits, { version: scene.cgroups.version, countsCpu: scene.cgroups.cpuUsage !== undefined }, watched);
     const look = () => {
-      const overrun = this.outcome.stopped === undefined && !this.outcome.exited ? overseer?.look() : undefined;
+      const overrun = this.outcome.stopped === undefined ? overseer?.look() : undefined;
       if (overrun === undefined) this.alarm(lookMs, look);
       else {
         if (overrun !== 'memory') this.outcome.timeLimit = overrun;
@@ -133,7 +133,7 @@ class SyncRun {
     const { timeout, killGrace, killSignal } = this.parsed;
     if (timeout === undefined) return;
     this.alarm(timeout, () => {
-      if (this.outcome.exited) return;
+      if (this.outcome.exited || this.outcome.ended) return;
       if (this.outcome.stopped === undefined) this.outcome.timeLimit = 'timeout';
       this.outcome.stopped ??= 'timeout';
       this.launch.session.signal(killSignal);

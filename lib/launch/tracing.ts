@@ -1,6 +1,6 @@
 import { tracingChannel } from 'node:diagnostics_channel';
 
-/** What subscribers of the tracing channel `nsjs:spawn` get; at the end `result` is there if it ran, `error` if the promise rejects, or both. */
+/** What subscribers of the tracing channel `nsjs:spawn` get; at the end `error` is there if it rejects or throws, and `result` wherever there is one; both if the program failed. */
 export interface SpawnTrace {
   readonly command: readonly string[];
   result?: unknown;

@@ -82,8 +82,7 @@ export class Watchdog {
     const overrun = this.overseer.look();
     if (overrun === undefined) return;
     this.stop();
-    // It may have ended meanwhile, which was not read yet where the loop was blocked.
-    setImmediate(() => this.end(overrun));
+    this.end(overrun);
   }
 }
 
