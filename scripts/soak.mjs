@@ -2,6 +2,8 @@
 // of this process's memory beyond noise. Prints a line a minute; exits with 1 if something is left. SEED=N repeats a run's choices.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { isNsjsError, Sandbox, SandboxPool, spawnIsolated } from 'nsjs';
 
 const minutes = Number(process.argv[2] ?? 1);
@@ -144,11 +146,13 @@ function groups() {
   };
   return search('/sys/fs/cgroup', 4);
 }
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
 const mebibyte = 2 ** 20;
 const msPerMinute = 60_000;
 // MiB. What JavaScript and its buffers hold is exact after a collection; the resident set also has what the allocator keeps for later.
 const memory = () => {
-  global.gc();
+  collect();
   const { rss, heapUsed, external } = process.memoryUsage();
   return { resident: Math.round(rss / mebibyte), held: Math.round(((heapUsed + external) / mebibyte) * 10) / 10 };
 };

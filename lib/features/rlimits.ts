@@ -60,7 +60,7 @@ export const rlimits = feature({
     const taken: Readonly<Partial<Record<Resource, number | undefined>>> = { cpu: cpuTime, fsize: fileSize, nofile: openFiles };
     for (const name of names) {
       const pair = spec.rlimits[name];
-      // `limits` says the same in plainer words, and wins.
+      // `limits` says the same in plainer words, and wins; of `cpu` it may say it of all together, and emits both.
       if (pair && taken[name] === undefined) emitRlimit(plan, `rlimits.${name}`, name, pair);
     }
   },
