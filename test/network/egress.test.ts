@@ -22,6 +22,19 @@ const world = new World();
 const { resolve } = world;
 const staticProbe = join(__dirname, '../../build/test/net-probe');
 
+/** The longest time that this thread did nothing else. */
+async function busy(during: () => Promise<unknown>): Promise<number> {
+  let longest = 0;
+  let last = performance.now();
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last);
+    last = performance.now();
+  }, 5);
+  await during();
+  clearInterval(timer);
+  return Math.max(longest, performance.now() - last);
+}
+
 beforeAll(() => (inLab ? world.open() : undefined));
 afterAll(() => (inLab ? world.close() : undefined));
 beforeEach(() => {
@@ -659,14 +672,10 @@ describe('limits', () => {
 
   lab('a flood leaves this process time for other things', async () => {
     const started = performance.now();
-    let longest = 0;
-    let last = performance.now();
-    const timer = setInterval(() => {
-      longest = Math.max(longest, performance.now() - last);
-      last = performance.now();
-    }, 5);
-    const { refused } = await egress('/probe flood good.test 22 10000', { allow: ['good.test:80'], resolve }, probe);
-    clearInterval(timer);
+    let refused: readonly EgressEvent[] = [];
+    const longest = await busy(async () => {
+      ({ refused } = await egress('/probe flood good.test 22 10000', { allow: ['good.test:80'], resolve }, probe));
+    });
     expect(refused.length).toBeGreaterThan(0);
     // Of events no more than so many a second are told.
     expect(refused.length).toBeLessThanOrEqual(200 * (2 + Math.ceil((performance.now() - started) / 1000)));
@@ -675,19 +684,6 @@ describe('limits', () => {
 });
 
 describe('a flood', () => {
-  /** The longest time that this thread did nothing else. */
-  async function busy(during: () => Promise<unknown>): Promise<number> {
-    let longest = 0;
-    let last = performance.now();
-    const timer = setInterval(() => {
-      longest = Math.max(longest, performance.now() - last);
-      last = performance.now();
-    }, 5);
-    await during();
-    clearInterval(timer);
-    return Math.max(longest, performance.now() - last);
-  }
-
   const dns = (piece: string) =>
     `use IO::Socket::INET; $SIG{PIPE} = "IGNORE"; my @s; for (1..200) { my $s = IO::Socket::INET->new("9.9.9.9:53") or next; $s->blocking(0); push @s, $s }
      my $piece = ${piece}; my $end = time + 3; while (time < $end) { syswrite $_, $piece for @s }`;
