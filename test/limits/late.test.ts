@@ -12,23 +12,23 @@ const rests = (units: number) => ['-c', `sleep ${(units * unit) / 1000}`] as con
 const eat = 'exec perl -e \'my @a; push @a, "x" x 1048576 for 1..200\'';
 
 test.each([
-  ['the timeout', { timeout: 10 * unit }],
-  ['the wall clock', { limits: { wallTime: 10 * unit } }],
+  ['the timeout', { timeout: 15 * unit }],
+  ['the wall clock', { limits: { wallTime: 15 * unit } }],
 ])('%s of a run', async (_, options) => {
-  const handle = spawnIsolated('/bin/sh', rests(3), { reject: false, ...options });
+  const handle = spawnIsolated('/bin/sh', rests(2), { reject: false, ...options });
   await handle.spawned;
-  block(20);
+  block(25);
   expect(await handle).toMatchObject({ reason: 'exited', exitCode: 0 });
 });
 
 test.each([
-  ['the timeout', { timeout: 10 * unit }],
-  ['the wall clock', { limits: { wallTime: 10 * unit } }],
+  ['the timeout', { timeout: 15 * unit }],
+  ['the wall clock', { limits: { wallTime: 15 * unit } }],
 ])('%s of one of many', async (_, options) => {
   await using sandbox = await Sandbox.open();
-  const handle = sandbox.spawn('/bin/sh', rests(3), { reject: false, ...options });
+  const handle = sandbox.spawn('/bin/sh', rests(2), { reject: false, ...options });
   await handle.spawned;
-  block(20);
+  block(25);
   expect(await handle).toMatchObject({ reason: 'exited', exitCode: 0 });
 });
 
@@ -36,14 +36,14 @@ test('in the blocking form', async () => {
   const code = `
     const { spawnIsolatedSync } = require(${JSON.stringify(require.resolve('nsjs'))});
     process.stdout.write('go');
-    const { reason } = spawnIsolatedSync('/bin/sh', ${JSON.stringify(rests(6))}, { reject: false, timeout: ${12 * unit} });
+    const { reason } = spawnIsolatedSync('/bin/sh', ${JSON.stringify(rests(6))}, { reject: false, timeout: ${30 * unit} });
     process.stdout.write(reason);`;
   const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [first] = await once(child.stdout, 'data');
   expect(`${first}`).toBe('go');
   await sleep(2 * unit);
   child.kill('SIGSTOP');
-  await sleep(20 * unit);
+  await sleep(40 * unit);
   child.kill('SIGCONT');
   const [reason] = await once(child.stdout, 'data');
   expect(`${reason}`).toBe('exited');
@@ -55,7 +55,7 @@ testIf(hasCgroups, 'control groups', 'two that ran out of memory are both told s
   const both = [1, 2].map(() => sandbox.spawn('/bin/sh', ['-c', eat], { reject: false }));
   const third = sandbox.spawn('/bin/sh', ['-c', 'kill -TERM $$'], { reject: false });
   await Promise.all(both.map(({ spawned }) => spawned));
-  block(20);
+  block(25);
   const ends = (await Promise.all(both)) as readonly Result[];
   expect(ends.map(({ reason, limits }) => [reason, limits.oomKills])).toEqual([
     ['oom', 1],
