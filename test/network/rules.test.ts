@@ -56,6 +56,7 @@ describe('rules', () => {
     expect(listed(lists, { name: 'bad.test', port: 1 })).toBe('deny');
     expect(listed(lists, { address: '10.1.1.1', port: 1 })).toBe('allow');
     expect(listed(lists, { address: '10.6.6.6', port: 1 })).toBe('deny');
+    expect(listed(lists, { address: '64:ff9b::a06:606', port: 1 })).toBe('deny');
     expect(listed(lists, { address: '192.168.0.1', port: 1 })).toBeUndefined();
     expect(matches(rule('*.good.test'), { name: 'good.test' })).toBe(false);
     expect(matches(rule('*.good.test'), { name: 'a.b.good.test' })).toBe(true);
@@ -80,6 +81,8 @@ describe('rules', () => {
       'ff02::1',
       '::ffff:127.0.0.1',
       '64:ff9b::7f00:1',
+      '168.63.129.16',
+      '::ffff:0:a9fe:a9fe',
       '64:ff9b::a9fe:a9fe',
       '2002:7f00:1::',
       '::7f00:1',
