@@ -216,12 +216,14 @@ export function forwardOne(
       forward(connection, agent, message, response);
     })
     .catch((error: unknown) => {
-      // Who has given up was not refused.
+      // Who has given up was not refused, unless it was for what it asked for.
+      if (!response.closed || isForbidden(error)) connection.refuse(error);
       if (response.closed) return;
-      connection.refuse(error);
       answer(response, error instanceof Refusal && error.reason === 'unreachable' ? 502 : 403, (error as Error).message);
     });
 }
+
+const isForbidden = (error: unknown) => error instanceof Refusal && error.reason !== 'no-decision' && error.reason !== 'unreachable';
 
 /** Of a URL without one. */
 const impliedPort = 80;
