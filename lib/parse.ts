@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { types } from 'node:util';
 import { OptionError, OptionRangeError } from './errors';
 
 /** A size in bytes: a number, or a number with K, M, G or T (powers of 1024). */
@@ -48,26 +49,93 @@ export function parseOneOf<const T extends string>(value: unknown, at: string, a
 }
 
 export function parseArray(value: unknown, at: string): readonly unknown[] {
+  if (types.isProxy(value)) throw unreadable(at, 'a proxy');
   if (!Array.isArray(value)) throw wrongType(at, 'an array', value);
-  return [...value];
+  // By index, and only own elements: neither a changed iterator nor a hole may add anything.
+  return Array.from({ length: value.length }, (_, index) => (Object.hasOwn(value, index) ? value[index] : undefined));
 }
 
-/** A plain object whose keys are all among `known`. Each property is read once. */
-export function parseObject<const K extends string>(value: unknown, at: string, known: readonly K[]): Partial<Record<K, unknown>> {
-  const found = parseRecord(value, at);
-  const stray = Object.keys(found).find((key) => !known.some((name) => name === key));
-  if (stray !== undefined) {
-    throw new OptionError(at ? `${at}.${stray}` : stray, `unknown option; known are ${known.join(', ')}`);
+const unreadable = (at: string, what: string, hint = 'a plain object'): OptionError =>
+  new OptionError(at || 'options', `expected ${hint}, received ${what}`, 'ERR_INVALID_ARG_TYPE');
+
+const nativeCode = /\{\s*\[native code\]\s*\}$/;
+const rootPrototypes = new WeakSet<object>([Object.prototype]);
+
+// Of this realm or of another one (node:vm, jsdom): what is found there was not written by the caller.
+function isObjectPrototype(value: object): boolean {
+  if (rootPrototypes.has(value)) return true;
+  if (types.isProxy(value) || Object.getPrototypeOf(value) !== null) return false;
+  const own = (key: string): unknown => Object.getOwnPropertyDescriptor(value, key)?.value;
+  const [hasOwn, maker] = [own('hasOwnProperty'), own('constructor')];
+  if (typeof hasOwn !== 'function' || typeof maker !== 'function') return false;
+  if (!nativeCode.test(Function.prototype.toString.call(hasOwn)) || maker.prototype !== value) return false;
+  rootPrototypes.add(value);
+  return true;
+}
+
+/** The object and its prototypes, the nearest first, without Object.prototype. Throws an OptionError for what cannot be read for certain. */
+function chainOf(value: object, at: string): readonly object[] {
+  const chain: object[] = [];
+  for (let object: object | null = value; object !== null; object = Object.getPrototypeOf(object)) {
+    if (types.isProxy(object)) throw unreadable(at, object === value ? 'a proxy' : 'an object with a proxy as its prototype');
+    if (object !== value && isObjectPrototype(object)) break;
+    chain.push(object);
   }
-  return found as Partial<Record<K, unknown>>;
+  return chain;
 }
 
-/** A plain object with any keys; entries that are `undefined` are kept, each property is read once. */
+/** What is no record, though it is an object. */
+function kindOf(value: object): { readonly what: string; readonly hint?: string } | undefined {
+  if (types.isMap(value)) return { what: 'a Map', hint: 'a plain object; Object.fromEntries makes one of a Map' };
+  if (types.isSet(value)) return { what: 'a Set', hint: 'a plain object; Object.fromEntries makes one of its entries' };
+  if (types.isDate(value)) return { what: 'a Date' };
+  if (types.isRegExp(value)) return { what: 'a RegExp' };
+  if (types.isPromise(value)) return { what: 'a Promise; await it first' };
+  if (types.isBoxedPrimitive(value)) return { what: 'a boxed primitive' };
+  if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return { what: 'bytes' };
+  if (types.isNativeError(value)) return { what: 'an Error' };
+  return types.isWeakMap(value) || types.isWeakSet(value) ? { what: 'a weak collection' } : undefined;
+}
+
+function checkRecord(value: unknown, at: string): asserts value is object {
+  if (typeof value !== 'object' || value === null) throw wrongType(at || 'options', 'an object', value);
+  if (types.isProxy(value)) throw unreadable(at, 'a proxy');
+  if (Array.isArray(value)) throw wrongType(at || 'options', 'an object', value);
+  const kind = kindOf(value);
+  if (kind) throw unreadable(at, kind.what, kind.hint);
+}
+
+/**
+ * An object whose keys are all among `known`. Each property is read once; those of a class (accessors too) and of `Object.create(defaults)`
+ * count, those of Object.prototype do not. A proxy is refused.
+ */
+export function parseObject<const K extends string>(value: unknown, at: string, known: readonly K[]): Partial<Record<K, unknown>> {
+  checkRecord(value, at);
+  const chain = chainOf(value, at);
+  checkKnown(
+    chain.flatMap((object) => Object.keys(object)),
+    at,
+    known,
+  );
+  const copy: Partial<Record<K, unknown>> = Object.create(null);
+  for (const key of known) if (chain.some((object) => Object.hasOwn(object, key))) copy[key] = (value as Record<K, unknown>)[key];
+  return copy;
+}
+
+/** Throws an OptionError for a key that is not known. */
+export function checkKnown(keys: readonly string[], at: string, known: readonly string[]): void {
+  const stray = keys.find((key) => !known.includes(key));
+  if (stray !== undefined) throw new OptionError(at ? `${at}.${stray}` : stray, `unknown option; known are ${known.join(', ')}`);
+}
+
+/** An object with any keys, read as {@link parseObject} does; entries that are `undefined` are kept. */
 export function parseRecord(value: unknown, at: string): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrongType(at || 'options', 'an object', value);
+  checkRecord(value, at);
+  const keys = new Set<string>();
+  for (const object of chainOf(value, at))
+    for (const [key, { enumerable, get }] of Object.entries(Object.getOwnPropertyDescriptors(object))) if (enumerable || get) keys.add(key);
   const copy: Record<string, unknown> = Object.create(null);
-  // Inherited properties count: an option that is there must not be passed over.
-  for (const key in value) copy[key] = (value as Record<string, unknown>)[key];
+  for (const key of keys) copy[key] = (value as Record<string, unknown>)[key];
   return copy;
 }
 
@@ -95,10 +163,20 @@ export function parseTarget(value: unknown, at: string): string {
   return `/${parts.join('/')}`;
 }
 
-/** Freezes plain data all the way down. */
+/**
+ * Freezes plain data all the way down, and takes Object.prototype off it: a key that is not there must be undefined, whatever others have
+ * added to that.
+ */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value;
+  bare(value);
   Object.freeze(value);
   for (const inner of Object.values(value)) deepFreeze(inner);
+  return value;
+}
+
+/** A plain object without a prototype, as {@link deepFreeze} makes it; any other value as it is. */
+export function bare<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) Object.setPrototypeOf(value, null);
   return value;
 }

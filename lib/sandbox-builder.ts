@@ -1,6 +1,7 @@
 import { explain, type Plan } from './explain';
 import type { SandboxOptions } from './features';
 import type { Mount } from './features/mounts';
+import { mergeOptions } from './launch/merge';
 import { parseSandboxOptions } from './launch/spec';
 
 /**
@@ -12,11 +13,11 @@ export class SandboxBuilder {
 
   /** Throws OptionError or OptionRangeError if the options are wrong. */
   constructor(options: SandboxOptions = {}) {
-    parseSandboxOptions(options);
-    this.options = copy(options);
+    this.options = copy(mergeOptions({}, options));
+    parseSandboxOptions(this.options);
   }
 
-  /** With other options: `limits`, `env` and the like are added key by key, mounts behind those there are, the rest replaced. */
+  /** With other options: `limits`, `env` and the like are added key by key, mounts behind those there are, the rest replaced. `undefined` changes nothing. */
   with(options: SandboxOptions): SandboxBuilder {
     return new SandboxBuilder(mergeOptions(this.options, options));
   }
@@ -47,19 +48,9 @@ export class SandboxBuilder {
   }
 }
 
-const merged = ['namespaces', 'user', 'limits', 'rlimits', 'env', 'scratch'] as const;
-
-/** The options of two objects in one, as a preset and what is written beside it. */
-export function mergeOptions(base: SandboxOptions, changes: SandboxOptions): SandboxOptions {
-  const together: Record<string, unknown> = { ...base, ...changes };
-  for (const key of merged) if (base[key] && changes[key]) together[key] = { ...base[key], ...changes[key] };
-  if (base.mounts && changes.mounts) together.mounts = [...base.mounts, ...changes.mounts];
-  return together;
-}
-
 // Plain objects and arrays only; what is bound to this process (namespaces, bytes) stays what it is.
 function copy<T>(value: T): T {
   if (Array.isArray(value)) return Object.freeze(value.map(copy)) as T;
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  if (typeof value !== 'object' || value === null || ![Object.prototype, null].includes(Object.getPrototypeOf(value))) return value;
   return Object.freeze(Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, copy(inner)]))) as T;
 }

@@ -9,7 +9,7 @@ import type { Run } from './launch/run';
 import { closedError } from './launch/session';
 import { startPrepared, startSolo } from './launch/solo';
 import { parseSandboxOptions } from './launch/spec';
-import { parseInteger, parseObject, parseRecord } from './parse';
+import { parseInteger, parseObject } from './parse';
 import { SandboxBuilder } from './sandbox-builder';
 
 /** Beside the options of the sandboxes themselves. */
@@ -86,9 +86,8 @@ export class SandboxPool {
   ): IsolatedProcess<Buffer>;
   spawn(command: string, args?: readonly string[], options?: PoolProgramOptions): IsolatedProcess<string | Buffer>;
   spawn(command: string, args?: readonly string[], options: PoolProgramOptions = {}): IsolatedProcess<string | Buffer> {
-    if (parseRecord(options ?? {}, 'options').limits !== undefined)
-      throw new OptionError('limits', 'belongs to the sandbox: give it to SandboxPool.open');
     const parsed = parseProgramOptions({ options: this.options, spec: this.spec }, command, args, options);
+    if (parsed.ownLimits !== undefined) throw new OptionError('limits', 'belongs to the sandbox: give it to SandboxPool.open');
     return handle(parsed, (ready, events) => this.start(ready, events));
   }
 

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { OptionError } from '../errors';
-import { parseRecord, parseString, parseTarget } from '../parse';
+import { bare, parseRecord, parseString, parseTarget } from '../parse';
 import { feature } from './feature';
 import { homeFolder } from './home';
 
@@ -31,7 +31,7 @@ export const env = feature({
   key: 'env',
   parse(value = {}, at): Readonly<Record<string, string>> {
     const given = parseRecord(value, at);
-    const merged: Record<string, string> = { ...defaults };
+    const merged: Record<string, string> = bare({ ...defaults });
     for (const [name, text] of Object.entries(given)) {
       if (name === '' || /[=\0]/.test(name))
         throw new OptionError(`${at}[${JSON.stringify(name)}]`, 'is not a name of an environment variable');

@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs';
 import { OptionError } from '../errors';
 import {
   type Bytes,
+  checkKnown,
   parseArray,
   parseBoolean,
   parseBytes,
@@ -76,6 +77,7 @@ const keys = {
 } as const;
 
 const types = Object.keys(keys) as (keyof typeof keys)[];
+const allKeys: readonly string[] = [...new Set(types.flatMap((type) => keys[type]))];
 const defaultSize = 64 * 2 ** 20;
 const defaultInodes = 16_384;
 // The kernel rounds a tmpfs up to whole pages and needs one inode for its root.
@@ -88,9 +90,9 @@ export const mounts = feature({
 });
 
 function parseMount(value: unknown, at: string): MountSpec {
-  const { type: given } = parseObject(value, at, [...new Set(types.flatMap((type) => keys[type]))]);
-  const type = parseOneOf(given, `${at}.type`, types);
-  const entry: Partial<Record<string, unknown>> = parseObject(value, at, keys[type] as readonly string[]);
+  const entry: Partial<Record<string, unknown>> = parseObject(value, at, allKeys);
+  const type = parseOneOf(entry.type, `${at}.type`, types);
+  checkKnown(Object.keys(entry), at, keys[type]);
   if (type === 'bind') return parseBind(entry, at);
   const target = parseTarget(entry.target, `${at}.target`);
   if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");

@@ -1,6 +1,6 @@
 import type { Mount } from '../features/mounts';
 import { parseArray, parseHostPath } from '../parse';
-import type { SpawnOptions } from './options';
+import { readSpawnOptions, type SpawnOptions } from './options';
 import type { IsolatedProcess } from './process';
 import { spawnIsolated } from './spawn';
 
@@ -13,12 +13,12 @@ export function forkIsolated(modulePath: string | URL, args?: readonly string[],
   const file = parseHostPath(modulePath, 'modulePath');
   const own = { type: 'bind', source: file } as const;
   const rest = args === undefined ? [] : parseArray(args, 'args').map(String);
-  if (options?.sandbox !== undefined)
-    return spawnIsolated(process.execPath, [file, ...rest], { ipc: 'json', ...options }) as IsolatedProcess;
+  const given = readSpawnOptions(options);
+  if (given.sandbox !== undefined) return spawnIsolated(process.execPath, [file, ...rest], { ipc: 'json', ...given }) as IsolatedProcess;
   return spawnIsolated(process.execPath, [file, ...rest], {
     preset: 'node',
     ipc: 'json',
-    ...options,
-    mounts: [own, ...((options?.mounts === undefined ? [] : parseArray(options.mounts, 'mounts')) as readonly Mount[])],
+    ...given,
+    mounts: [own, ...((given.mounts === undefined ? [] : parseArray(given.mounts, 'mounts')) as readonly Mount[])],
   }) as IsolatedProcess;
 }

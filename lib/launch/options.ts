@@ -6,12 +6,13 @@ import type { SandboxOptions, Spec } from '../features';
 import type { Program } from '../features/feature';
 import { parseLimits } from '../features/limits';
 import { stdioKind } from '../native';
-import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf, parseRecord } from '../parse';
+import { type Bytes, bare, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf } from '../parse';
 import { type Command, candidates, parseCommand } from './command';
+import { sandboxKeys } from './merge';
 import type { IsolatedProcess } from './process';
 import { ownLimits } from './program-group';
 import type { TerminalSize } from './pty';
-import { parseProgramChanges, parseSandboxOptions, sandboxKeys } from './spec';
+import { parseProgramChanges, parseSandboxOptions } from './spec';
 import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
 import { parseSyscalls, type SyscallOptions, type SyscallsSpec, syscallKeys } from './syscalls';
 
@@ -99,18 +100,23 @@ const runKeys = [
 const maxDelay = 2 ** 31 - 1;
 const defaultGrace = 5000;
 
+/** Reads the options of a run themselves, not what is in them, each once. Throws an OptionError for an unknown one. */
+export const readSpawnOptions = (options: unknown): SpawnOptions =>
+  parseObject(options ?? {}, '', [...sandboxKeys, ...runKeys]) as SpawnOptions;
+
 /** Reads a command and its options. Throws OptionError or OptionRangeError; creates nothing. */
 export function parseOptions(file: unknown, args: unknown, options: unknown): ParsedOptions {
   const command = parseCommand(file, args);
-  const given = parseRecord(options ?? {}, 'options');
-  const stray = Object.keys(given).find((key) => !sandboxKeys.includes(key) && !runKeys.some((name) => name === key));
-  if (stray !== undefined) throw new OptionError(stray, 'unknown option');
-  const spec = parseSandboxOptions(Object.fromEntries(Object.entries(given).filter(([key]) => sandboxKeys.includes(key))));
+  const given = readSpawnOptions(options) as Readonly<Record<string, unknown>>;
+  const spec = parseSandboxOptions(pickKeys(given, sandboxKeys));
   if (typeof spec.network === 'object' && spec.network.pasta)
     throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
   const run = parseRun(given, command, spec);
-  return { command, spec: run.program.pty && !spec.terminal ? Object.freeze({ ...spec, terminal: true }) : spec, ...run };
+  return bare({ command, spec: run.program.pty && !spec.terminal ? Object.freeze(bare({ ...spec, terminal: true })) : spec, ...run });
 }
+
+const pickKeys = (given: Readonly<Record<string, unknown>>, keys: readonly string[]): Readonly<Record<string, unknown>> =>
+  bare(Object.fromEntries(keys.filter((key) => Object.hasOwn(given, key)).map((key) => [key, given[key]])));
 
 function parseRun(given: Readonly<Record<string, unknown>>, command: Command, spec: Spec): Omit<ParsedOptions, 'command' | 'spec'> {
   const input = given.input === undefined ? undefined : parseInput(given.input);
@@ -123,16 +129,16 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
   if (given.tty !== undefined && !pty) throw new OptionError('tty', "needs stdio: 'pty'");
   const syscalls = parseSyscalls(given);
   const flag = (key: string, fallback: boolean) => (given[key] === undefined ? fallback : parseBoolean(given[key], key));
-  return {
+  return bare({
     stdio,
-    program: {
+    program: bare({
       candidates: candidates(command.file, spec.env.PATH),
       argv: [spec.argv0 ?? command.file, ...command.args],
       env: { ...spec.env, ...(pty && spec.env.TERM === 'dumb' ? { TERM: terminalType } : {}), ...channel },
       stdio: stdio.map((entry) => (typeof entry === 'string' ? entry : entry.pass)),
       ...(pty ? { pty } : {}),
       ...(syscalls ? { notify: syscalls.notify } : {}),
-    },
+    }),
     ...(syscalls ? { syscalls } : {}),
     encoding: given.encoding === undefined ? 'utf8' : parseOneOf(given.encoding, 'encoding', ['utf8', 'buffer']),
     killSignal: parseSignalNumber(given.killSignal ?? 'SIGTERM', 'killSignal'),
@@ -145,7 +151,7 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
     ...(input === undefined ? {} : { input }),
     ...(signal === undefined ? {} : { signal }),
     ...(ipc ? { ipcFd: parsed.length } : {}),
-  };
+  });
 }
 
 const terminalType = 'xterm-256color';
@@ -170,27 +176,20 @@ export function parseProgramOptions(
   options: unknown,
 ): ParsedOptions {
   const command = parseCommand(file, args);
-  const given = parseRecord(options ?? {}, 'options');
-  const isOwn = (key: string) => programKeys.some((name) => name === key);
-  for (const key of Object.keys(given)) {
-    if (isOwn(key) || runKeys.some((name) => name === key)) continue;
-    throw new OptionError(
-      key,
-      sandboxKeys.includes(key) ? 'belongs to the sandbox: give it to Sandbox.open or SandboxPool.open' : 'unknown option',
-    );
-  }
+  const given = readSpawnOptions(options) as Readonly<Record<string, unknown>>;
+  const ofSandbox = Object.keys(given).find((key) => !programKeys.some((name) => name === key) && !runKeys.some((name) => name === key));
+  if (ofSandbox !== undefined) throw new OptionError(ofSandbox, 'belongs to the sandbox: give it to Sandbox.open or SandboxPool.open');
   if (given.limits !== undefined) {
     const stray = Object.keys(parseLimits(given.limits, 'limits')).find((key) => !programLimits.includes(key));
     if (stray !== undefined)
       throw new OptionError(`limits.${stray}`, 'holds for the whole sandbox: give it to Sandbox.open or SandboxPool.open');
   }
-  const changes = Object.fromEntries(Object.entries(given).filter(([key]) => isOwn(key)));
-  const spec = parseProgramChanges(sandbox.options, sandbox.spec, changes);
+  const spec = parseProgramChanges(sandbox.options, sandbox.spec, pickKeys(given, programKeys));
   const run = parseRun(given, command, spec);
   if (run.program.pty && !spec.terminal && spec.root !== 'host')
     throw new OptionError('stdio', "'pty' needs a sandbox that was opened with terminal: true");
   const own = given.limits === undefined ? {} : { ownLimits: parseLimits(given.limits, 'limits') };
-  return { command, spec, ...run, ...own };
+  return bare({ command, spec, ...run, ...own });
 }
 
 /** A signal of signal(7) by name or number. */

@@ -1,5 +1,6 @@
 import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
+import { bare } from '../parse';
 import type { LaunchPlan } from '../plan/writer';
 import { close } from '../sys/file';
 import { factsError } from './facts';
@@ -60,7 +61,7 @@ export class Prepared {
     if (!this.isReady) throw closedError();
     const { session, plan, scene, network } = this.started;
     const { lockFd: _, ...lasting } = scene;
-    const ownScene: Scene = { ...lasting, kind: 'program', dropped: [...scene.dropped, ...this.outcome.dropped], program };
+    const ownScene: Scene = bare({ ...lasting, kind: 'program', dropped: [...scene.dropped, ...this.outcome.dropped], program });
     const written = planFor(spec, ownScene, writerOf(plan));
     const { wallTime, cpuTime, idle } = spec.limits;
     if (wallTime !== undefined || cpuTime !== undefined || idle !== undefined) session.startClock();
@@ -68,7 +69,7 @@ export class Prepared {
     this.state = 'over';
     session.ref(true);
     const ours = written.stdio.map((slot) => fds[slot.index] ?? -1);
-    return { session, plan: together(plan, written), scene: ownScene, ours, network, prepared: this.outcome.facts };
+    return bare({ session, plan: together(plan, written), scene: ownScene, ours, network, prepared: this.outcome.facts });
   }
 
   /** Ends it; settles when everything of it is gone. */

@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Spec } from '../features';
 import type { Dropped, Scene } from '../features/feature';
+import { bare } from '../parse';
 import { PlanWriter } from '../plan/writer';
 import type { RunEvents } from './link';
 import { OomWatch } from './oom-watch';
@@ -65,14 +66,14 @@ export class Programs {
     const { lockFd: _, ...lasting } = scene;
     const id = ++this.lastId;
     const group = OwnGroup.make(scene, parsed.ownLimits ?? {}, id);
-    const ownScene = {
+    const ownScene = bare({
       ...lasting,
       kind: 'program',
       dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group)],
       program: parsed.program,
       ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
       ...(group ? { group: group.forPlan } : {}),
-    } as const;
+    } as const);
     const { plan, fds } = this.request(parsed, ownScene, id, group);
     const ours = plan.stdio.map((slot) => fds[slot.index] ?? -1);
     const link = new ProgramLink({ session, plan, scene: ownScene, ours }, id, group, this.host);

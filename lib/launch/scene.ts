@@ -9,6 +9,7 @@ import { isSetUp, type NetworkSpec } from '../features/network';
 import { host } from '../host';
 import { native } from '../native';
 import type { LiveNetwork } from '../network/live';
+import { bare } from '../parse';
 import { close } from '../sys/file';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { chooseGroups, type GroupsKind } from './groups';
@@ -29,7 +30,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
   const spareNet = wanted !== 'sandbox' && wantsSpareNet(spec) ? takeSpareNet() : undefined;
   // Last of all: nothing that comes after it can fail.
   const network = isSetUp(spec.network) ? openNetwork(spec, spec.network, [hostId?.fd, ownerFd]) : undefined;
-  return {
+  return bare({
     host: machine,
     ...groups,
     dropped: [...dropped, ...privilegesDropped(spec, hostId?.id)],
@@ -48,7 +49,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
       if (spareNet !== undefined) close(spareNet);
       network?.handOver();
     },
-  };
+  });
 }
 
 // Known once for each thread: it lasts as long as this process may mount.

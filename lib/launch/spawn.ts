@@ -1,6 +1,6 @@
 import { OptionError } from '../errors';
 import { handle } from './handle';
-import { parseOptions, type SpawnOptions } from './options';
+import { parseOptions, readSpawnOptions, type SpawnOptions } from './options';
 import type { IsolatedProcess } from './process';
 import { startSolo } from './solo';
 
@@ -25,9 +25,8 @@ export function spawnIsolated(
 ): IsolatedProcess<Buffer>;
 export function spawnIsolated(command: string, args?: readonly string[], options?: SpawnOptions): IsolatedProcess<string | Buffer>;
 export function spawnIsolated(command: string, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess<string | Buffer> {
-  const sandbox = options?.sandbox;
-  if (sandbox === undefined) return handle(parseOptions(command, args, options), startSolo);
+  const { sandbox, ...rest } = readSpawnOptions(options);
+  if (sandbox === undefined) return handle(parseOptions(command, args, rest), startSolo);
   if (typeof sandbox?.spawn !== 'function') throw new OptionError('sandbox', 'expected an open Sandbox', 'ERR_INVALID_ARG_TYPE');
-  const { sandbox: _, ...rest } = options;
   return sandbox.spawn(command, args, rest);
 }

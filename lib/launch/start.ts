@@ -2,6 +2,7 @@ import { debuglog } from 'node:util';
 import type { Scene } from '../features/feature';
 import { outsideIds } from '../features/user';
 import type { LiveNetwork } from '../network/live';
+import { bare } from '../parse';
 import { type LaunchPlan, sections } from '../plan/writer';
 import type { FactTexts } from './facts';
 import type { GroupsKind } from './groups';
@@ -57,7 +58,13 @@ function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, ki
           program.argv[0],
           sections.reduce((sum, name) => sum + plan.section(name).length, 0),
         );
-      return { session, plan, scene, ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1), ...(network ? { network } : {}) };
+      return bare({
+        session,
+        plan,
+        scene,
+        ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1),
+        ...(network ? { network } : {}),
+      });
     } finally {
       closeLauncher(launcher);
     }

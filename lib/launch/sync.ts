@@ -5,7 +5,7 @@ import { hasOwnNetwork } from '../features/network';
 import { StatsSource } from '../monitor/source';
 import { lookMs, Overseer } from '../monitor/watchdog';
 import { channel, native, stdioKind } from '../native';
-import { type ParsedOptions, parseOptions, type SpawnOptions } from './options';
+import { type ParsedOptions, parseOptions, readSpawnOptions, type SpawnOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { finish, Output } from './output';
 import { makeReport, type Report } from './report';
@@ -33,8 +33,9 @@ export function spawnIsolatedSync(
   options: SpawnOptions & { readonly encoding: 'buffer' },
 ): Result<Buffer>;
 export function spawnIsolatedSync(command: string, args?: readonly string[], options: SpawnOptions = {}): Result<string | Buffer> {
-  const parsed = parseOptions(command, args, options);
-  if (options?.sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');
+  const { sandbox, ...rest } = readSpawnOptions(options);
+  const parsed = parseOptions(command, args, rest);
+  if (sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');
   if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
   if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous form');
   if (parsed.syscalls) throw new OptionError('onSyscall', 'needs the asynchronous form');
