@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { namespaceTypes } from '../features/namespaces';
 import { type ListedNamespace, listNamespaces, type NamespaceNode, namespaceTree } from '../list-namespaces';
 import { parseOneOf } from '../parse';
+import { print, printJson } from './print';
 import { table as formatTable } from './table';
 
 export const lsUsage = `options of ls:
@@ -21,13 +22,13 @@ const columns = ['NS', 'TYPE', 'NPROCS', 'PID', 'USER', 'COMMAND'] as const;
 export function runLs(words: readonly string[]): number {
   const { values } = parseArgs({ args: [...words], options: known });
   if (values.help) {
-    console.log(lsUsage);
+    print(lsUsage);
     return 0;
   }
   const types = values.type?.split(',').map((name) => parseOneOf(name, '--type', namespaceTypes)) ?? namespaceTypes;
   const { namespaces } = listNamespaces({ types });
-  if (values.json) console.log(JSON.stringify(values.tree ? namespaceTree(namespaces) : namespaces, undefined, 2));
-  else console.log(table(values.tree ? flatten(namespaceTree(namespaces)) : namespaces.map((namespace) => ({ namespace, indent: '' }))));
+  if (values.json) printJson(values.tree ? namespaceTree(namespaces) : namespaces);
+  else print(table(values.tree ? flatten(namespaceTree(namespaces)) : namespaces.map((namespace) => ({ namespace, indent: '' }))));
   return 0;
 }
 

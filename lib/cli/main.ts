@@ -4,6 +4,7 @@ import { launcherImage } from '../launch/launcher';
 import { parseRunArguments, runUsage } from './arguments';
 import { lsUsage, runLs } from './ls';
 import { netUsage, runNet } from './net';
+import { print, printError, printErrorLines, UsageError } from './print';
 import { runProbe } from './probe';
 import { runProgram } from './run';
 import { runSeccomp, seccompUsage } from './seccomp';
@@ -40,7 +41,7 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
       return runProgram(parseRunArguments(rest));
     case 'explain': {
       const { command, args, options } = parseRunArguments(rest);
-      console.log(explain(options, command, args).toString());
+      print(explain(options, command, args).toString());
       return 0;
     }
     case 'ls':
@@ -60,10 +61,11 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
       return 0;
     case '--help':
     case '-h':
-      console.log(usage);
+      print(usage);
       return 0;
     default:
-      console.error(verb === undefined ? usage : `nsjs: unknown command '${verb}'; try nsjs --help`);
+      if (verb === undefined) printErrorLines(usage);
+      else printError(`nsjs: unknown command '${verb}'; try nsjs --help`);
       return misuse;
   }
 }
@@ -73,7 +75,8 @@ main(process.argv.slice(2)).then(
     process.exitCode = code;
   },
   (error: Error) => {
-    console.error(`nsjs: ${error.message}`);
+    if (error instanceof UsageError) printErrorLines(error.message);
+    else printError(`nsjs: ${error.message}`);
     process.exitCode = misuse;
   },
 );

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { type FoundSandbox, findSandboxes } from '../monitor/discover';
 import type { RouteFact } from '../netlink/decode';
 import { inspectNetwork, type NetworkFacts } from '../network/inspect';
+import { print, printable, printError, printJson } from './print';
 import { size, table } from './table';
 
 export const netUsage = `options of net:
@@ -14,18 +15,18 @@ const known = { help: { type: 'boolean', short: 'h' }, json: { type: 'boolean' }
 export function runNet(words: readonly string[]): number {
   const { values, positionals } = parseArgs({ args: [...words], options: known, allowPositionals: true });
   if (values.help) {
-    console.log(netUsage);
+    print(netUsage);
     return 0;
   }
   const [wanted] = positionals;
   const found = findSandboxes().filter((sandbox) => wanted === undefined || isWanted(sandbox, wanted));
   if (found.length === 0) {
-    console.error(wanted === undefined ? 'nsjs: no sandbox is to be seen' : `nsjs: no sandbox '${wanted}'; see nsjs top`);
+    printError(wanted === undefined ? 'nsjs: no sandbox is to be seen' : `nsjs: no sandbox '${wanted}'; see nsjs top`);
     return 1;
   }
   const all = found.map((sandbox) => ({ sandbox, facts: inspectNetwork(sandbox.init) }));
-  if (values.json) console.log(JSON.stringify(all, undefined, 2));
-  else console.log(all.map(({ sandbox, facts }) => netText(sandbox, facts)).join('\n\n'));
+  if (values.json) printJson(all);
+  else print(all.map(({ sandbox, facts }) => netText(sandbox, facts)).join('\n\n'));
   return 0;
 }
 
@@ -53,7 +54,7 @@ export function netText({ id, owner, command }: FoundSandbox, { interfaces, rout
     link.addresses.join(' '),
   ]);
   const parts = [
-    `${id} of ${owner}${command === '' ? '' : `: ${command}`}`,
+    printable(`${id} of ${owner}${command === '' ? '' : `: ${command}`}`),
     section(columns.interfaces, links, ['MTU', 'IN', 'OUT']),
     section(
       columns.routes,

@@ -1,17 +1,18 @@
 import { probe } from '../probe';
+import { print, printJson } from './print';
 
 /** Prints what the host can do; 1 if the default sandbox does not work. */
 export async function runProbe(json: boolean): Promise<number> {
   const found = await probe();
-  if (json) console.log(JSON.stringify(found, undefined, 2));
+  if (json) printJson(found);
   else {
-    console.log(`Linux ${found.kernel}, ${found.privileged ? 'root' : 'unprivileged'}`);
+    print(`Linux ${found.kernel}, ${found.privileged ? 'root' : 'unprivileged'}`);
     for (const [name, { available, reason, fix }] of Object.entries(found.features)) {
-      console.log(`${available ? 'yes' : 'no '}  ${name}`);
-      if (!available) console.log(`       ${reason}\n       fix: ${fix?.replaceAll('\n', '\n            ')}`);
+      print(`${available ? 'yes' : 'no '}  ${name}`);
+      if (!available) print(`       ${reason}\n       fix: ${fix?.replaceAll('\n', '\n            ')}`);
     }
     const missing = Object.entries(found.calls).filter(([, { available }]) => !available);
-    for (const [name, { since }] of missing) console.log(`no   ${name} (nsjs/sys): Linux ${since} has it`);
+    for (const [name, { since }] of missing) print(`no   ${name} (nsjs/sys): Linux ${since} has it`);
   }
   return found.ok ? 0 : 1;
 }

@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import type { EgressEvent } from '../features/egress-events';
 import { spawnIsolated } from '../launch/spawn';
 import type { RunArguments } from './arguments';
+import { printError, printErrorLines } from './print';
 import { attachTerminal, terminalSize } from './terminal';
 
 // As shells and env(1) have it: not found, found but not to be run, killed by a signal.
@@ -11,9 +12,9 @@ const signalBase = 128;
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 function tellRefusal(event: EgressEvent): void {
-  if (event.kind === 'dropped') console.error(`nsjs: ${event.count} more events of its network came too fast to be told`);
+  if (event.kind === 'dropped') printError(`nsjs: ${event.count} more events of its network came too fast to be told`);
   const text = refusalText(event);
-  if (text !== undefined) console.error(`nsjs: refused ${text}`);
+  if (text !== undefined) printError(`nsjs: refused ${text}`);
 }
 
 function refusalText(event: EgressEvent): string | undefined {
@@ -31,12 +32,12 @@ export async function runProgram({ command, args, options, showReport, terminal 
   for (const signal of forwarded) process.on(signal, () => running.kill(signal));
   try {
     const { exitCode, signal, reason, report, usage, limits } = await running;
-    if (showReport) console.error(JSON.stringify({ reason, report, usage, limits }, undefined, 2));
-    if (reason !== 'exited' && reason !== 'signaled') console.error(`nsjs: ${command} was ended: ${reason}`);
+    if (showReport) printErrorLines(JSON.stringify({ reason, report, usage, limits }, undefined, 2));
+    if (reason !== 'exited' && reason !== 'signaled') printError(`nsjs: ${command} was ended: ${reason}`);
     return exitCode ?? signalBase + (signal === null ? 0 : constants.signals[signal]);
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException;
-    console.error(`nsjs: ${message}`);
+    printError(`nsjs: ${message}`);
     return code === 'ENOENT' ? notFound : notExecutable;
   } finally {
     letGo();

@@ -2,6 +2,7 @@ import type { SandboxOptions } from '../features';
 import { spawnIsolated } from '../launch/spawn';
 import { seccompFilter } from '../seccomp-filter';
 import { parseSandboxArguments } from './arguments';
+import { print, printJson, UsageError } from './print';
 
 export const seccompUsage = `nsjs seccomp show [options of run]      disassembles the filter
 nsjs seccomp explain [options of run] -- NAME [ARGUMENT …]
@@ -15,23 +16,23 @@ export async function runSeccomp([verb, ...words]: readonly string[]): Promise<n
   if (verb === 'learn') return learn(options, rest);
   const filter = seccompFilter(options);
   if (!filter) {
-    console.log('no filter');
+    print('no filter');
     return 0;
   }
   const [name, ...args] = rest;
-  if (verb === 'show' && name === undefined) console.log(`${filter}\n# ${filter.instructions} instructions, sha256 ${filter.hash}`);
+  if (verb === 'show' && name === undefined) print(`${filter}\n# ${filter.instructions} instructions, sha256 ${filter.hash}`);
   else if (verb === 'explain' && name !== undefined) {
     const { action, errno, why } = filter.explain(name, args.map(BigInt));
-    console.log(`${name}: ${action}${errno === undefined ? '' : ` ${errno}`} (${why})`);
-  } else throw new Error(`usage:\n${seccompUsage}`);
+    print(`${name}: ${action}${errno === undefined ? '' : ` ${errno}`} (${why})`);
+  } else throw new UsageError(`usage:\n${seccompUsage}`);
   return 0;
 }
 
 // What the program itself prints goes to stderr: stdout is the policy.
 async function learn(options: SandboxOptions, [command, ...args]: readonly string[]): Promise<number> {
-  if (command === undefined) throw new Error(`usage:\n${seccompUsage}`);
+  if (command === undefined) throw new UsageError(`usage:\n${seccompUsage}`);
   const usedSyscalls = new Set<string>();
   const { exitCode } = await spawnIsolated(command, args, { ...options, usedSyscalls, stdio: ['inherit', 2, 2], reject: false });
-  console.log(JSON.stringify({ seccomp: { only: [...usedSyscalls].sort() } }, null, 2));
+  printJson({ seccomp: { only: [...usedSyscalls].sort() } });
   return exitCode ?? 1;
 }

@@ -1,6 +1,8 @@
-/** Columns as wide as what is in them; those in `right` are numbers. */
+import { printable } from './print';
+
+/** Columns as wide as what is in them; those in `right` are numbers. Cells are made printable. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], right: readonly string[]): string {
-  const all = [head, ...rows];
+  const all = [head, ...rows.map((row) => row.map(printable))];
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   const pad = (text: string, column: number) =>
     right.includes(head[column] ?? '') ? text.padStart(widths[column] ?? 0) : text.padEnd(widths[column] ?? 0);

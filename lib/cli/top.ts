@@ -5,6 +5,7 @@ import { host } from '../host';
 import { type FoundSandbox, FoundSource, findSandboxes } from '../monitor/discover';
 import { deltaOf, type MonitorSample, type Stats } from '../monitor/stats';
 import { parseInteger } from '../parse';
+import { print, printableLines, printJson } from './print';
 import { age, bar, size, table } from './table';
 
 export const topUsage = `options of top and stats:
@@ -82,15 +83,9 @@ function cells({ sandbox, sample }: Row, cpus: number): readonly string[] {
     pids.limit === undefined ? `${pids.current}` : `${pids.current}/${pids.limit}`,
     ...(io ? [rate(delta.ioRead), rate(delta.ioWrite)] : ['-', '-']),
     ...(network ? [rate(delta.received), rate(delta.sent)] : ['-', '-']),
-    printable(sandbox.command),
+    sandbox.command,
   ];
 }
-
-// A program chooses its own name: none may steer the terminal.
-const printable = (text: string): string => text.replace(/[^\x20-\x7e\xa0-\xff]/g, '?');
-
-const printableJson = (value: unknown): string =>
-  JSON.stringify(value).replace(/[\x7f-\x9f]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 
 /** `nsjs top`: a live table; on no terminal, one table after the other. Always 0. */
 export async function runTop(words: readonly string[]): Promise<number> {
@@ -123,8 +118,8 @@ export async function runStats(words: readonly string[]): Promise<number> {
       await pause(shown === 0 ? firstMs : interval);
     }
     const rows = watcher.sample();
-    if (json) for (const { sandbox, sample } of rows) console.log(printableJson({ ...sandbox, ...sample }));
-    else console.log(topTable(rows, host().cpus));
+    if (json) for (const { sandbox, sample } of rows) printJson({ ...sandbox, ...sample }, 0);
+    else print(topTable(rows, host().cpus));
   }
   return 0;
 }
@@ -134,7 +129,7 @@ const firstMs = 200;
 
 function read(words: readonly string[]) {
   const { values } = parseArgs({ args: [...words], options: known });
-  if (values.help) console.log(topUsage);
+  if (values.help) print(topUsage);
   const number = (text: string | undefined, at: string, least: number) =>
     text === undefined ? undefined : parseInteger(Number(text), at, least, 2 ** 31 - 1);
   return {
@@ -147,11 +142,13 @@ function read(words: readonly string[]) {
 
 function draw(text: string, screen: boolean): void {
   if (!screen) {
-    console.log(text);
+    print(text);
     return;
   }
   const { rows = 24, columns = 80 } = process.stdout;
-  const lines = text.split('\n').slice(0, rows - 2);
+  const lines = printableLines(text)
+    .split('\n')
+    .slice(0, rows - 2);
   const shown = lines.length === 1 ? [...lines, 'no sandbox runs'] : lines;
   process.stdout.write(`\x1b[H\x1b[J${shown.map((line) => line.slice(0, columns)).join('\r\n')}\r\n\r\nq quits`);
 }

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sandbox, spawnIsolated } from 'nsjs';
+import { printable } from '../../dist/cli/print';
 import { topTable } from '../../dist/cli/top';
 import { rejection, temporaryFolder } from '../support';
 
@@ -149,5 +150,49 @@ test('the name of a program steers no terminal', () => {
     2,
   ).split('\n');
   expect(lines).toHaveLength(2);
-  expect(lines[1]).toMatch(/^nsjs-1\s+3\s+5s\s+50\.0% \[## {6}\] 1\.0M\s+2\.0M \[#{4} {4}\]\s+2\/5\s+2\.0K\s+0B\s+-\s+- a\?\[2Jb\?c\?1m$/);
+  expect(lines[1]).toMatch(
+    /^nsjs-1\s+3\s+5s\s+50\.0% \[## {6}\] 1\.0M\s+2\.0M \[#{4} {4}\]\s+2\/5\s+2\.0K\s+0B\s+-\s+- a\\u001b\[2Jb\\u000ac\\u009b1m$/,
+  );
+});
+
+describe('text that a program chose', () => {
+  // ESC and CSI, a line break, OSC 8, a bell, one that turns text, a zero-width space, half a pair.
+  const hostile = 'a\x1b[2J\x9b1m\nnsjs: ok\r\x1b]8;;x\x07\u202e\u200b\ud800z';
+  const harmful = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e]|\n./;
+
+  test('is written as \\uXXXX; what is harmless stays', () => {
+    expect(printable(hostile)).toBe('a\\u001b[2J\\u009b1m\\u000ansjs: ok\\u000d\\u001b]8;;x\\u0007\\u202e\\u200b\\ud800z');
+    expect(printable('Ä 日本 🎉 e\u0301 ~')).toBe('Ä 日本 🎉 e\u0301 ~');
+  });
+
+  test('steers no terminal in messages', () => {
+    const { stderr, status } = nsjs('run', '--', hostile.replace('/', ''));
+    expect(status).toBe(127);
+    expect(stderr).toContain('\\u001b[2J');
+    expect(stderr.trimEnd()).not.toMatch(harmful);
+    expect(nsjs(hostile).stderr.trimEnd()).not.toMatch(harmful);
+  });
+
+  test('steers no terminal in tables and data', async () => {
+    // The kernel's name of a process, and its arguments.
+    const line = `printf 'a\\033[2J\\n\\tb' > /proc/self/comm 2>/dev/null; read x`;
+    await using sandbox = await Sandbox.open({ preset: 'container', hostname: 'inside' });
+    const running = sandbox.spawn('/bin/sh', ['-c', line, hostile.replace('\ud800', '')], { stdio: ['pipe', 'pipe', 'pipe'] });
+    await running.spawned;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    for (const words of [
+      ['ls'],
+      ['ls', '--json'],
+      ['top', '--count', '1', '--interval', '10'],
+      ['stats', '--json'],
+      ['net'],
+      ['net', '--json'],
+    ]) {
+      const { stdout } = nsjs(...words);
+      expect(stdout).not.toBe('');
+      expect(stdout).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e]/);
+    }
+    running.stdin?.end('\n');
+    await running;
+  });
 });
