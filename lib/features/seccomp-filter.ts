@@ -4,7 +4,7 @@ import { host } from '../host';
 import { compile } from '../seccomp/compile';
 import { type OciProfile, resolveProfile } from '../seccomp/oci';
 import { type Action, allow, type Condition, decide, notify, type Policy, type Rule } from '../seccomp/policy';
-import { defaultProfile, setIdRules } from '../seccomp/profile';
+import { defaultProfile, leaseRules, setIdRules } from '../seccomp/profile';
 import type { Arch } from '../seccomp/tables';
 import type { Notify } from './feature';
 import type { Spec } from './index';
@@ -96,8 +96,10 @@ export function policyFor(spec: Spec): Policy {
     : defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
   // Before what the caller allows: that must not undo it.
   const guarded = hostWrites(spec) === undefined ? [] : setIdRules();
+  // A caller may allow leases; a profile of another runtime's does not know of them.
+  const own = profile ? [...leaseRules, ...base.rules] : base.rules;
   const policy = {
-    rules: [...chosen.deny, ...guarded, ...chosen.allow, ...(only ? restrict(base.rules, only) : base.rules)],
+    rules: [...chosen.deny, ...guarded, ...chosen.allow, ...(only ? restrict(own, only) : own)],
     otherwise: base.otherwise,
   };
   if (profile) checkNeeded(policy);

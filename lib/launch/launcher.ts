@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { NsError, SysError } from '../errors';
 import { native } from '../native';
 
@@ -17,8 +17,9 @@ export function openLauncher(path: string | undefined): number {
   if (path === undefined) return testLauncher ?? embedded;
   const fd = openFile(path);
   try {
-    const { mode, uid } = fstatSync(fd);
-    const trusted = (mode & 0o022) === 0 && (uid === 0 || uid === process.geteuid?.());
+    const stats = fstatSync(fd);
+    const { mode, uid } = stats;
+    const trusted = stats.isFile() && (mode & 0o022) === 0 && (uid === 0 || uid === process.geteuid?.());
     if (trusted && readFileSync(fd).equals(launcherImage())) return fd;
   } catch (error) {
     closeSync(fd);
@@ -43,7 +44,8 @@ export function useTestLauncher(fd: number | undefined): void {
 
 function openFile(path: string): number {
   try {
-    return openSync(path, 'r');
+    // What is no file is refused once it is open: never waited for.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { errno = -5, syscall = 'open' } = error as NodeJS.ErrnoException;
     throw new SysError({ errno: -errno, syscall, origin: 'launcherPath', path, hint: 'write it with `nsjs launcher > FILE`' });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
@@ -11,6 +11,7 @@ import { host } from '../host';
 import { spawnIsolated } from '../launch/spawn';
 import { type Bytes, parseBytes, parseHostPath, parseInteger, parseObject } from '../parse';
 import { blobPath, type Descriptor, type ImageConfig, readLayout } from './layout';
+import { openRegular } from './regular-file';
 import type { UnpackAnswer, UnpackRequest } from './unpack';
 
 /** Limits of what an archive may become; past them it is refused, and what was unpacked of it is removed. */
@@ -66,7 +67,8 @@ export async function unpackTar(archive: string | URL | Readable, folder: string
   const limits = parseUnpack(options);
   const target = parseHostPath(folder, 'folder');
   return intoFolder(target, async () => {
-    const input = typeof archive === 'string' || archive instanceof URL ? createReadStream(parseHostPath(archive, 'archive')) : archive;
+    const isPath = typeof archive === 'string' || archive instanceof URL;
+    const input = isPath ? (await openRegular(parseHostPath(archive, 'archive'))).createReadStream() : archive;
     const { diffId: _, ...done } = await unpackLayer(input, target, limits);
     return { folder: target, ...done };
   });
@@ -133,9 +135,10 @@ function verified(layout: string, { digest, size }: Descriptor): Readable {
       }
     },
   });
-  const path = blobPath(layout, digest);
-  if (statSync(path).isFile()) pipeline(createReadStream(path), output).catch(() => {});
-  else output.destroy(new NsError('ERR_NSJS_ARCHIVE', `OCI layout: ${path} is no file`));
+  openRegular(blobPath(layout, digest)).then(
+    (file) => pipeline(file.createReadStream(), output).catch(() => {}),
+    (error: Error) => output.destroy(error),
+  );
   return output;
 }
 

@@ -1,6 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NsError } from '../errors';
+import { openRegular } from './regular-file';
 
 /** A descriptor of the OCI image spec. */
 export interface Descriptor {
@@ -79,12 +79,15 @@ export function parseConfig(value: unknown): { readonly config: ImageConfig; rea
 }
 
 async function readJson(path: string, verify: (bytes: Buffer) => void): Promise<Json> {
-  const stats = await stat(path);
-  // A FIFO would keep its reader waiting.
-  if (!stats.isFile()) throw broken(`${path} is no file`);
-  const { size } = stats;
-  if (size > maxJson) throw broken(`${path} has ${size} bytes`);
-  const bytes = await readFile(path);
+  const file = await openRegular(path);
+  let bytes: Buffer;
+  try {
+    const { size } = await file.stat();
+    if (size > maxJson) throw broken(`${path} has ${size} bytes`);
+    bytes = await file.readFile();
+  } finally {
+    await file.close();
+  }
   verify(bytes);
   try {
     return record(JSON.parse(bytes.toString('utf8')), path);

@@ -24,6 +24,17 @@ const noListener = 0x8; // SECCOMP_FILTER_FLAG_NEW_LISTENER
 
 const setId = 'a set-id file on a writable bind would be one on the host';
 
+/** Commands of fcntl(2) by which a process makes others wait for it, or watches them, through a file both have. */
+const refusedCommands = { F_SETLEASE: 1024, F_NOTIFY: 1026, F_SETDELEG: 1040 } as const;
+
+/** What lets a program hold up others through files that it may only read; locks of flock(2) and fcntl(2) bind nobody who does not ask. */
+export const leaseRules: readonly Rule[] = Object.values(refusedCommands).map((command) => ({
+  names: ['fcntl'],
+  action: errno(eperm),
+  when: [arg(1, 'eq', command)],
+  why: 'a lease on a shared file makes writers on the host wait',
+}));
+
 /** Refuses modes with set-id bits, allows the rest. */
 function modeRules(names: readonly string[], index: Condition['index']): readonly Rule[] {
   return [
@@ -105,6 +116,8 @@ function argumentRules({ nestedUserNamespaces, netlinkRoute }: ProfileOptions): 
     ...openRules('openat', 2, 3),
     ...fileModeRules,
     hiddenMode,
+    ...leaseRules,
+    { names: ['fcntl'], action: allow, why: 'acts on descriptors the program has' },
     { names: ['clone3'], action: errno(enosys), why: 'its flags are behind a pointer; libraries fall back to clone' },
     ...namespaceRules(nestedUserNamespaces),
     ...allowValues('personality', 0, [0, 8, 0x20000, 0x20008, 0xffffffff], 'no address space layout without randomness'),

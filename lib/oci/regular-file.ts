@@ -1,0 +1,25 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { NsError } from '../errors';
+
+/**
+ * Opens a regular file to read. Others may write to the directory it lies in: a FIFO, a device or a socket there is refused, and never waited
+ * for. Rejects with NsError ERR_NSJS_ARCHIVE, or with the error of open(2).
+ */
+export async function openRegular(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY).catch((error: NodeJS.ErrnoException) => {
+    // A socket cannot be opened at all.
+    if (error.code === 'ENXIO') throw notRegular(path);
+    throw error;
+  });
+  try {
+    if ((await file.stat()).isFile()) return file;
+    throw notRegular(path);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+const notRegular = (path: string): NsError =>
+  new NsError('ERR_NSJS_ARCHIVE', `${path} is no regular file`, { hint: 'a FIFO, a device or a socket would keep its reader waiting' });
