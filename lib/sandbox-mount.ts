@@ -29,7 +29,7 @@ export async function mountInto(resident: Resident, { namespaces }: Opened, moun
   let tree: Slot;
   let isFolder = true;
   if (spec.type === 'bind') {
-    tree = bindHost(plan, scene, { origin, source: spec.source, readonly: spec.readonly, owned: true });
+    tree = bindHost(plan, scene, { origin, source: spec.source, readonly: spec.readonly, owned: true, followLinks: spec.followLinks });
     isFolder = statSource(spec.source, origin).kind === 'dir';
   } else if (spec.type === 'tree') {
     tree = plan.pass(origin, spec.tree);

@@ -47,6 +47,8 @@ export interface Scene {
   readonly sharedRoot?: (recipe: RootRecipe) => number | undefined;
   /** The sandbox is there for one program that comes later, and ends with it. */
   readonly single?: true;
+  /** Paths of the host that sandboxes of this process protect below directories they may write to. */
+  readonly pinned?: readonly string[];
 }
 
 /** A network namespace that was set up for a sandbox, as far as its plan needs it. */

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { SysError } from '../errors';
+import { realHostPath } from '../host-path';
 import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import type { Scene } from './feature';
 
@@ -8,6 +9,8 @@ export const mountAttr = { readonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8 }
 /** Propagation and recursion of mount(2). */
 export const mountFlags = { recursive: 0x4000, private: 0x40000 } as const;
 const openTreeClone = 0x1;
+/** Of the launcher: a link that was put into the path since it was looked at is an error. */
+const noLinks = 0x40000000;
 export const atRecursive = 0x8000;
 /** Of open_tree(2): a copy, with all that is mounted below. */
 export const cloneTree = openTreeClone | atRecursive;
@@ -21,6 +24,8 @@ interface Bind {
   /** Run by root, without what is mounted below it; a user may not take such a copy apart. */
   readonly alone?: boolean;
   readonly slot?: Slot;
+  /** A caller's source may pass through any symbolic link; else only through the system's. */
+  readonly followLinks?: boolean;
 }
 
 /**
@@ -30,13 +35,15 @@ interface Bind {
  */
 export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
   const slot = bind.slot ?? plan.slot(bind.origin);
+  const isReal = bind.owned && !bind.followLinks;
+  const source = isReal ? realHostPath(bind.source, bind.origin) : bind.source;
   const section = scene.hostId === undefined ? 'inside' : 'host';
   const attributes = mountAttr.nosuid | mountAttr.nodev | (bind.readonly ? mountAttr.readonly : 0);
   const recursive = bind.alone && scene.hostId !== undefined ? 0 : atRecursive;
-  plan.op(section, bind.origin, 'OpenTree', slot, noSlot, bind.source, openTreeClone | recursive);
+  plan.op(section, bind.origin, 'OpenTree', slot, noSlot, source, openTreeClone | recursive | (isReal ? noLinks : 0));
   plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, recursive, mountFlags.private, noSlot);
   if (bind.owned && scene.hostId !== undefined)
-    mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, bind.origin, statSource(bind.source, bind.origin));
+    mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, bind.origin, statSource(source, bind.origin));
   return slot;
 }
 
@@ -73,7 +80,7 @@ export function newFs(
   attributes: number,
   origin: string,
   slot = plan.slot(origin),
-  section: 'inside' | 'maps' = 'inside',
+  section: 'host' | 'inside' | 'maps' = 'inside',
 ): Slot {
   const text = Object.entries(options)
     .map(([key, value]) => `${key}\0${value}\0`)

@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs';
+import { existsSync, fstatSync, realpathSync } from 'node:fs';
 import { OptionError } from '../errors';
 import {
   type Bytes,
@@ -24,8 +24,18 @@ import type { RootTree } from './root-tree';
 
 /** One entry of {@link MountsOptions.mounts}. `target` is absolute, inside; what is missing on the way to it is made. */
 export type Mount =
-  /** A file or folder of the host with all that is mounted below it. Read-only unless `readonly: false`; never set-id, never devices. */
-  | { readonly type: 'bind'; readonly source: string | URL; readonly target?: string; readonly readonly?: boolean }
+  /**
+   * A file or directory of the host with all that is mounted below it. Read-only unless `readonly: false`; never set-id, never devices.
+   * A symbolic link in `source` is an error (ELOOP) unless it is part of the system (directly in `/`, `/var` or `/run`, or below /usr, /etc, /nix or
+   * /gnu, in directories of root's that nobody else may write to): an earlier sandbox could have put it there. `followLinks: true` follows all.
+   */
+  | {
+      readonly type: 'bind';
+      readonly source: string | URL;
+      readonly target?: string;
+      readonly readonly?: boolean;
+      readonly followLinks?: boolean;
+    }
   /** An empty folder in memory. `size` in bytes (default 64 MiB), `inodes` (default 16,384), `mode` (default 0o755). */
   | { readonly type: 'tmpfs'; readonly target: string; readonly size?: Bytes; readonly inodes?: number; readonly mode?: number }
   /** proc(5) of the sandbox's own pid namespace. */
@@ -42,7 +52,11 @@ export type Mount =
   | ({ readonly type: 'overlay'; readonly target: string } & OverlayOptions)
   /** A {@link MountTree}, or any descriptor of a mount that is attached nowhere; it is the sandbox's from then on. */
   | { readonly type: 'tree'; readonly tree: { readonly fd: number }; readonly target: string }
-  /** What is at `target` becomes read-only, with all that is mounted below it. */
+  /**
+   * What is at `target` becomes read-only, with all that is mounted below it. Below something that can be written, the directories on the way
+   * to it are mounted on themselves, so that none can be renamed (EBUSY); rename(2) and link(2) across one of them answer EXDEV. The same for
+   * `mask`, `file` and read-only binds.
+   */
   | { readonly type: 'readonly'; readonly target: string }
   /** Hides what is at `target`: a file reads as empty, a folder is empty and read-only. */
   | { readonly type: 'mask'; readonly target: string };
@@ -53,7 +67,13 @@ export interface MountsOptions {
 }
 
 export type MountSpec =
-  | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readonly: boolean }
+  | {
+      readonly type: 'bind';
+      readonly source: string;
+      readonly target: string;
+      readonly readonly: boolean;
+      readonly followLinks: boolean;
+    }
   | { readonly type: 'tmpfs'; readonly target: string; readonly size: number; readonly inodes: number; readonly mode: number }
   | ({ readonly type: 'overlay'; readonly target: string } & OverlaySpec)
   | { readonly type: 'tree'; readonly tree: number; readonly target: string }
@@ -63,7 +83,7 @@ export type MountSpec =
   | { readonly type: 'dir'; readonly target: string; readonly mode: number };
 
 const keys = {
-  bind: ['type', 'source', 'target', 'readonly'],
+  bind: ['type', 'source', 'target', 'readonly', 'followLinks'],
   tmpfs: ['type', 'target', 'size', 'inodes', 'mode'],
   proc: ['type', 'target'],
   dev: ['type', 'target'],
@@ -127,7 +147,8 @@ function parseBind(entry: Partial<Record<string, unknown>>, at: string): MountSp
   const source = parseHostPath(entry.source, `${at}.source`);
   const target = parseTarget(entry.target ?? source, `${at}.target`);
   if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
-  return { type: 'bind', source, target, readonly: entry.readonly === undefined ? true : parseBoolean(entry.readonly, `${at}.readonly`) };
+  const flag = (key: string, fallback: boolean) => (entry[key] === undefined ? fallback : parseBoolean(entry[key], `${at}.${key}`));
+  return { type: 'bind', source, target, readonly: flag('readonly', true), followLinks: flag('followLinks', false) };
 }
 
 function parseData(value: unknown, at: string): Uint8Array {
@@ -140,20 +161,17 @@ function parseData(value: unknown, at: string): Uint8Array {
 export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, origin: string, spec: Spec, scene: Scene): void {
   switch (mount.type) {
     case 'bind': {
-      const { kind } = statSource(mount.source, origin);
-      tree.mount(
-        bindHost(plan, scene, { origin, source: mount.source, readonly: mount.readonly, owned: true }),
-        mount.target,
-        kind,
-        origin,
-      );
+      const { source, readonly, followLinks } = mount;
+      const slot = bindHost(plan, scene, { origin, source, readonly, owned: true, followLinks });
+      tree.mount(slot, mount.target, statSource(source, origin).kind, origin, readonly ? { fixed: true } : { writable: true });
+      if (!readonly) pinForOthers(tree, mount, origin, scene);
       return;
     }
     case 'tmpfs':
-      tree.mount(emitTmpfs(plan, mount, origin, spec, scene), mount.target, 'dir', origin, true);
+      tree.mount(emitTmpfs(plan, mount, origin, spec, scene), mount.target, 'dir', origin, { fresh: true, writable: true });
       return;
     case 'proc':
-      emitProc(plan, tree, mount.target, origin, spec);
+      emitProc(plan, tree, mount.target, origin, spec, scene);
       return;
     case 'dev':
       emitDev(plan, tree, mount.target, origin, spec, scene);
@@ -169,13 +187,13 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
       return;
     case 'overlay':
       if (spec.root === 'host') throw new OptionError(`${origin}.type`, "an overlay needs a root of its own, not 'host'");
-      tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin);
+      tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin, { writable: true });
       return;
     case 'tree': {
       const slot = plan.pass(origin, mount.tree);
       const stats = fstatSync(mount.tree);
       if (scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, origin, stats);
-      tree.mount(slot, mount.target, stats.isDirectory() ? 'dir' : 'file', origin);
+      tree.mount(slot, mount.target, stats.isDirectory() ? 'dir' : 'file', origin, { writable: true, fixed: true });
       return;
     }
     case 'readonly':
@@ -184,6 +202,19 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
     case 'mask':
       tree.mask(mount.target, origin);
   }
+}
+
+// What another sandbox of this process has protected in the same directory can't be renamed from here either.
+function pinForOthers(
+  tree: RootTree,
+  { source, target }: { readonly source: string; readonly target: string },
+  origin: string,
+  scene: Scene,
+): void {
+  if (!scene.pinned?.length) return;
+  const real = realpathSync(source);
+  for (const path of scene.pinned)
+    if (path.startsWith(`${real}/`) && existsSync(path)) tree.pinAll(target, path.slice(real.length), origin);
 }
 
 function emitTmpfs(plan: PlanWriter, mount: Extract<MountSpec, { type: 'tmpfs' }>, origin: string, spec: Spec, { hostId }: Scene) {
@@ -208,5 +239,5 @@ function emitFile(plan: PlanWriter, tree: RootTree, { target, data, mode }: Extr
   const file = plan.slot(origin);
   plan.op('inside', origin, 'OpenTree', file, scratch, '/file', 1);
   plan.op('inside', origin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
-  tree.mount(file, target, 'file', origin);
+  tree.mount(file, target, 'file', origin, { fixed: true });
 }

@@ -1,5 +1,5 @@
 import { OptionError, SysError } from '../errors';
-import { type Bytes, parseBytes, parseHostPath, parseInteger, parseObject } from '../parse';
+import { type Bytes, parseArray, parseBoolean, parseBytes, parseHostPath, parseInteger, parseObject } from '../parse';
 import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import type { Scene } from './feature';
 import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
@@ -15,6 +15,8 @@ export interface OverlayOptions {
   readonly upper?: 'memory' | (string & {}) | URL;
   readonly size?: Bytes;
   readonly inodes?: number;
+  /** Follows symbolic links in `lower` and `upper` that are no part of the system; see the mount of type `bind`. Default false: an error. */
+  readonly followLinks?: boolean;
 }
 
 export interface OverlaySpec {
@@ -22,9 +24,10 @@ export interface OverlaySpec {
   readonly upper: string;
   readonly size: number;
   readonly inodes: number;
+  readonly followLinks: boolean;
 }
 
-export const overlayKeys = ['lower', 'upper', 'size', 'inodes'] as const;
+export const overlayKeys = ['lower', 'upper', 'size', 'inodes', 'followLinks'] as const;
 const defaultSize = 64 * 2 ** 20;
 const defaultInodes = 16_384;
 const maxLower = 100;
@@ -33,8 +36,8 @@ const stageKey = 'overlay stage';
 export const overlayFolders = { upper: '/upper', work: '/work' } as const;
 
 export function parseOverlay(value: unknown, at: string): OverlaySpec {
-  const { lower, upper = 'memory', size, inodes } = parseObject(value, at, overlayKeys);
-  const list = Array.isArray(lower) ? lower : [lower];
+  const { lower, upper = 'memory', size, inodes, followLinks } = parseObject(value, at, overlayKeys);
+  const list = Array.isArray(lower) ? parseArray(lower, `${at}.lower`) : [lower];
   if (list.length === 0 || list.length > maxLower)
     throw new OptionError(`${at}.lower`, `expected 1 to ${maxLower} folders, received ${list.length}`);
   if (upper !== 'memory' && (size ?? inodes) !== undefined)
@@ -44,6 +47,7 @@ export function parseOverlay(value: unknown, at: string): OverlaySpec {
     upper: upper === 'memory' ? upper : parseHostPath(upper, `${at}.upper`),
     size: size === undefined ? defaultSize : parseBytes(size, `${at}.size`, 4096),
     inodes: inodes === undefined ? defaultInodes : parseInteger(inodes, `${at}.inodes`, 16, 2 ** 31),
+    followLinks: followLinks === undefined ? false : parseBoolean(followLinks, `${at}.followLinks`),
   };
 }
 
@@ -64,8 +68,9 @@ export function openStage(plan: PlanWriter): void {
 export function emitOverlay(plan: PlanWriter, overlay: OverlaySpec, origin: string, scene: Scene, slot: Slot = plan.slot(origin)): Slot {
   const stage = plan.known(stageKey) ?? noSlot;
   const layers = overlay.lower.map((source, index) => {
+    const layer = bindHost(plan, scene, { origin, source, readonly: true, owned: true, alone: true, followLinks: overlay.followLinks });
     if (statSource(source, origin).kind !== 'dir') throw new OptionError(`${origin}.lower[${index}]`, `is no folder: ${source}`);
-    return attach(plan, stage, bindHost(plan, scene, { origin, source, readonly: true, owned: true, alone: true }), origin);
+    return attach(plan, stage, layer, origin);
   });
   const upper = attach(plan, stage, upperSlot(plan, overlay, origin, scene), origin);
   for (const folder of Object.values(overlayFolders)) plan.op('inside', origin, 'MakeDir', upper, folder, 0o755);
@@ -82,10 +87,11 @@ function attach(plan: PlanWriter, stage: Slot, layer: Slot, origin: string): Slo
   return layer;
 }
 
-function upperSlot(plan: PlanWriter, { upper, size, inodes }: OverlaySpec, origin: string, scene: Scene): Slot {
+function upperSlot(plan: PlanWriter, { upper, size, inodes, followLinks }: OverlaySpec, origin: string, scene: Scene): Slot {
   if (upper !== 'memory') {
+    const slot = bindHost(plan, scene, { origin, source: upper, readonly: false, owned: true, alone: true, followLinks });
     checkPrivate(upper, origin);
-    return bindHost(plan, scene, { origin, source: upper, readonly: false, owned: true, alone: true });
+    return slot;
   }
   return newFs(plan, 'tmpfs', { size: `${size}`, nr_inodes: `${inodes}`, mode: '755' }, mountAttr.nosuid | mountAttr.nodev, origin);
 }

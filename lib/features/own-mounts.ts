@@ -8,7 +8,7 @@ import { splitRoot } from './shared-root';
 // None of them reads a path of the host.
 const pathless = [
   ...['Dumpable', 'WriteFd', 'SetGroups', 'SetIds', 'DeathSignal', 'Unshare', 'StartProgram', 'LockedUserNs', 'Hold', 'Propagation'],
-  ...['NewFs', 'MoveMount', 'MakeDir', 'MakeFile', 'Symlink', 'SetAttr', 'PivotRoot'],
+  ...['NewFs', 'MoveMount', 'MakeDir', 'MakeFile', 'Symlink', 'SetAttr', 'Pin', 'PivotRoot'],
 ];
 
 const proc = '/proc';

@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs';
+import { OptionError } from '../errors';
 import { parseOneOf } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
-import { feature } from './feature';
+import { type Dropped, feature, type Scene } from './feature';
 import type { Spec } from './index';
 import { mountAttr, newFs } from './mount-ops';
 import type { RootTree } from './root-tree';
@@ -16,6 +17,9 @@ export interface ProcOptions {
    *   host's own is covered by other mounts (inside most containers).
    * - `'full'`: all of it, as the host shows it.
    * - `'off'`: none.
+   *
+   * With `namespaces: { pid: false }` its processes are the host's: run by root, `'pids'` and `'masked'` show the program its own alone; a user
+   * cannot mount such a /proc, so they are an error there, and with `'prefer'` there is none. `'full'` is the host's own, read-only.
    */
   readonly proc?: 'pids' | 'masked' | 'full' | 'prefer' | 'off';
 }
@@ -52,18 +56,18 @@ export const proc = feature({
   parse: (value = 'pids', at): ProcSpec => parseOneOf(value, at, ['pids', 'masked', 'full', 'prefer', 'off']),
 });
 
-export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origin: string, spec: Spec): void {
+export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origin: string, spec: Spec, { hostId }: Scene): void {
   const { proc: kind, namespaces, nestedUserNamespaces } = spec;
   if (kind === 'off') return;
   if (!namespaces.pid) {
-    bindHostProc(plan, tree, target, origin);
+    emitHostProc(plan, tree, target, origin, kind, hostId !== undefined);
     return;
   }
   if (tree.canMake(target)) tree.dir(target, 0o755, origin);
   const options = procOptions[kind];
   if (kind !== 'prefer') {
     tree.mount(newFs(plan, 'proc', options, attributes, origin), target, 'dir', origin);
-    if (kind === 'masked') for (const name of hiddenNames()) tree.mask(`${target}/${name}`, origin);
+    if (kind === 'masked') maskFacts(tree, target, origin);
     if (kind === 'pids' && nestedUserNamespaces) tree.mask(`${target}/1`, origin);
     return;
   }
@@ -73,7 +77,40 @@ export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origi
   });
 }
 
-// A procfs shows one pid namespace, and the kernel lets nobody else mount the host's.
+// A procfs shows one pid namespace, and only who has rights over the host's can make one that shows less of it.
+function emitHostProc(
+  plan: PlanWriter,
+  tree: RootTree,
+  target: string,
+  origin: string,
+  kind: Exclude<ProcSpec, 'off'>,
+  isRoot: boolean,
+): void {
+  if (kind === 'full') bindHostProc(plan, tree, target, origin);
+  else if (isRoot) {
+    tree.mount(newFs(plan, 'proc', procOptions[kind], attributes, origin, plan.slot(origin), 'host'), target, 'dir', origin);
+    if (kind === 'masked') maskFacts(tree, target, origin);
+  } else if (kind !== 'prefer') throw new OptionError('proc', `'${kind}' can't be had by a user without a pid namespace: ${hostProcFix}`);
+}
+
+const hostProcFix = "write 'off' for none, or 'full' for the host's own /proc, which shows the processes and the kernel of the machine";
+
+/** What a user gives up without a pid namespace. */
+export const procDropped = ({ proc: kind, namespaces, root }: Spec, isRoot: boolean): readonly Dropped[] =>
+  kind === 'prefer' && !namespaces.pid && !isRoot && root === 'system'
+    ? [
+        {
+          control: 'proc',
+          reason: 'without a pid namespace only root can mount a /proc that hides what is not the sandbox',
+          fix: hostProcFix,
+        },
+      ]
+    : [];
+
+const maskFacts = (tree: RootTree, target: string, origin: string): void => {
+  for (const name of hiddenNames()) tree.mask(`${target}/${name}`, origin);
+};
+
 function bindHostProc(plan: PlanWriter, tree: RootTree, target: string, origin: string): void {
   const slot = plan.slot(origin);
   plan.op('inside', origin, 'OpenTree', slot, noSlot, '/proc', 0x8001);

@@ -1,5 +1,16 @@
 import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import { atRecursive, cloneTree, mountAttr } from './mount-ops';
+import { foldersBetween } from './pins';
+
+/** How something is mounted. */
+interface Manner {
+  /** An empty file system, in which more can be made. */
+  readonly fresh?: boolean;
+  /** Programs may write to it. */
+  readonly writable?: boolean;
+  /** It protects what is at its target: nothing on the way there may be renamed. */
+  readonly fixed?: boolean;
+}
 
 /**
  * The tree that init builds, as far as the plan knows it: which folders it has made already, and below which paths
@@ -7,7 +18,8 @@ import { atRecursive, cloneTree, mountAttr } from './mount-ops';
  */
 export class RootTree {
   private readonly made = new Set<string>(['/']);
-  private readonly mounted: { readonly prefix: string; readonly fresh: boolean }[] = [];
+  private readonly mounted: { readonly prefix: string; readonly fresh: boolean; readonly writable: boolean }[] = [];
+  private readonly pinned = new Set<string>();
 
   constructor(
     private readonly plan: PlanWriter,
@@ -16,30 +28,63 @@ export class RootTree {
     readonly writable: boolean,
     /** And it is empty, and read-only in the end. */
     private readonly sealed = writable,
+    /** What is in the root may be changed by programs, as far as their ids allow. */
+    private readonly isWritten = false,
   ) {}
 
-  /** Attaches a mount; its target is made where that is possible. `fresh`: an empty file system, in which more can be made. */
-  mount(tree: Slot, target: string, kind: 'dir' | 'file', origin: string, fresh = false): void {
+  /** Attaches a mount; its target is made where that is possible. */
+  mount(
+    tree: Slot,
+    target: string,
+    kind: 'dir' | 'file',
+    origin: string,
+    { fresh = false, writable = false, fixed = false }: Manner = {},
+  ): void {
     if (this.canMake(target)) {
       if (kind === 'dir') this.dir(target, 0o755, origin);
       else this.emptyFile(target, origin);
     }
+    if (fixed) this.pin(target, origin);
     this.plan.op('inside', origin, 'MoveMount', tree, this.base, target);
-    this.mounted.push({ prefix: `${target}/`, fresh });
+    this.mounted.push({ prefix: `${target}/`, fresh, writable });
   }
 
   /** Hides what is at `path`: a folder by an empty read-only one, anything else by /dev/null. */
   mask(path: string, origin: string): void {
+    this.pin(path, origin);
     this.plan.op('inside', origin, 'Mask', this.base, path);
   }
 
   /** Makes what is at `path`, and all below it, read-only: a copy of it is mounted over it. */
   readonly(path: string, origin: string): void {
+    this.pin(path, origin);
     const copy = this.plan.slot(origin);
     this.plan.op('inside', origin, 'OpenTree', copy, this.base, path, cloneTree);
     this.plan.op('inside', origin, 'SetAttr', copy, mountAttr.readonly, 0, atRecursive, 0, noSlot);
     this.plan.op('inside', origin, 'MoveMount', copy, this.base, path);
-    this.mounted.push({ prefix: `${path}/`, fresh: false });
+    this.mounted.push({ prefix: `${path}/`, fresh: false, writable: false });
+  }
+
+  /** Keeps all on the way from `from`, which can be written, to the path below it in its place, and what is there as well. */
+  pinAll(from: string, below: string, origin: string): void {
+    const end = `${from}${below}`;
+    this.plan.optional('inside', () => {
+      for (const path of [...foldersBetween(from, end), end]) this.plan.op('inside', origin, 'Pin', this.base, path);
+    });
+  }
+
+  // Whoever may write to a directory can rename what is in it, and put something else in its place.
+  private pin(path: string, origin: string): void {
+    const cover = this.above(path.slice(0, path.lastIndexOf('/')));
+    const from = cover?.prefix.slice(0, -1) ?? '';
+    if (cover ? cover.writable : this.isWritten) for (const folder of foldersBetween(from, path)) this.pinOne(folder, origin);
+    if (from !== '') this.pin(from, origin);
+  }
+
+  private pinOne(path: string, origin: string): void {
+    if (this.pinned.has(path) || this.mounted.some(({ prefix }) => prefix === `${path}/`)) return;
+    this.plan.op('inside', origin, 'Pin', this.base, path);
+    this.pinned.add(path);
   }
 
   dir(path: string, mode: number, origin: string): void {

@@ -90,7 +90,7 @@ function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
   const { root: slot } = plan;
   if (spec.root === 'host') {
     plan.op('inside', 'root', 'OpenTree', slot, noSlot, '/', 0);
-    return new RootTree(plan, slot, false);
+    return new RootTree(plan, slot, false, false, true);
   }
   if (spec.root === 'system' || spec.root === 'empty') {
     newRoot(plan, slot);
@@ -98,7 +98,7 @@ function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
   }
   if (typeof spec.root === 'object') {
     plan.op('inside', 'root', 'MoveMount', emitOverlay(plan, spec.root, 'root', scene, slot), noSlot, '/');
-    return new RootTree(plan, slot, true, false);
+    return new RootTree(plan, slot, true, false, true);
   }
   bindHost(plan, scene, { origin: 'root', source: spec.root, slot, readonly: true, owned: true });
   plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');

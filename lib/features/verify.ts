@@ -2,12 +2,13 @@ import { parseBoolean } from '../parse';
 import { noSlot } from '../plan/writer';
 import { feature, type Step } from './feature';
 import type { Spec } from './index';
+import { fixedTargets } from './pins';
 
 export interface VerifyOptions {
   /**
    * Whether what is in force is read back from the kernel once the program runs, compared with what was asked for, and told in
    * `report.kernel`; a difference ends the sandbox (NsError ERR_NSJS_VERIFY). Default: true for a sandbox that stays, whose mounts are read back when it
-   * opens and each program's capabilities, filters and ids when that starts; false for a program on its own, where it takes a twentieth of the whole.
+   * opens (and, where something below a writable directory is protected, with each program), and each program's capabilities, filters and ids when that starts; false for a program on its own, where it takes a twentieth of the whole.
    */
   readonly verify?: boolean;
 }
@@ -35,8 +36,14 @@ export const verifyProcKey = procKey;
 
 /** Once every mount is there; init sends the rest when a program has started. */
 export const verifyMounts: Step = {
-  emit(plan, spec, { kind }) {
+  scope: 'both',
+  emit(plan, spec, { kind, single }) {
     if (!isVerified(spec, kind)) return;
+    if (kind === 'program') {
+      // What others do to the same directories can't be prevented, but it can be seen before the next program starts.
+      if (!single && spec.namespaces.mnt && fixedTargets(spec).length > 0) plan.op('inside', 'verify', 'SendFile', 'self/mountinfo');
+      return;
+    }
     if (spec.namespaces.mnt) plan.op('inside', 'verify', 'SendFile', 'self/mountinfo');
     plan.op('inside', 'verify', 'Verify');
   },

@@ -1,17 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { SysError } from '../errors';
+import { realHostPath } from '../host-path';
 import { parseHostPath, parseTarget } from '../parse';
 import { callLater } from '../sys/call';
+import { RESOLVE } from '../sys/constants';
 import { close } from '../sys/file';
 import { Budget, type CopyLimits } from './budget';
 import { removeTree } from './remove';
 import { checkName, directoryFlag, openFlags, Root, readEntries, readLink, withFd } from './root';
 
 const maxEntries = 1_000_000;
+const atCwd = -100;
 const noReplace = 1; // RENAME_NOREPLACE
 const eexist = 17;
 const eloop = 40;
@@ -57,12 +59,9 @@ export async function copyOut(root: Root, source: string, target: string, limits
 
 /** The folder of the host that holds a path, opened once: what is below it is reached by no other name from then on. */
 async function onHost(path: string, use: (host: Root, name: string) => Promise<void>): Promise<void> {
-  const folder = await open(dirname(path), directoryFlag | openFlags.path);
-  try {
-    await use(new Root(folder.fd, undefined), `/${basename(path)}`);
-  } finally {
-    await folder.close();
-  }
+  const folder = realHostPath(dirname(path), 'path');
+  const how = BigUint64Array.from([openFlags.path | directoryFlag | openFlags.cloexec, 0, RESOLVE.NO_SYMLINKS].map(BigInt));
+  await withFd(await callLater('openat2', atCwd, folder, how, how.byteLength), (fd) => use(new Root(fd, undefined), `/${basename(path)}`));
 }
 
 async function refuseExisting(root: Root, path: string): Promise<void> {

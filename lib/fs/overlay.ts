@@ -1,9 +1,10 @@
 import { createReadStream, createWriteStream, type Stats } from 'node:fs';
 import { chmod, lchown, link, lstat, mkdir, rm, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { NsError, SysError } from '../errors';
+import { realHostPath } from '../host-path';
 import { parseHostPath } from '../parse';
 import { callLater } from '../sys/call';
 import { close } from '../sys/file';
@@ -86,6 +87,7 @@ export class OverlayChanges {
     const target = parseHostPath(folder, 'folder');
     const budget = new Budget(parseLimits(options));
     const links = new Map<number, string>();
+    realHostPath(dirname(target), 'folder');
     await mkdir(target, { mode: 0o755 });
     try {
       for await (const one of this.walk('')) {

@@ -7,6 +7,7 @@ import { capabilityNames, capabilitySets } from '../features/capabilities';
 import type { Cgroups } from '../features/feature';
 import { homeFolder } from '../features/home';
 import type { IdMapEntry } from '../features/id-map';
+import { fixedTargets, mayBePinned } from '../features/pins';
 import { host } from '../host';
 
 /** A mount as the kernel tells of it, proc_pid_mountinfo(5). */
@@ -162,6 +163,9 @@ function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec
     fail('limits.memory', `${cgroup.memory}`);
   if (cgroup && pids !== undefined && cgroup.pids !== pids + 1) fail('limits.pids', `${cgroup.pids}`);
   for (const mount of mounts ?? []) if (!isDevice(mount)) checkMount(spec, mount, fail);
+  // What is not where it was mounted has been renamed from outside.
+  const lost = mounts && fixedTargets(spec).find(({ target }) => !mounts.some((mount) => mount.target === target));
+  if (lost && spec.root !== 'host') fail(`the ${lost.type} at ${lost.target}`, 'that nothing is mounted there');
 }
 
 // A user without a user namespace of its own keeps its bounding set; root among several ids has what is permitted by being 0.
@@ -187,6 +191,7 @@ const isMountOf = (spec: Spec, type: string, target: string): boolean =>
   spec.mounts.some((mount) => mount.type === type && (target === mount.target || target.startsWith(`${mount.target}/`)));
 
 function isWritable(spec: Spec, target: string): boolean {
+  if (mayBePinned(spec, target)) return true;
   if (target === '/') return typeof spec.root === 'object';
   if (target === '/dev' || target.startsWith('/dev/') || ['/tmp', homeFolder].includes(target)) return true;
   return spec.mounts.some(

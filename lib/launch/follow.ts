@@ -21,7 +21,11 @@ export interface Follower {
  * namespace, ends with it a moment later and keeps nobody waiting. Throws a SysError if the channels can't be watched.
  */
 export function follow(started: Started, follower: Follower): void {
-  const { session } = started;
+  const { session, forget } = started;
+  const gone = () => {
+    forget?.();
+    follower.gone();
+  };
   const read = (which: number): void => {
     for (const message of session.messages(which)) follower.take(message);
   };
@@ -35,8 +39,8 @@ export function follow(started: Started, follower: Follower): void {
       if (!follower.outcome.ended)
         debug('the keeper has ended without a word: %s', status < 0 ? `signal ${-status}` : `exit status ${status}`);
     }
-    if (cleaned) follower.gone();
-    else if (keeperEnded) cleanUp(started, follower.launcherPath, () => follower.gone());
+    if (cleaned) gone();
+    else if (keeperEnded) cleanUp(started, follower.launcherPath, gone);
   });
 }
 

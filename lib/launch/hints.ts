@@ -52,6 +52,10 @@ const hints: Readonly<Partial<Record<OpName, Readonly<Record<string, string>>>>>
     EROFS: 'the target lies on a read-only mount: make it in the source first',
   },
   Mask: { ENOENT: 'there is nothing at the target to hide' },
+  Pin: {
+    ELOOP: 'what lies below a symbolic link that programs can replace is not protected: name the real path',
+    ENOENT: 'a directory on the way to the target does not exist; make it in the source first',
+  },
   Chdir: {
     ENOENT: 'the folder must exist inside; add a mount for it',
     ELOOP: 'a link of /proc cannot be the working directory',

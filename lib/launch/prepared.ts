@@ -69,7 +69,15 @@ export class Prepared {
     this.state = 'over';
     session.ref(true);
     const ours = written.stdio.map((slot) => fds[slot.index] ?? -1);
-    return bare({ session, plan: together(plan, written), scene: ownScene, ours, network, prepared: this.outcome.facts });
+    return bare({
+      session,
+      plan: together(plan, written),
+      scene: ownScene,
+      ours,
+      network,
+      prepared: this.outcome.facts,
+      forget: this.started.forget,
+    });
   }
 
   /** Ends it; settles when everything of it is gone. */

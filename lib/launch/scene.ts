@@ -6,6 +6,7 @@ import type { Program, Scene } from '../features/feature';
 import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
 import { isSetUp, type NetworkSpec } from '../features/network';
+import { procDropped } from '../features/proc';
 import { host } from '../host';
 import { native } from '../native';
 import type { LiveNetwork } from '../network/live';
@@ -14,6 +15,7 @@ import { close } from '../sys/file';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { chooseGroups, type GroupsKind } from './groups';
 import { takeHostId } from './host-id';
+import { pinnedPaths } from './shared-pins';
 import { sharedRoot } from './shared-roots';
 import { takeSpareNet, wantsSpareNet } from './spare-net';
 
@@ -33,10 +35,11 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
   return bare({
     host: machine,
     ...groups,
-    dropped: [...dropped, ...privilegesDropped(spec, hostId?.id)],
+    dropped: [...dropped, ...privilegesDropped(spec, hostId?.id), ...procDropped(spec, machine.privileged)],
     program,
     kind,
     ...(wanted === 'single' ? { single: true } : {}),
+    ...(spec.mounts.length > 0 ? { pinned: pinnedPaths() } : {}),
     emptyMounts: machine.privileged && canStartEmpty(),
     sharedRoot: (recipe) => sharedRoot(recipe, spec.launcherPath),
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),

@@ -32,6 +32,7 @@ class Solo implements Link {
   readonly ours: Started['ours'];
   readonly network: Started['network'];
   readonly prepared: Started['prepared'];
+  readonly forget: Started['forget'];
   readonly run: Run;
   private readonly source: StatsSource;
   private readonly stuck: StuckWatch;
@@ -42,7 +43,14 @@ class Solo implements Link {
     events: RunEvents,
     started: Started,
   ) {
-    ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours, prepared: this.prepared } = started);
+    ({
+      session: this.session,
+      plan: this.plan,
+      scene: this.scene,
+      ours: this.ours,
+      prepared: this.prepared,
+      forget: this.forget,
+    } = started);
     this.source = new StatsSource(this.scene, this.session.pid, hasOwnNetwork(parsed.spec));
     this.network = started.network;
     this.network?.connect(

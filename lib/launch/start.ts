@@ -11,6 +11,7 @@ import type { ParsedOptions } from './options';
 import { cleanupPlan, writePlan } from './plan';
 import { openScene } from './scene';
 import { Session } from './session';
+import { keepPins } from './shared-pins';
 import { dropSharedRoots } from './shared-roots';
 import { dropSpareNet } from './spare-net';
 import { planFor } from './template';
@@ -26,6 +27,8 @@ export interface Started {
   readonly network?: LiveNetwork | undefined;
   /** This side's descriptor for each of the program's, by its number; -1 where there is none. */
   readonly ours: readonly number[];
+  /** Lets go of what this process remembers of it while it is there. */
+  readonly forget?: (() => void) | undefined;
   /** What the kernel told of a sandbox that was there before its program. */
   readonly prepared?: FactTexts | undefined;
 }
@@ -64,6 +67,7 @@ function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, ki
         scene,
         ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1),
         ...(network ? { network } : {}),
+        ...(spec.mounts.length > 1 ? { forget: keepPins(spec) } : {}),
       });
     } finally {
       closeLauncher(launcher);

@@ -127,6 +127,7 @@ class SyncRun {
     this.release = () => {
       source.close();
       this.launch.network?.close();
+      this.launch.forget?.();
     };
   }
 

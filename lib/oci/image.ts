@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AbortError, NsError } from '../errors';
 import type { SandboxOptions } from '../features';
 import type { Mount } from '../features/mounts';
 import { host } from '../host';
+import { realHostPath } from '../host-path';
 import { spawnIsolated } from '../launch/spawn';
 import { type Bytes, parseBytes, parseHostPath, parseInteger, parseObject } from '../parse';
 import { blobPath, type Descriptor, type ImageConfig, readLayout } from './layout';
@@ -102,6 +103,8 @@ export async function unpackImage(
 }
 
 async function intoFolder<T>(folder: string, fill: () => Promise<T>): Promise<T> {
+  // A link on the way could have been planted there; checked before anything is made.
+  realHostPath(dirname(folder), 'folder');
   await mkdir(folder, { mode: 0o755 });
   try {
     return await fill();

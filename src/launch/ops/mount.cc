@@ -14,6 +14,9 @@ constexpr unsigned kFdPathSize = 40;
 constexpr unsigned kSetString = 1;            // FSCONFIG_SET_STRING
 constexpr unsigned kSetFlag = 0;              // FSCONFIG_SET_FLAG
 constexpr unsigned kCreate = 6;               // FSCONFIG_CMD_CREATE
+constexpr unsigned kNoLinks = 0x40000000;     // of OpenTree, see ops.def
+constexpr unsigned long kNoSymlinks = 0x04;   // RESOLVE_NO_SYMLINKS
+constexpr unsigned kCloneTree = 0x1 | 0x8000; // OPEN_TREE_CLONE | AT_RECURSIVE
 constexpr unsigned kReadonly = 1;             // MOUNT_ATTR_RDONLY
 constexpr unsigned kNosuid = 2;               // MOUNT_ATTR_NOSUID
 constexpr unsigned kNodev = 4;                // MOUNT_ATTR_NODEV
@@ -65,18 +68,26 @@ Status Mask(Context& context, const Op& op) {
   return sys::move_mount(cover.get(), target.get());
 }
 
+// rename(2) and rmdir(2) of what something is mounted on answer EBUSY.
+Status Pin(Context& context, const Op& op) {
+  NSJS_TRY_VALUE(target, resolve(context.base(op.arg[0]), context.plan.text(op.arg[1]).data, 0));
+  NSJS_TRY_VALUE(copy, sys::open_tree(target.get(), "", kCloneTree | O_CLOEXEC | sys::kAtEmptyPath));
+  return sys::move_mount(copy.get(), target.get());
+}
+
 Status Propagation(Context&, const Op& op) { return sys::mount_propagation(op.arg[0]); }
 
 Status OpenTree(Context& context, const Op& op) {
   const int base = context.base(op.arg[1]);
   const char* path = context.plan.text(op.arg[2]).data;
-  if (base == sys::kCwd) {
-    NSJS_TRY_VALUE(tree, sys::open_tree(base, path, op.arg[3] | O_CLOEXEC));
+  const unsigned flags = op.arg[3] & ~kNoLinks;
+  if (base == sys::kCwd && flags == op.arg[3]) {
+    NSJS_TRY_VALUE(tree, sys::open_tree(base, path, flags | O_CLOEXEC));
     context.slots[op.arg[0]].fd = std::move(tree);
     return {};
   }
-  NSJS_TRY_VALUE(source, resolve(base, path, 0));
-  NSJS_TRY_VALUE(tree, sys::open_tree(source.get(), "", op.arg[3] | O_CLOEXEC | sys::kAtEmptyPath));
+  NSJS_TRY_VALUE(source, base == sys::kCwd ? sys::openat2(base, path, O_PATH, 0, kNoSymlinks) : resolve(base, path, 0));
+  NSJS_TRY_VALUE(tree, sys::open_tree(source.get(), "", flags | O_CLOEXEC | sys::kAtEmptyPath));
   context.slots[op.arg[0]].fd = std::move(tree);
   return {};
 }

@@ -1,0 +1,27 @@
+import type { Spec } from './index';
+import type { MountSpec } from './mounts';
+
+/** Whether programs may write to what is mounted, as far as their ids allow. */
+export const isWritableMount = (mount: MountSpec): boolean =>
+  mount.type === 'tmpfs' || mount.type === 'overlay' || mount.type === 'tree' || (mount.type === 'bind' && !mount.readonly);
+
+/** Whether an entry protects what is at its target. */
+export const isFixed = (mount: MountSpec): boolean =>
+  ['readonly', 'mask', 'file', 'tree'].includes(mount.type) || (mount.type === 'bind' && mount.readonly);
+
+/** Whether a mount covers a path: `readonly` and `mask` are mounts as well; links and directories are not. */
+export const covers = ({ type, target }: MountSpec, path: string): boolean =>
+  type !== 'symlink' && type !== 'dir' && path.startsWith(`${target}/`);
+
+/** The directories between a path and one below it, the uppermost first, without these two. */
+export function foldersBetween(from: string, path: string): readonly string[] {
+  const names = path.slice(from.length + 1).split('/');
+  return names.slice(1).map((_, index) => `${from}/${names.slice(0, index + 1).join('/')}`);
+}
+
+/** Targets that must be found where they were mounted: nothing on the way there may have been renamed. */
+export const fixedTargets = ({ mounts }: Pick<Spec, 'mounts'>): readonly MountSpec[] => mounts.filter(isFixed);
+
+/** Whether a path may be mounted on itself to keep what lies below it in place. */
+export const mayBePinned = ({ mounts }: Pick<Spec, 'mounts'>, path: string): boolean =>
+  mounts.some((mount) => isFixed(mount) && mount.target.startsWith(`${path}/`));

@@ -1,0 +1,316 @@
+// Directories of the host that a sandbox may write to: what is protected in them, and what a program leaves there for others.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { type Mount, Sandbox, type SandboxOptions, type SpawnOptions, spawnIsolated, unpackImage, unpackTar } from 'nsjs';
+import { isRoot, rejection, sh, temporaryFolder, testIf, trySh } from '../support';
+
+let folder: ReturnType<typeof temporaryFolder>;
+let work: string;
+beforeEach(() => {
+  folder = temporaryFolder();
+  chmodSync(folder.path, 0o755);
+  work = join(folder.path, 'work');
+  mkdirSync(join(work, '.git/hooks'), { recursive: true });
+  mkdirSync(join(work, 'a/b/c'), { recursive: true });
+  writeFileSync(join(work, 'a/b/c/secret'), 'secret');
+  writeFileSync(join(work, 'a/b/file'), 'original');
+});
+afterEach(() => folder.remove());
+
+const writable = (): Mount => ({ type: 'bind', source: work, target: '/w', readonly: false });
+
+describe('what is protected below a directory that can be written', () => {
+  const attack = `cd /w
+    mv .git .old; mkdir -p .git/hooks; echo x > .git/hooks/pre-commit
+    mv .git/hooks .git/h2; rm -rf .git; mkdir -p .git/hooks; echo x > .git/hooks/pre-commit
+    mv a z; mv a/b a/z; mv a/b/c a/b/z; rm -rf a; mkdir -p a/b/c; echo x > a/b/c/new; cat a/b/c/secret; echo x > a/b/file; ln -f a/b/file a/b/c/other`;
+
+  const holds = () => {
+    expect(existsSync(join(work, '.git/hooks/pre-commit'))).toBe(false);
+    expect(existsSync(join(work, '.old'))).toBe(false);
+    expect(existsSync(join(work, 'a/b/c/new'))).toBe(false);
+    expect(readFileSync(join(work, 'a/b/c/secret'), 'utf8')).toBe('secret');
+    expect(readFileSync(join(work, 'a/b/file'), 'utf8')).toBe('original');
+  };
+
+  test.each<[string, () => readonly Mount[]]>([
+    [
+      'readonly, mask',
+      () => [
+        writable(),
+        { type: 'readonly', target: '/w/.git/hooks' },
+        { type: 'mask', target: '/w/a/b/c' },
+        { type: 'readonly', target: '/w/a/b/file' },
+      ],
+    ],
+    [
+      'read-only binds',
+      () => [
+        writable(),
+        { type: 'bind', source: join(work, '.git/hooks'), target: '/w/.git/hooks' },
+        { type: 'bind', source: join(work, 'a/b/c'), target: '/w/a/b/c' },
+        { type: 'bind', source: join(work, 'a/b/file'), target: '/w/a/b/file' },
+      ],
+    ],
+    [
+      'one writable directory in another one',
+      () => [
+        writable(),
+        { type: 'bind', source: join(work, 'a'), target: '/w/a', readonly: false },
+        { type: 'readonly', target: '/w/a/b/c' },
+        { type: 'readonly', target: '/w/a/b/file' },
+        { type: 'readonly', target: '/w/.git/hooks' },
+      ],
+    ],
+  ])('stays where it is: %s', async (_, mounts) => {
+    const { stdout } = await trySh(`${attack}; touch /w/fine /w/a/fine /w/.git/fine && echo went on`, { mounts: mounts() });
+    expect(stdout).toContain('went on');
+    holds();
+    for (const name of ['fine', 'a/fine', '.git/fine']) expect(existsSync(join(work, name))).toBe(true);
+  });
+
+  test('renaming answers EBUSY, across it EXDEV', async () => {
+    const line = `perl -e 'use POSIX; for (["a", "z"], ["a/b", "a/z"], ["a/b", "z"], ["a/b/file", "moved"]) { print rename("/w/$_->[0]", "/w/$_->[1]") ? "renamed" : 0+$!, "\\n" }'`;
+    const mounts: Mount[] = [writable(), { type: 'readonly', target: '/w/a/b/c' }];
+    expect(await sh(line, { mounts })).toBe('16\n16\n18\n18');
+  });
+
+  test('in a long-lived sandbox, a pool and an overlay as well', async () => {
+    const mounts: Mount[] = [writable(), { type: 'readonly', target: '/w/.git/hooks' }, { type: 'readonly', target: '/w/a/b' }];
+    await using sandbox = await Sandbox.open({ mounts });
+    await sandbox.spawn('/bin/sh', ['-c', attack], { reject: false });
+    holds();
+    const overlay: Mount[] = [
+      { type: 'overlay', lower: work, target: '/w' },
+      { type: 'readonly', target: '/w/.git/hooks' },
+    ];
+    expect(await sh('cd /w; mv .git .old || mkdir -p x; echo x > .git/hooks/y || echo refused', { mounts: overlay })).toBe('refused');
+  });
+
+  test('a symbolic link on the way, and at its end, is refused by name; so is what is missing', async () => {
+    symlinkSync('a', join(work, 'link'));
+    symlinkSync('hooks', join(work, '.git/last'));
+    const attempt = (target: string, type: 'readonly' | 'mask' = 'readonly') =>
+      rejection(spawnIsolated('true', [], { mounts: [writable(), { type, target }] }));
+    expect(await attempt('/w/link/b/c')).toMatchObject({ code: 'ELOOP', path: '/w/link', origin: 'mounts[1]' });
+    expect(await attempt('/w/link/b/c', 'mask')).toMatchObject({ code: 'ELOOP', path: '/w/link' });
+    expect(await attempt('/w/.git/last')).toMatchObject({ code: 'ELOOP', path: '/w/.git/last' });
+    expect(await attempt('/w/none/hooks')).toMatchObject({ code: 'ENOENT', path: '/w/none' });
+    expect(await attempt('/w/.git/none', 'mask')).toMatchObject({ code: 'ENOENT', path: '/w/.git/none' });
+  });
+
+  test('another sandbox of this process on the same directory can rename none of it, while the first one runs', async () => {
+    const first = await Sandbox.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
+    const line = 'cd /w; mv .git .old && echo moved; mv .git/hooks .git/h2 && echo moved; touch .git/ok && echo written';
+    expect((await trySh(line, { mounts: [writable()] })).stdout).toBe('written');
+    expect(
+      (
+        await trySh('mv /x/hooks /x/h2 && echo moved', {
+          mounts: [{ type: 'bind', source: join(work, '.git'), target: '/x', readonly: false }],
+        })
+      ).stdout,
+    ).toBe('');
+    await first.close();
+    expect((await trySh(line, { mounts: [writable()] })).stdout).toBe('moved');
+  });
+
+  test('verify tells of a directory that was renamed from outside meanwhile', async () => {
+    await using sandbox = await Sandbox.open({ verify: true, mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
+    await sandbox.spawn('true');
+    renameSync(join(work, '.git'), join(work, '.old'));
+    expect(await rejection(sandbox.spawn('true'))).toMatchObject({
+      code: 'ERR_NSJS_VERIFY',
+      message: expect.stringContaining('/w/.git/hooks'),
+    });
+  });
+});
+
+describe('ordinary work in a directory with a protected part', () => {
+  const mounts = (): Mount[] => [writable(), { type: 'readonly', target: '/w/.git/hooks' }, { type: 'readonly', target: '/w/a/b/c' }];
+  const options = (): SpawnOptions => ({
+    mounts: mounts(),
+    cwd: '/w',
+    env: { GIT_CONFIG_GLOBAL: '/dev/null' },
+    limits: { memory: '1G', pids: 128 },
+  });
+
+  test('git commits, branches, checks out and packs', async () => {
+    rmSync(join(work, '.git'), { recursive: true });
+    execFileSync('git', ['init', '-q', '-b', 'main', work]);
+    mkdirSync(join(work, '.git/hooks'), { recursive: true });
+    const line = `git config --add safe.directory '*' ; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+      set -e; git add -A; git commit -qm one; git checkout -qb side; mkdir -p a/d; echo 1 > a/d/f; mv a/b/file a/d/moved; git add -A; git commit -qm two
+      git checkout -q main; test -e a/b/file; git merge -q side; git gc -q; git stash list; git log --oneline | wc -l`;
+    const config = { type: 'file', target: '/home/sandbox/.gitconfig', data: '[safe]\n\tdirectory = *\n' } as const;
+    const { stdout, stderr } = await trySh(line, { ...options(), mounts: [...mounts(), config], env: {} });
+    expect({ stdout, stderr }).toEqual({ stdout: '2', stderr: '' });
+  });
+
+  test('npm installs', async () => {
+    mkdirSync(join(work, 'package'));
+    writeFileSync(join(work, 'package/package.json'), '{"name":"dep","version":"1.0.0","bin":"x.js"}');
+    writeFileSync(join(work, 'package/x.js'), '#!/usr/bin/env node\nconsole.log(42)');
+    writeFileSync(join(work, 'package.json'), '{"name":"work","version":"1.0.0","dependencies":{"dep":"file:package"}}');
+    const npm = join(dirname(dirname(process.execPath)), 'lib/node_modules/npm/bin/npm-cli.js');
+    const found = existsSync(npm) ? npm : '/usr/share/nodejs/npm/bin/npm-cli.js';
+    const line = `node ${found} install --offline --no-audit --no-fund --install-links >/dev/null && node ${found} install --offline --no-audit --no-fund --install-links >/dev/null && node node_modules/dep/x.js`;
+    const { stdout, stderr } = await trySh(line, { ...options(), preset: 'build', env: {} });
+    expect({ stdout, stderr }).toEqual({ stdout: '42', stderr: '' });
+  });
+
+  testIf(existsSync('/usr/bin/gcc') || existsSync('/usr/bin/clang'), 'a C compiler', 'a compiler builds', async () => {
+    writeFileSync(join(work, 'a/main.c'), 'int main(void) { return 42; }');
+    const compiler = existsSync('/usr/bin/gcc') ? 'gcc' : 'clang';
+    const { exitCode } = await trySh(`cd a && ${compiler} -c main.c -o b/main.o && ${compiler} b/main.o -o program && ./program`, {
+      ...options(),
+      env: {},
+    });
+    expect(exitCode).toBe(42);
+  });
+});
+
+describe('links that a program planted lead no later sandbox elsewhere', () => {
+  let secret: string;
+  beforeEach(async () => {
+    secret = join(folder.path, 'secret');
+    mkdirSync(secret);
+    writeFileSync(join(secret, 'key'), 'key');
+    await sh(`ln -s ${secret} /w/out; ln -s ${secret}/key /w/file; mkdir /w/real`, { mounts: [writable()] });
+  });
+
+  const bind = (source: string, more: object = {}): SandboxOptions => ({ mounts: [{ type: 'bind', source, target: '/x', ...more }] });
+
+  test.each<[string, () => SandboxOptions]>([
+    ['bind', () => bind(join(work, 'out'))],
+    ['bind of a file', () => bind(join(work, 'file'))],
+    ['bind of what is below it', () => bind(join(work, 'out/key'))],
+    ['writable bind', () => bind(join(work, 'out'), { readonly: false })],
+    ['lower of an overlay', () => ({ mounts: [{ type: 'overlay', lower: join(work, 'out'), target: '/x' }] })],
+    ['upper of an overlay', () => ({ mounts: [{ type: 'overlay', lower: work, upper: join(work, 'out'), target: '/x' }] })],
+    ['root', () => ({ root: join(work, 'out') })],
+  ])('%s', async (_, options) => {
+    const error = await rejection(spawnIsolated('/bin/cat', ['/x/key'], options()));
+    expect(error).toMatchObject({ code: 'ELOOP', path: expect.stringMatching(/work\/(out|file)$/) });
+    expect(error.message).toContain(secret);
+    expect((await rejection(Sandbox.open(options()))).code).toBe('ELOOP');
+  });
+
+  test('copies and archives', async () => {
+    await using sandbox = await Sandbox.open({});
+    await sandbox.fs.writeFile('/tmp/a', 'a');
+    expect((await rejection(sandbox.fs.copyOut('/tmp/a', join(work, 'out/stolen')))).code).toBe('ELOOP');
+    expect((await rejection(sandbox.fs.copyIn(join(work, 'out/key'), '/tmp/b'))).code).toBe('ELOOP');
+    expect((await rejection(unpackTar(join(work, 'none.tar'), join(work, 'out/tree')))).code).toBe('ELOOP');
+    expect(existsSync(join(secret, 'tree'))).toBe(false);
+    expect(existsSync(join(secret, 'stolen'))).toBe(false);
+  });
+
+  test('who asks for it has links followed, and what is no link needs nothing', async () => {
+    expect(await sh('cat /x/key', bind(join(work, 'out'), { followLinks: true }))).toBe('key');
+    expect(await sh('ls -d /x', bind(join(work, 'real')))).toBe('/x');
+    expect(await sh('ls -d /x', bind(`${work}/./a/../real/`))).toBe('/x');
+  });
+
+  test('links of the system are followed', async () => {
+    expect(await sh('/x/sh -c "echo ok"', bind('/bin'))).toBe('ok');
+    if (existsSync('/usr/bin/python3')) expect(await sh('/x -c "print(1)"', bind('/usr/bin/python3'))).toBe('1');
+    expect(await sh('ls -d /x', bind('/var/run'))).toBe('/x');
+  });
+
+  test('one that is put there after the look leads nowhere', async () => {
+    // 300 rounds of a directory that is a link half of the time.
+    const swapped = join(work, 'swap');
+    const program = `my ($p, $t) = @ARGV; while (1) { mkdir $p; rmdir $p; symlink $t, $p; unlink $p }`;
+    const other = await Sandbox.open({ mounts: [writable()] });
+    const running = other.spawn('perl', ['-e', program, '/w/swap', secret], { reject: false });
+    await running.spawned;
+    for (let round = 0; round < 300; round++) {
+      const { stdout } = await spawnIsolated('/bin/ls', ['/x'], { ...bind(swapped), reject: false }).catch(() => ({ stdout: '' }));
+      expect(stdout).toBe('');
+    }
+    await other.close();
+    await running;
+  });
+});
+
+describe('nobody waits for what a program does to a shared file', () => {
+  // F_SETLEASE, F_RDLCK and F_WRLCK; F_NOTIFY with DN_MODIFY; F_SETDELEG
+  const lines = `perl -e 'use Fcntl; open my $f, "<", "/w/file" or die; for ([1024, 0], [1024, 1], [1026, 2], [1040, 0]) { print defined(fcntl($f, $_->[0], $_->[1])) ? "taken" : 0+$!, "\\n" } print fcntl($f, 3, 0) ? "ok" : "no"'`;
+  const docker = JSON.parse(readFileSync(join(__dirname, '../../test/data/moby-default-seccomp.json'), 'utf8')) as object;
+
+  test.each<[string, SandboxOptions]>([
+    ['default', {}],
+    ['container', { preset: 'container' }],
+    ["Docker's profile", { seccomp: { docker } }],
+  ])('leases and notifications are refused: %s', async (_, options) => {
+    writeFileSync(join(work, 'file'), 'x');
+    const found = (await sh(lines, { mounts: [{ type: 'bind', source: work, target: '/w' }], ...options })).split('\n');
+    expect(found.slice(0, 3)).toEqual(['1', '1', '1']);
+    expect(['1', '22']).toContain(found[3]);
+    expect(found[4]).toBe('ok');
+    // A writer of the host that need not wait is not told to come again.
+    expect(
+      spawnSync('perl', ['-e', 'use Fcntl; print sysopen(my $f, $ARGV[0], O_WRONLY | O_NONBLOCK) ? "open" : $!', join(work, 'file')], {
+        encoding: 'utf8',
+      }).stdout,
+    ).toBe('open');
+  });
+
+  test('a FIFO, a socket or a device in the way of a copy or an archive is an error, at once', async () => {
+    execFileSync('mkfifo', [join(work, 'fifo')]);
+    const server = createServer().listen(join(work, 'socket'));
+    await using sandbox = await Sandbox.open({ mounts: [writable(), { type: 'overlay', lower: work, target: '/o' }] });
+    await sandbox.spawn('/bin/sh', ['-c', 'mkfifo /o/new /tmp/fifo']);
+    for (const path of ['/w/fifo', '/w/socket', '/tmp/fifo']) {
+      expect(['EINVAL', 'ENXIO', 'EACCES']).toContain((await rejection(sandbox.fs.readFile(path))).code);
+      expect(['EINVAL', 'ENXIO', 'EACCES']).toContain((await rejection(sandbox.fs.writeFile(path, 'x'))).code);
+      await sandbox.fs.stat(path);
+      expect((await rejection(sandbox.fs.copyOut(path, join(work, 'copy')))).code).toBe('EINVAL');
+    }
+    expect((await rejection(sandbox.fs.copyIn(join(work, 'fifo'), '/tmp/copy'))).code).toBe('EINVAL');
+    expect((await rejection(sandbox.fs.copyOut('/w', join(folder.path, 'whole')))).code).toBe('EINVAL');
+    expect((await sandbox.overlay('/o').diff()).map(({ path, type }) => [path, type])).toEqual([['/new', 'other']]);
+    await sandbox.overlay('/o').commit(join(folder.path, 'kept'));
+    for await (const _ of sandbox.overlay('/o').exportTar());
+    for (const path of ['fifo', 'socket']) {
+      const error = await rejection(unpackTar(join(work, path), join(folder.path, 'tree')));
+      expect(error).toMatchObject({ code: 'ERR_NSJS_ARCHIVE', message: expect.stringContaining('regular file') });
+    }
+    renameSync(join(work, 'fifo'), join(work, 'index.json'));
+    expect((await rejection(unpackImage(work, join(folder.path, 'image')))).code).toBe('ERR_NSJS_ARCHIVE');
+    server.close();
+  });
+});
+
+describe('a /proc without a pid namespace', () => {
+  const options = { namespaces: { pid: false } } as const;
+
+  testIf(isRoot, 'root', 'shows the program its own processes alone', async () => {
+    const found = await sh('ls /proc; cat /proc/self/comm; cat /proc/kallsyms; cat /proc/1/cmdline', { ...options, proc: 'pids' }).catch(
+      (error) => String(error.stdout),
+    );
+    expect(found).toMatch(/^self$/m);
+    expect(found).not.toMatch(/^(kallsyms|keys|1|cmdline|sys)$/m);
+    const masked = await trySh('ls /proc; cat /proc/kallsyms /proc/keys /proc/cmdline', { ...options, proc: 'masked' });
+    expect(masked.stdout).toMatch(/^meminfo$/m);
+    expect(masked.stdout).not.toMatch(/^1$/m);
+    expect(masked.stdout).not.toMatch(/BOOT_IMAGE|[0-9a-f]{16} T /);
+  });
+
+  testIf(!isRoot, 'a user', 'is an error for a user, or dropped where it is preferred', async () => {
+    for (const proc of ['pids', 'masked'] as const)
+      expect((await rejection(Promise.resolve().then(() => spawnIsolated('true', [], { ...options, proc })))).message).toMatch(
+        /^proc: .*'off'/,
+      );
+    const { report, stdout } = await trySh('ls -d /proc/self', { ...options, proc: 'prefer' });
+    expect(stdout).toBe('');
+    expect(report.dropped.map(({ control }) => control)).toContain('proc');
+  });
+
+  test("'full' is the host's, and said so by its name", async () => {
+    expect(await sh('ls -d /proc/kallsyms', { ...options, proc: 'full' })).toBe('/proc/kallsyms');
+    expect(await sh('ls /proc | wc -l', { ...options, proc: 'off' })).toBe('0');
+  });
+});
