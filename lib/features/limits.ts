@@ -34,7 +34,10 @@ export interface Limits {
   readonly swap?: Bytes | 0;
   /** *cgroup*: Whether all of it ends when one of its processes does for lack of memory. Default: yes for a single run on version 2. */
   readonly oomGroup?: boolean;
-  /** Processes and threads at a time; past it fork(2) fails with EAGAIN. Without a cgroup: RLIMIT_NPROC. */
+  /**
+   * Processes and threads at a time; past it fork(2) fails with EAGAIN. Without a cgroup: RLIMIT_NPROC; for a user without a user namespace that
+   * is what the user has when the program starts and as many more, so it holds approximately, for each program by itself.
+   */
   readonly pids?: number;
   /** *cgroup*: CPUs' worth of time: 0.5 is half of one, 2 is two whole ones. */
   readonly cpu?: number;
@@ -137,7 +140,9 @@ export const limits = feature({
     } else if (cpuTime !== undefined && ofEach) emitRlimit(plan, 'rlimits.cpu', 'cpu', ofEach);
     if (scene.cgroups.version !== undefined) return;
     if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', both(memory));
-    if (pids !== undefined && countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));
+    if (pids === undefined) return;
+    if (countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));
+    else plan.op('program', 'limits.pids', 'NprocAbove', pids);
   },
 });
 

@@ -183,7 +183,12 @@ function missing(spec: Spec, { version, cpuUsage: usage }: Cgroups): readonly Dr
   const counted = version !== undefined || countsPids(spec, host().privileged ? 0 : undefined);
   return [
     ...(pids !== undefined && !counted
-      ? [dropped('limits.pids', 'without a control group and without a user namespace nothing counts the processes of one sandbox')]
+      ? [
+          dropped(
+            'limits.pids',
+            'without a control group and without a user namespace RLIMIT_NPROC counts all processes of the user: the limit is what the user had when the program started and limits.pids more, approximately',
+          ),
+        ]
       : []),
     ...(cpuTime !== undefined && !usage
       ? [

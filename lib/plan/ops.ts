@@ -65,11 +65,12 @@ export const ops = {
   Session: { code: 60, kinds: '' },
   Terminal: { code: 61, kinds: 'S' },
   Rlimit: { code: 62, kinds: 'NNNNN' },
-  Umask: { code: 63, kinds: 'N' },
-  Dup: { code: 64, kinds: 'SN' },
-  CloseFrom: { code: 65, kinds: 'N' },
-  Chdir: { code: 66, kinds: 'T' },
-  Exec: { code: 67, kinds: 'TTT' },
+  NprocAbove: { code: 63, kinds: 'N' },
+  Umask: { code: 64, kinds: 'N' },
+  Dup: { code: 65, kinds: 'SN' },
+  CloseFrom: { code: 66, kinds: 'N' },
+  Chdir: { code: 67, kinds: 'T' },
+  Exec: { code: 68, kinds: 'TTT' },
 } as const;
 
 export type OpName = keyof typeof ops;

@@ -11,16 +11,16 @@ namespace {
 constexpr int kInvalid = 22;  // EINVAL
 constexpr unsigned kMaxLayers = 100;
 constexpr unsigned kFdPathSize = 40;
-constexpr unsigned kSetString = 1;            // FSCONFIG_SET_STRING
-constexpr unsigned kSetFlag = 0;              // FSCONFIG_SET_FLAG
-constexpr unsigned kCreate = 6;               // FSCONFIG_CMD_CREATE
-constexpr unsigned kNoLinks = 0x40000000;     // of OpenTree, see ops.def
-constexpr unsigned long kNoSymlinks = 0x04;   // RESOLVE_NO_SYMLINKS
-constexpr unsigned kCloneTree = 0x1 | 0x8000; // OPEN_TREE_CLONE | AT_RECURSIVE
-constexpr unsigned kReadonly = 1;             // MOUNT_ATTR_RDONLY
-constexpr unsigned kNosuid = 2;               // MOUNT_ATTR_NOSUID
-constexpr unsigned kNodev = 4;                // MOUNT_ATTR_NODEV
-constexpr std::uint64_t kIdMap = 0x00100000;  // MOUNT_ATTR_IDMAP
+constexpr unsigned kSetString = 1;             // FSCONFIG_SET_STRING
+constexpr unsigned kSetFlag = 0;               // FSCONFIG_SET_FLAG
+constexpr unsigned kCreate = 6;                // FSCONFIG_CMD_CREATE
+constexpr unsigned kNoLinks = 0x40000000;      // of OpenTree, see ops.def
+constexpr unsigned long kNoSymlinks = 0x04;    // RESOLVE_NO_SYMLINKS
+constexpr unsigned kCloneTree = 0x1 | 0x8000;  // OPEN_TREE_CLONE | AT_RECURSIVE
+constexpr unsigned kReadonly = 1;              // MOUNT_ATTR_RDONLY
+constexpr unsigned kNosuid = 2;                // MOUNT_ATTR_NOSUID
+constexpr unsigned kNodev = 4;                 // MOUNT_ATTR_NODEV
+constexpr std::uint64_t kIdMap = 0x00100000;   // MOUNT_ATTR_IDMAP
 
 const char* after(const char* text) {
   while (*text != 0) ++text;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kNotPermitted = 1;   // EPERM
 constexpr int kNoEntry = 2;        // ENOENT
+constexpr int kTryAgain = 11;      // EAGAIN
 constexpr int kAccess = 13;        // EACCES
 constexpr int kNotDirectory = 20;  // ENOTDIR
 constexpr unsigned long kNoMagicLinks = 0x02;
@@ -45,6 +46,31 @@ Status exec_first(Text candidates, char* const* argv, char* const* envp) {
     if (status.err == kAccess) answer = status;
     if (status.err != kNoEntry && status.err != kNotDirectory && status.err != kAccess) return status;
   }
+  return answer;
+}
+
+constexpr unsigned kNproc = 6;  // RLIMIT_NPROC
+constexpr std::uint64_t kFirstGuess = 64;
+
+// Whether one more task can be started under a limit.
+Result<bool> can_start(std::uint64_t limit, std::uint64_t hard) {
+  Result<bool> answer;
+  answer.status = sys::prlimit(kNproc, limit, hard);
+  if (!answer.status.ok()) return answer;
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  const auto pid = sys::clone3(args);
+  if (pid.status.err == kTryAgain) return answer;
+  answer.status = pid.status;
+  if (!pid.ok()) return answer;
+  if (pid.value == 0) sys::exit_group(0);
+  const Fd child(pidfd);
+  siginfo_t info{};
+  answer.status = sys::waitid(sys::kPidfdType, child.get(), &info, WEXITED, nullptr);
+  answer.value = true;
   return answer;
 }
 
@@ -100,6 +126,30 @@ Status Rlimit(Context&, const Op& op) {
   std::uint64_t now[2] = {};
   NSJS_TRY(sys::getrlimit(op.arg[0], now));
   return now[0] == wide(1) && now[1] == wide(3) ? Status{} : status;
+}
+
+// No file tells how many tasks the kernel counts for a user: what is found out is the lowest limit at which one more can be started.
+Status NprocAbove(Context&, const Op& op) {
+  std::uint64_t limits[2] = {};
+  NSJS_TRY(sys::getrlimit(kNproc, limits));
+  const std::uint64_t hard = limits[1];
+  std::uint64_t refused = 0;
+  std::uint64_t fits = kFirstGuess;
+  for (;; fits *= 2) {
+    if (fits >= hard) return {};  // the limit that holds already is lower
+    NSJS_TRY_VALUE(can, can_start(fits, hard));
+    if (can) break;
+    refused = fits;
+  }
+  while (fits - refused > 1) {
+    const std::uint64_t middle = refused + (fits - refused) / 2;
+    NSJS_TRY_VALUE(can, can_start(middle, hard));
+    (can ? fits : refused) = middle;
+  }
+  // Whom no limit binds would be let go on without one.
+  if (fits == 1) return {kNotPermitted, __NR_prlimit64};
+  const std::uint64_t limit = fits - 1 + op.arg[0];
+  return limit < hard ? sys::prlimit(kNproc, limit, limit) : sys::prlimit(kNproc, hard, hard);
 }
 
 Status Umask(Context&, const Op& op) { return sys::umask(op.arg[0]); }

@@ -1,0 +1,69 @@
+// limits.pids where only RLIMIT_NPROC can hold it, which counts every process of the user.
+import { readdirSync, readFileSync } from 'node:fs';
+import { Sandbox, spawnIsolated } from 'nsjs';
+import { hasCgroups, isRoot, sleep, testIf, trySh } from '../support';
+
+const isApproximate = !isRoot && !hasCgroups;
+const uid = process.getuid?.() ?? 0;
+
+/** Tasks of this user now. */
+function tasks(): number {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .reduce((sum, pid) => {
+      try {
+        const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+        const isOwn = Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]) === uid;
+        return sum + (isOwn ? Number(/^Threads:\s+(\d+)/m.exec(status)?.[1]) : 0);
+      } catch {
+        return sum;
+      }
+    }, 0);
+}
+
+const bomb = 'f() { f | f & }; f; while :; do sleep 0.05; done';
+
+describe('a user, preset landlock', () => {
+  testIf(isApproximate, 'a user without a cgroup', 'a program starts about limits.pids processes, however many the user has', async () => {
+    const line = 'n=0; while [ $n -lt 60 ]; do (sleep 5 & echo started) 2>/dev/null || break; n=$((n+1)); done | wc -l';
+    const { stdout, report } = await trySh(line, { preset: 'landlock', limits: { pids: 20 } });
+    expect(Number(stdout)).toBeGreaterThan(5);
+    expect(Number(stdout)).toBeLessThanOrEqual(20);
+    const told = report.dropped.find(({ control }) => control === 'limits.pids');
+    expect(told?.reason).toMatch(/approximately/);
+  });
+
+  testIf(isApproximate, 'a user without a cgroup', 'a fork bomb stays within it and is gone within 5 s of the kill', async () => {
+    const before = tasks();
+    const running = spawnIsolated('/bin/sh', ['-c', bomb], {
+      preset: 'landlock',
+      limits: { pids: 1000, memory: '2G' },
+      stdio: 'ignore',
+      reject: false,
+    });
+    await running.spawned;
+    for (let looks = 0; looks < 100 && tasks() - before < 600; looks++) await sleep(100);
+    const most = tasks() - before;
+    expect(most).toBeGreaterThan(500);
+    // init and what else of this process's own has come meanwhile
+    expect(most).toBeLessThan(1100);
+    const since = performance.now();
+    running.kill('SIGKILL');
+    await running;
+    const took = performance.now() - since;
+    expect(took).toBeLessThan(5000);
+    expect(tasks() - before).toBeLessThan(50);
+  });
+
+  testIf(isApproximate, 'a user without a cgroup', 'a limit of the caller that is lower stays', async () => {
+    const { stdout } = await spawnIsolated('bash', ['-c', 'ulimit -u'], {
+      preset: 'landlock',
+      limits: { pids: 1000 },
+      rlimits: { nproc: 500 },
+    });
+    expect(Number(stdout)).toBeLessThanOrEqual(500);
+    await using sandbox = await Sandbox.open({ preset: 'landlock', limits: { pids: 30 } });
+    const { stdout: inside } = await sandbox.spawn('bash', ['-c', 'ulimit -u']);
+    expect(Number(inside)).toBeLessThan(tasks() + 100);
+  });
+});
