@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname } from 'node:path';
 import { findIdMapHelper, readSubids, type Subids } from './subids';
@@ -40,6 +40,15 @@ export interface Host {
   readonly idMapHelpers: { readonly uid: string | undefined; readonly gid: string | undefined };
   /** It has POSIX message queues. */
   readonly hasMqueue: boolean;
+  readonly counts: Counts;
+}
+
+/** How much the kernel gives of what it counts by user, or for all. */
+export interface Counts {
+  /** Files of /proc/sys/user by name: of one user in this user namespace. */
+  readonly user: Readonly<Record<string, number>>;
+  /** Terminals of all file systems of devpts(5) but the first together. */
+  readonly terminals: number;
 }
 
 const systemNames = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
@@ -73,6 +82,7 @@ function read(): Host {
     subgids: readSubids('/etc/subgid', process.geteuid?.() ?? 0),
     idMapHelpers: { uid: findIdMapHelper('newuidmap'), gid: findIdMapHelper('newgidmap') },
     hasMqueue: exists('/proc/sys/fs/mqueue'),
+    counts: readCounts(),
   };
 }
 
@@ -103,6 +113,25 @@ function nodeInstallation(): Host['node'] {
   if (systemNames.some((name) => binary.startsWith(`${name}/`))) return [];
   const packages = `${dirname(dirname(binary))}/lib/node_modules`;
   return [{ target: binary, kind: 'file' } as const, ...(exists(packages) ? [{ target: packages, kind: 'dir' } as const] : [])];
+}
+
+const defaultTerminals = 3072;
+
+function readCounts(): Counts {
+  const folder = '/proc/sys/user';
+  const names = exists(folder) ? readdirSync(folder) : [];
+  const user = names.map((name) => [name, readNumber(`${folder}/${name}`)] as const);
+  const terminals = (readNumber('/proc/sys/kernel/pty/max') ?? defaultTerminals) - (readNumber('/proc/sys/kernel/pty/reserve') ?? 0);
+  return { user: Object.fromEntries(user.filter(([, count]) => count !== undefined)) as Record<string, number>, terminals };
+}
+
+function readNumber(path: string): number | undefined {
+  try {
+    const number = Number(readFileSync(path, 'latin1'));
+    return Number.isSafeInteger(number) ? number : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function kernelVersion(text: string): readonly [number, number] {

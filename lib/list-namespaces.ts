@@ -38,11 +38,19 @@ export interface NamespaceNode {
 
 /**
  * Every namespace that some process is in, for what the caller may see: its own processes for a user, all for root
- * (namespaces(7); links by ioctl_ns(2), Linux 4.9). Blocks for some milliseconds; a process that ends meanwhile is left out.
+ * (namespaces(7); links by ioctl_ns(2), Linux 4.9). Blocks for some milliseconds, and for as long as a process changes its memory whose command line is read; one that ends meanwhile is left out.
  */
 export function listNamespaces(options: { readonly types?: readonly NamespaceType[] } = {}): NamespaceList {
   const given = parseObject(options, '', ['types']).types ?? namespaceTypes;
   const types = parseArray(given, 'types').map((type, index) => parseOneOf(type, `types[${index}]`, namespaceTypes));
+  return namespacesOf(types, commandOf);
+}
+
+/** Processes in a namespace, the lowest first. Reads nothing that a program can make it wait for, as its command line. */
+export const membersOf = (type: NamespaceType, inode: number): readonly number[] =>
+  namespacesOf([type], () => '').namespaces.find((one) => one.inode === inode)?.processes ?? [];
+
+function namespacesOf(types: readonly NamespaceType[], commandFor: (pid: number) => string): NamespaceList {
   const byProcess = new Map<number, Readonly<Partial<Record<NamespaceType, number>>>>();
   const members = new Map<number, { readonly type: NamespaceType; readonly processes: number[] }>();
   const linksOf = namespaceLinksOf(types);
@@ -68,7 +76,7 @@ export function listNamespaces(options: { readonly types?: readonly NamespaceTyp
   // One process leads most of its namespaces: it is read once.
   const leaders = new Map<number, Leader>();
   const leaderOf = (pid: number): Leader => {
-    const known = leaders.get(pid) ?? readLeader(pid, users);
+    const known = leaders.get(pid) ?? readLeader(pid, users, commandFor);
     leaders.set(pid, known);
     return known;
   };
@@ -97,9 +105,9 @@ const nine = 57;
 
 type Leader = Pick<ListedNamespace, 'leader' | 'command' | 'uid' | 'user'>;
 
-function readLeader(leader: number, users: ReadonlyMap<number, string>): Leader {
+function readLeader(leader: number, users: ReadonlyMap<number, string>, commandFor: (pid: number) => string): Leader {
   const uid = statSync(`/proc/${leader}`, { throwIfNoEntry: false })?.uid ?? -1;
-  return { leader, command: commandOf(leader), uid, user: users.get(uid) ?? `${uid}` };
+  return { leader, command: commandFor(leader), uid, user: users.get(uid) ?? `${uid}` };
 }
 
 function commandOf(pid: number): string {

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import type { IdMapEntry } from './features/id-map';
 import type { NamespaceType } from './features/namespaces';
-import { listNamespaces } from './list-namespaces';
+import { membersOf } from './list-namespaces';
 import { nsId, nsOwnerUid, nsParent, nsUserns } from './sys/namespace';
 
 /** What can be known of a namespace. Plain data. */
@@ -23,7 +23,7 @@ export interface NamespaceInfo {
 }
 
 export function inspectNamespace(fd: number, type: NamespaceType, inode: number): NamespaceInfo {
-  const members = listNamespaces({ types: [type] }).namespaces.find((one) => one.inode === inode)?.processes ?? [];
+  const members = membersOf(type, inode);
   const owner = attempt(() => withFd(nsUserns(fd), (user) => ({ owner: fstatSync(user).ino, ownerUid: nsOwnerUid(user) })));
   const own = type === 'user' ? attempt(() => ({ ownerUid: nsOwnerUid(fd) })) : {};
   return {

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { OptionError, SysError } from './errors';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
-import { listNamespaces } from './list-namespaces';
+import { membersOf } from './list-namespaces';
 import { parseInteger, parseObject, parseOneOf, parseString } from './parse';
 import { PidFd } from './pidfd';
 import { AT } from './sys/constants';
@@ -31,7 +31,7 @@ export function referenceTo(fd: number, type: NamespaceType, inode: number): Nam
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
   }
-  const member = listNamespaces({ types: [type] }).namespaces.find((one) => one.inode === inode)?.leader;
+  const [member] = membersOf(type, inode);
   return member === undefined ? { type, inode, bootId } : { type, inode, bootId, pid: member, startTime: startTime(member) };
 }
 

@@ -80,7 +80,7 @@ export interface Native {
   watchFd(fd: number, events: number, onReady: (events: number) => void): NativeWatch | number;
   unwatchFd(watch: NativeWatch): void;
   /** Begins to make a network namespace with its loopback up, unless there is one; where it fails there will be none. */
-  makeNet(): void;
+  makeNet(sysctls: Uint8Array): void;
   /** Its descriptor, the caller's from then on, or -1: with `wait` 1 that of one that is being made as well. */
   takeNet(wait: 0 | 1): number;
   /** Closes a descriptor when this thread ends, unless `dropFd` does before; 32 in all. Whether it does. */

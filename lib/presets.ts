@@ -24,7 +24,6 @@ const nestingCalls = [
   'fsmount',
   'fsopen',
   'fspick',
-  'keyctl',
   'mount',
   'mount_setattr',
   'move_mount',
@@ -36,6 +35,9 @@ const nestingCalls = [
   'setns',
   'umount2',
 ] as const;
+
+// KEYCTL_JOIN_SESSION_KEYRING, as nsjs itself does for each program.
+const joinKeyring = { names: 'keyctl', when: [{ index: 0, op: 'eq', value: 1 }] } as const;
 
 const notZero = (index: number) => [{ index, op: 'ne', value: 0 }] as const;
 const datagram = (type: number) => [{ index: 1, op: 'eq', value: type, mask: 0xf }] as const;
@@ -51,6 +53,7 @@ const hostDenials = [
     names: [
       ...['chmod', 'fchmodat', 'fchmodat2', 'chown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'],
       ...['setxattr', 'lsetxattr', 'removexattr', 'lremovexattr', 'inotify_add_watch'],
+      ...['inotify_init', 'inotify_init1'],
     ],
   },
   { names: ['utimensat'], when: notZero(1) },
@@ -107,7 +110,7 @@ export const presets: Readonly<Record<PresetName, SandboxOptions>> = deepFreeze(
     terminal: true,
     nestedUserNamespaces: true,
     capabilities: containerCapabilities,
-    seccomp: { allow: nestingCalls },
+    seccomp: { allow: [...nestingCalls, joinKeyring] },
     limits: { memory: '1G', swap: 0, pids: 256, cpuWeight: 50 },
     rlimits: { core: 1, nofile: 4096, memlock: 65_536, msgqueue: 819_200, sigpending: 1024 },
   },

@@ -16,7 +16,11 @@ function buildOracle() {
 
 mkdirSync('build/test', { recursive: true });
 buildLauncher({ output: 'build/test/launcher-fault', extra: ['-DNSJS_FAULT', 'test/native/fault.cc'] });
-const statics = { probes: 'test/threats/probes.c', 'net-probe': 'test/programs/net-probe.c' };
+const statics = {
+  probes: 'test/threats/probes.c',
+  'net-probe': 'test/programs/net-probe.c',
+  'kernel-memory': 'test/programs/kernel-memory.c',
+};
 for (const [name, source] of Object.entries(statics)) {
   const args = ['-O1', '-Wall', '-Werror', '-static', '-pthread', '-o', `build/test/${name}`, source];
   execFileSync(process.env.CC ?? 'gcc', args, { stdio: 'inherit' });

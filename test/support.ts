@@ -45,9 +45,9 @@ export function temporaryFolder(): { readonly path: string; remove(): void } {
 }
 
 /** A test that needs something of the host; skipped by name where it is missing. */
-export function testIf(available: boolean, feature: string, name: string, body: () => void | Promise<unknown>): void {
+export function testIf(available: boolean, feature: string, name: string, body: () => void | Promise<unknown>, timeoutMs?: number): void {
   const run = async () => void (await body());
-  if (available) test(name, run);
+  if (available) test(name, run, timeoutMs);
   else test.skip(`${name} (skipped: ${feature})`, run);
 }
 

@@ -97,12 +97,20 @@ const controllerOf = (file: string): Controller => {
   return name === 'cgroup' ? 'memory' : (name as Controller);
 };
 
+const mostTcpMemory = 32 * 2 ** 20;
+const tcpShare = 8;
+
+/** What queues of TCP and UDP may hold beside a limit of memory, on version 1. */
+export const tcpMemory = (memory: number): number => Math.min(mostTcpMemory, Math.floor(memory / tcpShare));
+
 function settingsOf1(limits: LimitsSpec, { swapAccounting, ownProcesses }: GroupKind): readonly Setting[] {
   const { memory, swap = 0, pids, cpuBurst, cpuWeight, cpus, memoryNodes, io = [], ioWeight } = limits;
   const quota = quotaOf(limits);
   return collect((add) => {
     add('memory', 'memory', 'memory.limit_in_bytes', memory);
     if (swapAccounting && memory !== undefined) add('memory', 'swap', 'memory.memsw.limit_in_bytes', memory + swap);
+    // Queues of TCP and UDP are counted apart from all other memory.
+    if (memory !== undefined) add('memory', 'memory', 'memory.kmem.tcp.limit_in_bytes', tcpMemory(memory), true);
     if (pids !== undefined) add('pids', 'pids', 'pids.max', pids + ownProcesses);
     if (quota !== undefined) {
       add('cpu', 'cpu', 'cpu.cfs_period_us', periodOf(limits));

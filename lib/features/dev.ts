@@ -1,4 +1,5 @@
 import { noSlot, type PlanWriter } from '../plan/writer';
+import { maxTerminals } from './counts';
 import type { Scene } from './feature';
 import type { Spec } from './index';
 import { cloneFile, mountAttr, newFs } from './mount-ops';
@@ -22,20 +23,20 @@ const attachedKey = 'mqueue, attached';
 export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { terminal }: Spec, scene: Scene): void {
   if (tree.isSealed(target)) {
     fill(plan, tree, target, origin, scene);
-    if (terminal) addTerminals(plan, tree, target, origin);
+    if (terminal) addTerminals(plan, tree, target, origin, scene);
     return;
   }
   const dev = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid, origin);
   tree.mount(dev, target, 'dir', origin);
   const own = new RootTree(plan, dev, true);
   fill(plan, own, '', origin, scene);
-  if (terminal) addTerminals(plan, own, '', origin);
+  if (terminal) addTerminals(plan, own, '', origin, scene);
   plan.op('inside', origin, 'SetAttr', dev, mountAttr.readonly, 0, 0, 0, noSlot);
 }
 
 // A devpts of its own: nothing of the host's terminals is in it.
-function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: string): void {
-  const options = { newinstance: '', ptmxmode: '0666', mode: '620' };
+function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: string, { host }: Scene): void {
+  const options = { newinstance: '', ptmxmode: '0666', mode: '620', max: `${maxTerminals(host.counts)}` };
   tree.mount(newFs(plan, 'devpts', options, mountAttr.nosuid | mountAttr.noexec, origin), `${folder}/pts`, 'dir', origin);
   tree.symlink(`${folder}/ptmx`, 'pts/ptmx', origin);
 }

@@ -1,5 +1,6 @@
 import { type CapabilitiesOptions, capabilities, noNewPrivileges, securebits } from './capabilities';
 import { type CgroupOptions, cgroup, clock, joinCgroup, joinProgramGroup } from './cgroup';
+import { countShares } from './counts';
 import { argv0, cwd, type EnvOptions, env } from './env';
 import type { Step } from './feature';
 import { freezer, joinFreezer } from './freezer';
@@ -123,6 +124,7 @@ export const steps: readonly Step[] = [
   joinCgroup, // init's first act, before it can use anything
   joinFreezer,
   user, // ids of init
+  countShares, // while its rights over the namespace are whole
   oomScoreAdj, // inherited by all that init starts
   deathSignal, // after the ids: changing them clears it
   lateNamespaces, // in the cgroup and before the fork

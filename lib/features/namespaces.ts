@@ -70,6 +70,8 @@ export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
     const late = isNetBeside(spec, scene) || scene.spareNet !== undefined ? [...byInit, 'net'] : byInit;
     const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
     join(plan, spec, scene);
+    // What its processes use is counted for whoever makes the user namespace, too.
+    if (chosen.user && scene.hostId !== undefined) plan.op('maps', 'user', 'Owner', `${scene.hostId}`);
     plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot, noSlot);
     plan.op('inside', 'namespaces', 'Dumpable', 0);
     // Root has no rights over init once both are in a user namespace that is shared.

@@ -17,6 +17,7 @@ import {
   type VethOptions,
 } from './interfaces';
 import { cloneFlags, type NamespaceHandle } from './namespaces';
+import { boundsText, loopbackBounds } from './network-bounds';
 import { type PastaOptions, type PastaSpec, parsePasta } from './pasta';
 
 /** A network namespace that is made and set up before the sandbox, which enters it; nothing inside can change it. */
@@ -113,6 +114,7 @@ export const network: Feature<'network', 'none' | 'host' | NetworkSpec | undefin
     const section = isNetBeside(spec, scene) ? 'beside' : 'inside';
     if (section === 'beside') plan.op('beside', 'namespaces', 'Unshare', cloneFlags.net);
     plan.op(section, 'network', 'Netlink', netlinkProtocols.route, encodeMessage(setLinkUp(loopback), 0));
+    plan.optional(section, () => plan.op(section, 'network.bounds', 'Sysctl', boundsText(loopbackBounds)));
   },
 });
 

@@ -36,8 +36,6 @@ const maxId = 0xfffffffe;
 // The overflow id stands for every id that is not mapped: a program that is 65534 would own the host's files.
 const overflowId = 65534;
 const fallbackId = 1000;
-const inotifyLimit = '/proc/sys/user/max_inotify_instances';
-const inotifyInstances = '32';
 
 // The type is written out: the options it looks at refer to it in turn.
 export const user: Feature<'user', UserSpec> = feature({
@@ -79,8 +77,6 @@ export const user: Feature<'user', UserSpec> = feature({
       emitMaps(plan, maps, host, hostId);
       becomeRoot(plan, true);
     }
-    // Counted per user of the host: without a limit of its own a sandbox could take all of its caller's.
-    plan.optional('inside', () => plan.op('inside', 'user.inotify', 'WriteFile', noSlot, inotifyLimit, inotifyInstances));
   },
 });
 

@@ -102,7 +102,9 @@ function withoutGroups({ cgroup, limits }: Spec, layout: { readonly reason: stri
   if (cgroup.level === 'require') throw unsupported('cgroup', layout.reason, layout.fix);
   const hard = hardLimit(limits);
   if (hard !== undefined && cgroup.level === 'default') throw unsupported(`limits.${hard}`, layout.reason, layout.fix);
-  const reason = `${layout.reason}; limits.memory holds per process (RLIMIT_DATA), limits.pids by RLIMIT_NPROC`;
+  const reason =
+    `${layout.reason}; limits.memory holds per process (RLIMIT_DATA), limits.pids by RLIMIT_NPROC; of the kernel's own memory what sockets may hold ` +
+    'is held to limits.memory once more, pipes, epoll sets and files in memory by the descriptors and processes there may be';
   const lost = hard === undefined ? [] : Object.keys(limits).filter((name) => hardLimit({ [name]: true } as LimitsSpec) !== undefined);
   const dropped = (name: string): Dropped => ({ control: `limits.${name}`, reason: layout.reason, fix: layout.fix });
   return [{ control: 'cgroup', reason, fix: layout.fix }, ...lost.map(dropped)];

@@ -1,4 +1,5 @@
 import { features, type SandboxOptions } from '../features';
+import { shareOf } from '../features/counts';
 import { host } from '../host';
 import { bare, parseArray, parseObject, parseRecord } from '../parse';
 
@@ -39,10 +40,20 @@ export function mergeOptions(base: unknown, changes: unknown): SandboxOptions {
   return bare(Object.fromEntries(merged.filter(([, value]) => value !== undefined)));
 }
 
-/** The limits of a preset, none above the caller's own: only what the caller itself writes can fail for that. */
+// What the kernel counts for all processes of a user together: one sandbox is not to have all of it.
+const countedByUser: readonly string[] = ['memlock', 'msgqueue', 'sigpending'];
+
+/**
+ * The limits of a preset, none above the caller's own, and of what is counted by user no more than a share of it: only what the caller itself
+ * writes can fail for that.
+ */
 export function cappedRlimits(base: SandboxOptions['rlimits'] = {}): NonNullable<SandboxOptions['rlimits']> {
-  const hard = host().hardLimits;
-  const capped = Object.entries(base).map(([name, value]) => [name, Math.min(Number(value), hard[name] ?? Number.POSITIVE_INFINITY)]);
+  const { hardLimits, privileged } = host();
+  const most = (name: string) => {
+    const hard = hardLimits[name] ?? Number.POSITIVE_INFINITY;
+    return privileged || !countedByUser.includes(name) ? hard : shareOf(hard);
+  };
+  const capped = Object.entries(base).map(([name, value]) => [name, Math.min(Number(value), most(name))]);
   return bare(Object.fromEntries(capped));
 }
 

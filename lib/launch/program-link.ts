@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import type { LimitsSpec } from '../cgroup/limits';
-import { descendants, heldMemory, isRunning } from '../monitor/process-reader';
+import { HeldMemory } from '../monitor/held-memory';
+import { descendants, isRunning } from '../monitor/process-reader';
 import { withProcesses } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { type Overrun, Overseer, Watchdog } from '../monitor/watchdog';
@@ -74,9 +75,10 @@ export class ProgramLink implements Link {
     if (wallTime !== undefined) this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
     const counted = { version: group ? this.scene.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };
     const { pid = 0 } = this;
+    const held = new HeldMemory();
     const overseer = Overseer.for(ownLimits, counted, {
       stats: () => this.stats(),
-      held: () => heldMemory(pid),
+      held: () => held.read(pid),
       runs: () => isRunning(pid),
     });
     this.watchdog = overseer && new Watchdog(overseer, (overrun) => this.onOverrun(overrun));

@@ -213,7 +213,7 @@ export class Resident {
     this.watchdog = watchdogFor(
       this.spec.limits,
       this.scene.cgroups,
-      { stats: () => this.stats(), held: () => this.source.held(), runs: () => this.source.runs() },
+      { stats: () => this.stats(), held: () => this.source.held(), runs: () => this.source.runs(), sockets: () => this.source.sockets() },
       (overrun) => {
         this.outcome.stopped ??= overrun === 'memory' ? 'oom' : 'timeout';
         if (overrun !== 'memory') this.outcome.timeLimit ??= overrun;

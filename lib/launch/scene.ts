@@ -14,7 +14,7 @@ import { bare } from '../parse';
 import { close } from '../sys/file';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { chooseGroups, type GroupsKind } from './groups';
-import { takeHostId } from './host-id';
+import { firstHostId, takeHostId } from './host-id';
 import { pinnedPaths } from './shared-pins';
 import { sharedRoot } from './shared-roots';
 import { takeSpareNet, wantsSpareNet } from './spare-net';
@@ -102,7 +102,8 @@ function refuseForeign(user: number): void {
   try {
     for (let fd = user; fstatSync(fd).ino !== own; ) {
       const uid = nsOwnerUid(fd);
-      if (uid !== 0)
+      // One of nsjs's own ids: nobody is that on the host but a sandbox, which is in a namespace of its own.
+      if (uid !== 0 && uid < firstHostId)
         throw new NsError('ERR_NSJS_UNSUPPORTED', `namespaces.user: it belongs to uid ${uid}, who could look into what root starts there`, {
           hint: 'run as that user, or share a user namespace that root has made',
         });

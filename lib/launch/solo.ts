@@ -105,7 +105,7 @@ class Solo implements Link {
     this.watchdog = watchdogFor(
       this.parsed.spec.limits,
       this.scene.cgroups,
-      { stats: () => this.stats(), held: () => this.source.held(), runs: () => this.source.runs() },
+      { stats: () => this.stats(), held: () => this.source.held(), runs: () => this.source.runs(), sockets: () => this.source.sockets() },
       (overrun) => this.run.overrun(overrun),
     );
   }

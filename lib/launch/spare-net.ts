@@ -1,10 +1,13 @@
 import type { Spec } from '../features';
 import { mayBeSpare } from '../features/network';
+import { boundsText, loopbackBounds } from '../features/network-bounds';
 import { host } from '../host';
 import { native } from '../native';
 import { close } from '../sys/file';
 
 const idleMs = 10_000;
+
+const bounds = boundsText(loopbackBounds);
 
 let timer: NodeJS.Timeout | undefined;
 let isWanted = false;
@@ -24,7 +27,7 @@ export function takeSpareNet(): number | undefined {
 
 /** A sandbox is up: makes one for the next, beside what runs now. */
 export function makeSpareNet(): void {
-  if (isWanted) native().makeNet();
+  if (isWanted) native().makeNet(bounds);
 }
 
 /** Gives it back, also one that is being made. Whether there was any. */

@@ -113,7 +113,12 @@ class SyncRun {
     const { scene, session } = this.launch;
     const { limits } = this.parsed.spec;
     const source = new StatsSource(scene, session.pid, hasOwnNetwork(this.parsed.spec));
-    const watched = { stats: () => source.read(limits), held: () => source.held(), runs: () => source.runs() };
+    const watched = {
+      stats: () => source.read(limits),
+      held: () => source.held(),
+      runs: () => source.runs(),
+      sockets: () => source.sockets(),
+    };
     const overseer = Overseer.for(limits, { version: scene.cgroups.version, countsCpu: scene.cgroups.cpuUsage !== undefined }, watched);
     const look = () => {
       const overrun = this.outcome.stopped === undefined ? overseer?.look() : undefined;

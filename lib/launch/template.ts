@@ -68,7 +68,8 @@ function makeTemplate(writer: PlanWriter, scene: Scene): Template {
   const id = scene.hostId === undefined ? undefined : `${scene.hostId}`;
   const bytes = writer.bytes((op: PlannedOp, text: string, at: number) => {
     // `inside outside count`
-    const ownId = id !== undefined && op.name === 'WriteInit' && text.includes(` ${id} `) ? text.indexOf(` ${id} `) + 1 : -1;
+    const mapped = id !== undefined && op.name === 'WriteInit' && text.includes(` ${id} `) ? text.indexOf(` ${id} `) + 1 : -1;
+    const ownId = op.name === 'Owner' ? 0 : mapped;
     const ownGroup = group !== undefined && op.origin.startsWith('cgroup') ? text.indexOf(group) : -1;
     const limited = group !== undefined && op.origin.startsWith('limits') && op.name === 'WriteFile' ? text.indexOf(group) : -1;
     if (ownId >= 0) ids.push(at + ownId);

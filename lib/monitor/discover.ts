@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { folderOf, type Hierarchies, parseMemberships, readHierarchies, readText } from '../cgroup/hierarchies';
+import { folderOf, type Hierarchies, parseMemberships, readHierarchies } from '../cgroup/hierarchies';
 import { controllers, type GroupFolders } from '../cgroup/layout';
 import { groupOwner } from '../cgroup/sweep';
+import { boundedText } from './bounded-text';
 import { childrenOf } from './process-reader';
 import { StatsSource } from './source';
 import type { Stats } from './stats';
@@ -31,19 +32,19 @@ export function findSandboxes(): readonly FoundSandbox[] {
 }
 
 const launcherName = 'nsjs\0';
-const isLauncher = (pid: number): boolean => readText(`/proc/${pid}/cmdline`) === launcherName;
+const isLauncher = (pid: number): boolean => boundedText(`/proc/${pid}/cmdline`) === launcherName;
 
 // A launcher is the keeper; its only child bears the same name and is init.
 function describe(launcher: number): FoundSandbox | undefined {
   if (!isLauncher(launcher)) return undefined;
   const [init] = childrenOf(launcher);
   if (init === undefined || !isLauncher(init)) return undefined;
-  const owner = Number(/^PPid:\s*(\d+)/m.exec(readText(`/proc/${launcher}/status`))?.[1] ?? 1);
+  const owner = Number(/^PPid:\s*(\d+)/m.exec(boundedText(`/proc/${launcher}/status`))?.[1] ?? 1);
   const found = statSync(`/proc/${launcher}`, { throwIfNoEntry: false });
   if (!found) return undefined;
-  const programs = childrenOf(init).map((pid) => readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim());
+  const programs = childrenOf(init).map((pid) => boundedText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim());
   return {
-    id: basename(ownGroup(readText(`/proc/${init}/cgroup`)) ?? `nsjs-${launcher}`),
+    id: basename(ownGroup(boundedText(`/proc/${init}/cgroup`)) ?? `nsjs-${launcher}`),
     launcher,
     init,
     owner,
@@ -58,8 +59,8 @@ const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
 let bootedAt: number | undefined;
 
 function startOf(pid: number): number {
-  bootedAt ??= Number(/^btime (\d+)$/m.exec(readText('/proc/stat'))?.[1] ?? 0) * 1000;
-  const text = readText(`/proc/${pid}/stat`);
+  bootedAt ??= Number(/^btime (\d+)$/m.exec(boundedText('/proc/stat'))?.[1] ?? 0) * 1000;
+  const text = boundedText(`/proc/${pid}/stat`);
   return bootedAt + Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? 0) * msPerTick;
 }
 
@@ -79,7 +80,7 @@ export class FoundSource {
   private readonly limits: { readonly memory?: string; readonly pids?: string };
 
   constructor({ launcher, init }: FoundSandbox, hierarchies: Hierarchies = readHierarchies()) {
-    const { version, folders, unified } = groupsOf(readText(`/proc/${init}/cgroup`), hierarchies);
+    const { version, folders, unified } = groupsOf(boundedText(`/proc/${init}/cgroup`), hierarchies);
     const freezer = unified === undefined ? {} : { freezer: { version: 2, folder: unified } as const };
     this.source = new StatsSource({ cgroups: { version, folders }, ...freezer }, launcher, hasNetwork(init));
     this.limits = {
@@ -106,7 +107,7 @@ export class FoundSource {
 const unlimited = 2 ** 62; // what version 1 calls none is a little less than 2^63
 
 function limitOf(path: string | undefined): number | undefined {
-  const value = path === undefined ? Number.NaN : Number.parseInt(readText(path), 10);
+  const value = path === undefined ? Number.NaN : Number.parseInt(boundedText(path), 10);
   return Number.isNaN(value) || value >= unlimited ? undefined : value;
 }
 
@@ -141,7 +142,7 @@ function groupsOf(text: string, { mounts }: Hierarchies): FoundGroups {
   });
   if (found.length > 0) return { version: 1, folders: Object.fromEntries(found), ...(unified === undefined ? {} : { unified }) };
   if (unified === undefined) return { version: undefined, folders: {} };
-  const there = readText(`${unified}/cgroup.controllers`).split(/\s+/);
+  const there = boundedText(`${unified}/cgroup.controllers`).split(/\s+/);
   const folders = Object.fromEntries(controllers.filter((name) => there.includes(name)).map((name) => [name, unified]));
   return folders.memory === undefined ? { version: undefined, folders: {}, unified } : { version: 2, folders };
 }
@@ -151,6 +152,6 @@ function hasNetwork(init: number): boolean {
   try {
     return readlinkSync(`/proc/${init}/ns/net`) !== readlinkSync('/proc/self/ns/net');
   } catch {
-    return readText(`/proc/${init}/net/dev`) !== readFileSync('/proc/self/net/dev', 'latin1');
+    return boundedText(`/proc/${init}/net/dev`) !== readFileSync('/proc/self/net/dev', 'latin1');
   }
 }

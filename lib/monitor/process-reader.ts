@@ -1,8 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { boundedText } from './bounded-text';
 import type { Stats } from './stats';
 
 const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
 const kilobyte = 1024;
+const maxProcesses = 4096;
 
 /** A process as /proc tells of it. */
 interface Sample {
@@ -26,31 +28,23 @@ export function readProcesses(init: number): Pick<Stats, 'cpu' | 'memory' | 'pid
   };
 }
 
-/** Bytes of memory that init and all below it hold, what they share counted once; costs half a ms for each. */
-export function heldMemory(init: number): number {
-  return descendants(init).reduce((sum, pid) => sum + heldBy(pid), 0);
-}
-
-function heldBy(pid: number): number {
-  const rollup = readText(`/proc/${pid}/smaps_rollup`);
-  if (rollup === '') return readProcess(pid)?.memory ?? 0;
-  return [...rollup.matchAll(/^Pss_(?:Anon|Shmem):\s*(\d+)/gm)].reduce((sum, [, size]) => sum + Number(size) * kilobyte, 0);
-}
+/** Bytes of one process in memory; what it shares with others is counted whole. */
+export const residentMemory = (pid: number): number => readProcess(pid)?.memory ?? 0;
 
 /** Whether one of them runs, or would if it had a CPU. */
-export const isRunning = (init: number): boolean => descendants(init).some((pid) => /\) R /.test(readText(`/proc/${pid}/stat`)));
+export const isRunning = (init: number): boolean => descendants(init).some((pid) => /\) R /.test(boundedText(`/proc/${pid}/stat`)));
 
-/** The process and all below it, as they are now. */
+/** The process and those below it, as they are now; of some thousands not all. */
 export function descendants(pid: number): readonly number[] {
   const found = [pid];
-  // Grows while it is walked.
-  for (let index = 0; index < found.length; index++) found.push(...childrenOf(found[index] ?? 0));
+  // Grows while it is walked; what a program starts must not keep this thread busy.
+  for (let index = 0; index < found.length && index < maxProcesses; index++) found.push(...childrenOf(found[index] ?? 0));
   return found;
 }
 
 /** Children of every thread of a process. */
 export function childrenOf(pid: number): readonly number[] {
-  return threadsOf(pid).flatMap((thread) => readText(`/proc/${pid}/task/${thread}/children`).split(' ').filter(Boolean).map(Number));
+  return threadsOf(pid).flatMap((thread) => boundedText(`/proc/${pid}/task/${thread}/children`).split(' ').filter(Boolean).map(Number));
 }
 
 function threadsOf(pid: number): readonly string[] {
@@ -63,8 +57,8 @@ function threadsOf(pid: number): readonly string[] {
 
 // What has ended and was waited for counts as its parent's.
 function readProcess(pid: number): Sample | undefined {
-  const stat = readText(`/proc/${pid}/stat`);
-  const status = readText(`/proc/${pid}/status`);
+  const stat = boundedText(`/proc/${pid}/stat`);
+  const status = boundedText(`/proc/${pid}/status`);
   if (stat === '' || status === '') return undefined;
   const fields = stat
     .slice(stat.lastIndexOf(')') + 2)
@@ -78,13 +72,4 @@ function readProcess(pid: number): Sample | undefined {
     memory: (size('RssAnon') + size('RssShmem')) * kilobyte,
     threads: size('Threads'),
   };
-}
-
-/** A file of /proc; empty where it is gone, or not to be read. */
-export function readText(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
 }

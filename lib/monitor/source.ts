@@ -2,7 +2,9 @@ import { parseNetDev } from '../cgroup/files';
 import { foldersOf } from '../cgroup/layout';
 import type { Scene } from '../features/feature';
 import { GroupReader, KeptFiles } from './group-reader';
-import { childrenOf, heldMemory, isRunning, readProcesses } from './process-reader';
+import { HeldMemory } from './held-memory';
+import { childrenOf, isRunning, readProcesses } from './process-reader';
+import { socketMemoryOf } from './socket-memory';
 import type { Stats } from './stats';
 
 /** What groups count, and, where they don't count it all, the sum over the processes below `pid`; undefined if neither is there. */
@@ -32,6 +34,7 @@ interface Groups {
 export class StatsSource {
   private reader: GroupReader | undefined;
   private readonly kept = new KeptFiles();
+  private readonly memory = new HeldMemory();
   private init: number | undefined;
 
   /** `keeper`: pid of its launcher, whose only child is init. */
@@ -73,10 +76,16 @@ export class StatsSource {
     };
   }
 
-  /** Bytes that its processes hold, read one by one. */
-  held(): number {
+  /** Bytes that its processes hold, as they were a moment ago; undefined until that is known. */
+  held(): number | undefined {
     const init = this.initPid;
-    return init === undefined ? 0 : heldMemory(init);
+    return init === undefined ? 0 : this.memory.read(init);
+  }
+
+  /** Bytes that its sockets can hold without being charged to its group; 0 where its network is that of others. */
+  sockets(): number {
+    const init = this.initPid;
+    return init === undefined || !this.hasNetwork ? 0 : socketMemoryOf(init);
   }
 
   /** Whether one of its processes runs, or would if it had a CPU. */

@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import { readText } from '../cgroup/hierarchies';
+import { boundedText } from './bounded-text';
 import { descendants } from './process-reader';
 
 /** A process that the kernel does not let go. */
@@ -46,8 +46,8 @@ export class StuckWatch {
 }
 
 function describe(pid: number): StuckProcess | undefined {
-  const [, name, state] = /\((.*)\) (\S)/s.exec(readText(`/proc/${pid}/stat`)) ?? [];
+  const [, name, state] = /\((.*)\) (\S)/s.exec(boundedText(`/proc/${pid}/stat`)) ?? [];
   if (name === undefined || state !== 'D') return undefined;
-  const waitsIn = readText(`/proc/${pid}/wchan`);
+  const waitsIn = boundedText(`/proc/${pid}/wchan`);
   return { pid, name, waitsIn: waitsIn === '0' ? '' : waitsIn };
 }

@@ -1,6 +1,7 @@
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Cgroups } from '../features/feature';
 import { Patrol } from './patrol';
+import { machineHasGrown } from './socket-memory';
 import type { Stats } from './stats';
 
 /** ms from one look to the next. */
@@ -15,13 +16,16 @@ const patrol = new Patrol(lookMs);
 /** What is looked at. */
 export interface Watched {
   stats(): Stats | undefined;
-  held(): number;
+  held(): number | undefined;
   runs(): boolean;
+  /** Bytes that its sockets can hold without being charged to anybody. */
+  sockets?(): number;
 }
 
 /**
  * Where no control group counts for a sandbox as a whole, its processes are added up ten times a second. Weaker than the kernel: what
- * happens in between, and while this process is busy, is seen late.
+ * happens in between, and while this process is busy, is seen late. What sockets hold no group counts whole: once the machine's have grown,
+ * those of the sandbox are counted.
  */
 export class Overseer {
   private activeAt = performance.now();
@@ -30,6 +34,8 @@ export class Overseer {
   private constructor(
     private readonly limits: Pick<LimitsSpec, 'memory' | 'cpuTime' | 'idle'>,
     private readonly source: Watched,
+    /** What its sockets may hold. */
+    private readonly socketMemory: number | undefined,
   ) {}
 
   /** Undefined where the kernel counts all of what the limits are about. */
@@ -43,12 +49,15 @@ export class Overseer {
       ...(cpuTime === undefined || cgroups.countsCpu ? {} : { cpuTime }),
       ...(idle === undefined || cgroups.countsCpu ? {} : { idle }),
     };
-    return Object.keys(limits).length === 0 ? undefined : new Overseer(limits, source);
+    const sockets = source.sockets ? memory : undefined;
+    return Object.keys(limits).length === 0 && sockets === undefined ? undefined : new Overseer(limits, source, sockets);
   }
 
   /** The limit that is over now. */
   look(): Overrun | undefined {
-    const { limits, source } = this;
+    const { limits, source, socketMemory } = this;
+    if (socketMemory !== undefined && machineHasGrown() && (source.sockets?.() ?? 0) > socketMemory) return 'memory';
+    if (limits.memory === undefined && limits.cpuTime === undefined && limits.idle === undefined) return undefined;
     const stats = source.stats();
     if (!stats) return undefined;
     const { memory, cpu } = stats;
@@ -59,7 +68,7 @@ export class Overseer {
       this.activeAt = now;
     }
     // What forked processes share is in the sum once for each of them.
-    if (limits.memory !== undefined && memory.usage > limits.memory && source.held() > limits.memory) return 'memory';
+    if (limits.memory !== undefined && memory.usage > limits.memory && (source.held() ?? 0) > limits.memory) return 'memory';
     if (limits.cpuTime !== undefined && cpu.usageMs >= limits.cpuTime) return 'cpuTime';
     return limits.idle !== undefined && now - this.activeAt >= limits.idle ? 'idle' : undefined;
   }

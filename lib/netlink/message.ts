@@ -14,7 +14,7 @@ export const netlinkFlags = {
 } as const;
 
 /** Protocols of netlink sockets, netlink(7). */
-export const netlinkProtocols = { route: 0, netfilter: 12 } as const;
+export const netlinkProtocols = { route: 0, sockDiag: 4, netfilter: 12 } as const;
 
 /** Types that every protocol has. */
 export const controlTypes = { error: 2, done: 3 } as const;

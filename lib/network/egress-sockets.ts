@@ -1,6 +1,7 @@
 import { debuglog } from 'node:util';
 import { NsError, SysError } from '../errors';
 import type { EgressSpec } from '../features/egress';
+import { netlinkProtocols } from '../netlink/message';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
 import { NetlinkSocket, type PreparedBatch, prepareBatch } from '../sys/netlink-socket';
@@ -20,6 +21,8 @@ export interface EgressSockets {
   readonly dns: readonly { readonly fd: number; readonly type: 'udp4' | 'udp6' }[];
   /** Where the kernel tells of what it has refused by itself. */
   readonly log?: number;
+  /** Of sock_diag(7), to find who has a connection. */
+  readonly diag?: number;
   readonly proxies?: { readonly http: number; readonly socks: number };
 }
 
@@ -32,14 +35,15 @@ const listener = (port: number, six = false): SocketRequest => ({
   transparent: true,
 });
 const resolver = (port: number, six = false): SocketRequest => ({ type: 'dgram', bind: localhost(port, six), transparent: true });
-const filterSocket = optional({ type: 'netlink', protocol: 12 });
+const filterSocket = optional({ type: 'netlink', protocol: netlinkProtocols.netfilter });
+const diagSocket = optional({ type: 'netlink', protocol: netlinkProtocols.sockDiag });
 
 /** What must be made in the namespace for it. */
 export function egressRequests({ via }: EgressSpec): readonly NamespaceRequest[] {
-  if (via === 'ports') return [];
+  if (via === 'ports') return [diagSocket];
   const { tcp, dns } = egressPorts;
   const own = [socketRequest(listener(tcp)), optional(listener(tcp, true)), socketRequest(resolver(dns)), optional(resolver(dns, true))];
-  return [filterSocket, ...own, filterSocket];
+  return [filterSocket, ...own, filterSocket, diagSocket];
 }
 
 /** Where it is: a socket of the namespace, whose loopback interface is up, and what {@link egressRequests} names. */
@@ -50,7 +54,7 @@ export interface EgressPlace extends SocketNamespaces {
 
 /** Sets the namespace up. Takes over what was made in `place`; throws SysError, NsError ERR_NSJS_UNSUPPORTED, with all of it closed. */
 export function openEgress(spec: EgressSpec, place: EgressPlace): EgressSockets {
-  const sockets = takeAnyhow(spec, place);
+  const sockets = withDiag(spec, place);
   if (!spec.proxy) return sockets;
   try {
     const bound = [egressPorts.httpProxy, egressPorts.socks].map((port) =>
@@ -64,9 +68,20 @@ export function openEgress(spec: EgressSpec, place: EgressPlace): EgressSockets 
   }
 }
 
+function withDiag(spec: EgressSpec, { made, ...place }: EgressPlace): EgressSockets {
+  const diag = made.at(-1) ?? -1;
+  try {
+    const sockets = takeAnyhow(spec, { ...place, made: made.slice(0, -1) });
+    return diag < 0 ? sockets : { ...sockets, diag };
+  } catch (error) {
+    if (diag >= 0) close(diag);
+    throw error;
+  }
+}
+
 /** Closes them, where nobody has taken them over. */
-export function closeEgress({ tcp, dns, log, proxies }: EgressSockets): void {
-  const others = [log, proxies?.http, proxies?.socks].filter((fd) => fd !== undefined);
+export function closeEgress({ tcp, dns, log, diag, proxies }: EgressSockets): void {
+  const others = [log, diag, proxies?.http, proxies?.socks].filter((fd) => fd !== undefined);
   for (const fd of [...tcp, ...dns.map((one) => one.fd), ...others]) close(fd);
 }
 

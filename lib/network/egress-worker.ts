@@ -3,7 +3,6 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
 import { Egress } from './egress';
 import type { FromThread, PlainContext, ThreadData, ToThread } from './egress-thread';
-import { ProgramFinder } from './programs';
 
 const totalsMs = 100;
 const { spec, asks, sockets } = workerData as ThreadData;
@@ -32,16 +31,16 @@ function ask({ program, signal, ...rest }: EgressContext): Promise<EgressDecisio
 }
 
 const whole: EgressSpec = { ...spec, services: [], ...(asks ? { onConnect: ask } : {}) };
-const finder = new ProgramFinder();
+let initPid: number | undefined;
 const egress = new Egress(whole, sockets, {
   tell: (event) => post({ kind: 'event', event }),
-  program: (protocol, address, port) => finder.find(protocol, address, port),
+  init: () => initPid,
 });
 const timer = setInterval(() => post({ kind: 'totals', totals: egress.totals() }), totalsMs);
 
 parentPort?.on('message', (message: ToThread) => {
   if (message.kind === 'answer') waiting.get(message.id)?.(message);
-  else if (message.kind === 'init') finder.init = () => message.pid;
+  else if (message.kind === 'init') initPid = message.pid;
   else {
     clearInterval(timer);
     egress.close();

@@ -7,6 +7,7 @@ import { canonicalIp } from '../ip';
 import { DnsServer } from './dns-server';
 import type { EgressSockets } from './egress-sockets';
 import { Gate } from './gate';
+import { ProgramFinder } from './programs';
 import { httpProxy, socksProxy } from './proxy';
 import { Refusals, type RefusedPacket } from './refusals';
 
@@ -16,7 +17,8 @@ const dnsPort = 53;
 /** Who is told, and who is asked. */
 export interface EgressSide {
   tell(event: EgressEvent): void;
-  program(protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined;
+  /** Pid of the sandbox's init on this host, once it is there. */
+  init(): number | undefined;
 }
 
 /** Serves the way out of one sandbox: takes connections, answers questions, tells of refusals. */
@@ -26,13 +28,15 @@ export class Egress {
   private readonly servers: Server[] = [];
   private open = 0;
   private readonly refusals: Refusals | undefined;
+  private readonly finder: ProgramFinder;
 
   /** Takes the sockets over. */
   constructor(
     private readonly spec: EgressSpec,
-    { tcp, dns, log, proxies }: EgressSockets,
-    private readonly side: EgressSide,
+    { tcp, dns, log, diag, proxies }: EgressSockets,
+    side: EgressSide,
   ) {
+    this.finder = new ProgramFinder(() => side.init(), diag);
     this.gate = new Gate(spec, (event) => side.tell(event));
     this.dns = new DnsServer(this.gate);
     for (const fd of tcp) this.listen(fd);
@@ -50,6 +54,7 @@ export class Egress {
 
   close(): void {
     this.refusals?.close();
+    this.finder.close();
     for (const server of this.servers.splice(0)) server.close();
     this.dns.close();
     this.gate.close();
@@ -81,9 +86,12 @@ export class Egress {
   }
 
   private asker(socket: Socket): () => EgressProgram | undefined {
-    const { remoteAddress, remotePort } = socket;
-    if (remoteAddress === undefined || remotePort === undefined) return () => undefined;
-    return () => this.side.program('tcp', canonicalIp(remoteAddress), remotePort);
+    const { remoteAddress, remotePort, localAddress, localPort } = socket;
+    if (remoteAddress === undefined || remotePort === undefined || localAddress === undefined || localPort === undefined)
+      return () => undefined;
+    const own = { address: canonicalIp(remoteAddress), port: remotePort };
+    const other = { address: canonicalIp(localAddress), port: localPort };
+    return () => this.finder.find('tcp', own, other);
   }
 
   private onConnection(socket: Socket): void {
@@ -97,7 +105,7 @@ export class Egress {
   }
 
   private onRefusal({ protocol, address, port, source, sourcePort }: RefusedPacket): void {
-    const program = protocol === 'other' ? undefined : this.side.program(protocol, source, sourcePort);
+    const program = protocol === 'other' ? undefined : this.finder.find(protocol, { address: source, port: sourcePort }, { address, port });
     const reason = protocol === 'tcp' && isSpecialAddress(address) ? 'special-address' : 'unlisted';
     this.gate.refused({ address, port, protocol, reason, ...(program ? { program } : {}) });
   }

@@ -1,7 +1,7 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { host } from '../host';
 import { ipText } from '../ip';
-import { descendants, readText } from '../monitor/process-reader';
+import { descendants } from '../monitor/process-reader';
 import { decodeAddress, decodeLink, decodeRoute, type LinkFact, type RouteFact } from '../netlink/decode';
 import { dumpLinks } from '../netlink/link';
 import { decodeAttributes, stringOf } from '../netlink/message';
@@ -115,8 +115,17 @@ const states: Readonly<Record<string, string>> = {
 function readConnections(init: number): readonly ConnectionFact[] {
   return (['tcp', 'tcp6', 'udp', 'udp6'] as const).flatMap((name) => {
     const protocol = name.startsWith('tcp') ? 'tcp' : 'udp';
-    return parseSockets(readText(`/proc/${init}/net/${name}`), protocol);
+    return parseSockets(readWhole(`/proc/${init}/net/${name}`), protocol);
   });
+}
+
+// However long it is: nothing else waits for the command line.
+function readWhole(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
 }
 
 /** Lines of /proc/net/tcp and its like, proc_net(5). */

@@ -1,6 +1,7 @@
 import { SysError } from '../errors';
 import type { EgressEvent, EgressTotals } from '../features/egress-events';
 import type { NetworkSpec } from '../features/network';
+import { loopbackBounds } from '../features/network-bounds';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
 import { Egress } from './egress';
@@ -9,7 +10,6 @@ import { EgressThread } from './egress-thread';
 import { type MadeNamespace, makeNetNamespace, releaseOwner } from './make';
 import { resolverAddress } from './names';
 import { outerResolvers, requirePasta } from './pasta';
-import { ProgramFinder } from './programs';
 import { addInterface, type Socketed } from './wires';
 
 /** A network namespace that was set up for one sandbox, and what this process does in it. */
@@ -19,7 +19,7 @@ export class LiveNetwork {
   /** How connections to outside are taken, where there is a way out. */
   readonly via: 'nftables' | 'ports' | undefined;
   private onEgress: (event: EgressEvent) => void = () => {};
-  private readonly finder = new ProgramFinder();
+  private initPid: () => number | undefined = () => undefined;
   private readonly made: MadeNamespace;
   private readonly egress: Egress | EgressThread | undefined;
   private readonly socketed: Socketed[] = [];
@@ -29,7 +29,7 @@ export class LiveNetwork {
   /** Throws SysError, NsError; nothing is left then. */
   constructor(spec: NetworkSpec, hostname: string | undefined) {
     const resolvers: string[] = [];
-    this.made = makeNetNamespace(needsSix(spec), spec.egress ? egressRequests(spec.egress) : []);
+    this.made = spec.egress ? makeNetNamespace(true, egressRequests(spec.egress), loopbackBounds) : makeNetNamespace(needsSix(spec));
     try {
       if (spec.egress) {
         const sockets = openEgress(spec.egress, { ...this.where, ...this.made });
@@ -37,7 +37,7 @@ export class LiveNetwork {
         const Served = spec.egress.worker ? EgressThread : Egress;
         this.egress = new Served(spec.egress, sockets, {
           tell: (event) => this.onEgress(event),
-          program: (protocol, address, port) => this.finder.find(protocol, address, port),
+          init: () => this.initPid(),
         });
         // Without nftables an answer can come from no other address than the one that was asked.
         resolvers.push(sockets.via === 'ports' ? '127.0.0.1' : resolverAddress);
@@ -66,13 +66,13 @@ export class LiveNetwork {
 
   /** The sandbox is there: the pid of its init on this host, and who is told of what happens at the way out. */
   connect(initPid: () => number | undefined, onEgress: (event: EgressEvent) => void): void {
-    this.finder.init = initPid;
+    this.initPid = initPid;
     this.onEgress = onEgress;
   }
 
   /** Its init runs. */
   started(): void {
-    if (this.egress instanceof EgressThread) this.egress.started(this.finder.init());
+    if (this.egress instanceof EgressThread) this.egress.started(this.initPid());
   }
 
   get where(): SocketNamespaces & { readonly netFd: number } {

@@ -1,4 +1,5 @@
 import { SysError } from '../errors';
+import { type NetworkBounds, uplinkBounds } from '../features/network-bounds';
 import { host } from '../host';
 import { native } from '../native';
 import { setLinkUp } from '../netlink/link';
@@ -41,8 +42,11 @@ const idMaps = (): readonly NamespaceRequest[] => [
   write('/proc/self/gid_map', `0 ${process.getegid?.()} 1`),
 ];
 
+const bound = (bounds: NetworkBounds): readonly NamespaceRequest[] => bounds.map(([path, text]) => write(`/proc/sys/${path}`, text, true));
+
 // Programs have no rights in this namespace, so low ports are free; and no neighbour sets an interface up by announcements.
-const settings = (isSix: boolean): readonly NamespaceRequest[] => [
+const settings = (isSix: boolean, bounds: NetworkBounds): readonly NamespaceRequest[] => [
+  ...bound(bounds),
   write('/proc/sys/net/ipv4/ip_unprivileged_port_start', '0', true),
   write('/proc/sys/net/ipv6/conf/default/accept_ra', '0', true),
   write('/proc/sys/net/ipv6/conf/default/disable_ipv6', isSix ? '0' : '1', true),
@@ -53,8 +57,12 @@ const settings = (isSix: boolean): readonly NamespaceRequest[] => [
  * all of them share, and the caller must call {@link releaseOwner} in the end. Throws SysError: EPERM, ENOSPC where user namespaces are forbidden.
  `more`: what else to make there at once.
  */
-export function makeNetNamespace(isSix: boolean, more: readonly NamespaceRequest[] = []): MadeNamespace {
-  const set = settings(isSix);
+export function makeNetNamespace(
+  isSix: boolean,
+  more: readonly NamespaceRequest[] = [],
+  bounds: NetworkBounds = uplinkBounds,
+): MadeNamespace {
+  const set = settings(isSix, bounds);
   const common = [...set, open('/proc/self/ns/net'), socketRequest({ type: 'netlink' }), ...more];
   const fds = host().privileged ? inNamespace({ fresh: 'net' }, common) : makeOwned(common);
   const [netFd = -1, routeFd = -1, ...made] = fds.slice(set.length);

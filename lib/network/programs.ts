@@ -1,25 +1,17 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { EgressProgram } from '../features/egress-events';
-import { ipBytes } from '../ip';
-import { descendants, readText } from '../monitor/process-reader';
+import { boundedText } from '../monitor/bounded-text';
+import { descendants } from '../monitor/process-reader';
+import { type NativeWatch, native } from '../native';
+import { type Endpoint, findSocket, inodeOf } from '../netlink/sock-diag';
+import { NetlinkSocket } from '../sys/netlink-socket';
 
-/** The program below `init` that has a socket on this port; undefined where it is gone or can't be told. */
-function programOf(init: number, protocol: 'tcp' | 'udp', address: string, port: number, effort: Effort): EgressProgram | undefined {
-  const bytes = ipBytes(address);
-  const inode = inodeOf(readText(`/proc/${init}/net/${protocol}${bytes.length === 16 ? '6' : ''}`), port);
-  // A socket of both families is listed as IPv6, whatever it is connected to.
-  const found = inode ?? inodeOf(readText(`/proc/${init}/net/${protocol}6`), port);
-  if (found === undefined) return undefined;
-  const pid = descendants(init)
-    .slice(0, maxProcesses)
-    .find((one) => effort.ms < maxLookupMs && hasSocket(one, found, effort));
-  return pid === undefined ? undefined : { pid, command: readText(`/proc/${pid}/comm`).trimEnd() };
-}
-
+const readable = 1;
 const msPerSecond = 60;
 const maxLookupMs = 15;
 const maxDescriptors = 256;
 const maxProcesses = 256;
+const maxName = 64;
 
 /** Time since it was made that this thread may have worked at most: what passes while the whole process waits for a CPU is not counted. */
 class Effort {
@@ -34,14 +26,30 @@ class Effort {
   }
 }
 
-/** Finds the programs of one sandbox, once it has an init. */
+/** Finds the programs of one sandbox that have a connection, once it has an init. */
 export class ProgramFinder {
-  init: () => number | undefined = () => undefined;
-  // Each reads through all that /proc tells of sockets and processes: a flood must not make this thread do nothing else.
+  private readonly sockets: NetlinkSocket | undefined;
+  private handle: NativeWatch | undefined;
+  // Each looks through all that /proc tells of the sandbox's processes: a flood must not make this thread do nothing else.
   private since = 0;
   private spent = 0;
 
-  find(protocol: 'tcp' | 'udp', address: string, port: number): EgressProgram | undefined {
+  /** Takes over a socket of sock_diag(7) in the sandbox's network namespace; without one no program is found. */
+  constructor(
+    private readonly init: () => number | undefined,
+    diag: number | undefined,
+  ) {
+    if (diag === undefined) return;
+    this.sockets = new NetlinkSocket(diag);
+    // What is watched is closed with its thread, however that ends.
+    const watch = native().watchFd(diag, readable, () => {});
+    if (typeof watch === 'number') return;
+    native().refWatch(watch, 0);
+    this.handle = watch;
+  }
+
+  /** The program whose socket has these two ends; undefined where it is gone or can't be told. */
+  find(protocol: 'tcp' | 'udp', local: Endpoint, remote: Endpoint): EgressProgram | undefined {
     const init = this.init();
     const now = performance.now();
     if (now - this.since >= 1000) {
@@ -51,26 +59,38 @@ export class ProgramFinder {
     if (init === undefined || this.spent >= msPerSecond) return undefined;
     const effort = new Effort();
     try {
-      return programOf(init, protocol, address, port, effort);
+      const inode = this.inodeOf(protocol, local, remote);
+      return inode === undefined ? undefined : holderOf(init, inode, effort);
     } finally {
       this.spent += effort.ms;
     }
   }
-}
 
-const listening = '0A';
-
-// `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode`
-function inodeOf(table: string, port: number): string | undefined {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0');
-  for (const line of table.split('\n').slice(1)) {
-    const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/);
-    if (local.endsWith(`:${hex}`) && state !== listening && inode !== '0') return inode;
+  close(): void {
+    if (this.handle) native().unwatchFd(this.handle);
+    this.handle = undefined;
+    this.sockets?.close();
   }
-  return undefined;
+
+  private inodeOf(protocol: 'tcp' | 'udp', local: Endpoint, remote: Endpoint): number | undefined {
+    try {
+      const [found] = this.sockets?.get(findSocket(protocol, local, remote)) ?? [];
+      return (found && inodeOf(found)) || undefined;
+    } catch {
+      // It is gone, or the kernel does not tell.
+      return undefined;
+    }
+  }
 }
 
-function hasSocket(pid: number, inode: string, effort: Effort): boolean {
+function holderOf(init: number, inode: number, effort: Effort): EgressProgram | undefined {
+  const pid = descendants(init)
+    .slice(0, maxProcesses)
+    .find((one) => effort.ms < maxLookupMs && hasSocket(one, inode, effort));
+  return pid === undefined ? undefined : { pid, command: boundedText(`/proc/${pid}/comm`, maxName).trimEnd() };
+}
+
+function hasSocket(pid: number, inode: number, effort: Effort): boolean {
   try {
     const fds = readdirSync(`/proc/${pid}/fd`).slice(0, maxDescriptors);
     return fds.some((fd) => effort.ms < maxLookupMs && linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`);

@@ -21,7 +21,8 @@ export const groups = {
     calls: {
       'waits for descriptors': `poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
         epoll_ctl_old epoll_wait_old eventfd eventfd2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime`,
-      'counted per user namespace, which has a limit of its own': 'inotify_init inotify_init1 inotify_add_watch inotify_rm_watch',
+      'counted for the sandbox by its own host id, or held to a share of its user':
+        'inotify_init inotify_init1 inotify_add_watch inotify_rm_watch',
     },
   },
   '@file': {

@@ -35,6 +35,39 @@ export const leaseRules: readonly Rule[] = Object.values(refusedCommands).map((c
   why: 'a lease on a shared file makes writers on the host wait',
 }));
 
+const levels = { ip: 0, socket: 1, tcp: 6, udp: 17, ipv6: 41 } as const;
+
+// What makes a socket hold more of the kernel's memory than its control group is charged for, by level and number.
+const bufferOptions = [
+  [levels.socket, 7], // SO_SNDBUF
+  [levels.socket, 8], // SO_RCVBUF
+  [levels.ip, 11], // IP_RECVERR, which resolvers set and can do without
+  [levels.ipv6, 25], // IPV6_RECVERR
+] as const;
+const refusedOptions = [
+  [levels.socket, 26], // SO_ATTACH_FILTER; programs of BPF are also counted for the whole machine
+  [levels.socket, 50], // SO_ATTACH_BPF
+  [levels.socket, 51], // SO_ATTACH_REUSEPORT_CBPF
+  [levels.socket, 52], // SO_ATTACH_REUSEPORT_EBPF
+  [levels.socket, 37], // SO_TIMESTAMPING
+  [levels.socket, 65], // SO_TIMESTAMPING_NEW
+  [levels.tcp, 14], // TCP_MD5SIG
+  [levels.tcp, 32], // TCP_MD5SIG_EXT
+  [levels.tcp, 38], // TCP_AO_ADD_KEY
+  [levels.udp, 1], // UDP_CORK
+] as const;
+
+const optionRules: readonly Rule[] = [
+  // The kernel cuts sizes to its own limits as well, and says nothing.
+  ...bufferOptions.map(([level, name]) => optionRule(level, name, 0, 'answered, not done: no control group is charged for what it holds')),
+  ...refusedOptions.map(([level, name]) => optionRule(level, name, eperm, 'memory that no control group is charged for')),
+  { names: ['setsockopt'], action: allow, why: 'options of its own sockets' },
+];
+
+function optionRule(level: number, name: number, answer: number, why: string): Rule {
+  return { names: ['setsockopt'], action: errno(answer), when: [arg(1, 'eq', level), arg(2, 'eq', name)], why };
+}
+
 /** Refuses modes with set-id bits, allows the rest. */
 function modeRules(names: readonly string[], index: Condition['index']): readonly Rule[] {
   return [
@@ -125,6 +158,7 @@ function argumentRules({ nestedUserNamespaces, netlinkRoute }: ProfileOptions): 
     ...allowValues('socketpair', 0, [families.unix], 'pipes between own processes'),
     { names: ['socketpair'], action: errno(eafnosupport), why: 'no other family' },
     ...socketRules(netlinkRoute),
+    ...optionRules,
     ...Object.values(refusedRequests).map((request) => ({
       names: ['ioctl'],
       action: errno(eperm),

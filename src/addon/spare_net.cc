@@ -2,6 +2,9 @@
 
 #include <net/if.h>
 
+#include <cerrno>
+#include <cstring>
+
 #include "../sys/file.h"
 #include "../sys/process.h"
 #include "../sys/socket.h"
@@ -25,10 +28,27 @@ Status loopback_up() {
   return sys::ioctl(socket.get(), kSetFlags, sys::as_arg(&request)).status;
 }
 
+// As operation Sysctl: what this kernel lacks is passed over.
+Status write_sysctls(const char* at, const char* end) {
+  NSJS_TRY_VALUE(folder, sys::openat(sys::kCwd, "/proc/sys", O_PATH | O_DIRECTORY));
+  while (at < end) {
+    const char* path = at;
+    const char* value = path + std::strlen(path) + 1;
+    const std::size_t size = std::strlen(value);
+    at = value + size + 1;
+    const auto file = sys::openat(folder.get(), path, O_WRONLY);
+    if (file.status.err == ENOENT) continue;
+    NSJS_TRY(file.status);
+    NSJS_TRY(sys::write(file.value.get(), value, size).status);
+  }
+  return {};
+}
+
 // Of this thread alone, which ends with it.
-Result<Fd> fresh_net() {
+Result<Fd> fresh_net(const char* sysctls, std::size_t size) {
   if (const Status status = sys::unshare(CLONE_NEWNET); !status.ok()) return {Fd(), status};
   if (const Status status = loopback_up(); !status.ok()) return {Fd(), status};
+  if (const Status status = write_sysctls(sysctls, sysctls + size); !status.ok()) return {Fd(), status};
   return sys::openat(sys::kCwd, "/proc/thread-self/ns/net", O_RDONLY);
 }
 
@@ -36,14 +56,16 @@ Result<Fd> fresh_net() {
 
 void SpareNet::run(void* argument) {
   auto* self = static_cast<SpareNet*>(argument);
-  self->made_ = fresh_net().value;
+  self->made_ = fresh_net(self->sysctls_, self->sysctls_size_).value;
   self->failed_ = !self->made_.is_open();
   self->done_.store(true, std::memory_order_release);
 }
 
-void SpareNet::make() {
+void SpareNet::make(const char* sysctls, std::size_t size) {
   if (runs_ && done_.load(std::memory_order_acquire)) join();
-  if (runs_ || failed_ || made_.is_open()) return;
+  if (runs_ || failed_ || made_.is_open() || size > sizeof sysctls_) return;
+  std::memcpy(sysctls_, sysctls, size);
+  sysctls_size_ = size;
   done_.store(false, std::memory_order_relaxed);
   uv_thread_options_t options{};
   options.flags = UV_THREAD_HAS_STACK_SIZE;
@@ -63,8 +85,11 @@ void SpareNet::join() {
   runs_ = false;
 }
 
-napi_value make_net(napi_env env, napi_callback_info) {
-  Environment::of(env).net.make();
+napi_value make_net(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  std::size_t size = 0;
+  const auto* sysctls = static_cast<const char*>(arguments.typed_array(0, &size));
+  Environment::of(env).net.make(sysctls, size);
   return nullptr;
 }
 

@@ -18,7 +18,8 @@ class SpareNet {
   ~SpareNet() { join(); }
 
   // Begins to make one, unless there is one or one is being made. Needs CAP_SYS_ADMIN; where it fails there will be none.
-  void make();
+  // `sysctls`: path below /proc/sys, text, path, text …, which are written there.
+  void make(const char* sysctls, std::size_t size);
   // None where none is ready.
   Fd take();
   // Waits for one that is being made.
@@ -33,6 +34,8 @@ class SpareNet {
   std::atomic<bool> done_{false};
   Fd made_;
   bool failed_ = false;
+  char sysctls_[512] = {};
+  std::size_t sysctls_size_ = 0;
 };
 
 }  // namespace nsjs

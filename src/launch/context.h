@@ -18,6 +18,7 @@ struct Context {
   Slot slots[kMaxSlots];
   int out = kControlFd;  // where this process reports: control channel, init's channel, exec pipe
   int init_pid = 0;
+  std::uint32_t owner = 0;            // of the user namespace that is made, 0 for this process's own id
   Fd init;                            // pidfd, in the keeper
   Fd go;                              // pipe from keeper to init: `go` is one byte, the keeper's death is its end
   std::uint32_t proc_slot = kNoSlot;  // the procfs that init is given, where it has not the host's at hand

@@ -21,6 +21,7 @@ inline Status setgroups(unsigned count, const std::uint32_t* groups) {
   return to_status(__NR_setgroups, raw(__NR_setgroups, count, as_arg(groups)));
 }
 inline Status setresuid(unsigned uid) { return to_status(__NR_setresuid, raw(__NR_setresuid, uid, uid, uid)); }
+inline Status seteuid(unsigned uid) { return to_status(__NR_setresuid, raw(__NR_setresuid, -1, uid, -1)); }
 inline Status setresgid(unsigned gid) { return to_status(__NR_setresgid, raw(__NR_setresgid, gid, gid, gid)); }
 
 inline Status capset(std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable) {

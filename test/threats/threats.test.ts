@@ -126,7 +126,9 @@ test('every attack that a weak control lets through is blocked', () => {
   );
   expect(open).toEqual([]);
   expect(counted.length).toBeGreaterThan(60);
-  expect(others.filter((id) => !(id in unprovable) && !rootOnly.includes(id))).toEqual([]);
+  // A machine that executes no system call of 32 bits (int 0x80) has nothing to refuse.
+  const lacking = controls.get('host')?.get('D01') === 'OPEN' ? [] : ['D01'];
+  expect(others.filter((id) => !(id in unprovable) && !rootOnly.includes(id) && !lacking.includes(id))).toEqual([]);
 });
 
 test('threads work all the same', () => {

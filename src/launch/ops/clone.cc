@@ -32,25 +32,41 @@ Status map_and_open(Context& context, const Op& op, int pid) {
   return {};
 }
 
+// The maker of a user namespace is whom the kernel counts its users' inotify watches, message queues and namespaces for. Only the effective
+// id is another one, for this call: with its own for files the keeper may still put init into a control group.
+Status clone_as(std::uint32_t owner, clone_args& args, Result<long>& pid) {
+  if (owner != 0) {
+    NSJS_TRY(sys::seteuid(owner));
+    (void)sys::raw(__NR_setfsuid, 0);
+  }
+  pid = sys::clone3(args);
+  if (owner != 0 && pid.value != 0) NSJS_TRY(sys::seteuid(0));
+  return pid.status;
+}
+
 // What init starts with is a copy of the keeper's mount namespace: of one with nothing of the host in it, where there is such a one. The
 // keeper comes back, to the root that this process had.
-Status clone_in(int mounts, clone_args& args, Result<long>& pid) {
-  if (mounts < 0) {
-    pid = sys::clone3(args);
-    return pid.status;
-  }
+Status clone_in(int mounts, std::uint32_t owner, clone_args& args, Result<long>& pid) {
+  if (mounts < 0) return clone_as(owner, args, pid);
   NSJS_TRY_VALUE(home, sys::openat(sys::kCwd, "/proc/self/ns/mnt", O_RDONLY));
   NSJS_TRY_VALUE(root, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
   NSJS_TRY(sys::setns(mounts, CLONE_NEWNS));
-  pid = sys::clone3(args);
+  const Status cloned = clone_as(owner, args, pid);
   if (pid.value == 0) return {};
   NSJS_TRY(sys::setns(home.get(), CLONE_NEWNS));
   NSJS_TRY(sys::fchdir(root.get()));
   NSJS_TRY(sys::chroot("."));
-  return pid.status;
+  return cloned;
 }
 
 }  // namespace
+
+Status Owner(Context& context, const Op& op) {
+  context.owner = 0;
+  for (const char* at = context.plan.text(op.arg[0]).data; *at != 0; ++at)
+    context.owner = context.owner * 10 + static_cast<unsigned>(*at - '0');
+  return {};
+}
 
 // The keeper becomes non-dumpable only here: an unprivileged keeper could not write the maps of a child that was born so.
 Status Clone(Context& context, const Op& op) {
@@ -72,7 +88,7 @@ Status Clone(Context& context, const Op& op) {
     args.cgroup = static_cast<std::uint64_t>(context.fd(op.arg[1]));
   }
   Result<long> pid{-1, {}};
-  const Status status = clone_in(context.fd(op.arg[2]), args, pid);
+  const Status status = clone_in(context.fd(op.arg[2]), context.owner, args, pid);
   if (pid.value == 0) {
     context.go = std::move(read_end);
     init(context);

@@ -48,6 +48,13 @@ Status enter_lock(int proc) {
   sys::exit_group(0);
 }
 
+const char* after(const char* text) {
+  while (*text != 0) ++text;
+  return text + 1;
+}
+
+constexpr int kNoEntry = 2;  // ENOENT
+
 struct Ack {
   nlmsghdr header;
   nlmsgerr error;
@@ -115,6 +122,19 @@ Status SetHostname(Context& context, const Op& op) {
 Status SetDomainname(Context& context, const Op& op) {
   const Text name = context.plan.text(op.arg[0]);
   return sys::setdomainname(name.data, name.size);
+}
+
+Status Sysctl(Context& context, const Op& op) {
+  const Text pairs = context.plan.text(op.arg[0]);
+  NSJS_TRY_VALUE(folder, sys::openat(context.proc.get(), "sys", O_PATH | O_DIRECTORY));
+  for (const char* at = pairs.data; at < pairs.data + pairs.size;) {
+    const char* path = at;
+    const char* value = after(path);
+    at = after(value);
+    const Status status = write_below(folder.get(), path, {value, static_cast<std::uint32_t>(at - value - 1)});
+    if (!status.ok() && status.err != kNoEntry) return status;
+  }
+  return {};
 }
 
 Status Netlink(Context& context, const Op& op) {

@@ -1,0 +1,37 @@
+import type { Counts } from '../host';
+import { noSlot } from '../plan/writer';
+import type { Step } from './feature';
+
+/** Of what the kernel counts by user, so much is one sandbox's: five that take all they can leave the user and a sixth one theirs. */
+const sandboxes = 8;
+/** Network namespaces hold kernel memory that no control group is charged for. */
+const maxNestedNetworks = 64;
+
+/** More inotify instances than any program has, each with a queue of its own. */
+const mostInstances = 32;
+
+const share = (count: number): number => Math.max(1, Math.floor(count / sandboxes));
+
+/** The part of a count, or of a limit of the caller's, that one sandbox may have. */
+export const shareOf = share;
+
+/** Terminals of one sandbox: what the kernel leaves to those of containers it counts for all of them together, devpts(5). */
+export const maxTerminals = ({ terminals }: Counts): number => share(terminals);
+
+/**
+ * Shares of what the kernel counts for the user namespace and for all those around it (namespaces(7), user_namespaces(7)). Run by root, the
+ * namespace around is made by the sandbox's own host id, and all of it is counted for that.
+ */
+export const countShares: Step = {
+  emit(plan, { namespaces, nestedUserNamespaces }, { host: { counts }, hostId }) {
+    if (!namespaces.user) return;
+    const limit = (name: string, count: number) =>
+      plan.optional('inside', () => plan.op('inside', `user.${name}`, 'WriteFile', noSlot, `/proc/sys/user/${name}`, `${count}`));
+    const isCounted = (name: string) => nestedUserNamespaces || name.startsWith('max_inotify');
+    for (const [name, count] of Object.entries(counts.user)) {
+      if (nestedUserNamespaces && name === 'max_net_namespaces') limit(name, Math.min(maxNestedNetworks, share(count)));
+      else if (name === 'max_inotify_instances') limit(name, Math.min(mostInstances, share(count)));
+      else if (hostId === undefined && isCounted(name)) limit(name, share(count));
+    }
+  },
+};

@@ -1,0 +1,20 @@
+// The thread of HeldMemory: it may wait for what programs do to their memory.
+import { parentPort } from 'node:worker_threads';
+import { boundedText } from './bounded-text';
+import type { HeldQuestion } from './held-memory';
+import { descendants, residentMemory } from './process-reader';
+
+const kilobyte = 1024;
+
+/** KiB of one process, what it shares as its part of that. */
+function heldBy(pid: number): number {
+  const rollup = boundedText(`/proc/${pid}/smaps_rollup`);
+  if (rollup === '') return residentMemory(pid) / kilobyte;
+  return [...rollup.matchAll(/^Pss_(?:Anon|Shmem):\s*(\d+)/gm)].reduce((sum, [, size]) => sum + Number(size), 0);
+}
+
+parentPort?.on('message', ({ init, answer }: HeldQuestion) => {
+  const held = descendants(init).reduce((sum, pid) => sum + heldBy(pid), 0);
+  Atomics.store(answer, 1, Math.min(held, 2 ** 31 - 1));
+  Atomics.add(answer, 0, 1);
+});
