@@ -6,6 +6,7 @@ import { firstHostId } from './launch/host-id';
 import { parseOptions } from './launch/options';
 import { writePlan } from './launch/plan';
 import { type Argument, type PlannedOp, Slot, sections } from './plan/writer';
+import { usrMasks } from './usr-masks';
 
 /** What `spawnIsolated` would do, step by step. Needs no privileges and creates nothing. */
 export interface Plan {
@@ -36,6 +37,7 @@ export function explain(options: SandboxOptions = {}, command = 'program', args:
     dropped: [],
     program,
     kind: 'run',
+    hidden: usrMasks(),
     emptyMounts: privileged,
     ...(privileged ? { hostId: firstHostId, hostIds: spec.user.ids === 'range' ? rangeSize : 1 } : {}),
   });

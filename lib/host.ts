@@ -23,7 +23,7 @@ export interface Host {
   /** Folders and links with the system's programs and libraries. */
   readonly system: readonly SystemEntry[];
   /** Entries of /etc that programs need and that hold nothing of the host's users. */
-  readonly etc: readonly string[];
+  readonly etc: readonly { readonly target: string; readonly kind: 'dir' | 'file' }[];
   /** The running Node's program and its packages, if they lie outside of the system folders. */
   readonly node: readonly { readonly target: string; readonly kind: 'dir' | 'file' }[];
   /** This process's hard limits, by the names of getrlimit(2); those that are not unlimited. */
@@ -53,7 +53,20 @@ export interface Counts {
 
 const systemNames = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
 // Where certificates lie beside /etc/ssl is a matter of the distribution.
-const etcNames = ['/etc/alternatives', '/etc/ssl', '/etc/pki', '/etc/ca-certificates/extracted', '/etc/ld.so.cache', '/etc/ld.so.conf'];
+// Private keys lie beside them.
+const etcNames = [
+  '/etc/alternatives',
+  '/etc/ssl/certs',
+  '/etc/ssl/cert.pem',
+  '/etc/ssl/openssl.cnf',
+  '/etc/pki/tls/certs',
+  '/etc/pki/tls/cert.pem',
+  '/etc/pki/tls/openssl.cnf',
+  '/etc/pki/ca-trust/extracted',
+  '/etc/ca-certificates/extracted',
+  '/etc/ld.so.cache',
+  '/etc/ld.so.conf',
+];
 const deviceNames = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 const capSysAdmin = 21n;
 
@@ -72,7 +85,7 @@ function read(): Host {
     cpus: cpus().length,
     privileged: isPrivileged(),
     system: systemNames.flatMap(systemEntry),
-    etc: etcNames.filter(exists),
+    etc: etcNames.flatMap(etcEntry),
     devices: deviceNames.filter((name) => exists(`/dev/${name}`)),
     node: nodeInstallation(),
     hardLimits: readHardLimits(),
@@ -99,6 +112,11 @@ function isPrivileged(): boolean {
 
 function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function etcEntry(target: string): Host['etc'] {
+  const found = statSync(target, { throwIfNoEntry: false });
+  return found ? [{ target, kind: found.isDirectory() ? 'dir' : 'file' }] : [];
 }
 
 function systemEntry(target: string): readonly SystemEntry[] {

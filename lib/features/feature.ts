@@ -3,6 +3,7 @@ import type { LimitsSpec } from '../cgroup/limits';
 import type { Host } from '../host';
 import type { OpName } from '../plan/ops';
 import type { PlanWriter, RootRecipe } from '../plan/writer';
+import type { UsrMask } from '../usr-masks';
 import type { Spec } from './index';
 
 /** A control that was preferred and could not be applied. */
@@ -47,6 +48,8 @@ export interface Scene {
   readonly sharedRoot?: (recipe: RootRecipe) => number | undefined;
   /** The sandbox is there for one program that comes later, and ends with it. */
   readonly single?: true;
+  /** What is below /usr and no part of the system. */
+  readonly hidden?: readonly UsrMask[];
   /** Paths of the host that sandboxes of this process protect below directories they may write to. */
   readonly pinned?: readonly string[];
 }

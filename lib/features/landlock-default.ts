@@ -1,4 +1,6 @@
+import { readdirSync } from 'node:fs';
 import type { Host } from '../host';
+import type { UsrMask } from '../usr-masks';
 import { homeFolder } from './home';
 import type { Spec } from './index';
 import type { PathRule } from './landlock';
@@ -28,10 +30,17 @@ export function defaultPaths(spec: Spec): readonly PathRule[] {
 }
 
 /** Programs and libraries, and nothing that is somebody's. */
-export function systemPaths({ system, node, etc, devices }: Host, origin: string): readonly PathRule[] {
+export function systemPaths({ system, node, etc, devices }: Host, origin: string, masks: readonly UsrMask[]): readonly PathRule[] {
   return [
-    ...[...system, ...node].map(({ target }) => ({ path: target, rights: executeRights, origin })),
-    ...etc.map((path) => ({ path, rights: executeRights, origin })),
+    ...[...system, ...node, ...etc].flatMap(({ target }) => around(target, masks).map((path) => ({ path, rights: executeRights, origin }))),
     ...devices.map((name) => ({ path: `/dev/${name}`, rights: useRights, origin })),
   ];
+}
+
+// Landlock takes nothing away from a directory that was given: where something in it is hidden, its entries are given one by one.
+function around(path: string, masks: readonly UsrMask[]): readonly string[] {
+  const mask = masks.find(({ target }) => target === path);
+  if (mask) return mask.kept.map((name) => `${path}/${name}`);
+  if (!masks.some(({ target }) => target.startsWith(`${path}/`))) return [path];
+  return readdirSync(path).flatMap((name) => around(`${path}/${name}`, masks));
 }

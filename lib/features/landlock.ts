@@ -153,12 +153,13 @@ const netAbi = 4;
 const scopeAbi = 6;
 
 /** The ruleset of a sandbox's programs, cut down to what the kernel has; undefined for none. */
-export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind' | 'single'>): Ruleset | undefined {
+export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind' | 'single' | 'hidden'>): Ruleset | undefined {
   const { level, bindTcp, connectTcp } = spec.landlock;
   const abi = scene.host.landlockAbi;
   if (level === 'off' || abi === 0) return undefined;
   const wanted =
-    spec.landlock.paths?.flatMap((rule) => (rule.path === 'system' ? systemPaths(scene.host, rule.origin) : [rule])) ?? defaultPaths(spec);
+    spec.landlock.paths?.flatMap((rule) => (rule.path === 'system' ? systemPaths(scene.host, rule.origin, scene.hidden ?? []) : [rule])) ??
+    defaultPaths(spec);
   const known = 2 ** (rightsByAbi[Math.min(abi, rightsByAbi.length - 1)] ?? 0) - 1;
   const named = wanted.reduce((all, { rights }) => all | rights, 0);
   // Rights that only a number can name are newer than this table: the kernel says whether it has them.

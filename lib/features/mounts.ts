@@ -157,6 +157,14 @@ function parseData(value: unknown, at: string): Uint8Array {
   throw new OptionError(at, 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
 }
 
+/** Makes the place of a mount in a directory that is read-only when it is mounted; what is there already, or hidden, has none. */
+export function placeMount(tree: RootTree, mount: MountSpec, origin: string): void {
+  if (mount.type === 'readonly' || mount.type === 'mask' || mount.type === 'symlink') return;
+  if (mount.type === 'bind') tree.place(mount.target, statSource(mount.source, origin).kind);
+  else if (mount.type === 'tree') tree.place(mount.target, fstatSync(mount.tree).isDirectory() ? 'dir' : 'file');
+  else tree.place(mount.target, mount.type === 'file' ? 'file' : 'dir');
+}
+
 /** The operations of one mount. */
 export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, origin: string, spec: Spec, scene: Scene): void {
   switch (mount.type) {

@@ -2,6 +2,9 @@ import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import { atRecursive, cloneTree, mountAttr } from './mount-ops';
 import { foldersBetween } from './pins';
 
+/** Of what hides parts of /usr: its operations are the same for every sandbox. */
+export const hiddenOrigin = 'root.hidden';
+
 /** How something is mounted. */
 interface Manner {
   /** An empty file system, in which more can be made. */
@@ -47,6 +50,12 @@ export class RootTree {
     if (fixed) this.pin(target, origin);
     this.plan.op('inside', origin, 'MoveMount', tree, this.base, target);
     this.mounted.push({ prefix: `${target}/`, fresh, writable });
+  }
+
+  /** Makes the place that something is mounted on later, when nothing can be made there any more. */
+  place(target: string, kind: 'dir' | 'file'): void {
+    if (kind === 'dir') this.dir(target, 0o755, hiddenOrigin);
+    else this.emptyFile(target, hiddenOrigin);
   }
 
   /** Hides what is at `path`: a folder by an empty read-only one, anything else by /dev/null. */

@@ -5,10 +5,10 @@ import { etcFiles } from './etc';
 import { feature, type Scene, type Step } from './feature';
 import { homeFolder } from './home';
 import type { Spec } from './index';
-import { bindHost, mountAttr, mountFlags, newRoot } from './mount-ops';
-import { emitMount } from './mounts';
+import { bindHost, cloneTree, mountAttr, mountFlags, newFs, newRoot } from './mount-ops';
+import { emitMount, placeMount } from './mounts';
 import { emitOverlay, type OverlayOptions, type OverlaySpec, openStage, parseOverlay, upperKey } from './overlay';
-import { RootTree } from './root-tree';
+import { hiddenOrigin, RootTree } from './root-tree';
 
 export interface RootOptions {
   /**
@@ -112,7 +112,8 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
     else tree.symlink(target, link, 'root');
   }
   for (const { target, kind } of host.node) bindSystem(plan, tree, scene, target, kind);
-  for (const path of host.etc) bindSystem(plan, tree, scene, path, path.endsWith('.cache') || path.endsWith('.conf') ? 'file' : 'dir');
+  for (const { target, kind } of host.etc) bindSystem(plan, tree, scene, target, kind);
+  hideForeign(plan, tree, spec, scene);
   for (const [path, text] of etcFiles(spec, scene)) tree.file(path, Buffer.from(text), 0o644, 'root');
   emitMount(plan, tree, { type: 'dev', target: '/dev' }, 'root', spec, scene);
   emitMount(plan, tree, { type: 'proc', target: '/proc' }, 'proc', spec, scene);
@@ -120,6 +121,25 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   emitMount(plan, tree, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch }, 'scratch', spec, scene);
   emitMount(plan, tree, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch }, 'scratch', spec, scene);
   tree.symlink('/var/tmp', '/tmp', 'root');
+}
+
+// What else lies below /usr is not the system's: an empty directory is mounted over it, in which the caller's own mounts have their places.
+function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, scene: Scene): void {
+  for (const { target, kind, kept } of scene.hidden ?? []) {
+    const cover = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, hiddenOrigin);
+    if (kind === 'file') {
+      const file = plan.slot(hiddenOrigin);
+      plan.op('inside', hiddenOrigin, 'MakeFile', cover, '/file', '', 0o444);
+      plan.op('inside', hiddenOrigin, 'OpenTree', file, cover, '/file', cloneTree);
+      plan.op('inside', hiddenOrigin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
+      tree.mount(file, target, 'file', hiddenOrigin);
+      continue;
+    }
+    tree.mount(cover, target, 'dir', hiddenOrigin, { fresh: true });
+    for (const name of kept) bindSystem(plan, tree, scene, `${target}/${name}`, 'dir');
+    for (const [index, mount] of mounts.entries()) if (mount.target.startsWith(`${target}/`)) placeMount(tree, mount, `mounts[${index}]`);
+    plan.op('inside', hiddenOrigin, 'SetAttr', cover, mountAttr.readonly, 0, 0, 0, noSlot);
+  }
 }
 
 function bindSystem(plan: PlanWriter, tree: RootTree, scene: Scene, path: string, kind: 'dir' | 'file'): Slot {

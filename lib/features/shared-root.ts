@@ -1,4 +1,5 @@
 import { noSlot, type PlannedOp, type PlanWriter, type RootRecipe, Slot } from '../plan/writer';
+import { hiddenOrigin } from './root-tree';
 
 /** A recipe, and the operations of init that remain where it has been followed. */
 export interface SplitRoot {
@@ -53,6 +54,7 @@ type Place = 'build' | 'own' | 'nowhere';
 function placeOf(op: PlannedOp, root: Slot, sources: ReadonlyMap<Slot, unknown>, covered: readonly string[]): Place {
   const [first, second, third] = op.args;
   const { name } = op;
+  if (op.origin === hiddenOrigin) return 'build';
   if (first === root && (name === 'NewFs' || name === 'SetAttr' || name === 'MoveMount')) return 'build';
   const mounts = name === 'MoveMount' && first instanceof Slot && sources.has(first);
   const makes = first === root && (name === 'MakeDir' || name === 'MakeFile' || name === 'Symlink');

@@ -9,6 +9,7 @@ import { homeFolder } from '../features/home';
 import type { IdMapEntry } from '../features/id-map';
 import { fixedTargets, mayBePinned } from '../features/pins';
 import { host } from '../host';
+import { parseMountLines } from '../mountinfo';
 
 /** A mount as the kernel tells of it, proc_pid_mountinfo(5). */
 export interface MountFact {
@@ -119,19 +120,9 @@ export function cgroupFacts({ version, folders }: Pick<Cgroups, 'version' | 'fol
   }
 }
 
-const unescaped = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-
 /** Lines of mountinfo; what is no line is passed over. */
-export function parseMountinfo(text: string): readonly MountFact[] {
-  return text.split('\n').flatMap((line) => {
-    const [own = '', rest = ''] = line.split(' - ');
-    const fields = own.split(' ');
-    const [, , , root = '', target, flags] = fields;
-    if (fields.length < 6 || target === undefined || flags === undefined) return [];
-    return [{ target: unescaped(target), root: unescaped(root), type: rest.split(' ')[0] ?? '', flags: flags.split(',') }];
-  });
-}
+export const parseMountinfo = (text: string): readonly MountFact[] =>
+  parseMountLines(text).map(({ target, root, type, flags }) => ({ target, root, type, flags }));
 
 /** An NsError ERR_NSJS_VERIFY where the kernel tells less than was asked for, or than `limits` for its groups: such a program must not go on. */
 export function factsError(spec: Spec, facts: KernelFacts | undefined, limits: LimitsSpec = spec.limits): Error | undefined {

@@ -13,6 +13,7 @@ import type { LiveNetwork } from '../network/live';
 import { bare } from '../parse';
 import { close } from '../sys/file';
 import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
+import { usrMasks } from '../usr-masks';
 import { chooseGroups, type GroupsKind } from './groups';
 import { firstHostId, takeHostId } from './host-id';
 import { pinnedPaths } from './shared-pins';
@@ -40,6 +41,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
     kind,
     ...(wanted === 'single' ? { single: true } : {}),
     ...(spec.mounts.length > 0 ? { pinned: pinnedPaths() } : {}),
+    hidden: usrMasks(),
     emptyMounts: machine.privileged && canStartEmpty(),
     sharedRoot: (recipe) => sharedRoot(recipe, spec.launcherPath),
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),

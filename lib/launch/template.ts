@@ -26,7 +26,7 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   if (!isRepeatable(spec, scene)) return writePlan(spec, scene, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
-  const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.spareNet === undefined ? '' : 'net '}${scene.program.stdio.map(shapeOf).join('')}`;
+  const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.spareNet === undefined ? '' : 'net '}${scene.program.stdio.map(shapeOf).join('')} ${scene.hidden?.map(({ target }) => target)}`;
   const found = ofSpec.get(shape);
   const recipe = found?.writer.recipe;
   const root = recipe && scene.sharedRoot?.(recipe);

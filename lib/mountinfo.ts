@@ -1,0 +1,24 @@
+/** One line of proc_pid_mountinfo(5). */
+export interface MountLine {
+  /** `major:minor` of its file system. */
+  readonly device: string;
+  /** What of its file system is there. */
+  readonly root: string;
+  readonly target: string;
+  readonly flags: readonly string[];
+  readonly type: string;
+}
+
+const unescaped = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+
+/** Lines of mountinfo, in the order in which they were mounted; what is no line is passed over. Pure. */
+export function parseMountLines(text: string): readonly MountLine[] {
+  return text.split('\n').flatMap((line) => {
+    const [own = '', rest = ''] = line.split(' - ');
+    const fields = own.split(' ');
+    const [, , device = '', root = '', target, flags] = fields;
+    if (fields.length < 6 || target === undefined || flags === undefined) return [];
+    return [{ device, root: unescaped(root), target: unescaped(target), flags: flags.split(','), type: rest.split(' ')[0] ?? '' }];
+  });
+}
