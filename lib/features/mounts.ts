@@ -1,4 +1,4 @@
-import { existsSync, fstatSync, realpathSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { OptionError } from '../errors';
 import {
   type Bytes,
@@ -18,6 +18,7 @@ import { emitDev } from './dev';
 import { feature, type Scene } from './feature';
 import type { Spec } from './index';
 import { bindHost, mapOwner, mountAttr, newFs, statSource } from './mount-ops';
+import { pinForOthers } from './mount-places';
 import { emitOverlay, type OverlayOptions, type OverlaySpec, overlayKeys, parseOverlay } from './overlay';
 import { emitProc } from './proc';
 import type { RootTree } from './root-tree';
@@ -147,8 +148,9 @@ function parseBind(entry: Partial<Record<string, unknown>>, at: string): MountSp
   const source = parseHostPath(entry.source, `${at}.source`);
   const target = parseTarget(entry.target ?? source, `${at}.target`);
   if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
-  const flag = (key: string, fallback: boolean) => (entry[key] === undefined ? fallback : parseBoolean(entry[key], `${at}.${key}`));
-  return { type: 'bind', source, target, readonly: flag('readonly', true), followLinks: flag('followLinks', false) };
+  const { readonly = true, followLinks = false } = entry;
+  const flags = { readonly: parseBoolean(readonly, `${at}.readonly`), followLinks: parseBoolean(followLinks, `${at}.followLinks`) };
+  return { type: 'bind', source, target, ...flags };
 }
 
 function parseData(value: unknown, at: string): Uint8Array {
@@ -157,20 +159,12 @@ function parseData(value: unknown, at: string): Uint8Array {
   throw new OptionError(at, 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
 }
 
-/** Makes the place of a mount in a directory that is read-only when it is mounted; what is there already, or hidden, has none. */
-export function placeMount(tree: RootTree, mount: MountSpec, origin: string): void {
-  if (mount.type === 'readonly' || mount.type === 'mask' || mount.type === 'symlink') return;
-  if (mount.type === 'bind') tree.place(mount.target, statSource(mount.source, origin).kind);
-  else if (mount.type === 'tree') tree.place(mount.target, fstatSync(mount.tree).isDirectory() ? 'dir' : 'file');
-  else tree.place(mount.target, mount.type === 'file' ? 'file' : 'dir');
-}
-
 /** The operations of one mount. */
 export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, origin: string, spec: Spec, scene: Scene): void {
   switch (mount.type) {
     case 'bind': {
-      const { source, readonly, followLinks } = mount;
-      const slot = bindHost(plan, scene, { origin, source, readonly, owned: true, followLinks });
+      const { source, readonly } = mount;
+      const slot = bindHost(plan, scene, { ...mount, origin, owned: true });
       tree.mount(slot, mount.target, statSource(source, origin).kind, origin, readonly ? { fixed: true } : { writable: true });
       if (!readonly) pinForOthers(tree, mount, origin, scene);
       return;
@@ -210,19 +204,6 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
     case 'mask':
       tree.mask(mount.target, origin);
   }
-}
-
-// What another sandbox of this process has protected in the same directory can't be renamed from here either.
-function pinForOthers(
-  tree: RootTree,
-  { source, target }: { readonly source: string; readonly target: string },
-  origin: string,
-  scene: Scene,
-): void {
-  if (!scene.pinned?.length) return;
-  const real = realpathSync(source);
-  for (const path of scene.pinned)
-    if (path.startsWith(`${real}/`) && existsSync(path)) tree.pinAll(target, path.slice(real.length), origin);
 }
 
 function emitTmpfs(plan: PlanWriter, mount: Extract<MountSpec, { type: 'tmpfs' }>, origin: string, spec: Spec, { hostId }: Scene) {

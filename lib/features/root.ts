@@ -6,7 +6,8 @@ import { feature, type Scene, type Step } from './feature';
 import { homeFolder } from './home';
 import type { Spec } from './index';
 import { bindHost, cloneTree, mountAttr, mountFlags, newFs, newRoot } from './mount-ops';
-import { emitMount, placeMount } from './mounts';
+import { placeMount } from './mount-places';
+import { emitMount } from './mounts';
 import { emitOverlay, type OverlayOptions, type OverlaySpec, openStage, parseOverlay, upperKey } from './overlay';
 import { hiddenOrigin, RootTree } from './root-tree';
 

@@ -1,8 +1,10 @@
 import type { Duplex } from 'node:stream';
-import { type Greeting, readGreeting, tlsHandshake } from './sniff';
+import { type Greeting, isOldRequest, readGreeting, tlsRecord } from './sniff';
 
 /** A client that has sent too little to tell what it speaks waits for its server: this long nothing is passed on. */
 const unsureMs = 100;
+/** A greeting of TLS is passed on whole or not at all. */
+const wholeMs = 10_000;
 
 /** The first that a program sends; it is there to be read again, unless it is all that comes (`isWhole`). */
 export interface First {
@@ -25,12 +27,12 @@ export function readFirst(socket: Duplex, isWeb: boolean): Promise<First> {
       if (bytes.length > 0 && !isWhole && !socket.destroyed) socket.unshift(bytes);
       resolve({ greeting, bytes, isWhole });
     };
-    // Of TLS half a greeting is none.
-    const onEnd = () => done({ kind: bytes[0] === tlsHandshake ? 'unreadable' : 'other' }, true);
+    const onEnd = () => done({ kind: isUnfinished(bytes) ? 'unreadable' : 'other' }, true);
     const onData = (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk]);
       const greeting = readGreeting(bytes, isWeb);
       if (greeting.kind !== 'more') done(greeting);
+      else if (bytes[0] === tlsRecord.handshake) timer ??= setTimeout(() => done({ kind: 'unreadable' }), wholeMs);
       else timer ??= setTimeout(() => done({ kind: 'more' }), unsureMs);
     };
     socket.on('data', onData);
@@ -40,17 +42,5 @@ export function readFirst(socket: Duplex, isWeb: boolean): Promise<First> {
   });
 }
 
-/** What was passed on in part is no request yet. If the rest makes it one, it comes too late to be looked at. */
-export function watchRest(socket: Duplex, before: Buffer, isWeb: boolean, refuse: () => void): void {
-  let bytes = Buffer.alloc(0);
-  const onData = (chunk: Buffer) => {
-    bytes = Buffer.concat([bytes, chunk]);
-    // What was read before comes again.
-    if (bytes.length <= before.length) return;
-    const greeting = readGreeting(bytes, isWeb);
-    if (greeting.kind === 'more') return;
-    socket.off('data', onData);
-    if (greeting.kind !== 'other') refuse();
-  };
-  socket.prependListener('data', onData);
-}
+// Of TLS half a greeting is none. A line that has no end is a request of HTTP/0.9 for some servers.
+const isUnfinished = (bytes: Buffer): boolean => bytes[0] === tlsRecord.handshake || isOldRequest(bytes.toString('latin1'));

@@ -3,13 +3,14 @@ import type { Duplex } from 'node:stream';
 import type { EgressSpec } from '../features/egress';
 import { EgressCounters, type EgressEvent, type EgressTotals } from '../features/egress-events';
 import { canonicalIp } from '../ip';
+import { ClientGuard } from './client-guard';
 import { type Caller, Connection, countSocket, Refusal } from './connection';
-import { readFirst, watchRest } from './first';
+import { readFirst } from './first';
 import { HttpFront } from './http-front';
 import { isNameAddress, NameBook } from './names';
 import { Bucket, Budget, Meter } from './relay';
 import { Resolver } from './resolver';
-import type { Greeting } from './sniff';
+import { type Greeting, isForeignRequest, isOpenLine } from './sniff';
 
 const webPort = 80;
 const eventsPerSecond = 200;
@@ -167,29 +168,31 @@ export class Gate {
     const { greeting, bytes, isWhole } = await readFirst(socket, isWeb);
     if (socket.destroyed) return;
     this.check(connection, greeting);
-    if (isWhole && bytes.length > 0) {
-      connection.count('sent', bytes.length);
-      other.write(bytes);
-    }
-    if (greeting.kind === 'more') {
-      watchRest(socket, bytes, isWeb, () => {
-        // First of all: the piece that gave it away is on its way to it.
-        other.destroy();
-        this.refuse(connection, socket, new Refusal('protocol', 'a request in pieces'));
-      });
-    }
+    if (greeting.kind === 'other' && isForeignRequest(bytes)) throw new Refusal('protocol', 'unreadable');
     if (greeting.kind === 'http') {
       stop();
       this.front ??= new HttpFront();
       this.front.serve(connection, socket, other as Socket, () => connection.dial(way));
-    } else this.send(connection, socket, other);
+      return;
+    }
+    const speaks = greeting.kind === 'tls' ? 'tls' : isOpenLine(bytes) ? 'unsure' : 'other';
+    const guard = new ClientGuard(speaks, (serverName) => connection.checkName(serverName, 'server-name'));
+    guard.once('error', (error) => {
+      other.destroy();
+      this.refuse(connection, socket, error);
+    });
+    guard.pipe(other);
+    if (isWhole) {
+      connection.count('sent', bytes.length);
+      guard.end(bytes);
+    } else this.send(connection, socket, guard);
   }
 
   private check(connection: Connection, greeting: Greeting): void {
     if (greeting.kind === 'unreadable') throw new Refusal('protocol', 'unreadable');
     if (greeting.kind === 'http2') throw new Refusal('protocol', 'HTTP/2 in clear text');
     if (greeting.kind !== 'tls') return;
-    connection.checkName(greeting.serverName?.toLowerCase().replace(/\.$/, ''), 'server-name');
+    connection.checkName(greeting.serverName, 'server-name');
     connection.request('tls');
   }
 

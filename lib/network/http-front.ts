@@ -2,7 +2,7 @@ import { Agent, createServer, type IncomingMessage, request, type Server, type S
 import { isIPv6, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Connection, countSocket, Refusal } from './connection';
-import { answer, closing, endToEnd, headSize, headText, hostOf, namesIn, pathOf } from './http-text';
+import { answer, checkShape, closing, endToEnd, hasBody, headSize, headText, hostOf, namesIn, pathOf } from './http-text';
 
 /** What one connection of a program is served with. */
 interface Served {
@@ -52,6 +52,10 @@ export class HttpFront {
     this.server.on('request', (message, response) => this.onRequest(message, response));
     this.server.on('upgrade', (message: IncomingMessage, socket: Duplex, head: Buffer) => this.onUpgrade(message, socket, head));
     this.server.on('connect', (message: IncomingMessage, socket: Duplex) => this.stop(message, socket, new Refusal('protocol', 'CONNECT')));
+    this.server.on('checkExpectation', (message: IncomingMessage, response: ServerResponse) => {
+      this.served.get(message.socket)?.connection.refuse(new Refusal('protocol', `expect: ${message.headers.expect}`));
+      answer(response, 417, 'only 100-continue can be expected');
+    });
     this.server.on('clientError', (error: Error, socket: Duplex) => this.onClientError(error, socket));
   }
 
@@ -72,6 +76,7 @@ export class HttpFront {
   private checked(message: IncomingMessage): Served {
     const served = this.served.get(message.socket);
     if (!served) throw new Refusal('protocol');
+    checkShape(message);
     checkHost(served.connection, message);
     return served;
   }
@@ -98,9 +103,10 @@ export class HttpFront {
   private onUpgrade(message: IncomingMessage, socket: Duplex, head: Buffer): void {
     try {
       const { connection, agent } = this.checked(message);
+      if (hasBody(message) || message.method !== 'GET') throw new Refusal('protocol', 'an upgrade with a body');
       if (message.headers.upgrade?.toLowerCase() !== 'websocket') throw new Refusal('protocol', `upgrade to ${message.headers.upgrade}`);
       connection.request('http', { method: message.method ?? '', path: pathOf(message) });
-      const headers = [...endToEnd(message.rawHeaders, message.headers.connection), 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
+      const headers = [...forwarded(connection, message), 'Connection', 'Upgrade', 'Upgrade', 'websocket'];
       const outgoing = request({ agent, method: message.method, path: pathOf(message), setHost: false, headers });
       outgoing.on('upgrade', (incoming, other, rest) => {
         socket.write(headText(incoming, incoming.rawHeaders));
@@ -145,12 +151,25 @@ function checkHost(connection: Connection, message: IncomingMessage, impliedPort
   } else if (connection.mayNotName) for (const name of namesIn(message)) connection.checkName(name, 'host');
 }
 
+/** The headers that go on, the host as it was understood. */
+function forwarded(connection: Connection, message: IncomingMessage): readonly string[] {
+  const pairs = endToEnd(message.rawHeaders, message.headers.connection);
+  const { name } = connection.target;
+  if (name === undefined) return pairs;
+  const { port } = hostOf(message);
+  return pairs.map((text, index) =>
+    index % 2 === 1 && pairs[index - 1]?.toLowerCase() === 'host' ? `${name}${port === undefined ? '' : `:${port}`}` : text,
+  );
+}
+
 function forward(connection: Connection, agent: Agent, message: IncomingMessage, response: ServerResponse): void {
   const isChunked = message.headers['transfer-encoding'] !== undefined;
   const { address, port } = connection.target;
   // HTTP/1.0 may do without, which is for no other than the address that was dialled; it goes on as HTTP/1.1.
   const host = message.headers.host === undefined ? ['Host', `${isIPv6(address ?? '') ? `[${address}]` : address}:${port}`] : [];
-  const headers = [...host, ...endToEnd(message.rawHeaders, message.headers.connection)];
+  // One that does not read a body must not find a request in it.
+  const once = hasBody(message) ? ['Connection', 'close'] : [];
+  const headers = [...host, ...forwarded(connection, message), ...once];
   const outgoing = request({
     agent,
     method: message.method,
@@ -198,6 +217,7 @@ export function forwardOne(
   void connection
     .decide()
     .then(async (way) => {
+      checkShape(message);
       checkHost(connection, message, impliedPort);
       if (way.kind !== 'dial') throw new Refusal('protocol', 'a service wants CONNECT');
       const request = { method: message.method ?? '', path: pathOf(message) };

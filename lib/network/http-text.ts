@@ -3,6 +3,8 @@ import { isIP } from 'node:net';
 import { normalName } from '../features/egress-rules';
 import { Refusal } from './connection';
 
+const webPort = 80;
+
 // Of one connection, not of the message: RFC 9110, 7.6.1.
 const hopByHop = new Set([
   'connection',
@@ -31,6 +33,32 @@ export function endToEnd(rawHeaders: readonly string[], named = ''): string[] {
   return pairs;
 }
 
+// What some server reads as one of these, and others as nothing.
+const decisive: readonly string[] = ['host', 'content-length', 'transfer-encoding', 'connection', 'upgrade', 'expect'];
+
+/** Throws a Refusal of a request that two servers could read differently. */
+export function checkShape(message: IncomingMessage): void {
+  const { rawHeaders, headers, url = '', httpVersion } = message;
+  const refuse = (what: string) => {
+    throw new Refusal('protocol', what);
+  };
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') refuse(`HTTP/${httpVersion}`);
+  const names = rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
+  const odd = names.find((name) => name.includes('_') && decisive.includes(name.replaceAll('_', '-')));
+  if (odd !== undefined) refuse(odd);
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && (httpVersion !== '1.1' || coding.toLowerCase() !== 'chunked')) refuse(`transfer-encoding: ${coding}`);
+  const length = headers['content-length'];
+  if (length !== undefined && !/^(0|[1-9]\d*)$/.test(length)) refuse(`content-length: ${length}`);
+  if (/[#\\]/.test(url) || /^[a-z]+:\/\/[^/?]*@/i.test(url)) refuse('a malformed URL');
+  const hosts = names.filter((name) => name === 'host').length;
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) throw new Refusal('host', hosts === 0 ? 'none' : 'several');
+}
+
+/** Whether a request has a body. A server that does not read it takes it for the next request. */
+export const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
 /** The host that a request is for; throws a Refusal where it names none, several, or another one than its URL. */
 export function hostOf(message: IncomingMessage): { readonly name: string; readonly port: number | undefined } {
   const hosts = message.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
@@ -40,9 +68,10 @@ export function hostOf(message: IncomingMessage): { readonly name: string; reado
   const { url: asked = '' } = message;
   if (asked.startsWith('/') || (asked === '*' && message.method === 'OPTIONS')) return own;
   // Any other form names a host as well, for some servers.
-  if (!/^https?:\/\//i.test(asked)) throw new Refusal('protocol', 'a request for no path');
+  if (!/^http:\/\//i.test(asked)) throw new Refusal('protocol', 'a request for no path');
   const url = split(urlHost(asked));
   if (url.name !== own.name) throw new Refusal('host', `${own.name} and ${url.name}`);
+  if ((url.port ?? webPort) !== (own.port ?? webPort)) throw new Refusal('host', `ports ${own.port} and ${url.port}`);
   return own;
 }
 
@@ -63,13 +92,13 @@ function urlHost(url: string): string {
 
 function split(host: string): { readonly name: string; readonly port: number | undefined } {
   // As it is written: what goes on is the very text that was looked at.
-  const [, text = '', port] = /^([\w.-]+)(?::(\d{1,5}))?$/.exec(host) ?? [];
+  const [, text = '', port] = /^([\w.-]+)(?::(0|[1-9]\d{0,4}))?$/.exec(host) ?? [];
   const name = normalName(text);
   if (name === undefined) throw new Refusal('host', host.slice(0, 255));
   return { name, port: port === undefined ? undefined : Number(port) };
 }
 
-const texts: Readonly<Record<number, string>> = { 400: 'Bad Request', 403: 'Forbidden', 502: 'Bad Gateway' };
+const texts: Readonly<Record<number, string>> = { 400: 'Bad Request', 403: 'Forbidden', 417: 'Expectation Failed', 502: 'Bad Gateway' };
 
 /** A whole answer, after which the connection is closed. */
 export function closing(status: number, message: string): string {

@@ -1,3 +1,6 @@
+import { isIP } from 'node:net';
+import { normalName } from '../features/egress-rules';
+
 /** What the first bytes of a connection are. */
 export type Greeting =
   /** Too few to tell. */
@@ -6,6 +9,7 @@ export type Greeting =
   | { readonly kind: 'http' }
   /** HTTP/2 in clear text, which nobody here reads. */
   | { readonly kind: 'http2' }
+  /** No server takes it for TLS or HTTP. */
   | { readonly kind: 'other' }
   /** It pretends to be what it is not, or hides what it is: nobody can say whom it is for. */
   | { readonly kind: 'unreadable' };
@@ -13,126 +17,213 @@ export type Greeting =
 /** More than this no honest greeting has. */
 export const maxGreeting = 16 * 1024;
 
-/** First byte of what a TLS client sends first. */
-export const tlsHandshake = 22;
-const clientHello = 1;
-const serverNameExtension = 0;
-const recordHeader = 5;
+/** Types of records of TLS, RFC 8446, 5.1. */
+export const tlsRecord = { changeCipherSpec: 20, alert: 21, handshake: 22, data: 23, last: 26 } as const;
+export const clientHello = 1;
+export const recordHeader = 5;
+const unreadable: Greeting = { kind: 'unreadable' };
+const more: Greeting = { kind: 'more' };
 /** In more pieces nobody sends a greeting who wants it to be read. */
 const maxRecords = 16;
+/** A server that expects the protocol of proxies takes what follows for another connection. */
+const proxySignature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
+const proxyStart = 5; // what no other protocol begins with
 
-/** Tells what a client has sent first. `isWeb`: what is not TLS is taken for HTTP. */
+/** Whether no client but one of TLS begins with this byte: then it must be one that can be read. */
+export const isTlsByte = (byte: number | undefined): boolean =>
+  byte !== undefined && byte >= tlsRecord.changeCipherSpec && byte <= tlsRecord.last;
+
+/** Tells what a client has sent first. `isWeb`: what is not TLS is taken for HTTP. Pure. */
 export function readGreeting(bytes: Buffer, isWeb: boolean): Greeting {
-  if (bytes.length === 0) return { kind: 'more' };
-  const greeting = bytes[0] === tlsHandshake ? readTls(bytes) : (readOldTls(bytes) ?? readText(bytes, isWeb));
+  const [first] = bytes;
+  if (first === undefined) return more;
+  // Some servers overlook whatever comes before a greeting of TLS.
+  if (isTlsByte(first) && first !== tlsRecord.handshake) return unreadable;
+  const greeting = first === tlsRecord.handshake ? readTls(bytes) : (readOldTls(bytes) ?? readText(bytes, isWeb));
   // Who has said nothing by then does not want to be understood.
-  return greeting.kind === 'more' && bytes.length >= maxGreeting ? { kind: 'unreadable' } : greeting;
+  return greeting.kind === 'more' && bytes.length >= maxGreeting ? unreadable : greeting;
 }
 
 const preface = 'PRI * HTTP/2.0';
+const proxyWord = 'PROXY ';
 /** How a request begins: a method (RFC 9110, 5.6.2), and for what. */
 const requestStart = /^[\w!#$%&'*+.^`|~-]+\s+(?:[/*]|[a-z][a-z0-9+.-]*:)/i;
-/** A request of HTTP/0.9 that names a host, which is for whom some servers take it. */
-const oldRequest = /^\S+\s+[a-z][a-z0-9+.-]*:\/\/\S*\s*$/i;
-/** No server overlooks these. */
+/** What a request line says, for servers that take words of any length and any blanks between them (RFC 9112, 3). */
+export const requestMark = /HTTP\//i;
+/** And what Node's parser takes for the same. */
+export const otherMark = /(?:RTSP|ICE)\//i;
 const control = /[\0-\x08\x0e-\x1b\x7f]/;
+/** Blanks between words, for Python as well. */
+const blanks = /[\t\v\f\r \x1c-\x1f\x85\xa0]+/;
+const method =
+  /^(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|SOURCE|[A-Z-]*(?:LINK|LOCK|FIND|COPY|MOVE|COL|SEARCH|REPORT|PURGE))$/;
+
+/** Whether a whole line is a request of HTTP/0.9, as some servers answer: two words, of which one looks like it. Pure. */
+export function isOldRequest(line: string): boolean {
+  const words = line.split(blanks).filter(Boolean);
+  const [first = '', second = ''] = words;
+  return words.length === 2 && (method.test(first) || /^[/*?]|:\/\//.test(second));
+}
+
+/** Whether a line, whole or not, says what nobody here may pass on: for a proxy, or a request that another reader sees. Pure. */
+export const isForProxy = (line: string): boolean => line.startsWith(proxyWord);
+
+/** Whether the first line of what a client has sent is one that Node's parser takes for a request of HTTP, and that no reader here knows. Pure. */
+export function isForeignRequest(bytes: Buffer): boolean {
+  const text = bytes.toString('latin1', firstNotBlank(bytes));
+  const end = text.indexOf('\n');
+  return otherMark.test(end < 0 ? text : text.slice(0, end));
+}
+
+/** Whether the first line of what a client has sent is not at its end. Pure. */
+export const isOpenLine = (bytes: Buffer): boolean => bytes.indexOf(10, firstNotBlank(bytes)) < 0;
+
+/** Whether a stream begins as the binary header of the proxy protocol does. Pure. */
+export const hasProxySignature = (bytes: Buffer): boolean =>
+  bytes.length >= proxyStart &&
+  bytes.subarray(0, proxySignature.length).equals(proxySignature.subarray(0, Math.min(bytes.length, proxySignature.length)));
 
 function readText(bytes: Buffer, isWeb: boolean): Greeting {
+  if (hasProxySignature(bytes)) return unreadable;
   const start = firstNotBlank(bytes);
-  if (start === bytes.length) return { kind: 'more' };
+  if (start === bytes.length) return more;
   const text = bytes.toString('latin1', start);
   if (text.startsWith(preface)) return { kind: 'http2' };
-  if (preface.startsWith(text)) return { kind: 'more' };
-  if (isWeb) return { kind: 'http' };
-  // Servers take words of any length, and more than spaces between them (RFC 9112, 3): what says HTTP is for them to read.
+  if (preface.startsWith(text) || proxyWord.startsWith(text)) return more;
+  if (isForProxy(text)) return unreadable;
   const end = text.indexOf('\n');
   const line = end < 0 ? text : text.slice(0, end);
-  if (/HTTP\//i.test(line) || (end >= 0 && oldRequest.test(line))) return { kind: 'http' };
-  if (end >= 0 || control.test(line)) return { kind: 'other' };
-  // What may still become a request line is waited for.
-  return text.length < maxGreeting || requestStart.test(line) ? { kind: 'more' } : { kind: 'other' };
+  if (isWeb && otherMark.test(line)) return unreadable;
+  if (isWeb || requestMark.test(line) || (end >= 0 && isOldRequest(line))) return { kind: 'http' };
+  if (end >= 0) return { kind: 'other' };
+  // A line that is not at its end is watched whatever it seems to be. What may still become a request line is waited for.
+  return control.test(line) || (text.length >= maxGreeting && !requestStart.test(line)) ? { kind: 'other' } : more;
 }
 
 // Servers overlook line breaks before a request, and some of them whatever their language takes for a space.
-function firstNotBlank(bytes: Buffer): number {
+export function firstNotBlank(bytes: Buffer): number {
   let at = 0;
   while (at < bytes.length && [9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 0x85, 0xa0].includes(bytes[at] ?? 0)) at++;
   return at;
 }
 
-// A ClientHello of SSL 2.0, in which nothing says for whom it is; RFC 5246, E.2.
-function readOldTls([first = 0, , type = clientHello, major, minor]: Buffer): Greeting | undefined {
-  if (first < 0x80 || type !== clientHello) return undefined;
-  if (major === undefined || (major === 0 && minor === undefined)) return { kind: 'more' };
-  return major === 3 || (major === 0 && minor === 2) ? { kind: 'unreadable' } : undefined;
+// A ClientHello of SSL 2.0, in which nothing says for whom it is; RFC 5246, E.2. Its second byte is a part of its length.
+function readOldTls(bytes: Buffer): Greeting | undefined {
+  const [first = 0, , type, major, minor] = bytes;
+  if (first < 0x80) return undefined;
+  if (type === undefined) return more;
+  if (type !== clientHello) return undefined;
+  if (major === undefined || (major === 0 && minor === undefined)) return more;
+  return major === 3 || (major === 0 && minor === 2) ? unreadable : undefined;
 }
 
-// The ClientHello may be cut into several records; what comes behind it is none of it.
+// The ClientHello may be cut into several records, with nothing between them and nothing else in them.
 function readTls(bytes: Buffer): Greeting {
   let hello = Buffer.alloc(0);
   let records = 0;
   for (let at = 0; at < bytes.length; ) {
-    if (++records > maxRecords) return { kind: 'unreadable' };
-    if (bytes[at] !== tlsHandshake || (at + 1 < bytes.length && bytes[at + 1] !== 3)) return { kind: 'unreadable' };
+    if (++records > maxRecords) return unreadable;
+    if (bytes[at] !== tlsRecord.handshake || (at + 1 < bytes.length && bytes[at + 1] !== 3)) return unreadable;
     if (at + recordHeader > bytes.length) break;
     const length = bytes.readUInt16BE(at + 3);
-    if (length === 0) return { kind: 'unreadable' };
+    if (length === 0) return unreadable;
     hello = Buffer.concat([hello, bytes.subarray(at + recordHeader, at + recordHeader + length)]);
     at += recordHeader + length;
-    if (hello.length > 0 && hello[0] !== clientHello) return { kind: 'unreadable' };
-    const size = hello.length >= 4 ? hello.readUIntBE(1, 3) : undefined;
-    if (size !== undefined && size > maxGreeting) return { kind: 'unreadable' };
-    if (size === undefined || hello.length < 4 + size) continue;
-    const serverName = readServerName(new Cursor(hello.subarray(4, 4 + size)));
-    return serverName === undefined ? { kind: 'tls' } : { kind: 'tls', serverName };
+    const found = readHello(hello);
+    if (found.kind !== 'more') return found;
+    if (at > bytes.length) break;
   }
-  return { kind: 'more' };
+  return more;
 }
 
+/** Reads the messages of a handshake up to the end of the first, which must be a ClientHello and all there is. Pure. */
+export function readHello(handshake: Buffer): Greeting {
+  if (handshake.length === 0) return more;
+  if (handshake[0] !== clientHello) return unreadable;
+  if (handshake.length < 4) return more;
+  const size = handshake.readUIntBE(1, 3);
+  if (size > maxGreeting || handshake.length > 4 + size) return unreadable;
+  if (handshake.length < 4 + size) return more;
+  try {
+    const serverName = readServerName(new Cursor(handshake.subarray(4)));
+    return serverName === undefined ? { kind: 'tls' } : { kind: 'tls', serverName };
+  } catch {
+    return unreadable;
+  }
+}
+
+const extensionTypes = { serverName: 0, encryptedHello: 0xfe0d } as const;
+const hostName = 0;
+
+// Throws for what is not exactly as it should be: another reader could find another name in it.
 function readServerName(hello: Cursor): string | undefined {
   hello.skip(2 + 32); // version, random
   hello.skip(hello.number(1)); // session
   hello.skip(hello.number(2)); // ciphers
   hello.skip(hello.number(1)); // compression
+  if (hello.left === 0) return undefined;
   const extensions = hello.take(hello.number(2));
+  hello.end();
+  let found: string | undefined;
+  let isNamed = false;
   while (extensions.left > 0) {
     const type = extensions.number(2);
     const body = extensions.take(extensions.number(2));
-    if (type !== serverNameExtension) continue;
-    const list = body.take(body.number(2));
-    if (list.number(1) !== 0) return undefined;
-    return list.text(list.number(2));
+    // The name that counts is another one then, and nobody but the server can read it.
+    if (type === extensionTypes.encryptedHello) throw new Error('an encrypted hello');
+    if (type !== extensionTypes.serverName) continue;
+    if (isNamed) throw new Error('several names');
+    isNamed = true;
+    found = readNameList(body);
   }
-  return undefined;
+  return found;
 }
 
-/** Reads on from a place; past the end there are zeros. */
+function readNameList(body: Cursor): string | undefined {
+  const list = body.take(body.number(2));
+  body.end();
+  if (list.number(1) !== hostName) throw new Error('a name of another type');
+  const text = list.text(list.number(2));
+  list.end();
+  if (isIP(text) !== 0) return undefined;
+  const name = normalName(text);
+  if (name === undefined) throw new Error('no name of a host');
+  return name;
+}
+
+/** Reads on from a place; throws past the end. */
 class Cursor {
   private at = 0;
 
   constructor(private readonly bytes: Buffer) {}
 
   get left(): number {
-    return Math.max(0, this.bytes.length - this.at);
+    return this.bytes.length - this.at;
   }
 
   skip(count: number): void {
-    this.at += count;
+    this.take(count);
   }
 
   number(size: 1 | 2): number {
-    const { at } = this;
-    this.at += size;
-    return at + size > this.bytes.length ? 0 : this.bytes.readUIntBE(at, size);
+    return this.next(size).readUIntBE(0, size);
   }
 
   take(size: number): Cursor {
-    const part = new Cursor(this.bytes.subarray(this.at, this.at + size));
-    this.at += size;
-    return part;
+    return new Cursor(this.next(size));
   }
 
   text(size: number): string {
-    return this.bytes.toString('latin1', this.at, this.at + size);
+    return this.next(size).toString('latin1');
+  }
+
+  end(): void {
+    if (this.left > 0) throw new RangeError('more than there should be');
+  }
+
+  private next(size: number): Buffer {
+    if (size > this.left) throw new RangeError('past the end');
+    this.at += size;
+    return this.bytes.subarray(this.at - size, this.at);
   }
 }
