@@ -1,9 +1,9 @@
 // What the host notices while a sandbox attacks it: a loop of trivial system calls, and Node's event loop, as ratios to the same
 // machine at rest (at rest it does nothing but this). Prints a table and writes bench/results/attack.json; to reach: 2 at most.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { performance } from 'node:perf_hooks';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
-import { spawnIsolated } from 'nsjs';
+import { Sandbox, spawnIsolated } from 'nsjs';
 
 const windowMs = 3000;
 const calls = 2000;
@@ -59,6 +59,47 @@ const runWith = async ([command, args], options = {}) => {
   return felt;
 };
 
+// What this process reads of a program that makes much of it: connections, processes, descriptors, names, queues of refused packets.
+const blocking = {
+  connections: `use IO::Socket::INET; for (1..40) { fork or last } my @k; my $l = IO::Socket::INET->new(Listen => 500, LocalAddr => "127.0.0.1:0");
+    for (1..450) { my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1:" . $l->sockport) or last; push @k, $c, $l->accept }
+    while (1) { IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 0.05); select undef, undef, undef, 0.01 }`,
+  processes: `for (1..60) { fork or last } while (1) { open F, "<", "/proc/self/status"; select undef, undef, undef, 0.001 }`,
+  descriptors: `for (1..20) { fork or last } use IO::Socket::INET; my @k; for (1..1000) { open my $f, "<", "/dev/null" or last; push @k, $f }
+    pop @k for 1..5; while (1) { IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 0.05); select undef, undef, undef, 0.01 }`,
+  'refused packets': `use IO::Socket::INET; my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "9.9.9.9:99"); while (1) { $s->send("x") }`,
+};
+
+/** The longest time this thread did nothing else while it watches, or does not watch, what a program does. */
+async function longestBlock(program, reads) {
+  const onConnect = (context) => {
+    if (reads) context.program();
+    return 'deny';
+  };
+  const egress = { allow: ['good.test:80'], resolve: () => [], onConnect };
+  const sandbox = await Sandbox.open({ network: { egress }, limits: { pids: 64, openFiles: 1024 } });
+  if (reads) sandbox.events.on('egress', () => {});
+  const run = sandbox.spawn('perl', ['-e', program], { reject: false });
+  await run.spawned;
+  await pause(1000);
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  for (const end = performance.now() + windowMs; performance.now() < end; ) {
+    if (reads) sandbox.stats();
+    await pause(50);
+  }
+  delay.disable();
+  await sandbox.close();
+  await run.catch(() => {});
+  return delay.max / 1e6;
+}
+
+const blocks = [];
+for (const [name, program] of Object.entries(blocking)) {
+  process.stderr.write(`attack on the event loop: ${name}\n`);
+  blocks.push({ name, without: await longestBlock(program, false), withReads: await longestBlock(program, true) });
+}
+
 const rows = [];
 const all = { ...attacks, 'thousands of mounts': mounts };
 for (const [name, attack] of Object.entries(all)) {
@@ -81,5 +122,8 @@ for (const { name, syscalls, loop, slowCalls, slowLoop } of rows)
     slowLoop.toFixed(2).padStart(5),
   );
 console.log(`\nthe most: ${most.toFixed(2)} (to reach: 2)`);
+console.log('\nlongest block of the event loop, ms'.padEnd(36), 'reads off', 'reads on (to reach: 50)');
+for (const { name, without, withReads } of blocks)
+  console.log(name.padEnd(34), without.toFixed(1).padStart(10), withReads.toFixed(1).padStart(9));
 mkdirSync('bench/results', { recursive: true });
-writeFileSync('bench/results/attack.json', `${JSON.stringify({ windowMs, rows }, undefined, 2)}\n`);
+writeFileSync('bench/results/attack.json', `${JSON.stringify({ windowMs, rows, blocks }, undefined, 2)}\n`);

@@ -92,6 +92,7 @@ function copyForUser() {
     'build/Release/nsjs.node',
     'build/test',
     'test/data',
+    'test/programs',
     'scripts/lab.sh',
   ]) {
     if (existsSync(name)) cpSync(name, join(folder, name), { recursive: true });

@@ -7,8 +7,8 @@ import { type Endpoint, findSocket, inodeOf } from '../netlink/sock-diag';
 import { NetlinkSocket } from '../sys/netlink-socket';
 
 const readable = 1;
-const msPerSecond = 60;
-const maxLookupMs = 15;
+const msPerSecond = 40;
+const maxLookupMs = 6;
 const maxDescriptors = 256;
 const maxProcesses = 256;
 const maxName = 64;
