@@ -19,6 +19,22 @@ export const loopbackBounds: NetworkBounds = [
   ['net/ipv4/tcp_wmem', '4096 16384 131072'],
 ];
 
+const conntrack = (name: string, seconds: number) => [`net/netfilter/nf_conntrack_${name}`, `${seconds}`] as const;
+
+/**
+ * Of a way out that this process serves. The kernel's table of connections is charged to nobody (slab, not accounted), and its size is set for
+ * the whole machine, so what is over is forgotten soon. Nothing depends on it but answers to questions of DNS, which have 10 s.
+ */
+export const egressBounds: NetworkBounds = [
+  ...loopbackBounds,
+  ...['time_wait', 'close'].map((state) => conntrack(`tcp_timeout_${state}`, 1)),
+  ...['syn_sent', 'syn_recv', 'fin_wait', 'close_wait', 'last_ack', 'max_retrans', 'unacknowledged'].map((state) =>
+    conntrack(`tcp_timeout_${state}`, 5),
+  ),
+  ...['udp_timeout', 'udp_timeout_stream'].map((name) => conntrack(name, 10)),
+  ...['generic', 'icmp', 'icmpv6'].map((name) => conntrack(`${name}_timeout`, 1)),
+];
+
 /** Of one with interfaces: a window of 2 MiB is 40 MB/s over 50 ms. */
 export const uplinkBounds: NetworkBounds = [
   ...common,

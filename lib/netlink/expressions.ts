@@ -132,15 +132,15 @@ export function reject(how: 'tcp-reset' | 'port-unreachable' | 'admin-prohibited
 
 const units = { second: 1n, minute: 60n, hour: 3600n } as const;
 
-/** Goes on so many times in a unit of time. */
-export function limit(rate: number, unit: keyof typeof units, burst = 5): Expression {
+/** Goes on so many times in a unit of time; `over`: only beyond that. */
+export function limit(rate: number, unit: keyof typeof units, burst = 5, over = false): Expression {
   return expression(
     'limit',
     attribute(1, be64(BigInt(rate))),
     attribute(2, be64(units[unit])),
     attribute(3, be32(burst)),
     attribute(4, be32(0)),
-    attribute(5, be32(0)),
+    attribute(5, be32(over ? 1 : 0)),
   );
 }
 

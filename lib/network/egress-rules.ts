@@ -17,6 +17,8 @@ const tcp = u8(6);
 const udp = u8(17);
 const dnsPort = 53;
 const loggedPerSecond = 50;
+/** Each question from a new port, or to another resolver, is a connection that the kernel remembers for some time. */
+const questionsPerSecond = 2000;
 const tcpFlags = 13; // offset in the header
 const [syn, ack] = [0x02, 0x10];
 
@@ -64,7 +66,7 @@ export function egressRules(spec: EgressSpec, hasSix: boolean): readonly Netlink
     newChain(table, 'refuse', { type: 'filter', hook: 'output', priority: 0, policy: 'accept' }),
     newChain(table, 'take', { type: 'filter', hook: 'prerouting', priority: -150, policy: 'accept' }),
     ...used.flatMap((family) => reachSet(spec, family)),
-    ...used.flatMap((family) => [redirectNames(family), ...refusals(spec, family), take(family)]),
+    ...used.flatMap((family) => [...redirectNames(family), ...refusals(spec, family), take(family)]),
   ];
 }
 
@@ -84,9 +86,13 @@ function isOutward(family: Family): readonly nft.Expression[] {
 
 const port = (operator: 'eq' | 'neq', number: number) => [nft.payload('transport', 2, 2), nft.cmp(operator, be16(number))];
 
-function redirectNames(family: Family): NetlinkMessage {
-  const to = [nft.immediate(1, be16(egressPorts.dns)), nft.redirect(1)];
-  return newRule(table, 'names', [...isOutward(family), ...isProtocol(udp), ...port('eq', dnsPort), ...to]);
+function redirectNames(family: Family): readonly NetlinkMessage[] {
+  const rule = (...expressions: readonly nft.Expression[]) =>
+    newRule(table, 'names', [...isOutward(family), ...isProtocol(udp), ...port('eq', dnsPort), ...expressions]);
+  return [
+    rule(nft.limit(questionsPerSecond, 'second', questionsPerSecond, true), nft.verdict('drop')),
+    rule(nft.immediate(1, be16(egressPorts.dns)), nft.redirect(1)),
+  ];
 }
 
 function take(family: Family): NetlinkMessage {

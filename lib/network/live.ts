@@ -1,7 +1,7 @@
 import { SysError } from '../errors';
 import type { EgressEvent, EgressTotals } from '../features/egress-events';
 import type { NetworkSpec } from '../features/network';
-import { loopbackBounds } from '../features/network-bounds';
+import { egressBounds } from '../features/network-bounds';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
 import { Egress } from './egress';
@@ -29,7 +29,7 @@ export class LiveNetwork {
   /** Throws SysError, NsError; nothing is left then. */
   constructor(spec: NetworkSpec, hostname: string | undefined) {
     const resolvers: string[] = [];
-    this.made = spec.egress ? makeNetNamespace(true, egressRequests(spec.egress), loopbackBounds) : makeNetNamespace(needsSix(spec));
+    this.made = spec.egress ? makeNetNamespace(true, egressRequests(spec.egress), egressBounds) : makeNetNamespace(needsSix(spec));
     try {
       if (spec.egress) {
         const sockets = openEgress(spec.egress, { ...this.where, ...this.made });
