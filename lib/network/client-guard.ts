@@ -1,16 +1,7 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { Refusal } from './connection';
-import {
-  firstNotBlank,
-  hasProxySignature,
-  isForProxy,
-  isOldRequest,
-  isTlsByte,
-  otherMark,
-  readGreeting,
-  requestMark,
-  tlsRecord,
-} from './sniff';
+import { findHello, tlsRecord } from './hello-shape';
+import { firstNotBlank, hasProxySignature, isForProxy, isOldRequest, otherMark, readGreeting, requestMark } from './sniff';
 import { TlsClient } from './tls-client';
 
 /** What a program speaks, as far as it is known when the first of it is passed on. */
@@ -24,29 +15,25 @@ const maxLine = 8 * 1024;
 const markSize = 8;
 const signatureSize = 12;
 
-// Where clear text turns into TLS: SMTP and IMAP, POP3, FTP, XMPP, LDAP.
-const upgrade =
-  /(?:^|\n)(?:\S{1,64}[ \t]+)?(?:STARTTLS|STLS|AUTH[ \t]+(?:TLS|SSL))[^\n]{0,64}\n|<starttls\b[^>]{0,512}>|1\.3\.6\.1\.4\.1\.1466\.20037/gi;
-const upgradeTail = 640;
-// And, of a client's first message, PostgreSQL (SSLRequest, GSSENCRequest).
-const postgresUpgrades = ['0000000804d2162f', '0000000804d21630'].map((hex) => Buffer.from(hex, 'hex'));
-const mysqlPacket = Buffer.from('20000001', 'hex');
-const mysqlSize = 36;
-const mysqlTls = 0x08;
+/** Fewer bytes of what may be a greeting go on at once, so that nobody waits for them: a server can't read it without the rest. */
+const sure = 7;
+/** Blanks between words, of which some servers take any number. */
+const blanks = /[\t\v\f\r \x1c-\x1f\x85\xa0]{2,}/g;
 
 /**
  * What a program sends on a connection whose name is checked, on its way to the server. It passes on nothing that could become a request, or
- * a greeting of TLS, for a name that nobody has looked at: a first line that turns out to be a request, TLS that begins later, a second
- * greeting in the same connection. Fails with a Refusal before the byte that matters.
+ * a greeting of TLS, for a name that nobody has looked at: a first line that turns out to be a request, TLS that begins later, as after STARTTLS,
+ * wherever that is, a second greeting in the same connection. Fails with a Refusal before the byte that matters.
  */
 export class ClientGuard extends Transform {
   private tls: TlsClient | undefined;
   /** Of a first line that has no end yet: how it begins, and the last of it. */
   private line: { start: string; end: string } | undefined;
   private head = Buffer.alloc(0);
-  private tail = Buffer.alloc(0);
-  private held: Buffer | undefined;
-  private passed = 0;
+  /** What came last, from where a greeting may begin, and how much of it has been passed on. */
+  private kept = Buffer.alloc(0);
+  private gone = 0;
+  private first: number | undefined;
 
   /** `check` is told of the name of each greeting of TLS but of the first one's of a stream that begins with it; throws a Refusal. */
   constructor(
@@ -68,16 +55,15 @@ export class ClientGuard extends Transform {
   }
 
   private examine(chunk: Buffer): void {
+    this.first ??= chunk[0];
     if (this.tls) this.pass(this.tls.take(chunk));
-    else if (this.held) this.takeUpgraded(Buffer.concat([this.held, chunk]));
     else {
       if (this.line !== undefined) this.watchLine(chunk);
-      this.watchUpgrade(chunk);
+      this.watchHello(this.kept.length === 0 ? chunk : Buffer.concat([this.kept, chunk]));
     }
   }
 
   private pass(bytes: Buffer): void {
-    this.passed += bytes.length;
     if (bytes.length > 0) this.push(bytes);
   }
 
@@ -92,7 +78,7 @@ export class ClientGuard extends Transform {
     const own = end < 0 ? text : text.slice(0, end);
     // What marks it may be cut in two.
     const near = line.end + own;
-    line.start += own.slice(0, maxLine - line.start.length);
+    line.start = (line.start + own).replace(blanks, ' ').slice(0, maxLine);
     line.end = near.slice(-markSize);
     if (requestMark.test(near) || otherMark.test(near) || isForProxy(line.start)) throw pieces();
     if (end < 0) return;
@@ -100,61 +86,49 @@ export class ClientGuard extends Transform {
     this.line = undefined;
   }
 
-  private watchUpgrade(chunk: Buffer): void {
-    const end = this.endOfUpgrade(chunk);
-    if (end === undefined) {
-      this.tail = Buffer.concat([this.tail, chunk]).subarray(-upgradeTail);
-      this.pass(chunk);
+  // In clear text TLS begins where the server says so, after whatever words it understands.
+  private watchHello(bytes: Buffer): void {
+    const found = findHello(bytes, 0);
+    if (!found) {
+      this.pass(bytes.subarray(this.gone));
+      this.keep(bytes.subarray(bytes.length), 0);
       return;
     }
-    this.tail = Buffer.alloc(0);
-    this.pass(chunk.subarray(0, end));
-    this.takeUpgraded(chunk.subarray(end));
+    const { at, isOld } = found;
+    this.pass(bytes.subarray(this.gone, at));
+    const rest = bytes.subarray(at);
+    const gone = Math.max(0, this.gone - at);
+    const greeting = found.seen === 'more' ? 'more' : isOld ? unread : readGreeting(rest, false);
+    if (greeting === 'more' || greeting.kind === 'more') {
+      const isShort = rest.length < sure;
+      if (isShort) this.pass(rest.subarray(gone));
+      this.keep(rest, isShort ? rest.length : gone);
+      return;
+    }
+    if (greeting.kind !== 'tls') throw unreadable();
+    const check = (serverName: string | undefined) => this.checkLater(serverName);
+    check(greeting.serverName);
+    this.tls = new TlsClient(check);
+    this.pass(this.tls.take(rest).subarray(gone));
+    this.keep(rest.subarray(rest.length), 0);
   }
 
-  // Where in a chunk the program's last word before TLS ends.
-  private endOfUpgrade(chunk: Buffer): number | undefined {
-    const before = this.tail.length;
-    const all = Buffer.concat([this.tail, chunk]);
-    if (this.passed === before) {
-      if (postgresUpgrades.some((word) => all.length >= word.length && all.subarray(0, word.length).equals(word))) return 8 - before;
-      if (all.length >= mysqlSize && all.subarray(0, 4).equals(mysqlPacket) && ((all[5] ?? 0) & mysqlTls) !== 0) return mysqlSize - before;
-    }
-    upgrade.lastIndex = 0;
-    const text = all.toString('latin1');
-    for (let found = upgrade.exec(text); found; found = upgrade.exec(text))
-      if (upgrade.lastIndex > before) return upgrade.lastIndex - before;
-    return undefined;
+  private keep(bytes: Buffer, gone: number): void {
+    this.kept = Buffer.from(bytes);
+    this.gone = gone;
   }
 
-  private takeUpgraded(bytes: Buffer): void {
-    this.held = undefined;
-    if (bytes.length === 0) {
-      this.held = bytes;
-      return;
-    }
-    if (!isTlsByte(bytes[0]) && (bytes[0] ?? 0) < 0x80) {
-      // The server would not, or the program has thought better of it.
-      this.watchUpgrade(bytes);
-      return;
-    }
-    const greeting = readGreeting(bytes, false);
-    if (greeting.kind === 'more') {
-      this.held = bytes;
-      return;
-    }
-    if (greeting.kind === 'unreadable') throw unreadable();
-    if (greeting.kind !== 'tls') {
-      this.watchUpgrade(bytes);
-      return;
-    }
-    this.check(greeting.serverName);
-    this.tls = new TlsClient(this.check);
-    this.pass(this.tls.take(bytes));
+  // Who asks for nobody in particular within another protocol gets the server that has spoken so far.
+  private checkLater(serverName: string | undefined): void {
+    const { first = 0 } = this;
+    const isOther = (first < tlsRecord.changeCipherSpec || first > tlsRecord.last) && first < 0x80;
+    if (serverName !== undefined || !isOther) this.check(serverName);
   }
 
   override _flush(done: TransformCallback): void {
     // Half a greeting is none.
-    done(this.held && this.held.length > 0 && this.held[0] === tlsRecord.handshake ? unreadable() : null);
+    done(this.kept.length > this.gone ? unreadable() : null);
   }
 }
+
+const unread = { kind: 'unreadable' } as const;

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { type Greeting, isOldRequest, readGreeting, tlsRecord } from './sniff';
+import { tlsRecord } from './hello-shape';
+import { type Greeting, isOldRequest, readGreeting } from './sniff';
 
 /** A client that has sent too little to tell what it speaks waits for its server: this long nothing is passed on. */
 const unsureMs = 100;

@@ -156,7 +156,7 @@ export class Gate {
     }
     connection.open('stream');
     ready();
-    this.bind(socket, other);
+    const unbind = this.bind(socket, other);
     const { target } = connection;
     if (way.kind === 'stream' || !(target.name === undefined ? this.deniesNames : this.spec.checkNames)) {
       this.join(connection, socket, other);
@@ -170,7 +170,9 @@ export class Gate {
     this.check(connection, greeting);
     if (greeting.kind === 'other' && isForeignRequest(bytes)) throw new Refusal('protocol', 'unreadable');
     if (greeting.kind === 'http') {
+      // Servers end what is theirs between two requests.
       stop();
+      unbind();
       this.front ??= new HttpFront();
       this.front.serve(connection, socket, other as Socket, () => connection.dial(way));
       return;
@@ -209,14 +211,21 @@ export class Gate {
     return connection.join(other, socket, 'received');
   }
 
-  // Either side's death is the other's.
-  private bind(socket: Duplex, other: Duplex): void {
-    socket.once('close', () => other.destroy());
-    other.on('error', () => cut(socket));
+  // Either side's death is the other's; that of the server no more once the returned function is called.
+  private bind(socket: Duplex, other: Duplex): () => void {
+    const onError = () => cut(socket);
     // Its end goes along with what it has sent before; without one it was cut.
-    other.once('close', () => {
+    const onClose = () => {
       if (!other.readableEnded) cut(socket);
-    });
+    };
+    socket.once('close', () => other.destroy());
+    other.on('error', onError);
+    other.once('close', onClose);
+    return () => {
+      other.off('close', onClose);
+      other.on('error', () => {});
+      other.off('error', onError);
+    };
   }
 }
 

@@ -1,5 +1,7 @@
+import { METHODS } from 'node:http';
 import { isIP } from 'node:net';
 import { normalName } from '../features/egress-rules';
+import { clientHello, helloAt, maxMajor, recordHeader, type Seen, tlsRecord } from './hello-shape';
 
 /** What the first bytes of a connection are. */
 export type Greeting =
@@ -17,10 +19,7 @@ export type Greeting =
 /** More than this no honest greeting has. */
 export const maxGreeting = 16 * 1024;
 
-/** Types of records of TLS, RFC 8446, 5.1. */
-export const tlsRecord = { changeCipherSpec: 20, alert: 21, handshake: 22, data: 23, last: 26 } as const;
-export const clientHello = 1;
-export const recordHeader = 5;
+const alertSize = 2;
 const unreadable: Greeting = { kind: 'unreadable' };
 const more: Greeting = { kind: 'more' };
 /** In more pieces nobody sends a greeting who wants it to be read. */
@@ -29,19 +28,27 @@ const maxRecords = 16;
 const proxySignature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
 const proxyStart = 5; // what no other protocol begins with
 
-/** Whether no client but one of TLS begins with this byte: then it must be one that can be read. */
-export const isTlsByte = (byte: number | undefined): boolean =>
-  byte !== undefined && byte >= tlsRecord.changeCipherSpec && byte <= tlsRecord.last;
-
 /** Tells what a client has sent first. `isWeb`: what is not TLS is taken for HTTP. Pure. */
 export function readGreeting(bytes: Buffer, isWeb: boolean): Greeting {
-  const [first] = bytes;
-  if (first === undefined) return more;
-  // Some servers overlook whatever comes before a greeting of TLS.
-  if (isTlsByte(first) && first !== tlsRecord.handshake) return unreadable;
-  const greeting = first === tlsRecord.handshake ? readTls(bytes) : (readOldTls(bytes) ?? readText(bytes, isWeb));
+  if (bytes.length === 0) return more;
+  const seen = recordAt(bytes);
+  if (seen === 'yes' && bytes[0] !== tlsRecord.handshake) return unreadable;
+  const greeting = seen === 'yes' ? readTls(bytes) : seen === 'more' ? more : (readOldTls(bytes) ?? readText(bytes, isWeb));
   // Who has said nothing by then does not want to be understood.
   return greeting.kind === 'more' && bytes.length >= maxGreeting ? unreadable : greeting;
+}
+
+// Some servers overlook what comes before a greeting of TLS. Messages of other protocols begin with the same bytes, but with no version of TLS.
+function recordAt(bytes: Buffer): Seen {
+  const [type = 0, major, , lengthHigh, length] = bytes;
+  if (type < tlsRecord.changeCipherSpec || type > tlsRecord.last) return 'no';
+  if (major === undefined) return 'more';
+  if (major === 3) return 'yes';
+  if (type === tlsRecord.handshake) return helloAt(bytes);
+  // Go reads alerts of any version.
+  if (type !== tlsRecord.alert || major > maxMajor) return 'no';
+  if (length === undefined) return 'more';
+  return lengthHigh === 0 && length === alertSize ? 'yes' : 'no';
 }
 
 const preface = 'PRI * HTTP/2.0';
@@ -55,14 +62,12 @@ export const otherMark = /(?:RTSP|ICE)\//i;
 const control = /[\0-\x08\x0e-\x1b\x7f]/;
 /** Blanks between words, for Python as well. */
 const blanks = /[\t\v\f\r \x1c-\x1f\x85\xa0]+/;
-const method =
-  /^(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|SOURCE|[A-Z-]*(?:LINK|LOCK|FIND|COPY|MOVE|COL|SEARCH|REPORT|PURGE))$/;
-
 /** Whether a whole line is a request of HTTP/0.9, as some servers answer: two words, of which one looks like it. Pure. */
 export function isOldRequest(line: string): boolean {
   const words = line.split(blanks).filter(Boolean);
   const [first = '', second = ''] = words;
-  return words.length === 2 && (method.test(first) || /^[/*?]|:\/\//.test(second));
+  const isRequest = METHODS.includes(first.toUpperCase()) && /^[/*?]|:\/\//.test(second);
+  return words.length === 2 && (isRequest || first === 'GET');
 }
 
 /** Whether a line, whole or not, says what nobody here may pass on: for a proxy, or a request that another reader sees. Pure. */

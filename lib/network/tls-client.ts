@@ -1,5 +1,6 @@
 import { Refusal } from './connection';
-import { clientHello, readHello, recordHeader, tlsRecord } from './sniff';
+import { clientHello, recordHeader, tlsRecord } from './hello-shape';
+import { readHello } from './sniff';
 
 /** Of the shortest record that a cipher makes. */
 const minEncrypted = 24;
@@ -79,11 +80,13 @@ export class TlsClient {
     return [record];
   }
 
-  // Once there is a cipher, one that is not made of it: by chance one record in 2^32 looks like it.
+  // Once there is a cipher, one that is not made of it: by chance few records look like it. Servers overlook an odd version.
   private isGreeting(content: Buffer): boolean {
     if (this.message > 0) return false;
     if (!this.isCiphered) return content[0] === clientHello;
-    return content.length >= 6 && content[0] === clientHello && content[1] === 0 && content[4] === 3 && (content[5] ?? 0) <= 4;
+    if (content.length < 6 || content[0] !== clientHello) return false;
+    const isUsual = content[1] === 0 && content[4] === 3 && (content[5] ?? 0) <= 4;
+    return isUsual || content.readUIntBE(1, 3) + 4 <= content.length;
   }
 
   private greeting(record: Buffer, content: Buffer): readonly Buffer[] {

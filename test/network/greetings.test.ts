@@ -92,9 +92,19 @@ describe('the first bytes', () => {
   });
 
   test('a line is what some server takes it for', () => {
-    for (const line of ['GET /x', 'GET key', 'FOO /x', 'foo http://bad.test', 'PURGE *'])
+    for (const line of ['GET /x', 'GET key', 'get /x', 'post http://bad.test', 'PURGE *'])
       expect([line, isOldRequest(line)]).toEqual([line, true]);
-    for (const line of ['SSH-2.0-x', 'EHLO me', 'USER bob', 'a1 LOGIN x y', '*1', 'hello there', ''])
+    for (const line of [
+      'SSH-2.0-x',
+      'EHLO me',
+      'USER bob',
+      'a1 LOGIN x y',
+      '*1',
+      'hello there',
+      'RETR /x',
+      'CONNECT {"verbose":false}',
+      '',
+    ])
       expect([line, isOldRequest(line)]).toEqual([line, false]);
     expect(kind('GET /x\r\n')).toBe('http');
     expect(isForeignRequest(Buffer.from('GET /x RTSP/1.0\r\nHost: b\r\n'))).toBe(true);
@@ -159,6 +169,7 @@ describe('TLS behind its greeting', () => {
       [good, ...halves],
       [good, ccs, ...halves],
       [good, data, record(22, bad)],
+      [good, ccs, record(22, Buffer.concat([bad.subarray(0, 4), Buffer.of(4, 0), bad.subarray(6)]))],
     ])
       expect(() => send(flow, size)).toThrow('refused bad.test');
   });
@@ -211,6 +222,7 @@ describe('what is passed on as it comes', () => {
     ['another name for one', ['GET /x RT', 'SP/1.0\r\n']],
     ['a word of any length', ['A'.repeat(20_000), ' /x HT', 'TP/1.1\r\n']],
     ['blanks of any number', ['GET ', ' '.repeat(20_000), '/x H', 'TTP/1.1\r\n']],
+    ['the same in HTTP/0.9', [`GET ${' '.repeat(8500)}`, '/x\r\n', 'Host: bad.test\r\n\r\n']],
     ['what no server overlooks', ['GET /\x01', 'x HTTP/1.1\r\n']],
     ['the header of proxies', ['PRO', 'XY TCP4 1.1.1.1 2.2.2.2 1 2\r\n']],
     ['the binary one', ['\r\n\r\n', '\0\r\nQUIT\n']],
@@ -243,6 +255,14 @@ describe('what is passed on as it comes', () => {
     ['IMAP', ['a1 starttls\r\n']],
     ['POP3', ['STLS\r\n']],
     ['FTP', ['AUTH TLS\r\n']],
+    ['blanks around it', [' STARTTLS', ' '.repeat(900), '\r\n']],
+    ['XMPP in two tags', ['<t:starttls xmlns:t="urn:ietf:params:xml:ns:xmpp-tls">', '</t:starttls>\n']],
+    ['what a server throws away', ['STARTTLS\r\n', 'NOOP\r\n']],
+    ['PostgreSQL, by another length', [Buffer.from('0000000904d2162f00', 'hex')]],
+    ['PostgreSQL, by another cipher first', [Buffer.from('0000000804d21630', 'hex'), Buffer.from('0000000804d2162f', 'hex')]],
+    ['LDAP with a control', ['\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037\xa0\x04\x30\x02\x04\x00']],
+    ['words that nobody here knows', ['AMQP\x02\x01\0\0', 'x'.repeat(70_000)]],
+    ['bytes that begin as a greeting does', ['\x16\x03', '\x16\x03\x01\x02\0\x02']],
     ['XMPP', ['<stream:stream to="x">', '<starttls xmlns="urn:ietf:params:xml:ns:xmpp-tls"/>']],
     ['LDAP', ['\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037']],
     ['PostgreSQL', [postgres]],
@@ -265,9 +285,54 @@ describe('what is passed on as it comes', () => {
       expect(bad.error).toBe('refused bad.test');
       expect(bad.passed).toBe(all.toString('latin1'));
     }
-    expect((await guard('other', [all, record(21, Buffer.of(1, 0))])).error).toBe('unreadable');
+    for (const before of [record(21, Buffer.of(1, 0)), record(20, Buffer.of(1))])
+      expect((await guard('other', [all, before, hello('bad.test')])).error).toBe('refused bad.test');
+    const halves = clientHello({ names: [[0, 'good.test']] });
+    const apart = [record(22, halves.subarray(0, 50)), record(21, Buffer.of(1, 0)), record(22, halves.subarray(50))];
+    expect((await guard('other', [all, ...apart])).error).toBe('unreadable');
+    expect((await guard('other', [all, record(22, halves, 0x0f01)])).error).toBe('unreadable');
     expect((await guard('other', [all, hello('bad.test').subarray(0, 20)])).error).toBe('unreadable');
     expect((await guard('other', [all, 'no after all\r\n'])).error).toBeUndefined();
+  });
+
+  const inOldForm = Buffer.from(`8026010303${'0009'}${'0000'}${'0014'}${'00002f'.repeat(3)}${'07'.repeat(20)}`, 'hex');
+  test.each([1, 2, 3, 4, 11, 40])('a greeting in the form of SSL 2.0 is refused, cut at %d', async (at) => {
+    const { passed, error } = await guard('unsure', [inOldForm.subarray(0, at), inOldForm.subarray(at)]);
+    expect(error).toBe('unreadable');
+    expect(passed.length).toBeLessThan(7);
+    expect((await guard('other', ['STARTTLS\n', inOldForm])).error).toBe('unreadable');
+  });
+
+  test('within another protocol nobody in particular may be asked for', async () => {
+    const plain = record(22, clientHello({}));
+    expect((await guard('other', ['STARTTLS\n', plain])).error).toBeUndefined();
+    expect((await guard('unsure', ['\x15', '\x03\x01\0\x02\x01\0', plain])).error).toBe('refused undefined');
+  });
+
+  test('what is not TLS goes on byte by byte, whatever it holds, and is read in no time', async () => {
+    const all = Buffer.alloc(1 << 20, 0);
+    for (let at = 0, state = 1; at < all.length; at++) {
+      state = (state * 1103515245 + 12345) % 2147483648;
+      all[at] = state >> 16;
+    }
+    all[0] = 1;
+    const whole = await guard('other', [all]);
+    expect(whole).toMatchObject({ error: undefined, passed: all.toString('latin1') });
+    const cut = await guard(
+      'other',
+      Array.from({ length: 5000 }, (_, index) => all.subarray(index, index + 1)),
+    );
+    expect(cut).toMatchObject({ error: undefined, passed: all.toString('latin1', 0, 5000) });
+    const words = 'STLS\n'.repeat(13_000);
+    expect(await guard('other', [words])).toMatchObject({ error: undefined, passed: words });
+    const last = 'hi\nSTARTTLS\n\xc3\xbcber\x16\x03';
+    expect(await guard('other', [last])).toMatchObject({ error: undefined, passed: last });
+  });
+
+  test('messages of other protocols that begin with the type of a record', () => {
+    for (const start of ['1401000001000000', '15010000070000000000', '1601000001000000', '140100018da20b00'])
+      expect([start, kind(Buffer.from(start + '00'.repeat(300), 'hex'))]).toEqual([start, 'other']);
+    expect(kind(Buffer.from('15010000020100', 'hex'))).toBe('unreadable');
   });
 });
 
