@@ -3,7 +3,7 @@ import { OptionError } from '../errors';
 import { host } from '../host';
 import { compile } from '../seccomp/compile';
 import { type OciProfile, resolveProfile } from '../seccomp/oci';
-import { type Action, allow, type Condition, decide, notify, type Policy, type Rule } from '../seccomp/policy';
+import { type Action, allow, type Condition, decide, notify, ownRules, type Policy, type Rule } from '../seccomp/policy';
 import { defaultProfile, leaseRules, setIdRules } from '../seccomp/profile';
 import type { Arch } from '../seccomp/tables';
 import type { Notify } from './feature';
@@ -89,7 +89,7 @@ export function refusesSockets(spec: Spec): boolean {
 /** What decides, as rules: the caller's denials, what nsjs itself needs, the caller's additions, then the profile. */
 export function policyFor(spec: Spec): Policy {
   const { seccomp: chosen, nestedUserNamespaces, netlink, capabilities } = spec;
-  if (chosen === 'off') return defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
+  if (chosen === 'off') return owned(defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink }));
   const { profile, only } = chosen;
   const base = profile
     ? resolveProfile(profile, { arch: process.arch as Arch, capabilities: capabilities.bounding, kernel: host().kernel }, 'seccomp profile')
@@ -98,13 +98,15 @@ export function policyFor(spec: Spec): Policy {
   const guarded = hostWrites(spec) === undefined ? [] : setIdRules();
   // A caller may allow leases; a profile of another runtime's does not know of them.
   const own = profile ? [...leaseRules, ...base.rules] : base.rules;
-  const policy = {
+  const policy = owned({
     rules: [...chosen.deny, ...guarded, ...chosen.allow, ...(only ? restrict(own, only) : own)],
     otherwise: base.otherwise,
-  };
+  });
   if (profile) checkNeeded(policy);
   return policy;
 }
+
+const owned = ({ rules, otherwise }: Policy): Policy => ({ rules: ownRules(rules), otherwise });
 
 function restrict(rules: readonly Rule[], only: readonly string[]): readonly Rule[] {
   const kept = new Set([...only, ...neededCalls]);

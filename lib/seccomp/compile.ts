@@ -1,3 +1,4 @@
+import { bare } from '../parse';
 import { data, encode, opcode } from './bpf';
 import { assemble, Graph, type Node } from './graph';
 import { type Action, type Condition, errno, kill, type Policy, type Rule } from './policy';
@@ -94,9 +95,9 @@ class Compiler {
   private compare(condition: Condition, yes: Node, no: Node): Node {
     const { op, index } = condition;
     // The other three are these with yes and no changed over.
-    if (op === 'ne') return this.compare({ ...condition, op: 'eq' }, no, yes);
-    if (op === 'lt') return this.compare({ ...condition, op: 'ge' }, no, yes);
-    if (op === 'le') return this.compare({ ...condition, op: 'gt' }, no, yes);
+    if (op === 'ne') return this.compare(bare({ ...condition, op: 'eq' }), no, yes);
+    if (op === 'lt') return this.compare(bare({ ...condition, op: 'ge' }), no, yes);
+    if (op === 'le') return this.compare(bare({ ...condition, op: 'gt' }), no, yes);
 
     const { graph } = this;
     const [lowValue, highValue] = halves(BigInt.asUintN(condition.width, condition.value));

@@ -1,3 +1,5 @@
+import { bare } from '../parse';
+
 /** What a filter answers, seccomp(2). */
 export type Action =
   | { readonly kind: 'kill' | 'killThread' | 'trap' | 'notify' | 'trace' | 'log' | 'allow' }
@@ -37,6 +39,13 @@ export const allow: Action = { kind: 'allow' };
 export const kill: Action = { kind: 'kill' };
 export const notify: Action = { kind: 'notify' };
 export const errno = (number: number): Action => ({ kind: 'errno', errno: number });
+
+/** Rules in which nothing is found that somebody has put on Object.prototype. */
+export const ownRules = (rules: readonly Rule[]): readonly Rule[] =>
+  rules.map((rule) => {
+    const own = bare({ ...rule });
+    return own.when === undefined ? own : bare({ ...own, when: own.when.map((condition) => bare({ ...condition })) });
+  });
 
 /** The decision by definition, without any filter: what compiled filters are tested against. */
 export function decide(policy: Policy, name: string, args: readonly bigint[]): Action {

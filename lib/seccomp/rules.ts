@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { OptionError } from '../errors';
-import { parseArray, parseInteger, parseObject, parseOneOf, parseString } from '../parse';
+import { bare, parseArray, parseInteger, parseObject, parseOneOf, parseString } from '../parse';
 import { callsOf, isGroupName } from './groups';
 import type { Action, Condition, Rule } from './policy';
 import { isForeignSyscallName, isSyscallName } from './tables';
@@ -96,8 +96,8 @@ const grants = ({ kind }: Action): boolean => kind === 'allow' || kind === 'log'
 
 /** The rules of some calls: of one condition that was written, as many as it takes to be sure. */
 export function rulesFor(names: readonly string[], action: Action, conditions: readonly OpenCondition[], why: string): readonly Rule[] {
-  if (conditions.length === 0) return [{ names, action, why }];
-  const ways = conditions.map(bothWays);
+  if (conditions.length === 0) return [bare({ names, action, why })];
+  const ways = conditions.map((condition) => bothWays(bare({ ...condition })));
   const alternatives = grants(action) ? [ways.flat()] : choices(ways);
   return alternatives.map((when) => ({ names, action, when, why }));
 }

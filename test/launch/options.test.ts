@@ -1,6 +1,6 @@
 // How options are read: what counts, what is skipped, what is refused, and how options come together.
 import { createContext, runInContext } from 'node:vm';
-import { Sandbox, SandboxBuilder, type SandboxOptions, type SpawnOptions } from 'nsjs';
+import { Sandbox, SandboxBuilder, type SandboxOptions, type SpawnOptions, seccompFilter } from 'nsjs';
 import { sandboxKeys } from '../../dist/launch/merge';
 import { parseOptions } from '../../dist/launch/options';
 import { parseSandboxOptions } from '../../dist/launch/spec';
@@ -36,6 +36,16 @@ describe('a polluted Object.prototype', () => {
     const [found, found2] = await polluted(weak, () => [parse({}), parse({ limits: { pids: 5 } })]);
     expect(JSON.stringify(found)).toBe(JSON.stringify(clean));
     expect(JSON.stringify(found2)).toBe(JSON.stringify(clean2));
+  });
+
+  test('changes no filter', async () => {
+    const filters = () =>
+      [{}, { deny: [{ names: 'ioctl', when: [{ index: 1, op: 'ne', value: 5 }] }] }, { only: ['read'] }].map(
+        (seccomp) => seccompFilter({ seccomp } as SandboxOptions)?.hash,
+      );
+    const clean = filters();
+    const when = [{ index: 5, op: 'eq', value: 99n, width: 32 }];
+    expect(await polluted({ mask: 0n, when, width: 32, errno: 0, allow: ['@mount'] }, filters)).toEqual(clean);
   });
 
   test('changes nothing that is nested in an option, nor what was left out of one', async () => {
