@@ -87,21 +87,32 @@ export function foreignMounts(mounts: readonly MountLine[]): readonly string[] {
 }
 
 /**
- * The directory of the application that runs: the nearest with a package.json of the script Node was started with, where that lies below
+ * The directory of the application that runs: the uppermost with a package.json of the script Node was started with, where that lies below
  * /usr. Never one that holds directories of the system, npm, or nsjs itself.
  */
 export function applicationFolder(script: string | undefined): string | undefined {
-  if (script === undefined) return undefined;
-  let folder: string;
-  try {
-    folder = dirname(realpathSync(script));
-  } catch {
-    return undefined;
-  }
-  while (folder !== '/' && !existsSync(join(folder, 'package.json'))) folder = dirname(folder);
-  if (!folder.startsWith(`${usr}/`) || holdsSystem(folder)) return undefined;
-  const isOwn = folder === realpathSync(join(__dirname, '..'));
-  return isOwn || nameOf(folder) === 'npm' ? undefined : folder;
+  const file = script === undefined ? undefined : realFile(script);
+  if (file === undefined) return undefined;
+  const folders = foldersAbove(file).filter((folder) => folder.startsWith(`${usr}/`) && !holdsSystem(folder));
+  const packages = folders.filter((folder) => existsSync(join(folder, 'package.json')));
+  const own = realpathSync(join(__dirname, '..'));
+  // The uppermost: those within it are parts of the application.
+  return packages.some((folder) => folder === own || nameOf(folder) === 'npm') ? undefined : packages.at(-1);
+}
+
+// As Node finds it: a directory, or a file whose extension was left out.
+function realFile(script: string): string | undefined {
+  for (const path of [script, `${script}.js`, `${script}.cjs`, `${script}.mjs`, `${script}.json`, `${script}.node`])
+    try {
+      const real = realpathSync(path);
+      return statSync(real).isDirectory() ? join(real, 'index.js') : real;
+    } catch {}
+  return undefined;
+}
+
+function foldersAbove(path: string): readonly string[] {
+  const folder = dirname(path);
+  return folder === path ? [] : [folder, ...foldersAbove(folder)];
 }
 
 function nameOf(folder: string): unknown {

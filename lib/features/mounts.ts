@@ -165,12 +165,12 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
     case 'bind': {
       const { source, readonly } = mount;
       const slot = bindHost(plan, scene, { ...mount, origin, owned: true });
-      tree.mount(slot, mount.target, statSource(source, origin).kind, origin, readonly ? { fixed: true } : { writable: true });
+      tree.mount(slot, mount.target, statSource(source, origin).kind, origin, { fixed: true, writable: !readonly });
       if (!readonly) pinForOthers(tree, mount, origin, scene);
       return;
     }
     case 'tmpfs':
-      tree.mount(emitTmpfs(plan, mount, origin, spec, scene), mount.target, 'dir', origin, { fresh: true, writable: true });
+      tree.mount(emitTmpfs(plan, mount, origin, spec, scene), mount.target, 'dir', origin, { fresh: true, writable: true, fixed: true });
       return;
     case 'proc':
       emitProc(plan, tree, mount.target, origin, spec, scene);
@@ -189,7 +189,7 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
       return;
     case 'overlay':
       if (spec.root === 'host') throw new OptionError(`${origin}.type`, "an overlay needs a root of its own, not 'host'");
-      tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin, { writable: true });
+      tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin, { writable: true, fixed: true });
       return;
     case 'tree': {
       const slot = plan.pass(origin, mount.tree);

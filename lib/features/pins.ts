@@ -5,9 +5,8 @@ import type { MountSpec } from './mounts';
 export const isWritableMount = (mount: MountSpec): boolean =>
   mount.type === 'tmpfs' || mount.type === 'overlay' || mount.type === 'tree' || (mount.type === 'bind' && !mount.readonly);
 
-/** Whether an entry protects what is at its target. */
-export const isFixed = (mount: MountSpec): boolean =>
-  ['readonly', 'mask', 'file', 'tree'].includes(mount.type) || (mount.type === 'bind' && mount.readonly);
+/** Whether something must be found where it was mounted: it protects what is there, or keeps apart what is written. */
+export const isFixed = (mount: MountSpec): boolean => !['symlink', 'dir', 'proc', 'dev'].includes(mount.type);
 
 /** Whether a mount covers a path: `readonly` and `mask` are mounts as well; links and directories are not. */
 export const covers = ({ type, target }: MountSpec, path: string): boolean =>

@@ -49,7 +49,7 @@ export class RootTree {
     }
     if (fixed) this.pin(target, origin);
     this.plan.op('inside', origin, 'MoveMount', tree, this.base, target);
-    this.mounted.push({ prefix: `${target}/`, fresh, writable });
+    this.cover(`${target}/`, fresh, writable);
   }
 
   /** Makes the place that something is mounted on later, when nothing can be made there any more. */
@@ -71,7 +71,15 @@ export class RootTree {
     this.plan.op('inside', origin, 'OpenTree', copy, this.base, path, cloneTree);
     this.plan.op('inside', origin, 'SetAttr', copy, mountAttr.readonly, 0, atRecursive, 0, noSlot);
     this.plan.op('inside', origin, 'MoveMount', copy, this.base, path);
-    this.mounted.push({ prefix: `${path}/`, fresh: false, writable: false });
+    this.cover(`${path}/`, false, false);
+  }
+
+  // What was mounted or pinned below it cannot be reached any more.
+  private cover(prefix: string, fresh: boolean, writable: boolean): void {
+    for (const path of this.pinned) if (path.startsWith(prefix)) this.pinned.delete(path);
+    for (let index = this.mounted.length - 1; index >= 0; index--)
+      if (this.mounted[index]?.prefix.startsWith(prefix)) this.mounted.splice(index, 1);
+    this.mounted.push({ prefix, fresh, writable });
   }
 
   /** Keeps all on the way from `from`, which can be written, to the path below it in its place, and what is there as well. */

@@ -1,13 +1,14 @@
 import { boundedText } from './bounded-text';
 
+/** What was handed over with MSG_MORE lies in pages that no count of the machine shows. */
+const corked: Readonly<Record<string, number>> = { UDP: 64 * 1024, UDPv6: 64 * 1024 };
+
 /** What sockets can hold that no control group is charged for, by protocol as /proc/net/protocols names it: queues in bytes. */
 const uncharged: Readonly<Record<string, number>> = {
   // Connections that nobody has accepted yet; a group of version 1 is charged for the others up to its limit for TCP.
   TCP: 24 * 1024,
   TCPv6: 24 * 1024,
-  // What was handed over with MSG_MORE.
-  UDP: 64 * 1024,
-  UDPv6: 64 * 1024,
+  ...corked,
   // Answers and errors that nobody reads.
   NETLINK: 256 * 1024,
 };
@@ -44,13 +45,17 @@ export function machineHasGrown(): boolean {
   return hasGrown;
 }
 
-/** What the sockets of a network namespace can hold without being charged to anybody, from its /proc/net/protocols. Pure. */
-export function socketMemory(protocols: string): number {
+/**
+ * What the sockets of a network namespace can hold without being charged to anybody, from its /proc/net/protocols; those that the machine's
+ * counts would show only once these have grown. Pure.
+ */
+export function socketMemory(protocols: string, hasGrown: boolean): number {
+  const sizes = hasGrown ? uncharged : corked;
   return protocols.split('\n').reduce((sum, line) => {
     const [name = '', , count = ''] = line.split(/\s+/);
-    return sum + (uncharged[name] ?? 0) * Math.max(0, Number(count) || 0);
+    return sum + (sizes[name] ?? 0) * Math.max(0, Number(count) || 0);
   }, 0);
 }
 
 /** The same of the one that a process is in. */
-export const socketMemoryOf = (pid: number): number => socketMemory(boundedText(`/proc/${pid}/net/protocols`, maxText));
+export const socketMemoryOf = (pid: number): number => socketMemory(boundedText(`/proc/${pid}/net/protocols`, maxText), machineHasGrown());

@@ -1,7 +1,6 @@
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Cgroups } from '../features/feature';
 import { Patrol } from './patrol';
-import { machineHasGrown } from './socket-memory';
 import type { Stats } from './stats';
 
 /** ms from one look to the next. */
@@ -24,8 +23,8 @@ export interface Watched {
 
 /**
  * Where no control group counts for a sandbox as a whole, its processes are added up ten times a second. Weaker than the kernel: what
- * happens in between, and while this process is busy, is seen late. What sockets hold no group counts whole: once the machine's have grown,
- * those of the sandbox are counted.
+ * happens in between, and while this process is busy, is seen late. What sockets hold no group counts whole: those of the
+ * sandbox are counted.
  */
 export class Overseer {
   private activeAt = performance.now();
@@ -56,7 +55,7 @@ export class Overseer {
   /** The limit that is over now. */
   look(): Overrun | undefined {
     const { limits, source, socketMemory } = this;
-    if (socketMemory !== undefined && machineHasGrown() && (source.sockets?.() ?? 0) > socketMemory) return 'memory';
+    if (socketMemory !== undefined && (source.sockets?.() ?? 0) > socketMemory) return 'memory';
     if (limits.memory === undefined && limits.cpuTime === undefined && limits.idle === undefined) return undefined;
     const stats = source.stats();
     if (!stats) return undefined;

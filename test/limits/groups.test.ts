@@ -172,6 +172,7 @@ describe('settings', () => {
     expect(text(1, { memory: 100, swap: 50, pids: 5, cpu: 2, cpuWeight: 100 })).toEqual([
       'memory.limit_in_bytes 100',
       'memory.memsw.limit_in_bytes 150',
+      'memory.kmem.tcp.limit_in_bytes 12',
       'pids.max 6',
       'cpu.cfs_period_us 100000',
       'cpu.cfs_quota_us 200000',

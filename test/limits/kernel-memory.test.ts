@@ -94,8 +94,9 @@ describe('memory of the kernel', () => {
 
   test('what sockets hold is counted once the memory of all of them has grown', () => {
     const protocols = 'protocol  size sockets  memory\nTCP   2432   3   1  no\nUNIX  1024  9  -1\nNETLINK   1096      2      -1\nbroken\n';
-    expect(socketMemory(protocols)).toBe(3 * 24 * 1024 + 2 * 256 * 1024);
-    expect(socketMemory('')).toBe(0);
+    expect(socketMemory(protocols, true)).toBe(3 * 24 * 1024 + 2 * 256 * 1024);
+    expect(socketMemory('', true)).toBe(0);
+    expect(socketMemory('UDP 1088 5 1 NI 0 yes\nTCP 2048 9 1 no 0 yes', false)).toBe(5 * 64 * 1024);
     expect(machineMemory('TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 10\nUDP: inuse 0 mem 5\n', 'SUnreclaim:     100 kB\n')).toBe(
       15 * 4096 + 102_400,
     );

@@ -64,6 +64,27 @@ describe('what is protected below a directory that can be written', () => {
         { type: 'readonly', target: '/w/.git/hooks' },
       ],
     ],
+    [
+      'a directory that is covered by another one later',
+      () => [
+        { type: 'tmpfs', target: '/w' },
+        { type: 'dir', target: '/w/.git/hooks' },
+        { type: 'readonly', target: '/w/.git/hooks' },
+        writable(),
+        { type: 'readonly', target: '/w/.git/hooks' },
+        { type: 'mask', target: '/w/a/b/c' },
+        { type: 'readonly', target: '/w/a/b/file' },
+      ],
+    ],
+    [
+      'what is kept apart',
+      () => [
+        writable(),
+        { type: 'tmpfs', target: '/w/.git/hooks' },
+        { type: 'overlay', target: '/w/a/b/c', lower: join(work, 'a/b/c') },
+        { type: 'readonly', target: '/w/a/b/file' },
+      ],
+    ],
   ])('stays where it is: %s', async (_, mounts) => {
     const { stdout } = await trySh(`${attack}; touch /w/fine /w/a/fine /w/.git/fine && echo went on`, { mounts: mounts() });
     expect(stdout).toContain('went on');
