@@ -205,7 +205,7 @@ Fd set_up(Context& context) {
     if (const Status status = send_opened(context); !status.ok()) fail(context, {context.plan.ops(kInside).count, status});
   }
   serve(context, signals, serves);
-  if (!context.owns_pids) kill_descendants(context.proc.get(), "thread-self/children");
+  if (!context.owns_pids) kill_descendants(context.proc.get(), "", "thread-self/children");
   sys::exit_group(0);
 }
 

@@ -124,7 +124,7 @@ void watch(Context& context) {
     watch(context);
     siginfo_t info{};
     (void)sys::waitid(sys::kPidfdType, context.init.get(), &info, WEXITED | kWaitAll, &usage);
-    if (!context.owns_pids) kill_descendants(sys::kCwd, "/proc/thread-self/children");
+    if (!context.owns_pids) kill_descendants(sys::kCwd, "/proc/", "/proc/thread-self/children");
   }
   finish(context, usage);
 }

@@ -1,5 +1,6 @@
 #include "reap.h"
 
+#include "../sys/cred.h"
 #include "../sys/process.h"
 
 namespace nsjs {
@@ -16,33 +17,76 @@ void kill_group(long child, long own_session, long& last) {
   last = group;
 }
 
-// Reads the pids of this process's children and kills each: they are this process's own until it waits for them.
-bool kill_children(int directory, const char* path) {
+// Calls `act` for each pid in a list of proc(5), all of it: those that are left out would start others meanwhile. False if there is none.
+template <typename Act>
+bool for_each_pid(int directory, const char* path, Act act) {
   const auto list = sys::openat(directory, path, O_RDONLY);
   if (!list.ok()) return false;
-  char text[4096] = {};
-  const auto got = sys::read(list.value.get(), text, sizeof text - 1);
-  if (!got.ok()) return false;
-  const long own_session = sys::raw(__NR_getsid, 0);
-  long group = 0;
+  char text[1024];
   long pid = 0;
-  for (long index = 0; index < got.value; ++index) {
-    if (text[index] >= '0' && text[index] <= '9') {
-      pid = pid * 10 + (text[index] - '0');
-    } else if (pid != 0) {
-      kill_group(pid, own_session, group);
-      sys::raw(__NR_kill, pid, SIGKILL);
-      pid = 0;
+  for (;;) {
+    const auto got = sys::read(list.value.get(), text, sizeof text);
+    if (!got.ok()) return false;
+    if (got.value == 0) return true;
+    for (long index = 0; index < got.value; ++index) {
+      if (text[index] >= '0' && text[index] <= '9') {
+        pid = pid * 10 + (text[index] - '0');
+      } else if (pid != 0) {
+        act(pid);
+        pid = 0;
+      }
     }
   }
-  return true;
+}
+
+constexpr int kNproc = 6;  // RLIMIT_NPROC
+constexpr int kDeepest = 24;
+
+struct ChildrenPath {
+  char text[64];
+};
+
+// The children of a process's first thread; the others' come to light when it has died.
+ChildrenPath children_of(const char* proc, long pid) {
+  char digits[24];
+  char* number = digits + sizeof digits;
+  *--number = '\0';
+  for (long left = pid; left > 0; left /= 10) *--number = static_cast<char>('0' + left % 10);
+  ChildrenPath path{};
+  char* end = path.text;
+  const char* const parts[] = {proc, number, "/task/", number, "/children"};
+  for (const char* part : parts)
+    while (*part != '\0') *end++ = *part++;
+  return path;
+}
+
+// Takes away from a process and all below it that they can start others: a fork bomb is faster than kills one by one. A stopped process
+// waits for none of its children, so what they are does not change meanwhile.
+void hold(int directory, const char* proc, long pid, int depth) {
+  const struct { std::uint64_t soft, hard; } none{};
+  sys::raw(__NR_prlimit64, pid, kNproc, sys::as_arg(&none), 0);
+  sys::raw(__NR_kill, pid, SIGSTOP);
+  if (depth == 0) return;
+  const ChildrenPath path = children_of(proc, pid);
+  for_each_pid(directory, path.text, [&](long child) { hold(directory, proc, child, depth - 1); });
+}
+
+// Kills each child of this process: they are its own until it waits for them.
+bool kill_children(int directory, const char* proc, const char* list) {
+  const long own_session = sys::raw(__NR_getsid, 0);
+  long group = 0;
+  if (!for_each_pid(directory, list, [&](long pid) { hold(directory, proc, pid, kDeepest); })) return false;
+  return for_each_pid(directory, list, [&](long pid) {
+    kill_group(pid, own_session, group);
+    sys::raw(__NR_kill, pid, SIGKILL);
+  });
 }
 
 }  // namespace
 
-void kill_descendants(int directory, const char* list) {
+void kill_descendants(int directory, const char* proc, const char* list) {
   for (;;) {
-    if (!kill_children(directory, list)) return;
+    if (!kill_children(directory, proc, list)) return;
     siginfo_t info{};
     struct rusage usage {};
     if (!sys::waitid(kAll, 0, &info, WEXITED | kWaitAll, &usage).ok()) return;
