@@ -22,7 +22,7 @@ template <typename Act>
 bool for_each_pid(int directory, const char* path, Act act) {
   const auto list = sys::openat(directory, path, O_RDONLY);
   if (!list.ok()) return false;
-  char text[1024];
+  char text[1024] = {};
   long pid = 0;
   for (;;) {
     const auto got = sys::read(list.value.get(), text, sizeof text);
