@@ -367,6 +367,24 @@ describe('a connection to a name is for that name', () => {
     expect(stdout).toContain('hello good.test:8090');
   });
 
+  lab('a request with a body neither ends the connection for those behind it nor cuts its answer', async () => {
+    const size = 30 << 20;
+    const server = createServer((request, response) => {
+      request.resume();
+      request.once('end', () => response.end(Buffer.alloc(request.url === '/long' ? size : 2)));
+    });
+    await world.listen(server, outside, 8095);
+    const get = (path: string) => `-o /dev/null -w '%{num_connects} %{size_download}\\n' http://good.test:8095${path}`;
+    const { stdout } = await egress(
+      `curl -sS -d body ${get('/1')} --next -sS ${get('/2')} --next -sS -d body ${get('/long')} --next -sS ${get('/4')}`,
+      {
+        allow: ['good.test:8095'],
+        resolve,
+      },
+    );
+    expect(stdout).toBe(`1 2\n0 2\n0 ${size}\n0 2`);
+  });
+
   lab('a request in pieces, with pauses between them', async () => {
     let got = '';
     await world.listen(
