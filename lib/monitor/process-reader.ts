@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { boundedText } from './bounded-text';
 import type { Stats } from './stats';
 
@@ -40,6 +40,21 @@ export function descendants(pid: number): readonly number[] {
   // Grows while it is walked; what a program starts must not keep this thread busy.
   for (let index = 0; index < found.length && index < maxProcesses; index++) found.push(...childrenOf(found[index] ?? 0));
   return found;
+}
+
+/** Of each network namespace that init or processes below it are in, but this process's own, one process; of those that may be looked at. */
+export function networksOf(init: number): readonly number[] {
+  const own = networkOf('self');
+  const found = new Map(descendants(init).map((pid) => [networkOf(pid), pid] as const));
+  return [...found].filter(([network]) => network !== undefined && network !== own).map(([, pid]) => pid);
+}
+
+function networkOf(pid: number | 'self'): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Children of every thread of a process. */

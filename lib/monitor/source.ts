@@ -3,8 +3,8 @@ import { foldersOf } from '../cgroup/layout';
 import type { Scene } from '../features/feature';
 import { GroupReader, KeptFiles } from './group-reader';
 import { HeldMemory } from './held-memory';
-import { childrenOf, isRunning, readProcesses } from './process-reader';
-import { socketMemoryOf } from './socket-memory';
+import { childrenOf, isRunning, networksOf, readProcesses } from './process-reader';
+import { machineHasGrown, socketMemoryOf } from './socket-memory';
 import type { Stats } from './stats';
 
 /** What groups count, and, where they don't count it all, the sum over the processes below `pid`; undefined if neither is there. */
@@ -36,6 +36,7 @@ export class StatsSource {
   private readonly kept = new KeptFiles();
   private readonly memory = new HeldMemory();
   private init: number | undefined;
+  private looks = 0;
 
   /** `keeper`: pid of its launcher, whose only child is init. */
   constructor(
@@ -82,10 +83,20 @@ export class StatsSource {
     return init === undefined ? 0 : this.memory.read(init);
   }
 
-  /** Bytes that its sockets can hold without being charged to its group; 0 where its network is that of others. */
+  /**
+   * Bytes that its sockets can hold without being charged to its group, in its own network and, once the machine's have grown, in all that its
+   * processes are in; those of a network that several sandboxes share count for each.
+   */
   sockets(): number {
     const init = this.initPid;
-    return init === undefined || !this.hasNetwork ? 0 : socketMemoryOf(init);
+    if (init === undefined) return 0;
+    const hasGrown = machineHasGrown();
+    // Of a thousand sandboxes each look counts.
+    if (!hasGrown && ++this.looks % 2 === 0) return 0;
+    const own = this.hasNetwork ? socketMemoryOf(init) : 0;
+    if (!hasGrown) return own;
+    const all = networksOf(init).reduce((sum, pid) => sum + socketMemoryOf(pid), 0);
+    return Math.max(own, all);
   }
 
   /** Whether one of its processes runs, or would if it had a CPU. */

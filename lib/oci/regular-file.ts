@@ -1,13 +1,16 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { NsError } from '../errors';
+import { realHostPath } from '../host-path';
 
 /**
  * Opens a regular file to read. Others may write to the directory it lies in: a FIFO, a device or a socket there is refused, and never waited
- * for. Rejects with NsError ERR_NSJS_ARCHIVE, or with the error of open(2).
+ * for; a link is not followed but where it is part of the system. Rejects with NsError ERR_NSJS_ARCHIVE, with SysError (ELOOP, and what lstat(2) answers), or the
+ * error of open(2).
  */
 export async function openRegular(path: string): Promise<FileHandle> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY).catch((error: NodeJS.ErrnoException) => {
+  const real = realHostPath(path, 'archive');
+  const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY).catch((error: NodeJS.ErrnoException) => {
     // A socket cannot be opened at all.
     if (error.code === 'ENXIO') throw notRegular(path);
     throw error;

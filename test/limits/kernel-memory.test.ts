@@ -92,6 +92,17 @@ describe('memory of the kernel', () => {
     600_000,
   );
 
+  testIf(!isSlow, 'a fast machine', 'sockets of a network made within the sandbox count as well', async () => {
+    const line = 'ip link set lo up; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do (sleep 30 | /take netlink) & done; sleep 20';
+    const { reason } = await spawnIsolated('unshare', ['-Urn', 'sh', '-c', line], {
+      preset: 'container',
+      limits: { memory: '256M', pids: 200 },
+      mounts,
+      reject: false,
+    });
+    expect(reason).toBe('oom');
+  });
+
   test('what sockets hold is counted once the memory of all of them has grown', () => {
     const protocols = 'protocol  size sockets  memory\nTCP   2432   3   1  no\nUNIX  1024  9  -1\nNETLINK   1096      2      -1\nbroken\n';
     expect(socketMemory(protocols, true)).toBe(3 * 24 * 1024 + 2 * 256 * 1024);

@@ -224,6 +224,8 @@ describe('links that a program planted lead no later sandbox elsewhere', () => {
     expect((await rejection(sandbox.fs.copyOut('/tmp/a', join(work, 'out/stolen')))).code).toBe('ELOOP');
     expect((await rejection(sandbox.fs.copyIn(join(work, 'out/key'), '/tmp/b'))).code).toBe('ELOOP');
     expect((await rejection(unpackTar(join(work, 'none.tar'), join(work, 'out/tree')))).code).toBe('ELOOP');
+    symlinkSync(join(secret, 'key'), join(work, 'planted.tar'));
+    expect((await rejection(unpackTar(join(work, 'planted.tar'), join(work, 'tree')))).code).toBe('ELOOP');
     expect(existsSync(join(secret, 'tree'))).toBe(false);
     expect(existsSync(join(secret, 'stolen'))).toBe(false);
   });
