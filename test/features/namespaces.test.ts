@@ -43,7 +43,10 @@ testIf(!isRoot, 'an unprivileged user', 'only root can share the user namespace'
 });
 
 test('with the host’s pid namespace everything is still killed at the end', async () => {
-  const result = await spawnIsolated('/bin/sh', ['-c', 'sleep 98765 & setsid sleep 98765 & echo $!'], { namespaces: { pid: false } });
+  const result = await spawnIsolated('/bin/sh', ['-c', 'sleep 98765 & setsid sleep 98765 & echo $!'], {
+    proc: 'off',
+    namespaces: { pid: false },
+  });
   const pid = Number(result.stdout);
   expect(pid).toBeGreaterThan(100);
   expect(() => process.kill(pid, 0)).toThrow('ESRCH');

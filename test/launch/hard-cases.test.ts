@@ -40,7 +40,7 @@ test('what fails after a callback is not laid to the next spawn', () => {
 });
 
 test('in the host’s pid namespace a program that stops init is killed at its time all the same', async () => {
-  const result = await trySh('kill -STOP $PPID; exec sleep 20', { namespaces: { pid: false }, limits: { wallTime: 500 } });
+  const result = await trySh('kill -STOP $PPID; exec sleep 20', { proc: 'off', namespaces: { pid: false }, limits: { wallTime: 500 } });
   expect(result).toMatchObject({ reason: 'timeout' });
   expect(result.durationMs).toBeLessThan(10_000);
 });

@@ -230,9 +230,12 @@ test('a program that could not be asked for takes its sandbox with it', () => {
 });
 
 test('without a pid namespace the launcher is out of reach as well', () =>
-  inPool({ namespaces: { pid: false } }, async (pool) => {
+  inPool({ proc: 'off', namespaces: { pid: false } }, async (pool) => {
     const line = 'kill -9 $PPID 2>/dev/null; echo $?';
-    const [late, single] = [await pool.spawn('sh', ['-c', line]), await spawnIsolated('sh', ['-c', line], { namespaces: { pid: false } })];
+    const [late, single] = [
+      await pool.spawn('sh', ['-c', line]),
+      await spawnIsolated('sh', ['-c', line], { proc: 'off', namespaces: { pid: false } }),
+    ];
     expect(late.report.landlock).toEqual(single.report.landlock);
     expect(late.stdout).toBe(single.stdout);
   }));

@@ -283,7 +283,7 @@ describe('the sandbox', () => {
     }));
 
   test('without a pid namespace programs run in it too', () =>
-    within({ namespaces: { pid: false } }, async (sandbox) => {
+    within({ proc: 'off', namespaces: { pid: false } }, async (sandbox) => {
       expect(await sandbox.spawn('echo', ['one'])).toMatchObject({ stdout: 'one' });
       expect(await sandbox.spawn('echo', ['two'])).toMatchObject({ stdout: 'two' });
     }));
