@@ -59,7 +59,7 @@ const runWith = async ([command, args], options = {}) => {
   return felt;
 };
 
-// What this process reads of a program that makes much of it: connections, processes, descriptors, names, queues of refused packets.
+// Attacks on the event loop: a program makes many connections, processes, descriptors, names or refused packets, which this process reads about.
 const blocking = {
   connections: `use IO::Socket::INET; for (1..40) { fork or last } my @k; my $l = IO::Socket::INET->new(Listen => 500, LocalAddr => "127.0.0.1:0");
     for (1..450) { my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1:" . $l->sockport) or last; push @k, $c, $l->accept }

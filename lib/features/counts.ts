@@ -10,13 +10,11 @@ const maxNestedNetworks = 64;
 /** More inotify instances than any program has, each with a queue of its own. */
 const mostInstances = 32;
 
-const share = (count: number): number => Math.max(1, Math.floor(count / sandboxes));
-
 /** The part of a count, or of a limit of the caller's, that one sandbox may have. */
-export const shareOf = share;
+export const shareOf = (count: number): number => Math.max(1, Math.floor(count / sandboxes));
 
 /** Terminals of one sandbox: what the kernel leaves to those of containers it counts for all of them together, devpts(5). */
-export const maxTerminals = ({ terminals }: Counts): number => share(terminals);
+export const maxTerminals = ({ terminals }: Counts): number => shareOf(terminals);
 
 /**
  * Shares of what the kernel counts for the user namespace and for all those around it (namespaces(7), user_namespaces(7)). Run by root, the
@@ -29,9 +27,9 @@ export const countShares: Step = {
       plan.optional('inside', () => plan.op('inside', `user.${name}`, 'WriteFile', noSlot, `/proc/sys/user/${name}`, `${count}`));
     const isCounted = (name: string) => nestedUserNamespaces || name.startsWith('max_inotify');
     for (const [name, count] of Object.entries(counts.user)) {
-      if (nestedUserNamespaces && name === 'max_net_namespaces') limit(name, Math.min(maxNestedNetworks, share(count)));
-      else if (name === 'max_inotify_instances') limit(name, Math.min(mostInstances, share(count)));
-      else if (hostId === undefined && isCounted(name)) limit(name, share(count));
+      if (nestedUserNamespaces && name === 'max_net_namespaces') limit(name, Math.min(maxNestedNetworks, shareOf(count)));
+      else if (name === 'max_inotify_instances') limit(name, Math.min(mostInstances, shareOf(count)));
+      else if (hostId === undefined && isCounted(name)) limit(name, shareOf(count));
     }
   },
 };

@@ -54,9 +54,9 @@ export type Mount =
   /** A {@link MountTree}, or any descriptor of a mount that is attached nowhere; it is the sandbox's from then on. */
   | { readonly type: 'tree'; readonly tree: { readonly fd: number }; readonly target: string }
   /**
-   * What is at `target` becomes read-only, with all that is mounted below it. Below something that can be written, the directories on the way
-   * to it are mounted on themselves, so that none can be renamed (EBUSY); rename(2) and link(2) across one of them answer EXDEV. The same for
-   * `mask`, `file` and read-only binds.
+   * Makes `target` read-only, with everything mounted below it. If programs can write to a directory above it, each directory on the way is
+   * mounted on itself, so that it cannot be renamed (EBUSY); rename(2) and link(2) across it answer EXDEV. The same holds for every other mount
+   * in such a directory.
    */
   | { readonly type: 'readonly'; readonly target: string }
   /** Hides what is at `target`: a file reads as empty, a folder is empty and read-only. */

@@ -70,7 +70,7 @@ export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
     const late = isNetBeside(spec, scene) || scene.spareNet !== undefined ? [...byInit, 'net'] : byInit;
     const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
     join(plan, spec, scene);
-    // What its processes use is counted for whoever makes the user namespace, too.
+    // The kernel also charges the maker of a user namespace for what its processes use (ucounts): that must not be root.
     if (chosen.user && scene.hostId !== undefined) plan.op('maps', 'user', 'Owner', `${scene.hostId}`);
     plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot, noSlot);
     plan.op('inside', 'namespaces', 'Dumpable', 0);

@@ -1,8 +1,8 @@
 /**
- * What bounds the kernel's memory for sockets, as far as no control group is charged for it: sysctls of a network namespace, by their path below
- * /proc/sys. TCP keeps the first part of a queue whatever the group's limit is, so each socket has little (Linux 4.15); what a socket holds beside
- * its queues is small (6.8); nothing keeps copies of what was sent (6.12); few connections wait that nobody has accepted, which a group is only charged
- * for then. Where the kernel has one of them for the whole machine only, it is left as it is.
+ * Sysctls of a network namespace, by path below /proc/sys, that bound socket memory for which no cgroup is charged. TCP always keeps the first
+ * part of a queue, so queues are small (tcp_rmem and tcp_wmem, Linux 4.15). Ancillary data is small (optmem_max, 6.8), and time stamps keep no
+ * copy of a packet (tstamp_allow_data, 6.12). A cgroup is charged for a connection only when it is accepted, so few may wait (somaxconn). A
+ * kernel that has one of them for the whole machine only keeps its value.
  */
 export type NetworkBounds = readonly (readonly [path: string, text: string])[];
 
@@ -22,8 +22,8 @@ export const loopbackBounds: NetworkBounds = [
 const conntrack = (name: string, seconds: number) => [`net/netfilter/nf_conntrack_${name}`, `${seconds}`] as const;
 
 /**
- * Of a way out that this process serves. The kernel's table of connections is charged to nobody (slab, not accounted), and its size is set for
- * the whole machine, so what is over is forgotten soon. Nothing depends on it but answers to questions of DNS, which have 10 s.
+ * For a network with egress. No cgroup is charged for the connection table (conntrack), and its size can be set for the whole machine only, so
+ * closed connections expire soon. Only DNS answers depend on an entry; they have 10 s.
  */
 export const egressBounds: NetworkBounds = [
   ...loopbackBounds,

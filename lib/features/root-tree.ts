@@ -74,7 +74,7 @@ export class RootTree {
     this.cover(`${path}/`, false, false);
   }
 
-  // What was mounted or pinned below it cannot be reached any more.
+  // A mount hides earlier mounts and pins below it: forget them.
   private cover(prefix: string, fresh: boolean, writable: boolean): void {
     for (const path of this.pinned) if (path.startsWith(prefix)) this.pinned.delete(path);
     for (let index = this.mounted.length - 1; index >= 0; index--)

@@ -124,7 +124,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   tree.symlink('/var/tmp', '/tmp', 'root');
 }
 
-// What else lies below /usr is not the system's: an empty directory is mounted over it, in which the caller's own mounts have their places.
+// Hides the parts of /usr that do not belong to the system: an empty directory covers each, with places for the caller's own mounts.
 function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, scene: Scene): void {
   for (const { target, kind, kept } of scene.hidden ?? []) {
     const cover = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, hiddenOrigin);

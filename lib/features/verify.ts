@@ -40,7 +40,7 @@ export const verifyMounts: Step = {
   emit(plan, spec, { kind, single }) {
     if (!isVerified(spec, kind)) return;
     if (kind === 'program') {
-      // What others do to the same directories can't be prevented, but it can be seen before the next program starts.
+      // Processes outside can rename directories that they share with the sandbox. Reading the mounts again shows it before a program starts.
       if (!single && spec.namespaces.mnt && fixedTargets(spec).length > 0) plan.op('inside', 'verify', 'SendFile', 'self/mountinfo');
       return;
     }
