@@ -58,4 +58,8 @@ export const hasCgroups = cgroups.version !== undefined;
 /** In a guest without hardware virtualisation everything takes many times as long. */
 export const isSlow = process.env.NSJS_IN_VM !== undefined;
 
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+/** This thread does nothing else for so long. */
+export const block = (ms: number) => Atomics.wait(sleeper, 0, 0, ms);
+
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

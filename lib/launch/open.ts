@@ -1,6 +1,7 @@
 import { AbortError } from '../errors';
 import type { Spec } from '../features';
 import { type Opened, Resident } from './resident';
+import { closedError } from './session';
 
 /** Opens a sandbox. Rejects once all of it is gone again: with what failed, or an AbortError. Throws no more than the launcher's own errors. */
 export async function openResident(
@@ -13,7 +14,9 @@ export async function openResident(
   signal?.addEventListener('abort', onAbort, { once: true });
   void resident.ended.then(() => signal?.removeEventListener('abort', onAbort));
   try {
-    return { resident, opened: await resident.opened };
+    const opened = await resident.opened;
+    if (signal?.aborted) throw closedError();
+    return { resident, opened };
   } catch (error) {
     throw signal?.aborted ? new AbortError(signal.reason) : error;
   }

@@ -25,17 +25,21 @@ export class ProgramStreams {
   drain(idleMs: number): void {
     const open = () => this.list.filter((stream) => stream !== null && !stream.destroyed);
     const read = () => this.list.reduce((sum, stream) => sum + (stream?.bytesRead ?? 0), 0);
-    if (open().length === 0) return;
     let before = read();
-    const timer = setInterval(() => {
+    const look = () => {
       const isBehind = open().some((stream) => (stream?.readableLength ?? 0) > 0);
-      if (open().length > 0 && (isBehind || read() !== before)) {
-        before = read();
+      if (!isBehind && read() === before) {
+        for (const stream of open()) stream?.destroy();
         return;
       }
-      clearInterval(timer);
-      for (const stream of open()) stream?.destroy();
-    }, idleMs);
+      before = read();
+      wait();
+    };
+    // Where the loop was busy the timer comes before what can be read meanwhile: that is read first, then looked at.
+    const wait = () => {
+      if (open().length > 0) setTimeout(() => setImmediate(look), idleMs);
+    };
+    wait();
   }
 
   /**

@@ -2,12 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type Result, Sandbox, spawnIsolated } from 'nsjs';
-import { hasCgroups, isSlow, sleep, testIf } from '../support';
+import { block, hasCgroups, isSlow, sleep, testIf } from '../support';
 
-const sleeper = new Int32Array(new SharedArrayBuffer(4));
 const unit = isSlow ? 300 : 100;
-/** This thread does nothing else for so long. */
-const block = (units: number) => Atomics.wait(sleeper, 0, 0, units * unit);
 const rests = (units: number) => ['-c', `sleep ${(units * unit) / 1000}`] as const;
 const eat = 'exec perl -e \'my @a; push @a, "x" x 1048576 for 1..200\'';
 
@@ -17,7 +14,7 @@ test.each([
 ])('%s of a run', async (_, options) => {
   const handle = spawnIsolated('/bin/sh', rests(2), { reject: false, ...options });
   await handle.spawned;
-  block(25);
+  block(25 * unit);
   expect(await handle).toMatchObject({ reason: 'exited', exitCode: 0 });
 });
 
@@ -28,7 +25,7 @@ test.each([
   await using sandbox = await Sandbox.open();
   const handle = sandbox.spawn('/bin/sh', rests(2), { reject: false, ...options });
   await handle.spawned;
-  block(25);
+  block(25 * unit);
   expect(await handle).toMatchObject({ reason: 'exited', exitCode: 0 });
 });
 
@@ -55,7 +52,7 @@ testIf(hasCgroups, 'control groups', 'two that ran out of memory are both told s
   const both = [1, 2].map(() => sandbox.spawn('/bin/sh', ['-c', eat], { reject: false }));
   const third = sandbox.spawn('/bin/sh', ['-c', 'kill -TERM $$'], { reject: false });
   await Promise.all(both.map(({ spawned }) => spawned));
-  block(25);
+  block(25 * unit);
   const ends = (await Promise.all(both)) as readonly Result[];
   expect(ends.map(({ reason, limits }) => [reason, limits.oomKills])).toEqual([
     ['oom', 1],

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { Sandbox, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from '../leaks/processes';
-import { hasCgroups, rejection, sleep, testIf, thrown } from '../support';
+import { block, hasCgroups, rejection, sleep, testIf, thrown } from '../support';
 
 const line = (sandbox: Sandbox, text: string) => sandbox.spawn('/bin/sh', ['-c', text], { reject: false });
 
@@ -59,6 +59,16 @@ describe('programs of one sandbox', () => {
     within({ limits: { pids: 300 } }, async (sandbox) => {
       const results = await Promise.all(Array.from({ length: 100 }, (_, index) => sandbox.spawn('echo', [`${index}`])));
       expect(results.map(({ stdout }) => Number(stdout))).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    }));
+
+  test('what one has written is read, however busy this process is when it ends', () =>
+    within({}, async (sandbox) => {
+      // Its end is told right after the first one's, before its output is looked for, and then the third one's end keeps the loop busy.
+      const [first, second, third] = [1, 2, 3].map((tenths) => sandbox.spawn('/bin/sh', ['-c', `sleep 0.${tenths}; echo ${tenths}`]));
+      first?.events.on('exit', () => block(600));
+      third?.events.on('exit', () => block(300));
+      const results = await Promise.all([first, second, third]);
+      expect(results.map((result) => result?.stdout)).toEqual(['1', '2', '3']);
     }));
 
   // One that ends at once is still told of: its start before its end.
@@ -265,10 +275,14 @@ describe('the sandbox', () => {
   });
 
   test('aborted while it opens, it rejects with an AbortError', async () => {
-    const controller = new AbortController();
-    const opening = Sandbox.open({}, { signal: controller.signal });
-    controller.abort('enough');
-    expect(await rejection(opening)).toMatchObject({ code: 'ABORT_ERR', cause: 'enough' });
+    // Also where it is open by then, and this process does not know.
+    for (const busyMs of [0, 200]) {
+      const controller = new AbortController();
+      const opening = Sandbox.open({}, { signal: controller.signal });
+      block(busyMs);
+      controller.abort('enough');
+      expect(await rejection(opening)).toMatchObject({ code: 'ABORT_ERR', cause: 'enough' });
+    }
   });
 
   test('options of the sandbox are not for one program', () =>
