@@ -46,10 +46,11 @@ async function readsDuring(act: () => Promise<unknown>): Promise<readonly Read[]
 const forbidden = /\/(cmdline|environ|maps|smaps|smaps_rollup|numa_maps|mem|auxv|net\/(tcp|udp|unix|netlink)6?)$/;
 const most = 64 * 1024;
 
-/** Wide and deep: many processes, descriptors, connections and names. */
+/** Wide and deep: many processes, descriptors, connections and names. The first connection is made while there is little to look through. */
 const hostile = `use IO::Socket::INET; use POSIX;
-  for (1..12) { fork or last }
   $0 = "x" x 4000; my @kept;
+  IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 1);
+  for (1..12) { fork or last }
   my $l = IO::Socket::INET->new(Listen => 500, LocalAddr => "127.0.0.1:0", Proto => "tcp") or die;
   for (1..60) { my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1:" . $l->sockport) or last; push @kept, $c }
   for (1..200) { open my $f, "<", "/dev/null"; push @kept, $f }
