@@ -3,20 +3,21 @@ import { OptionError } from './errors';
 import { bindHost, mapOwner, mountAttr, newFs, statSource } from './features/mount-ops';
 import type { Mount } from './features/mounts';
 import { type MountSpec, mounts as mountsFeature } from './features/mounts';
-import { cloneFlags } from './features/namespaces';
+import { looseFolders } from './features/pins';
 import { hostWrites, refuseSetIdHole } from './features/seccomp';
 import { runHost } from './launch/host-plan';
 import type { Opened, Resident } from './launch/resident';
-import { noSlot, PlanWriter, type Slot } from './plan/writer';
+import { PlanWriter, type Slot } from './plan/writer';
+import { enter } from './sandbox-enter';
+import { pinInto, shareMount } from './sandbox-pins';
 
-const pathFolder = 0o10200000; // O_PATH | O_DIRECTORY
 const origin = 'mount';
 
 /**
  * Mounts something into a sandbox that runs. A launcher of its own does it, which enters its user and mount namespace and no other: no
- * process inside can see it, and no path that programs change meanwhile leads it elsewhere.
+ * process inside can see it, and no path that programs change meanwhile leads it elsewhere. What programs may rename on the way to it is pinned.
  */
-export async function mountInto(resident: Resident, { namespaces }: Opened, mount: Mount): Promise<void> {
+export async function mountInto(resident: Resident, opened: Opened, mount: Mount): Promise<void> {
   const [spec] = mountsFeature.parse([mount], origin);
   const { scene } = resident;
   const plan = new PlanWriter();
@@ -26,6 +27,7 @@ export async function mountInto(resident: Resident, { namespaces }: Opened, moun
     throw new OptionError(`${origin}[0].type`, 'only root can bind into a sandbox that runs; give it to Sandbox.open, or use fs.copyIn');
 
   refuseSetId(resident, spec);
+  await pinInto(resident, looseFolders(resident.spec, spec.target));
   let tree: Slot;
   let isFolder = true;
   if (spec.type === 'bind') {
@@ -36,9 +38,7 @@ export async function mountInto(resident: Resident, { namespaces }: Opened, moun
     isFolder = fstatSync(spec.tree).isDirectory();
     if (scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, tree, origin, fstatSync(spec.tree));
   } else tree = plan.slot(origin);
-  enter(plan, namespaces);
-  const root = plan.slot(origin);
-  plan.op('maps', origin, 'Open', root, noSlot, '/', pathFolder);
+  const root = enter(plan, opened, origin);
   if (spec.type === 'tmpfs')
     newFs(
       plan,
@@ -53,6 +53,8 @@ export async function mountInto(resident: Resident, { namespaces }: Opened, moun
   else plan.op('maps', origin, 'MakeFile', root, spec.target, '', 0o644);
   plan.op('maps', origin, 'MoveMount', tree, root, spec.target);
   await runHost(plan, resident.spec.launcherPath);
+  resident.addMount(spec);
+  await shareMount(resident);
 }
 
 // The sandbox's filter is in force already: it must refuse set-id files by itself.
@@ -60,12 +62,4 @@ function refuseSetId({ spec }: Resident, mount: MountSpec): void {
   refuseSetIdHole({ ...spec, mounts: [mount] });
   if (hostWrites({ ...spec, root: 'empty', mounts: [mount] }) !== undefined && spec.seccomp !== 'off' && spec.seccomp.profile)
     throw new OptionError(`${origin}[0]`, 'with a profile of its own the sandbox must know of folders it can write when it is opened');
-}
-
-function enter(plan: PlanWriter, namespaces: Opened['namespaces']): void {
-  // Who has rights in that namespace could trace what enters it.
-  plan.op('maps', origin, 'Dumpable', 0);
-  plan.op('maps', origin, 'SetNs', plan.pass(origin, namespaces.user), cloneFlags.user);
-  plan.op('maps', origin, 'SetNs', plan.pass(origin, namespaces.mnt), cloneFlags.mnt);
-  plan.op('maps', origin, 'SetIds', 0, 0);
 }

@@ -43,8 +43,7 @@ export class SandboxPool {
     const spec = parseSandboxOptions(this.options);
     if (typeof spec.network === 'object' && spec.network.pasta)
       throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
-    // As for a single run: reading back takes a part of what a pool is there to save.
-    this.spec = Object.freeze({ ...spec, verify: spec.verify ?? false });
+    this.spec = spec;
   }
 
   /**
@@ -115,6 +114,10 @@ export class SandboxPool {
         this.refill();
       },
     };
+    for (const outdated of [...this.waiting].filter((one) => one.isOutdated)) {
+      this.waiting.delete(outdated);
+      void outdated.close();
+    }
     const prepared = [...this.waiting].find(({ isReady }) => isReady);
     if (!prepared) return startSolo(parsed, refilling);
     this.waiting.delete(prepared);

@@ -23,6 +23,7 @@ import { SandboxBuilder } from './sandbox-builder';
 import { mountInto } from './sandbox-mount';
 import { overlayChanges } from './sandbox-overlay';
 import { startPasta } from './sandbox-pasta';
+import { sharePins } from './sandbox-pins';
 import { liveSandboxes, SandboxResources } from './sandbox-resources';
 import { dup } from './sys/file';
 import { pidFromPidns, pidInPidns } from './sys/namespace';
@@ -111,6 +112,7 @@ export class Sandbox extends SandboxResources {
     const builder = options instanceof SandboxBuilder ? options : new SandboxBuilder(options);
     const spec = parseSandboxOptions(builder.options);
     return openResident(spec, signal).then(async ({ resident, opened }) => {
+      await sharePins(resident, opened).catch((error) => resident.close().then(() => Promise.reject(error)));
       const sandbox = new Sandbox(builder, resident, opened);
       if (typeof spec.network === 'object' && spec.network.pasta) await sandbox.attachPasta(spec.network.pasta, signal);
       return sandbox;

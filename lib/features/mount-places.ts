@@ -20,7 +20,7 @@ export function pinForOthers(
   scene: Scene,
 ): void {
   if (!scene.pinned?.length) return;
-  const real = realpathSync(source);
+  const real = source === '/' ? '' : realpathSync(source);
   for (const path of scene.pinned)
     if (path.startsWith(`${real}/`) && existsSync(path)) tree.pinAll(target, path.slice(real.length), origin);
 }

@@ -1,3 +1,4 @@
+import { homeFolder } from './home';
 import type { Spec } from './index';
 import type { MountSpec } from './mounts';
 
@@ -24,3 +25,24 @@ export const fixedTargets = ({ mounts }: Pick<Spec, 'mounts'>): readonly MountSp
 /** Whether a path may be mounted on itself to keep what lies below it in place. */
 export const mayBePinned = ({ mounts }: Pick<Spec, 'mounts'>, path: string): boolean =>
   mounts.some((mount) => isFixed(mount) && mount.target.startsWith(`${path}/`));
+
+/** Whether something is mounted in a directory of the host that can be written, so that others may rename what is on the way to it. */
+export const protectsBelowWritable = ({ mounts }: Pick<Spec, 'mounts'>): boolean =>
+  mounts.some(
+    (mount, index) => isFixed(mount) && ['bind', 'tree'].includes(writableAbove(mounts.slice(0, index), mount.target)?.type ?? ''),
+  );
+
+/** The mount that a path lies in, if programs may write there. */
+export function writableAbove(mounts: readonly MountSpec[], path: string): MountSpec | undefined {
+  const cover = mounts.findLast((one) => covers(one, path));
+  return cover && isWritableMount(cover) ? cover : undefined;
+}
+
+/** The directories on the way to a path that programs of a running sandbox may rename. */
+export function looseFolders({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, path: string): readonly string[] {
+  const cover = mounts.findLast((one) => covers(one, path));
+  if (cover) return isWritableMount(cover) ? foldersBetween(cover.target, path) : [];
+  if (root === 'host' || typeof root === 'object') return foldersBetween('', path);
+  const scratch = ['/tmp', '/dev/shm', homeFolder].find((folder) => path.startsWith(`${folder}/`));
+  return scratch === undefined ? [] : foldersBetween(scratch, path);
+}

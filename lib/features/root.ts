@@ -6,7 +6,7 @@ import { feature, type Scene, type Step } from './feature';
 import { homeFolder } from './home';
 import type { Spec } from './index';
 import { bindHost, cloneTree, mountAttr, mountFlags, newFs, newRoot } from './mount-ops';
-import { placeMount } from './mount-places';
+import { pinForOthers, placeMount } from './mount-places';
 import { emitMount } from './mounts';
 import { emitOverlay, type OverlayOptions, type OverlaySpec, openStage, parseOverlay, upperKey } from './overlay';
 import { hiddenOrigin, RootTree } from './root-tree';
@@ -54,6 +54,7 @@ export const rootTree: Step = {
     if (typeof spec.root === 'object' || spec.mounts.some(({ type }) => type === 'overlay')) openStage(plan);
     const tree = openRoot(plan, spec, scene);
     if (spec.root === 'system') emitSystem(plan, tree, spec, scene);
+    if (spec.root === 'host') pinForOthers(tree, { source: '/', target: '' }, 'root', scene);
     for (const [index, mount] of spec.mounts.entries()) emitMount(plan, tree, mount, `mounts[${index}]`, spec, scene);
     if (spec.root !== 'host') finishRoot(plan, spec, tree);
     if (scene.kind === 'sandbox' && !scene.single) shareFolders(plan, spec);

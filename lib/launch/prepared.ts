@@ -9,6 +9,7 @@ import type { ParsedOptions } from './options';
 import { Outcome } from './outcome';
 import { recordKind } from './record';
 import { closedError, type Message } from './session';
+import { placesOf, unpinned } from './shared-pins';
 import { makeSpareNet, wantsSpareNet } from './spare-net';
 import { type Started, start } from './start';
 import { planFor, writerOf } from './template';
@@ -54,6 +55,11 @@ export class Prepared {
   /** Whether a program can be started in it. */
   get isReady(): boolean {
     return this.state === 'ready';
+  }
+
+  /** Whether a sandbox that was set up since protects something in a directory that a program of this one could write to. */
+  get isOutdated(): boolean {
+    return placesOf(this.spec, unpinned(this.spec, this.started.scene)).length > 0;
   }
 
   /** Asks for its program. From then on it belongs to who has asked. Throws NsError ERR_NSJS_CLOSED if it is gone. */

@@ -3,6 +3,7 @@ import { foldersOf } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Spec } from '../features';
 import type { EgressEvent } from '../features/egress-events';
+import type { MountSpec } from '../features/mounts';
 import type { NamespaceType } from '../features/namespaces';
 import { hasOwnNetwork } from '../features/network';
 import { StatsSource, withEgress } from '../monitor/source';
@@ -62,7 +63,8 @@ export class Resident {
   private resolveEnded!: () => void;
 
   /** Throws what kept the launcher from starting. */
-  constructor(readonly spec: Spec) {
+  constructor(private current: Spec) {
+    const { spec } = this;
     this.opened = new Promise((resolve, reject) => {
       this.resolveOpened = resolve;
       this.rejectOpened = reject;
@@ -97,6 +99,16 @@ export class Resident {
       this.started.network?.close();
       throw error;
     }
+  }
+
+  /** Its options, with what was mounted since it was opened. */
+  get spec(): Spec {
+    return this.current;
+  }
+
+  /** Takes note of what was mounted into it while it runs. */
+  addMount(mount: MountSpec): void {
+    this.current = Object.freeze({ ...this.spec, mounts: Object.freeze([...this.spec.mounts, mount]) });
   }
 
   get scene(): Started['scene'] {
@@ -135,9 +147,8 @@ export class Resident {
   /** What all of it uses; undefined once it is gone. */
   stats(): Stats | undefined {
     const stats = this.usable ? withEgress(this.source.read(this.limits), this.started.network) : undefined;
-    const { nestedKills } = this.outcome;
-    if (!stats || nestedKills === 0) return stats;
-    return { ...stats, memory: { ...stats.memory, oomKills: (stats.memory.oomKills ?? 0) + nestedKills } };
+    if (!stats || this.outcome.nestedKills === 0) return stats;
+    return { ...stats, memory: { ...stats.memory, oomKills: (stats.memory.oomKills ?? 0) + this.outcome.nestedKills } };
   }
 
   /** Changes limits of its control groups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED, or a SysError; then all is as before. */
@@ -174,29 +185,25 @@ export class Resident {
 
   // An idle sandbox does not keep the process alive; one that starts, ends or has programs does.
   holdLoop(): void {
-    const isBusy = !this.isOpen || this.isClosing || this.programs.holdsLoop;
-    this.started.session.ref(isBusy);
+    this.started.session.ref(!this.isOpen || this.isClosing || this.programs.holdsLoop);
   }
 
   private take({ record, pid, fds }: Message): void {
     if (this.programs.feed(record, pid, fds)) return;
     if (record.kind === recordKind.opened) this.onOpened(record, fds);
-    else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) this.onFolder(record.status, fds[0]);
-    else {
+    else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) {
+      this.folders.set(record.status, fds[0]);
+      this.started.session.hold(fds);
+    } else {
       for (const fd of fds) close(fd);
       if (record.program === 0) this.outcome.feed(record);
     }
   }
 
-  private onFolder(what: number, fd: number): void {
-    this.folders.set(what, fd);
-    this.started.session.hold([fd]);
-  }
-
   private onOpened(record: LaunchRecord, fds: readonly number[]): void {
-    this.isOpen = true;
     this.started.session.hold(fds);
-    const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1]));
+    if (this.isClosing) return;
+    this.isOpen = true;
     const error = factsError(this.spec, this.outcome.facts.facts(), this.limits);
     if (error) {
       this.rejectOpened(error);
@@ -205,7 +212,8 @@ export class Resident {
     }
     this.started.network?.started();
     this.watch();
-    this.resolveOpened({ record, namespaces: namespaces as Opened['namespaces'], folders: this.folders });
+    const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1])) as Opened['namespaces'];
+    this.resolveOpened({ record, namespaces, folders: this.folders });
     this.holdLoop();
   }
 

@@ -40,7 +40,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
     program,
     kind,
     ...(wanted === 'single' ? { single: true } : {}),
-    ...(spec.mounts.length > 0 ? { pinned: pinnedPaths() } : {}),
+    ...(spec.mounts.length > 0 || spec.root === 'host' ? { pinned: pinnedPaths() } : {}),
     hidden: usrMasks(),
     emptyMounts: machine.privileged && canStartEmpty(),
     sharedRoot: (recipe) => sharedRoot(recipe, spec.launcherPath),

@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
 import type { Spec } from '../features';
-import { covers, isFixed, isWritableMount } from '../features/pins';
+import type { Scene } from '../features/feature';
+import { foldersBetween, isFixed, writableAbove } from '../features/pins';
 
 /** Paths of the host that running sandboxes of this thread protect below directories they may write to, and how many of them do. */
 const kept = new Map<string, number>();
@@ -9,12 +10,8 @@ const kept = new Map<string, number>();
 export const pinnedPaths = (): readonly string[] => [...kept.keys()];
 
 /** Remembers those of one sandbox until the returned function is called; others that may write to the same directories pin them too. */
-export function keepPins({ mounts }: Spec): () => void {
-  const paths = mounts.flatMap((mount, index) => {
-    const cover = isFixed(mount) ? mounts.slice(0, index).findLast((one) => covers(one, mount.target)) : undefined;
-    const real = cover?.type === 'bind' && isWritableMount(cover) ? realPath(cover.source) : undefined;
-    return real === undefined || cover === undefined ? [] : [`${real}${mount.target.slice(cover.target.length)}`];
-  });
+export function keepPins(spec: Pick<Spec, 'mounts'>): () => void {
+  const paths = [...protectedPaths(spec)];
   for (const path of paths) kept.set(path, (kept.get(path) ?? 0) + 1);
   return () => {
     for (const path of paths.splice(0)) {
@@ -23,6 +20,32 @@ export function keepPins({ mounts }: Spec): () => void {
       else kept.set(path, count);
     }
   };
+}
+
+/** Paths of the host that a sandbox protects below directories that it may write to. */
+export const protectedPaths = ({ mounts }: Pick<Spec, 'mounts'>): readonly string[] =>
+  mounts.flatMap((mount, index) => {
+    const cover = isFixed(mount) ? writableAbove(mounts.slice(0, index), mount.target) : undefined;
+    const real = cover?.type === 'bind' ? realPath(cover.source) : undefined;
+    return real === undefined || cover === undefined ? [] : [`${real}${mount.target.slice(cover.target.length)}`];
+  });
+
+/** Where some of the given paths of the host are in a sandbox that may write to directories above them, and what lies between. */
+export function placesOf({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, paths: readonly string[]): readonly string[] {
+  const binds = mounts.flatMap((mount) =>
+    mount.type === 'bind' && !mount.readonly ? [[realPath(mount.source), mount.target] as const] : [],
+  );
+  const shared = root === 'host' ? [['', ''] as const, ...binds] : binds;
+  return shared.flatMap(([real, target]) => {
+    const ends = real === undefined ? [] : paths.filter((path) => path.startsWith(`${real}/`));
+    return ends.map((path) => `${target}${path.slice(real?.length)}`).flatMap((end) => [...foldersBetween(target, end), end]);
+  });
+}
+
+/** Those of the given paths that a sandbox does not keep in place yet. */
+export function unpinned(spec: Spec, { pinned = [] }: Pick<Scene, 'pinned'>, paths: readonly string[] = pinnedPaths()): readonly string[] {
+  const known = new Set([...pinned, ...protectedPaths(spec)]);
+  return paths.filter((path) => !known.has(path));
 }
 
 // It was there a moment ago; if it is not any more there is nothing that others could bind.

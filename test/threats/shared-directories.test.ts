@@ -3,7 +3,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
-import { type Mount, Sandbox, type SandboxOptions, type SpawnOptions, spawnIsolated, unpackImage, unpackTar } from 'nsjs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Mount, Sandbox, type SandboxOptions, SandboxPool, type SpawnOptions, spawnIsolated, unpackImage, unpackTar } from 'nsjs';
 import { isRoot, rejection, sh, temporaryFolder, testIf, trySh } from '../support';
 
 let folder: ReturnType<typeof temporaryFolder>;
@@ -135,6 +136,47 @@ describe('what is protected below a directory that can be written', () => {
     ).toBe('');
     await first.close();
     expect((await trySh(line, { mounts: [writable()] })).stdout).toBe('moved');
+  });
+
+  test("a sandbox, a pool and a program in the host's root that were there before can rename none of it either", async () => {
+    const line = 'cd "$0"; mv .git .old && echo moved; mv .git/hooks .git/h2 && echo moved; touch .git/ok && echo written';
+    await using earlier = await Sandbox.open({ mounts: [writable()] });
+    await using pool = await SandboxPool.open({ mounts: [writable()] });
+    await using _ = await Sandbox.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
+    expect((await earlier.spawn('/bin/sh', ['-c', line, '/w'], { reject: false })).stdout).toBe('written');
+    expect((await pool.spawn('/bin/sh', ['-c', line, '/w'], { reject: false })).stdout).toBe('written');
+    const options = { root: 'host', cwd: '/', reject: false } as const;
+    expect((await spawnIsolated('/bin/sh', ['-c', line, work], options)).stdout).not.toMatch(/moved/);
+  });
+
+  testIf(isRoot, 'root', 'what is mounted into a running sandbox stays where it is', async () => {
+    await using sandbox = await Sandbox.open({ mounts: [writable()] });
+    await using other = await Sandbox.open({ mounts: [writable()] });
+    const inside = async (line: string, one = sandbox) => (await one.spawn('/bin/sh', ['-c', `cd /w; ${line}`], { reject: false })).stdout;
+    await sandbox.mount({ type: 'bind', source: join(work, '.git/hooks'), target: '/w/.git/hooks' });
+    const attack = 'mv .git .old && echo moved; mkdir -p .git/hooks; echo x > .git/hooks/pre-commit && echo written';
+    expect(await inside(attack)).toBe('');
+    expect(await inside('mv .git .old && echo moved', other)).toBe('');
+    await sandbox.mount({ type: 'tmpfs', target: '/w/.git/hooks' });
+    expect(await inside('mv .git .old && echo moved; echo x > .git/hooks/x && echo written')).toBe('written');
+    expect(existsSync(join(work, '.git/hooks/x'))).toBe(false);
+    renameSync(join(work, '.git'), join(work, '.old'));
+    expect(await rejection(sandbox.spawn('true'))).toMatchObject({ code: 'ERR_NSJS_VERIFY' });
+  });
+
+  test('a pool reads its mounts again before each program', async () => {
+    await using pool = await SandboxPool.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
+    await pool.spawn('true');
+    while (pool.ready === 0) await sleep(5);
+    renameSync(join(work, '.git'), join(work, '.old'));
+    expect(await rejection(pool.spawn('true'))).toMatchObject({ code: 'ERR_NSJS_VERIFY' });
+    // The next one is set up where nothing is to protect any more, and says so.
+    expect(await rejection(pool.spawn('true'))).toMatchObject({ code: 'ENOENT' });
+    renameSync(join(work, '.old'), join(work, '.git'));
+    await pool.spawn('true');
+    await using unread = await SandboxPool.open({ verify: false, mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
+    renameSync(join(work, '.git'), join(work, '.old'));
+    await unread.spawn('true');
   });
 
   test('verify tells of a directory that was renamed from outside meanwhile', async () => {
