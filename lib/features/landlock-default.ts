@@ -5,6 +5,7 @@ import { homeFolder } from './home';
 import type { Spec } from './index';
 import type { PathRule } from './landlock';
 import { executeRights, useRights, writeRights } from './landlock-rights';
+import { isWritableMount } from './pins';
 
 /** The rules that follow from a sandbox's own mounts: nothing more can be written than they say already. */
 export function defaultPaths(spec: Spec): readonly PathRule[] {
@@ -21,8 +22,7 @@ export function defaultPaths(spec: Spec): readonly PathRule[] {
     ...own.map((path) => rule(path, writeRights)),
     ...spec.mounts.flatMap((mount, index) => {
       const origin = `mounts[${index}]`;
-      if (mount.type === 'tmpfs' || mount.type === 'overlay' || (mount.type === 'bind' && !mount.readonly))
-        return [rule(mount.target, writeRights, origin)];
+      if (isWritableMount(mount)) return [rule(mount.target, writeRights, origin)];
       if (mount.type === 'dev') return [rule(mount.target, useRights, origin), rule(`${mount.target}/shm`, writeRights, origin)];
       return mount.type === 'proc' && spec.proc !== 'prefer' && spec.proc !== 'off' ? [rule(mount.target, useRights, origin)] : [];
     }),

@@ -20,7 +20,14 @@ export function foldersBetween(from: string, path: string): readonly string[] {
 }
 
 /** Targets that must be found where they were mounted: nothing on the way there may have been renamed. */
-export const fixedTargets = ({ mounts }: Pick<Spec, 'mounts'>): readonly MountSpec[] => mounts.filter(isFixed);
+export const fixedTargets = ({ root, mounts }: Pick<Spec, 'root' | 'mounts'>): readonly MountSpec[] =>
+  mounts.filter((mount, index) => isFixed(mount) && !(mount.type === 'file' && isMade(root, mounts.slice(0, index), mount.target)));
+
+// On a new root a file is simply made, and all of that is read-only in the end.
+const isMade = (root: Spec['root'], before: readonly MountSpec[], path: string): boolean =>
+  (root === 'system' || root === 'empty') && !before.some((one) => covers(one, path)) && scratchAbove(path) === undefined;
+
+const scratchAbove = (path: string): string | undefined => ['/tmp', '/dev/shm', homeFolder].find((folder) => path.startsWith(`${folder}/`));
 
 /** Whether a path may be mounted on itself to keep what lies below it in place. */
 export const mayBePinned = ({ mounts }: Pick<Spec, 'mounts'>, path: string): boolean =>
@@ -43,6 +50,6 @@ export function looseFolders({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, pa
   const cover = mounts.findLast((one) => covers(one, path));
   if (cover) return isWritableMount(cover) ? foldersBetween(cover.target, path) : [];
   if (root === 'host' || typeof root === 'object') return foldersBetween('', path);
-  const scratch = ['/tmp', '/dev/shm', homeFolder].find((folder) => path.startsWith(`${folder}/`));
+  const scratch = scratchAbove(path);
   return scratch === undefined ? [] : foldersBetween(scratch, path);
 }

@@ -7,9 +7,10 @@ import { capabilityNames, capabilitySets } from '../features/capabilities';
 import type { Cgroups } from '../features/feature';
 import { homeFolder } from '../features/home';
 import type { IdMapEntry } from '../features/id-map';
-import { fixedTargets, mayBePinned } from '../features/pins';
+import { fixedTargets, isWritableMount, mayBePinned } from '../features/pins';
 import { host } from '../host';
 import { parseMountLines } from '../mountinfo';
+import { bare } from '../parse';
 
 /** A mount as the kernel tells of it, proc_pid_mountinfo(5). */
 export interface MountFact {
@@ -135,7 +136,7 @@ export function factsError(spec: Spec, facts: KernelFacts | undefined, limits: L
 }
 
 function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec): void {
-  const { capabilities, noNewPrivileges, seccomp, mounts, cgroup } = facts;
+  const { capabilities, noNewPrivileges, seccomp, mounts, cgroup } = bare({ ...facts });
   const fail = (control: string, found: string) => {
     throw new NsError('ERR_NSJS_VERIFY', `${control}: the kernel tells ${found}`, {
       hint: 'this is a defect of nsjs, or something interfered; nothing ran on',
@@ -186,8 +187,6 @@ function isWritable(spec: Spec, target: string): boolean {
   if (target === '/') return typeof spec.root === 'object';
   if (target === '/dev' || target.startsWith('/dev/') || ['/tmp', homeFolder].includes(target)) return true;
   return spec.mounts.some(
-    (mount) =>
-      (mount.type === 'tmpfs' || mount.type === 'overlay' || mount.type === 'dev' || (mount.type === 'bind' && !mount.readonly)) &&
-      (target === mount.target || target.startsWith(`${mount.target}/`)),
+    (mount) => (isWritableMount(mount) || mount.type === 'dev') && (target === mount.target || target.startsWith(`${mount.target}/`)),
   );
 }

@@ -55,6 +55,9 @@ testIf(isRoot, 'root', 'a tree of mounts is a value: for a new sandbox, or one t
   });
   const sandbox = await Sandbox.open();
   using two = MountTree.copy(join(folder.path, 'd'), { readonly: false });
+  const writable = MountTree.copy(join(folder.path, 'd'), { readonly: false });
+  await using other = await Sandbox.open({ mounts: [{ type: 'tree', tree: writable, target: '/t' }] });
+  expect((await line(other, 'cat /t/f; echo new > /t/new && cat /t/new')).stdout).toBe('treenew');
   await sandbox.mount({ type: 'tree', tree: two, target: '/tmp/t' });
   expect((await line(sandbox, 'echo more >> /tmp/t/f; cat /tmp/t/f')).stdout).toBe('treemore');
   await sandbox.close();
