@@ -1,7 +1,7 @@
 import type { IoLimitSpec, LimitsSpec } from '../cgroup/limits';
 import { checkQuota } from '../cgroup/settings';
 import { OptionError, OptionRangeError } from '../errors';
-import { type Bytes, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../parse';
+import { type Bytes, bare, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../parse';
 import { feature, type Scene } from './feature';
 import type { Spec } from './index';
 import { isHostUser } from './namespaces';
@@ -115,7 +115,7 @@ const names = Object.keys(parsers) as (keyof LimitsSpec)[];
 export function parseLimits(value: unknown, at: string): LimitsSpec {
   const given = parseObject(value, at, names);
   const parsed = names.filter((name) => given[name] !== undefined).map((name) => [name, parsers[name](given[name], `${at}.${name}`)]);
-  const limits = Object.fromEntries(parsed) as LimitsSpec;
+  const limits = bare(Object.fromEntries(parsed) as LimitsSpec);
   for (const name of ['cpuPeriod', 'cpuBurst'] as const)
     if (limits[name] !== undefined && limits.cpu === undefined) throw new OptionError(`${at}.${name}`, 'needs cpu beside it');
   checkQuota(limits, at);
@@ -135,14 +135,15 @@ export const limits = feature({
     if (cpuTime !== undefined && !countsCpuTime(scene)) {
       // Whoever adds the processes up is to be first: it knows why.
       const seconds = Math.ceil(cpuTime / 1000) + 1;
-      const { soft = seconds, hard = seconds + 1 } = ofEach ?? {};
+      const { soft = seconds, hard = seconds + 1 } = ofEach ?? bare<{ soft?: number; hard?: number }>({});
       emitRlimit(plan, 'limits.cpuTime', 'cpu', { soft: Math.min(seconds, soft), hard: Math.min(seconds + 1, hard) });
     } else if (cpuTime !== undefined && ofEach) emitRlimit(plan, 'rlimits.cpu', 'cpu', ofEach);
     if (scene.cgroups.version !== undefined) return;
     if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', both(memory));
     if (pids === undefined) return;
     if (countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));
-    else plan.op('program', 'limits.pids', 'NprocAbove', pids);
+    // Who is root on the host has no such limit: the report says so.
+    else plan.optional('program', () => plan.op('program', 'limits.pids', 'NprocAbove', pids));
   },
 });
 
