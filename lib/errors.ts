@@ -66,7 +66,7 @@ export class NsError extends Error {
   readonly hint?: string;
 
   constructor(code: NsErrorCode, message: string, options: { hint?: string | undefined; cause?: unknown } = {}) {
-    super(options.hint ? `${message} (${options.hint})` : message, 'cause' in options ? { cause: options.cause } : undefined);
+    super(options.hint ? `${message} (${options.hint})` : message, Object.hasOwn(options, 'cause') ? { cause: options.cause } : undefined);
     this.code = code;
     if (options.hint) this.hint = options.hint;
   }

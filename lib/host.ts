@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname } from 'node:path';
+import { bare, deepFreeze } from './parse';
 import { findIdMapHelper, readSubids, type Subids } from './subids';
 import { landlockAbi } from './sys/landlock';
 
@@ -73,7 +74,7 @@ const capSysAdmin = 21n;
 let known: Host | undefined;
 
 export function host(): Host {
-  known ??= Object.freeze(read());
+  known ??= deepFreeze<Host>(read());
   return known;
 }
 
@@ -165,13 +166,13 @@ function readLandlockAbi(): number {
   }
 }
 
-const limitNames: Readonly<Record<string, string>> = {
+const limitNames: Readonly<Record<string, string>> = bare({
   'Max core file size': 'core',
   'Max open files': 'nofile',
   'Max locked memory': 'memlock',
   'Max msgqueue size': 'msgqueue',
   'Max pending signals': 'sigpending',
-};
+});
 
 function readHardLimits(): Readonly<Record<string, number>> {
   const lines = readFileSync('/proc/self/limits', 'latin1').split('\n');

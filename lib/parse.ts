@@ -59,16 +59,15 @@ const unreadable = (at: string, what: string, hint = 'a plain object'): OptionEr
   new OptionError(at || 'options', `expected ${hint}, received ${what}`, 'ERR_INVALID_ARG_TYPE');
 
 const nativeCode = /\{\s*\[native code\]\s*\}$/;
+const rootNames = Object.getOwnPropertyNames(Object.prototype);
 const rootPrototypes = new WeakSet<object>([Object.prototype]);
 
-// Of this realm or of another one (node:vm, jsdom): what is found there was not written by the caller.
+// Of this realm or of another one (node:vm, jsdom), changed as it may be: what is found there was not written by the caller.
 function isObjectPrototype(value: object): boolean {
   if (rootPrototypes.has(value)) return true;
   if (types.isProxy(value) || Object.getPrototypeOf(value) !== null) return false;
-  const own = (key: string): unknown => Object.getOwnPropertyDescriptor(value, key)?.value;
-  const [hasOwn, maker] = [own('hasOwnProperty'), own('constructor')];
-  if (typeof hasOwn !== 'function' || typeof maker !== 'function') return false;
-  if (!nativeCode.test(Function.prototype.toString.call(hasOwn)) || maker.prototype !== value) return false;
+  const methods = rootNames.map((name) => Object.getOwnPropertyDescriptor(value, name)?.value);
+  if (!methods.some((method) => typeof method === 'function' && nativeCode.test(Function.prototype.toString.call(method)))) return false;
   rootPrototypes.add(value);
   return true;
 }

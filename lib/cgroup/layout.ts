@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SysError } from '../errors';
+import { bare, deepFreeze } from '../parse';
 import { folderOf, type Hierarchies, isWritable, readHierarchies, readText } from './hierarchies';
 import { sweep } from './sweep';
 
@@ -49,7 +50,7 @@ export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
   const found = known.get(key);
   if (found && (parent === undefined || isThere(found))) return found;
   const layout = find(readHierarchies(), parent);
-  known.set(key, Object.freeze(layout));
+  known.set(key, deepFreeze(layout));
   if (layout.version !== undefined) sweep(Object.values(layout.parents));
   return layout;
 }
@@ -158,7 +159,7 @@ function parentError(error: unknown, path: string): SysError {
   return new SysError({ errno: -errno, syscall, origin: 'cgroup.parent', path, hint });
 }
 
-const nameIn1: Readonly<Partial<Record<Controller, string>>> = { io: 'blkio' };
+const nameIn1: Readonly<Partial<Record<Controller, string>>> = bare({ io: 'blkio' });
 
 function findVersion1({ memberships, mounts }: Hierarchies, below: string | undefined): CgroupLayout | undefined {
   const found = controllers.flatMap((name) => {
@@ -170,7 +171,7 @@ function findVersion1({ memberships, mounts }: Hierarchies, below: string | unde
     if (below !== undefined) makeParent1(mount.folder, below);
     return isWritable(folder) ? [[name, folder] as const] : [];
   });
-  const parents = Object.fromEntries(found) as GroupFolders;
+  const parents = bare(Object.fromEntries(found) as GroupFolders);
   if (parents.memory === undefined || parents.pids === undefined) return undefined;
   return { version: 1, parents, swapAccounting: existsSync(join(parents.memory, 'memory.memsw.limit_in_bytes')) };
 }

@@ -1,3 +1,5 @@
+import { deepFreeze } from '../parse';
+
 /** One entry of `limits.io`, read: bytes and operations in a second. */
 export interface IoLimitSpec {
   readonly device: string;
@@ -31,3 +33,6 @@ export interface LimitsSpec {
   readonly fileSize?: number;
   readonly openFiles?: number;
 }
+
+/** What has no limits of its own. */
+export const noLimits: LimitsSpec = deepFreeze({});

@@ -1,4 +1,5 @@
 import { OptionRangeError } from '../errors';
+import { bare } from '../parse';
 import type { Controller } from './layout';
 import type { LimitsSpec } from './limits';
 
@@ -47,7 +48,7 @@ function collect(write: (add: Add) => void): readonly Setting[] {
   const settings: Setting[] = [];
   write((controller, option, file, value, optional) => {
     if (value === undefined) return;
-    settings.push({ controller, file, value: `${value}`, origin: `limits.${option}`, ...(optional ? { optional } : {}) });
+    settings.push(bare({ controller, file, value: `${value}`, origin: `limits.${option}`, ...(optional ? { optional } : {}) }));
   });
   return settings;
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { controllers, foldersOf, type GroupFolders } from '../cgroup/layout';
-import type { LimitsSpec } from '../cgroup/limits';
+import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import { type GroupKind, settingsOf } from '../cgroup/settings';
 import { OptionError } from '../errors';
 import { parseObject, parseOneOf, parseString } from '../parse';
@@ -149,7 +149,8 @@ function emitAfter(plan: PlanWriter, { folders, version = 2, limits }: Cgroups, 
   const words: Readonly<Partial<Record<string, readonly string[]>>> = lastWords[version];
   for (const controller of controllers) {
     const folder = folders[controller];
-    for (const file of folder === undefined ? [] : (words[controller] ?? [])) read(folder ?? '', file);
+    for (const file of folder === undefined ? [] : Object.hasOwn(words, controller) ? (words[controller] ?? []) : [])
+      read(folder ?? '', file);
   }
   if (version === 1 && hasQuota && folders.cpu !== undefined) read(folders.cpu, 'cpu.stat');
   if (folders.io !== undefined && (version === 2 || limits.io !== undefined)) read(folders.io, lastIo[version]);
@@ -172,7 +173,7 @@ function emitClock(
 }
 
 function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Scene): void {
-  const { wallTime = 0, cpuTime = 0, idle = 0 } = ownLimits ?? {};
+  const { wallTime = 0, cpuTime = 0, idle = 0 } = ownLimits ?? noLimits;
   const pass = (fd: number | undefined) => (fd === undefined ? noSlot : plan.pass('limits', fd));
   const counts = group?.usageFd !== undefined;
   // Also without a limit: init kills the group when the program has ended.

@@ -1,6 +1,7 @@
 import type { GroupFolders } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Host } from '../host';
+import { bare } from '../parse';
 import type { OpName } from '../plan/ops';
 import type { PlanWriter, RootRecipe } from '../plan/writer';
 import type { UsrMask } from '../usr-masks';
@@ -140,5 +141,5 @@ export interface Feature<Key extends string, Value> extends Step {
 export function feature<const Key extends string, Value>(
   definition: Omit<Feature<Key, Value>, 'emit'> & Partial<Step>,
 ): Feature<Key, Value> {
-  return Object.freeze({ emit: () => {}, ...definition });
+  return Object.freeze(bare({ emit: () => {}, ...definition }));
 }

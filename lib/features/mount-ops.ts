@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { SysError } from '../errors';
 import { realHostPath } from '../host-path';
+import { bare } from '../parse';
 import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import type { Scene } from './feature';
 
@@ -34,7 +35,7 @@ interface Bind {
  * sandbox's id can't enter. Otherwise init does it in its copy of the namespace.
  */
 export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
-  const slot = bind.slot ?? plan.slot(bind.origin);
+  const slot = bare(bind).slot ?? plan.slot(bind.origin);
   const isReal = bind.owned && !bind.followLinks;
   const source = isReal ? realHostPath(bind.source, bind.origin) : bind.source;
   const section = scene.hostId === undefined ? 'inside' : 'host';

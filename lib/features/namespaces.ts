@@ -1,5 +1,5 @@
 import { OptionError } from '../errors';
-import { parseBoolean, parseInteger, parseObject } from '../parse';
+import { bare, parseBoolean, parseInteger, parseObject } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { type Feature, feature, type Scene, type Step } from './feature';
 import type { Spec } from './index';
@@ -102,7 +102,7 @@ function parseHandle(value: object | null, type: NamespaceType, at: string): num
 function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { ownerFd, hostId, network, spareNet }: Scene): void {
   if (spareNet !== undefined)
     plan.op('maps', 'namespaces.net', 'SetNs', plan.passVarying('net', 'namespaces.net', spareNet), cloneFlags.net);
-  const joined = network ? { ...given, net: network.netFd } : given;
+  const joined = network ? bare({ ...given, net: network.netFd }) : given;
   const enter = (type: NamespaceType, fd: number) =>
     plan.op('maps', `namespaces.${type}`, 'SetNs', plan.pass(`namespaces.${type}`, fd), cloneFlags[type]);
   const user = joined.user ?? ownerFd;

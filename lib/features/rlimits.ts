@@ -1,5 +1,5 @@
 import { OptionError } from '../errors';
-import { parseInteger, parseObject } from '../parse';
+import { bare, parseInteger, parseObject } from '../parse';
 import type { PlanWriter } from '../plan/writer';
 import { feature } from './feature';
 
@@ -57,7 +57,11 @@ export const rlimits = feature({
   },
   emit(plan, spec) {
     const { cpuTime, fileSize, openFiles } = spec.limits;
-    const taken: Readonly<Partial<Record<Resource, number | undefined>>> = { cpu: cpuTime, fsize: fileSize, nofile: openFiles };
+    const taken: Readonly<Partial<Record<Resource, number | undefined>>> = bare({
+      cpu: cpuTime,
+      fsize: fileSize,
+      nofile: openFiles,
+    });
     for (const name of names) {
       const pair = spec.rlimits[name];
       // `limits` says the same in plainer words, and wins; of `cpu` it may say it of all together, and emits both.

@@ -1,3 +1,4 @@
+import { bare } from '../parse';
 import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import { atRecursive, cloneTree, mountAttr } from './mount-ops';
 import { foldersBetween } from './pins';
@@ -36,13 +37,8 @@ export class RootTree {
   ) {}
 
   /** Attaches a mount; its target is made where that is possible. */
-  mount(
-    tree: Slot,
-    target: string,
-    kind: 'dir' | 'file',
-    origin: string,
-    { fresh = false, writable = false, fixed = false }: Manner = {},
-  ): void {
+  mount(tree: Slot, target: string, kind: 'dir' | 'file', origin: string, manner: Manner = {}): void {
+    const { fresh = false, writable = false, fixed = false } = bare(manner);
     if (this.canMake(target)) {
       if (kind === 'dir') this.dir(target, 0o755, origin);
       else this.emptyFile(target, origin);

@@ -79,7 +79,7 @@ export const seccomp = feature({
     if (value === 'off') return 'off';
     if (typeof value === 'string' && value !== 'default')
       throw new OptionError(at, `expected 'default', 'off' or an object, received '${value}'`);
-    const given = value === 'default' ? {} : parseObject(value, at, keys);
+    const given = parseObject(value === 'default' ? {} : value, at, keys);
     const profile = parseProfile(given, at);
     if (profile && given.only !== undefined) throw new OptionError(`${at}.only`, "is a part of nsjs's own profile; give no other with it");
     const deny = parseRules(given.deny, `${at}.deny`, errno, `${at}.deny`);

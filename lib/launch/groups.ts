@@ -10,13 +10,14 @@ import type { Spec } from '../features';
 import type { Cgroups, Dropped, Scene } from '../features/feature';
 import { countsPids } from '../features/limits';
 import { host } from '../host';
+import { bare, deepFreeze } from '../parse';
 
 /** What control groups one sandbox gets, and what it misses. */
 export interface Groups extends Pick<Scene, 'cgroups' | 'freezer'> {
   readonly dropped: readonly Dropped[];
 }
 
-const noCgroups: Cgroups = { version: undefined, folders: {}, swapAccounting: false, limits: {} };
+const noCgroups: Cgroups = deepFreeze({ version: undefined, folders: {}, swapAccounting: false, limits: {} });
 
 /** What groups are for: a program with a sandbox of its own, a sandbox that stays, or one that waits for its only program. */
 export type GroupsKind = 'run' | 'sandbox' | 'single';
@@ -24,8 +25,8 @@ export type GroupsKind = 'run' | 'sandbox' | 'single';
 /** Chooses the control groups of a sandbox. Throws NsError ERR_NSJS_UNSUPPORTED for what is required and cannot be had, OptionError for disks. */
 export function chooseGroups(spec: Spec, kind: GroupsKind, name: string = nextGroupName()): Groups {
   const { cgroups, dropped } = chooseCgroups(spec, kind, name);
-  const withFreezer = kind === 'sandbox' || needsClock(spec.limits) ? chooseFreezer(cgroups, name) : {};
-  const counted = { ...cgroups, ...cpuUsage(cgroups, withFreezer.freezer) };
+  const withFreezer = bare(kind === 'sandbox' || needsClock(spec.limits) ? chooseFreezer(cgroups, name) : {});
+  const counted = bare({ ...cgroups, ...cpuUsage(cgroups, withFreezer.freezer) });
   return { cgroups: counted, ...withFreezer, dropped: [...dropped, ...missing(spec, counted)] };
 }
 
@@ -79,8 +80,8 @@ function chooseCgroups(spec: Spec, kind: GroupsKind, name: string): Pick<Groups,
   const layout = cgroupLayout(cgroup.parent);
   if (layout.version === undefined) return { cgroups: noCgroups, dropped: withoutGroups(spec, layout) };
   const { controllers: own, cgroups, dropped } = choose(spec, layout, wanted, kind);
-  const folders = Object.fromEntries(own.map((controller) => [controller, join(layout.parents[controller] ?? '', name)]));
-  return { cgroups: { ...cgroups, folders }, dropped };
+  const folders = bare(Object.fromEntries(own.map((controller) => [controller, join(layout.parents[controller] ?? '', name)])));
+  return { cgroups: bare({ ...cgroups, folders }), dropped };
 }
 
 // Version 2 has one group for all; of version 1 each controller costs a spawn a tenth of a millisecond.
@@ -105,7 +106,8 @@ function withoutGroups({ cgroup, limits }: Spec, layout: { readonly reason: stri
   const reason =
     `${layout.reason}; limits.memory holds per process (RLIMIT_DATA), limits.pids by RLIMIT_NPROC; of the kernel's own memory what sockets may hold ` +
     'is held to limits.memory once more, pipes, epoll sets and files in memory by the descriptors and processes there may be';
-  const lost = hard === undefined ? [] : Object.keys(limits).filter((name) => hardLimit({ [name]: true } as LimitsSpec) !== undefined);
+  const lost =
+    hard === undefined ? [] : Object.keys(limits).filter((name) => hardLimit(bare({ [name]: true }) as LimitsSpec) !== undefined);
   const dropped = (name: string): Dropped => ({ control: `limits.${name}`, reason: layout.reason, fix: layout.fix });
   return [{ control: 'cgroup', reason, fix: layout.fix }, ...lost.map(dropped)];
 }
@@ -139,27 +141,27 @@ function fitTo(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], 
   const kept = Object.entries(spec.limits).filter(([name]) => !without.includes(name));
   const oomGroup =
     spec.limits.oomGroup ?? (layout.version === 2 && spec.limits.memory !== undefined && kind !== 'sandbox' ? true : undefined);
-  const limits: LimitsSpec = { ...Object.fromEntries(kept), ...(oomGroup === undefined ? {} : { oomGroup }) };
+  const limits: LimitsSpec = bare({ ...Object.fromEntries(kept), ...(oomGroup === undefined ? {} : { oomGroup }) });
   return { limits: resolve(limits, layout), dropped: [...dropped2, ...dropped] };
 }
 
 const pick = (limits: LimitsSpec, key: string): LimitsSpec => {
   const alone = { [key]: limits[key as keyof LimitsSpec] };
-  return (key === 'cpuBurst' || key === 'cpuPeriod' ? { ...alone, cpu: 1 } : alone) as LimitsSpec;
+  return bare(key === 'cpuBurst' || key === 'cpuPeriod' ? { ...alone, cpu: 1 } : alone) as LimitsSpec;
 };
 
 /** Limits with disks by their numbers, and, for a cpuset of version 1, complete: it takes no process without both of its lists. */
 export function resolve(limits: LimitsSpec, layout: Pick<CgroupLayout, 'version' | 'parents'>): LimitsSpec {
   const io = limits.io?.map((entry, index) =>
-    entry.device.startsWith('/') ? { ...entry, device: diskOf(entry.device, `limits.io[${index}].device`) } : entry,
+    entry.device.startsWith('/') ? bare({ ...entry, device: diskOf(entry.device, `limits.io[${index}].device`) }) : entry,
   );
   const needsSets = layout.version === 1 && (limits.cpus !== undefined || limits.memoryNodes !== undefined);
   const inherited = (file: string) => readFileSync(join(layout.parents.cpuset ?? '', file), 'latin1').trim();
-  return {
+  return bare({
     ...limits,
     ...(io ? { io } : {}),
     ...(needsSets ? { cpus: limits.cpus ?? inherited('cpuset.cpus'), memoryNodes: limits.memoryNodes ?? inherited('cpuset.mems') } : {}),
-  };
+  });
 }
 
 function chooseFreezer({ version, folders }: Cgroups, name: string): Pick<Scene, 'freezer'> {

@@ -1,5 +1,6 @@
 import { type Spec, steps } from '../features';
 import type { Scene } from '../features/feature';
+import { bare } from '../parse';
 import { type LaunchPlan, PlanWriter } from '../plan/writer';
 
 const scopes = { run: ['sandbox', 'both', 'program'], sandbox: ['sandbox', 'both'], program: ['both', 'program'] };
@@ -8,7 +9,7 @@ const scopes = { run: ['sandbox', 'both', 'program'], sandbox: ['sandbox', 'both
 export function writePlan(spec: Spec, scene: Scene, running?: PlanWriter): PlanWriter {
   const plan = new PlanWriter(running);
   const wanted = scopes[scene.kind];
-  for (const step of steps) if (wanted.includes(step.scope ?? 'sandbox')) step.emit(plan, spec, scene);
+  for (const step of steps) if (wanted.includes(bare(step).scope ?? 'sandbox')) step.emit(plan, spec, scene);
   return plan;
 }
 

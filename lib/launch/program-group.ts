@@ -8,6 +8,7 @@ import { NsError, SysError } from '../errors';
 import { quotaFile } from '../features/cgroup';
 import type { ProgramGroup, Scene } from '../features/feature';
 import { GroupReader } from '../monitor/group-reader';
+import { bare } from '../parse';
 import { resolve, version2Reason } from './groups';
 import { killEach } from './kill-each';
 import { closedError } from './session';
@@ -65,7 +66,7 @@ export class OwnGroup {
     try {
       const kill = own !== undefined && (unified !== undefined || version === 2) ? openIfThere(join(own, 'cgroup.kill')) : undefined;
       if (kill !== undefined) opened.push(kill);
-      this.forPlan = {
+      this.forPlan = bare({
         entries: all.map((folder) => open(join(folder, version === 2 || folder === unified ? 'cgroup.procs' : 'tasks'), 'w')),
         ...(usage === undefined ? {} : { usageFd: open(usage, 'r') }),
         perMs: usage?.endsWith('cpuacct.usage') ? nsPerMs : usPerMs,
@@ -73,7 +74,7 @@ export class OwnGroup {
         ...(hasQuota && version !== undefined && folders.cpu !== undefined
           ? { quotaFd: open(join(folders.cpu, quotaFile(version)), 'w') }
           : {}),
-      };
+      });
     } catch (error) {
       for (const fd of opened) closeSync(fd);
       throw error;
@@ -111,10 +112,13 @@ export class OwnGroup {
           hint: 'give the limit to the sandbox, or open it without oomGroup',
         },
       );
-    const folders = Object.fromEntries(
-      chosen.filter((one) => !isWatched || one !== 'memory').map((one) => [one, join(cgroups.folders[one] ?? '', name)]),
+    const folders: GroupFolders = bare(
+      Object.fromEntries(
+        chosen.filter((one) => !isWatched || one !== 'memory').map((one) => [one, join(cgroups.folders[one] ?? '', name)]),
+      ),
     );
-    const all2 = cgroups.version === 2 ? Object.fromEntries(Object.keys(cgroups.folders).map((one) => [one, folders.memory])) : folders;
+    const all2: GroupFolders =
+      cgroups.version === 2 ? bare(Object.fromEntries(Object.keys(cgroups.folders).map((one) => [one, folders.memory]))) : folders;
     const unified = freezer?.own && freezer.version === 2 ? join(freezer.folder, name) : undefined;
     if (foldersOf(folders).length === 0 && unified === undefined) return undefined;
     const made: string[] = [];

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import type { LimitsSpec } from '../cgroup/limits';
+import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import { HeldMemory } from '../monitor/held-memory';
 import { descendants, isRunning } from '../monitor/process-reader';
 import { withProcesses } from '../monitor/source';
@@ -22,6 +22,7 @@ export class ProgramLink implements Link {
   readonly plan: Started['plan'];
   readonly scene: Started['scene'];
   readonly ours: Started['ours'];
+  readonly prepared = undefined;
   run: Run | undefined;
   pid: number | undefined;
   isHeld = true;
@@ -58,7 +59,7 @@ export class ProgramLink implements Link {
 
   stats(): Stats | undefined {
     const found = withProcesses(this.group?.stats(), this.pid);
-    const { memory, pids } = this.scene.ownLimits ?? {};
+    const { memory, pids } = this.scene.ownLimits ?? noLimits;
     return (
       found && {
         time: Date.now(),
@@ -70,7 +71,7 @@ export class ProgramLink implements Link {
   }
 
   started(): void {
-    const { ownLimits = {}, group } = this.scene;
+    const { ownLimits = noLimits, group } = this.scene;
     const { wallTime } = ownLimits;
     if (wallTime !== undefined) this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
     const counted = { version: group ? this.scene.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import type { LimitsSpec } from '../cgroup/limits';
+import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import type { Spec } from '../features';
 import type { Dropped, Scene } from '../features/feature';
 import { bare } from '../parse';
@@ -30,7 +30,7 @@ export interface ProgramHost {
 }
 
 /** Limits of one program that no control group holds. */
-function weaker(limits: LimitsSpec = {}, group: OwnGroup | undefined): readonly Dropped[] {
+function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): readonly Dropped[] {
   const counted = { memory: group?.counts('memory'), cpuTime: group?.counts('cpu'), idle: group?.counts('cpu') };
   return (['memory', 'cpuTime', 'idle'] as const)
     .filter((name) => limits[name] !== undefined && !counted[name])
@@ -65,7 +65,7 @@ export class Programs {
     const { session, scene } = this.host.started;
     const { lockFd: _, ...lasting } = scene;
     const id = ++this.lastId;
-    const group = OwnGroup.make(scene, parsed.ownLimits ?? {}, id);
+    const group = OwnGroup.make(scene, parsed.ownLimits ?? noLimits, id);
     const ownScene = bare({
       ...lasting,
       kind: 'program',

@@ -10,6 +10,7 @@ import { StatsSource, withEgress } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { type StuckProcess, StuckWatch } from '../monitor/stuck';
 import { type Watchdog, watchdogFor } from '../monitor/watchdog';
+import { bare } from '../parse';
 import { close } from '../sys/file';
 import { factsError } from './facts';
 import { follow } from './follow';
@@ -25,8 +26,7 @@ import { type Started, start } from './start';
 import { updateLimits } from './update';
 
 const pollMs = 5;
-/** Stands for every process of the sandbox. */
-const everyone = 0xffffffff;
+const everyone = 0xffffffff; // every process of the sandbox
 
 /** What a sandbox is when it is ready for programs. */
 export interface Opened {
@@ -64,7 +64,7 @@ export class Resident {
 
   /** Throws what kept the launcher from starting. */
   constructor(private current: Spec) {
-    const { spec } = this;
+    const spec = current;
     this.opened = new Promise((resolve, reject) => {
       this.resolveOpened = resolve;
       this.rejectOpened = reject;
@@ -75,7 +75,7 @@ export class Resident {
     });
     this.started = start({ spec, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'sandbox');
     this.outcome = new Outcome(this.started.plan, ['sandbox']);
-    this.limits = { ...spec.limits, ...this.scene.cgroups.limits };
+    this.limits = bare({ ...spec.limits, ...this.scene.cgroups.limits });
     this.programs = new Programs(this);
     this.pauser = new Pauser(this.started, spec.namespaces.pid, () => this.usable);
     this.source = new StatsSource(this.scene, this.started.session.pid, hasOwnNetwork(spec));
@@ -108,7 +108,7 @@ export class Resident {
 
   /** Takes note of what was mounted into it while it runs. */
   addMount(mount: MountSpec): void {
-    this.current = Object.freeze({ ...this.spec, mounts: Object.freeze([...this.spec.mounts, mount]) });
+    this.current = Object.freeze(bare({ ...this.spec, mounts: Object.freeze([...this.spec.mounts, mount]) }));
   }
 
   get scene(): Started['scene'] {

@@ -5,6 +5,7 @@ import { policyFor } from '../features/seccomp-filter';
 import { masterFd } from '../features/terminal';
 import type { Stats } from '../monitor/stats';
 import type { Overrun } from '../monitor/watchdog';
+import { bare } from '../parse';
 import { close } from '../sys/file';
 import { factsError } from './facts';
 import type { Link, RunEvents } from './link';
@@ -192,7 +193,7 @@ export class Run {
   private onStarted(pid: number): void {
     const { started } = this.outcome;
     if (started) this.report = makeReport(this.parsed.spec, this.link.scene, started, this.outcome);
-    this.verifyError = factsError(this.parsed.spec, this.report?.kernel, this.link.limits);
+    this.verifyError = factsError(this.parsed.spec, bare({ ...this.report }).kernel, this.link.limits);
     if (this.verifyError) this.end('killed');
     for (const number of this.waiting.splice(0)) this.link.signal(number);
     this.link.started();

@@ -44,7 +44,7 @@ function parsedPreset(preset: PresetName): Spec {
 
 /** Reads what one program of a sandbox is given beside its sandbox's options; the same spec if it is nothing. */
 export function parseProgramChanges(options: SandboxOptions, spec: Spec, given: Readonly<Record<string, unknown>>): Spec {
-  const preset = presets[options.preset ?? 'untrusted'];
+  const preset = presets[bare({ ...options }).preset ?? 'untrusted'];
   const parsed = parsedChanges(mergeOptions({ ...preset, rlimits: cappedRlimits(preset.rlimits) }, options), given);
   // All that options can get wrong together is the sandbox's.
   return parsed.length === 0 ? spec : deepFreeze(withProxy({ ...spec, ...Object.fromEntries(parsed) }));
@@ -82,7 +82,7 @@ function withNetwork(spec: Spec): Spec {
   if (isSetUp(network) && !namespaces.user)
     throw new OptionError('network', 'one that is set up needs a user namespace of its own for the program');
   const { share } = network;
-  const joined = share === undefined ? namespaces.joined : { ...namespaces.joined, net: share };
+  const joined = share === undefined ? namespaces.joined : bare({ ...namespaces.joined, net: share });
   return { ...spec, namespaces: { ...namespaces, net: false, joined } };
 }
 

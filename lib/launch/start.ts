@@ -48,7 +48,7 @@ export function start(parsed: Pick<ParsedOptions, 'spec' | 'program'>, kind: Gro
 }
 
 function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind): Started {
-  const scene = openScene(spec, program, kind);
+  const scene = openScene(spec, bare(program), kind);
   const { network } = scene;
   try {
     const plan = kind === 'sandbox' ? writePlan(spec, scene) : planFor(spec, scene);

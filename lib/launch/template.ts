@@ -1,6 +1,7 @@
 import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
 import { execTexts } from '../features/program';
+import { bare } from '../parse';
 import { changePlan, lastOpOf } from '../plan/encode';
 import { type LaunchPlan, type PlannedOp, PlanWriter, type Section, sections } from '../plan/writer';
 import { writePlan } from './plan';
@@ -31,7 +32,7 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   const recipe = found?.writer.recipe;
   const root = recipe && scene.sharedRoot?.(recipe);
   // Written once: whether there is such a root must not change meanwhile.
-  const settled: Scene = found ? { ...scene, sharedRoot: () => root } : scene;
+  const settled: Scene = found ? bare({ ...scene, sharedRoot: () => root }) : scene;
   if (found?.root === root && found) return new TemplatedPlan(found, spec, settled, running);
   const writer = writePlan(spec, settled, running);
   ofSpec.set(shape, makeTemplate(writer, scene));

@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { failures, parseIo, parseKeyed, parsePressure } from '../cgroup/files';
 import type { GroupFolders } from '../cgroup/layout';
+import { bare } from '../parse';
 import type { Stats } from './stats';
 
 const buffer = Buffer.allocUnsafeSlow(16_384);
@@ -53,7 +54,7 @@ export class GroupReader {
     private readonly cgroups: { readonly version: 1 | 2 | undefined; readonly folders: GroupFolders },
     unified: string | undefined,
   ) {
-    this.files = cgroups.version === 2 ? files2(cgroups.folders.memory ?? '') : files1(cgroups.folders, unified);
+    this.files = bare(cgroups.version === 2 ? files2(cgroups.folders.memory ?? '') : files1(cgroups.folders, unified));
   }
 
   /** What its groups count; undefined once they are gone. */

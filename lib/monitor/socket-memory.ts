@@ -53,7 +53,7 @@ export function socketMemory(protocols: string, hasGrown: boolean): number {
   const sizes = hasGrown ? uncharged : corked;
   return protocols.split('\n').reduce((sum, line) => {
     const [name = '', , count = ''] = line.split(/\s+/);
-    return sum + (sizes[name] ?? 0) * Math.max(0, Number(count) || 0);
+    return sum + (Object.hasOwn(sizes, name) ? (sizes[name] ?? 0) : 0) * Math.max(0, Number(count) || 0);
   }, 0);
 }
 

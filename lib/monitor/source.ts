@@ -1,6 +1,7 @@
 import { parseNetDev } from '../cgroup/files';
 import { foldersOf } from '../cgroup/layout';
 import type { Scene } from '../features/feature';
+import { bare } from '../parse';
 import { GroupReader, KeptFiles } from './group-reader';
 import { HeldMemory } from './held-memory';
 import { childrenOf, isRunning, networksOf, readProcesses } from './process-reader';
@@ -12,7 +13,7 @@ export function withProcesses(
   counted: ReturnType<GroupReader['read']>,
   pid: number | undefined,
 ): Omit<Stats, 'time' | 'network'> | undefined {
-  const { cpu, memory, pids } = counted ?? {};
+  const { cpu, memory, pids } = bare({ ...counted });
   if (cpu && memory && pids) return { source: 'cgroup', ...counted, cpu, memory, pids };
   const summed = pid === undefined ? undefined : readProcesses(pid);
   return summed && { source: 'processes', ...summed, ...counted };

@@ -1,5 +1,6 @@
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Cgroups } from '../features/feature';
+import { bare } from '../parse';
 import { Patrol } from './patrol';
 import type { Stats } from './stats';
 
@@ -43,12 +44,12 @@ export class Overseer {
     cgroups: { readonly version: Cgroups['version']; readonly countsCpu: boolean },
     source: Watched,
   ): Overseer | undefined {
-    const limits = {
+    const limits = bare({
       ...(memory === undefined || cgroups.version !== undefined ? {} : { memory }),
       ...(cpuTime === undefined || cgroups.countsCpu ? {} : { cpuTime }),
       ...(idle === undefined || cgroups.countsCpu ? {} : { idle }),
-    };
-    const sockets = source.sockets ? memory : undefined;
+    });
+    const sockets = bare(source).sockets ? memory : undefined;
     return Object.keys(limits).length === 0 && sockets === undefined ? undefined : new Overseer(limits, source, sockets);
   }
 

@@ -1,3 +1,4 @@
+import { bare } from '../parse';
 import { attribute, be16, be32, be64, nested, zeroEnded } from './message';
 
 /** One step of a rule: it loads, compares, or says what becomes of the packet. As `nft --debug=netlink` prints them. */
@@ -90,7 +91,7 @@ export function lookup(
   set: string,
   options: { readonly register?: Register; readonly id?: number; readonly inverted?: boolean } = {},
 ): Expression {
-  const { register = 1, id, inverted } = options;
+  const { register = 1, id, inverted } = bare({ ...options });
   return expression(
     'lookup',
     attribute(2, be32(register)),

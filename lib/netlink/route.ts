@@ -1,4 +1,5 @@
 import { type Cidr, ipBytes, networkBytes } from '../ip';
+import { bare } from '../parse';
 import { attribute, type NetlinkMessage, netlinkFlags, u8, u16, u32 } from './message';
 
 const { request, ack, create, exclusive, dump, replace } = netlinkFlags;
@@ -75,11 +76,11 @@ export interface Route {
 const noScope = 255; // RT_SCOPE_NOWHERE: any
 
 function routePayload(route: Route, isGone = false): Buffer {
-  const { destination, gateway, output, source, mtu, type = 'unicast', metric } = route;
+  const { destination, gateway, output, source, mtu, type = 'unicast', metric, table: given } = bare({ ...route });
   const bytes = destination && networkBytes(destination);
   const gatewayBytes = gateway === undefined ? undefined : ipBytes(gateway);
   const family = familyOf(bytes ?? gatewayBytes ?? new Uint8Array(4));
-  const table = route.table ?? (type === 'local' ? routeTables.local : routeTables.main);
+  const table = given ?? (type === 'local' ? routeTables.local : routeTables.main);
   const ownScope = type === 'local' ? scopes.host : type === 'unicast' && !gateway ? scopes.link : scopes.universe;
   const scope = isGone ? noScope : family === 2 ? ownScope : scopes.universe;
   const prefix = destination?.prefix ?? 0;

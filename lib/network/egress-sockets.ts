@@ -2,6 +2,7 @@ import { debuglog } from 'node:util';
 import { NsError, SysError } from '../errors';
 import type { EgressSpec } from '../features/egress';
 import { netlinkProtocols } from '../netlink/message';
+import { bare } from '../parse';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from '../sys/in-namespace';
 import { NetlinkSocket, type PreparedBatch, prepareBatch } from '../sys/netlink-socket';
@@ -61,7 +62,7 @@ export function openEgress(spec: EgressSpec, place: EgressPlace): EgressSockets 
       socketRequest({ type: 'stream', bind: localhost(port), listen: backlog }),
     );
     const [http = -1, socks = -1] = inNamespace(place, bound);
-    return { ...sockets, proxies: { http, socks } };
+    return bare({ ...sockets, proxies: { http, socks } });
   } catch (error) {
     closeEgress(sockets);
     throw error;
@@ -72,7 +73,7 @@ function withDiag(spec: EgressSpec, { made, ...place }: EgressPlace): EgressSock
   const diag = made.at(-1) ?? -1;
   try {
     const sockets = takeAnyhow(spec, { ...place, made: made.slice(0, -1) });
-    return diag < 0 ? sockets : { ...sockets, diag };
+    return bare(diag < 0 ? sockets : { ...sockets, diag });
   } catch (error) {
     if (diag >= 0) close(diag);
     throw error;

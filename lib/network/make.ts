@@ -3,6 +3,7 @@ import { type NetworkBounds, uplinkBounds } from '../features/network-bounds';
 import { host } from '../host';
 import { native } from '../native';
 import { setLinkUp } from '../netlink/link';
+import { bare } from '../parse';
 import { close } from '../sys/file';
 import { inNamespace, type NamespaceRequest } from '../sys/in-namespace';
 import { NetlinkSocket } from '../sys/netlink-socket';
@@ -75,7 +76,7 @@ export function makeNetNamespace(
     releaseOwner();
     throw error;
   }
-  return { netFd, route, made, ...(owner && !host().privileged ? { userFd: owner.fd } : {}) };
+  return bare({ netFd, route, made, ...(owner && !host().privileged ? { userFd: owner.fd } : {}) });
 }
 
 function makeOwned(common: readonly NamespaceRequest[]): readonly number[] {

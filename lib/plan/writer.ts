@@ -1,4 +1,5 @@
 import { OptionRangeError } from '../errors';
+import { bare } from '../parse';
 import { encodePlan } from './encode';
 import type { OpName } from './ops';
 
@@ -76,7 +77,7 @@ export class PlanWriter implements LaunchPlan {
   /** How its root could be made for others as well. */
   recipe?: RootRecipe;
   /** Where among what is passed those are that differ from sandbox to sandbox. */
-  readonly places: Partial<Record<Varying, number>> = {};
+  readonly places: Partial<Record<Varying, number>> = bare({});
   private readonly sharedSlots = new Map<string, Slot>();
   private slots: number;
 

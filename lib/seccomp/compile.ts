@@ -86,10 +86,10 @@ class Compiler {
   }
 
   private decision(rules: readonly Rule[], otherwise: Action): Node {
-    return rules.reduceRight(
-      (no, { action, when = [] }) => when.reduceRight((yes, condition) => this.compare(condition, yes, no), this.returning(action)),
-      this.returning(otherwise),
-    );
+    return rules.reduceRight((no, rule) => {
+      const { action, when = [] } = bare({ ...rule });
+      return when.reduceRight((yes, condition) => this.compare(bare({ ...condition }), yes, no), this.returning(action));
+    }, this.returning(otherwise));
   }
 
   private compare(condition: Condition, yes: Node, no: Node): Node {

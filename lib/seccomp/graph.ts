@@ -1,3 +1,4 @@
+import { bare } from '../parse';
 import { type Instruction, maxOffset, opcode } from './bpf';
 
 /** A step of a filter that knows what comes next. */
@@ -28,7 +29,7 @@ export class Graph {
   }
 
   private node(key: string, make: (id: number) => Node): Node {
-    const found = this.nodes.get(key) ?? make(this.nodes.size);
+    const found = this.nodes.get(key) ?? bare(make(this.nodes.size));
     this.nodes.set(key, found);
     return found;
   }

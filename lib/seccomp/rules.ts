@@ -47,7 +47,7 @@ export function parseRules(value: unknown, at: string, action: (errno: number) =
 }
 
 function parseRule(value: unknown, at: string, action: (errno: number) => Action, why: string): readonly Rule[] {
-  const given = typeof value === 'string' ? { names: value } : parseObject(value, at, ['names', 'when', 'errno']);
+  const given = parseObject(typeof value === 'string' ? { names: value } : value, at, ['names', 'when', 'errno']);
   const names = parseNames(given.names, typeof value === 'string' ? at : `${at}.names`);
   const chosen = action(given.errno === undefined ? constants.errno.EPERM : parseErrno(given.errno, `${at}.errno`));
   const when =
@@ -99,15 +99,15 @@ export function rulesFor(names: readonly string[], action: Action, conditions: r
   if (conditions.length === 0) return [bare({ names, action, why })];
   const ways = conditions.map((condition) => bothWays(bare({ ...condition })));
   const alternatives = grants(action) ? [ways.flat()] : choices(ways);
-  return alternatives.map((when) => ({ names, action, when, why }));
+  return alternatives.map((when) => bare({ names, action, when, why }));
 }
 
 function bothWays(condition: OpenCondition): readonly Condition[] {
   const { width, value, mask = wholeWord } = condition;
-  if (width !== undefined) return [{ ...condition, width }];
-  const wide = { ...condition, width: 64 as const };
+  if (width !== undefined) return [bare({ ...condition, width })];
+  const wide = bare({ ...condition, width: 64 as const });
   // Beyond the low word there is only one way to mean it; within it both are the same.
-  return value > lowWord || (mask <= lowWord && condition.mask !== undefined) ? [wide] : [wide, { ...condition, width: 32 }];
+  return value > lowWord || (mask <= lowWord && condition.mask !== undefined) ? [wide] : [wide, bare({ ...condition, width: 32 as const })];
 }
 
 function choices(lists: readonly (readonly Condition[])[]): readonly (readonly Condition[])[] {

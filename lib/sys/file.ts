@@ -1,4 +1,5 @@
 import { SysError } from '../errors';
+import { bare } from '../parse';
 import { call, callLater } from './call';
 
 /** How {@link openat2} opens. */
@@ -13,7 +14,10 @@ export interface OpenHow {
 const cloexec = 0o2000000;
 const howSize = 24;
 
-const how = ({ flags, mode = 0, resolve = 0 }: OpenHow) => BigUint64Array.from([flags | cloexec, mode, resolve].map(BigInt));
+const how = (options: OpenHow) => {
+  const { flags, mode = 0, resolve = 0 } = bare({ ...options });
+  return BigUint64Array.from([flags | cloexec, mode, resolve].map(BigInt));
+};
 
 /**
  * Opens a path that is resolved within bounds, openat2(2), Linux 5.6: the way to open what others may have prepared.

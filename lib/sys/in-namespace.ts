@@ -1,5 +1,6 @@
 import { SysError } from '../errors';
 import { native } from '../native';
+import { bare } from '../parse';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { close } from './file';
 
@@ -50,7 +51,9 @@ const enametoolong = 36;
  * Some 0.3 ms for all together; blocks that long. Returns a descriptor for each request, -1 for those that write.
  * Throws SysError for the first that failed, with all others closed.
  */
-export function inNamespace(place: Birthplace, requests: readonly NamespaceRequest[]): readonly number[] {
+export function inNamespace(birthplace: Birthplace, asked: readonly NamespaceRequest[]): readonly number[] {
+  const place = bare({ ...birthplace });
+  const requests = asked.map((request) => bare({ ...request }));
   const bytes = Buffer.alloc(requestSize * requests.length);
   for (const [index, request] of requests.entries()) write(bytes.subarray(index * requestSize, (index + 1) * requestSize), request);
   const results = new Int32Array(2);

@@ -9,6 +9,7 @@ import {
   type ReceivedMessage,
 } from '../netlink/message';
 import { encodeBatch } from '../netlink/nftables';
+import { bare } from '../parse';
 import { call, callLater } from './call';
 import { close } from './file';
 import type { SocketNamespaces } from './in-namespace';
@@ -146,7 +147,7 @@ export class NetlinkSocket {
   }
 
   private check(answer: ReceivedMessage, origin: string | undefined): void {
-    const { errno, text } = decodeAcknowledgement(answer);
+    const { errno, text } = bare(decodeAcknowledgement(answer));
     if (errno === 0) return;
     throw new SysError({ errno, syscall: 'netlink', origin, hint: text && `the kernel says: ${text}` });
   }

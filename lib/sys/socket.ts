@@ -1,7 +1,7 @@
 import { isIP, isIPv4 } from 'node:net';
 import { SysError } from '../errors';
 import { ipBytes } from '../ip';
-import { parseInteger } from '../parse';
+import { bare, parseInteger } from '../parse';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from './in-namespace';
 
 export type { SocketNamespaces } from './in-namespace';
@@ -37,10 +37,12 @@ export function socketIn(namespaces: SocketNamespaces, requests: readonly Socket
 }
 
 /** The same as a request among others. */
-export function socketRequest({ type, bind, listen, family, protocol, transparent }: SocketRequest): NamespaceRequest {
+export function socketRequest(request: SocketRequest): NamespaceRequest {
+  const { type, bind: given, listen, family, protocol, transparent } = bare({ ...request });
+  const bind = given && bare({ ...given });
   const address = bind === undefined ? undefined : addressOf(bind);
   const own = type === 'netlink' || type === 'packet' ? families[type] : undefined;
-  return {
+  return bare({
     kind: 'socket',
     family: own ?? address?.family ?? families[family ?? 'inet'],
     type: types[type],
@@ -50,7 +52,7 @@ export function socketRequest({ type, bind, listen, family, protocol, transparen
     ...(listen === undefined ? {} : { backlog: listen }),
     ...(address === undefined ? {} : { address: address.bytes }),
     ...(bind === undefined ? {} : { path: 'host' in bind ? `${bind.host}:${bind.port}` : `@${bind.abstract}` }),
-  };
+  });
 }
 
 function addressOf(bind: NonNullable<SocketRequest['bind']>): { readonly family: number; readonly bytes: Buffer } {

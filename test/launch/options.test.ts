@@ -1,4 +1,7 @@
 // How options are read: what counts, what is skipped, what is refused, and how options come together.
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { createContext, runInContext } from 'node:vm';
 import { Sandbox, SandboxBuilder, type SandboxOptions, type SpawnOptions, seccompFilter } from 'nsjs';
 import { sandboxKeys } from '../../dist/launch/merge';
@@ -109,7 +112,20 @@ describe('a polluted Object.prototype', () => {
     const spec = parse(options);
     expect(spec.seccomp).not.toBe('off');
     expect(spec.limits.pids).toBe(7);
+    // Also where that realm has taken parts of it away.
+    const bare = createContext({});
+    const other = `delete Object.prototype.constructor; delete Object.prototype.hasOwnProperty;
+      Object.prototype.seccomp = 'off'; Object.defineProperty(Object.prototype, 'root', { value: 'host' }); ({ hostname: 'inside' })`;
+    const less = parse(runInContext(other, bare) as object);
+    expect(less).toMatchObject({ hostname: 'inside', root: 'system' });
+    expect(less.seccomp).not.toBe('off');
   });
+
+  test('is not even asked', async () => {
+    const program = join(process.cwd(), 'test/programs/inherited-reads.js');
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, join(process.cwd(), 'dist')]);
+    expect({ found: JSON.parse(stdout), stderr }).toEqual({ found: [], stderr: '' });
+  }, 60_000);
 });
 
 describe('what counts as given', () => {
