@@ -95,17 +95,22 @@ function emitHostProc(
 
 const hostProcFix = "write 'off' for none, or 'full' for the host's own /proc, which shows the processes and the kernel of the machine";
 
-/** What a user gives up without a pid namespace. */
-export const procDropped = ({ proc: kind, namespaces, root }: Spec, isRoot: boolean): readonly Dropped[] =>
-  kind === 'prefer' && !namespaces.pid && !isRoot && root === 'system'
-    ? [
-        {
-          control: 'proc',
-          reason: 'without a pid namespace only root can mount a /proc that hides what is not the sandbox',
-          fix: hostProcFix,
-        },
-      ]
-    : [];
+/** What is given up without a pid namespace. */
+export function procDropped({ proc: kind, namespaces, root }: Spec, isRoot: boolean): readonly Dropped[] {
+  if (namespaces.pid || root !== 'system') return [];
+  if (kind === 'full')
+    return [
+      {
+        control: 'proc',
+        reason:
+          "without a pid namespace 'full' is the host's own /proc, read-only, which shows the processes and the kernel of the machine",
+        fix: "leave pid out of namespaces, or write proc: 'off'",
+      },
+    ];
+  if (kind !== 'prefer' || isRoot) return [];
+  const reason = 'without a pid namespace only root can mount a /proc that hides what is not the sandbox';
+  return [{ control: 'proc', reason, fix: hostProcFix }];
+}
 
 const maskFacts = (tree: RootTree, target: string, origin: string): void => {
   for (const name of hiddenNames()) tree.mask(`${target}/${name}`, origin);

@@ -374,8 +374,12 @@ describe('a /proc without a pid namespace', () => {
     expect(report.dropped.map(({ control }) => control)).toContain('proc');
   });
 
-  test("'full' is the host's, and said so by its name", async () => {
-    expect(await sh('ls -d /proc/kallsyms', { ...options, proc: 'full' })).toBe('/proc/kallsyms');
+  test("'full' is the host's, and the report says so, also where a preset asks for it", async () => {
+    for (const asked of [{ proc: 'full' }, { preset: 'container' }] as const) {
+      const { stdout, report } = await trySh('ls -d /proc/kallsyms', { ...options, ...asked });
+      expect(stdout).toBe('/proc/kallsyms');
+      expect(report.dropped).toContainEqual(expect.objectContaining({ control: 'proc', reason: expect.stringContaining('host') }));
+    }
     expect(await sh('ls /proc | wc -l', { ...options, proc: 'off' })).toBe('0');
   });
 });
