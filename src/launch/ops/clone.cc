@@ -40,8 +40,17 @@ Status clone_as(std::uint32_t owner, clone_args& args, Result<long>& pid) {
     (void)sys::raw(__NR_setfsuid, 0);
   }
   pid = sys::clone3(args);
-  if (owner != 0 && pid.value != 0) NSJS_TRY(sys::seteuid(0));
-  return pid.status;
+  if (owner == 0 || pid.value == 0) return pid.status;
+  const Status back = sys::seteuid(0);
+  // Whatever kept it from that: what was made can be taken down only with its own id.
+  if (!back.ok()) (void)sys::seteuid(0);
+  return back.ok() ? pid.status : back;
+}
+
+Status go_home(int mounts, int root) {
+  NSJS_TRY(sys::setns(mounts, CLONE_NEWNS));
+  NSJS_TRY(sys::fchdir(root));
+  return sys::chroot(".");
 }
 
 // What init starts with is a copy of the keeper's mount namespace: of one with nothing of the host in it, where there is such a one. The
@@ -53,10 +62,8 @@ Status clone_in(int mounts, std::uint32_t owner, clone_args& args, Result<long>&
   NSJS_TRY(sys::setns(mounts, CLONE_NEWNS));
   const Status cloned = clone_as(owner, args, pid);
   if (pid.value == 0) return {};
-  NSJS_TRY(sys::setns(home.get(), CLONE_NEWNS));
-  NSJS_TRY(sys::fchdir(root.get()));
-  NSJS_TRY(sys::chroot("."));
-  return cloned;
+  const Status back = go_home(home.get(), root.get());
+  return cloned.ok() ? back : cloned;
 }
 
 }  // namespace
