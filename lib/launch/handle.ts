@@ -1,16 +1,19 @@
+import { AsyncResource } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
+import { constants } from 'node:os';
 import { AbortError, NsError, OptionError, OptionRangeError } from '../errors';
 import { LimitPoll } from '../monitor/monitor';
 import type { Stats } from '../monitor/stats';
-import { parseInteger } from '../parse';
+import { bare, parseInteger } from '../parse';
 import { asChildProcess } from './child-process';
+import { deferred } from './deferred';
 import { JsonChannel } from './ipc';
 import type { RunEvents } from './link';
 import { type ParsedOptions, parseSignalNumber } from './options';
 import { lines } from './output';
 import type { IsolatedProcess, ProcessEvents } from './process';
-import type { Result } from './result';
+import { ExitError, type Result } from './result';
 import type { Run } from './run';
 import { traceSpawn } from './tracing';
 
@@ -36,10 +39,11 @@ class Handle {
     () => `${this.pid}`,
     () => this.run?.stats(),
     () => this.parsed.spec.limits.memoryHigh,
-    (event) => this.events.emit('limit', event),
+    (event) => this.inContext(() => this.events.emit('limit', event)),
   );
-
   private readonly traceEnd: ReturnType<typeof traceSpawn>;
+  // Listeners and handlers run in the caller's asynchronous context (AsyncLocalStorage), as those of child_process do.
+  private readonly context = new AsyncResource('NsjsProcess');
 
   constructor(
     private readonly parsed: ParsedOptions,
@@ -57,13 +61,13 @@ class Handle {
       return;
     }
     try {
-      this.run = begin(this.parsed, {
-        started: (pid) => this.onStarted(pid),
-        exited: (code, signal) => this.onExit(code, signal),
-        violation: (violation) => this.events.emit('violation', violation),
-        stuck: (found) => this.events.emit('stuck', found),
-        egress: (event) => this.events.emit('egress', event),
-        settled: (error, result) => this.settle(error, result),
+      this.run = begin(withContext(this.parsed, this.context), {
+        started: (pid) => this.inContext(() => this.onStarted(pid)),
+        exited: (code, signal) => this.inContext(() => this.onExit(code, signal)),
+        violation: (violation) => this.inContext(() => this.events.emit('violation', violation)),
+        stuck: (found) => this.inContext(() => this.events.emit('stuck', found)),
+        egress: (event) => this.inContext(() => this.events.emit('egress', event)),
+        settled: (error, result) => this.inContext(() => this.settle(error, result)),
       });
       this.openIpc();
       this.limits.follow(this.events);
@@ -80,7 +84,7 @@ class Handle {
     if (!(stream instanceof Socket)) return;
     this.ipc = new JsonChannel(
       stream,
-      (message) => this.events.emit('message', message),
+      (message) => this.inContext(() => this.events.emit('message', message)),
       () => this.run?.end('output'),
     );
   }
@@ -96,7 +100,12 @@ class Handle {
     this.events.emit('exit', code, signal);
   }
 
+  private inContext(act: () => void): void {
+    this.context.runInAsyncScope(act);
+  }
+
   private settle(error: Error | undefined, result: AnyResult | undefined): void {
+    if (error && this.isOfTheCaller(error)) this.markHandled();
     if (error) {
       this.promise.reject(error);
       this.spawned.reject(error);
@@ -112,7 +121,10 @@ class Handle {
     this.traceEnd(error, result);
     // Listeners are attached after the call returns, so what fails at once must wait for them.
     queueMicrotask(() => {
-      if (error && this.events.listenerCount('error') > 0) this.events.emit('error', error);
+      if (error && this.events.listenerCount('error') > 0) {
+        this.markHandled();
+        this.events.emit('error', error);
+      }
       if (result) this.events.emit('close', result);
     });
   }
@@ -128,14 +140,20 @@ class Handle {
       get report() {
         return handle.run?.report;
       },
-      spawned: this.spawned.promise,
-      exited: this.exited.promise,
+      get spawned() {
+        handle.markHandled();
+        return handle.spawned.promise;
+      },
+      get exited() {
+        handle.markHandled();
+        return handle.exited.promise;
+      },
       stdin: stdio[0] ?? null,
       stdout: stdio[1] ?? null,
       stderr: stdio[2] ?? null,
       stdio,
       events: this.events,
-      kill: (signal: NodeJS.Signals | number = 'SIGTERM') => this.run?.signal(parseSignalNumber(signal, 'signal')) ?? false,
+      kill: (signal: NodeJS.Signals | number = 'SIGTERM') => this.kill(parseSignalNumber(signal, 'signal')),
       stop: (grace?: number) => this.stop(grace),
       stats: () => this.stats(),
       send: (message: unknown) => this.send(message),
@@ -150,6 +168,12 @@ class Handle {
     };
     const process = Object.defineProperties(this.promise.promise, Object.getOwnPropertyDescriptors(properties));
     return process as IsolatedProcess<string | Buffer>;
+  }
+
+  private kill(signal: number): boolean {
+    const isSent = this.run?.signal(signal) ?? false;
+    if (isSent && deadly.has(signal)) this.markHandled();
+    return isSent;
   }
 
   private stop(grace?: number): Promise<AnyResult | undefined> {
@@ -193,23 +217,23 @@ class Handle {
     await this.process;
   }
 
+  // What the caller has ended itself, by its sandbox or by a signal, needs nobody who waits for it.
+  private isOfTheCaller(error: Error): boolean {
+    return error instanceof AbortError || (error instanceof ExitError && this.run?.outcome.stopped === 'killed');
+  }
+
+  // Who waits for one of its promises, or listens, hears of it: the others must not end the process as unhandled rejections.
   private markHandled(): void {
     this.promise.promise.catch(() => {});
   }
 }
 
-interface Deferred<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
+const { SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGKILL, SIGTERM } = constants.signals;
+const deadly: ReadonlySet<number> = new Set([SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGKILL, SIGTERM]);
 
-function deferred<T>(): Deferred<T> {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((onValue, onError) => {
-    resolve = onValue;
-    reject = onError;
-  });
-  return { promise, resolve, reject };
+function withContext(parsed: ParsedOptions, context: AsyncResource): ParsedOptions {
+  const { syscalls } = parsed;
+  if (!syscalls) return parsed;
+  const handlers = new Map([...syscalls.handlers].map(([name, handler]) => [name, context.bind(handler)] as const));
+  return bare({ ...parsed, syscalls: { ...syscalls, handlers } });
 }

@@ -1,5 +1,6 @@
 import { AbortError } from '../errors';
 import type { Spec } from '../features';
+import { onAbort } from './abort';
 import { type Opened, Resident } from './resident';
 import { closedError } from './session';
 
@@ -10,9 +11,7 @@ export async function openResident(
 ): Promise<{ readonly resident: Resident; readonly opened: Opened }> {
   if (signal?.aborted) throw new AbortError(signal.reason);
   const resident = new Resident(spec);
-  const onAbort = () => void resident.close();
-  signal?.addEventListener('abort', onAbort, { once: true });
-  void resident.ended.then(() => signal?.removeEventListener('abort', onAbort));
+  void resident.ended.then(onAbort(signal, () => void resident.close()));
   try {
     const opened = await resident.opened;
     if (signal?.aborted) throw closedError();

@@ -1,7 +1,8 @@
+import buffer from 'node:buffer';
 import { constants } from 'node:os';
 import { Readable } from 'node:stream';
 import type { LimitsSpec } from '../cgroup/limits';
-import { OptionError } from '../errors';
+import { OptionError, OptionRangeError } from '../errors';
 import type { SandboxOptions, Spec } from '../features';
 import type { Program } from '../features/feature';
 import { parseLimits } from '../features/limits';
@@ -34,13 +35,16 @@ export interface RunOptions extends SyscallOptions {
   readonly killSignal?: NodeJS.Signals | number;
   /** ms from `killSignal` to SIGKILL. Default 5,000. */
   readonly killGrace?: number;
-  /** Bytes of stdout and of stderr that are kept; past them the sandbox is killed (reason `output`). Default 10 MiB. */
+  /**
+   * Bytes of stdout and of stderr that are kept; past them the sandbox is killed (reason `output`), and text is cut at the last whole character.
+   * Default 10 MiB, at most what a string (536,870,888) or, with `encoding: 'buffer'`, a Buffer can hold.
+   */
   readonly maxBuffer?: Bytes;
   /** Whether a program that fails rejects the promise. Default true. */
   readonly reject?: boolean;
   /** Whether output is collected into the result. With false it is only streamed, with backpressure. Default true. */
   readonly buffer?: boolean;
-  /** Takes one line break off the end of the collected output. Default true. */
+  /** Takes one line break off the end of collected text. Default true; `encoding: 'buffer'` gives every byte. */
   readonly stripFinalNewline?: boolean;
   /** `'json'`: a channel as child_process.fork has, which an unmodified Node inside uses for `process.send`. Default false. */
   readonly ipc?: 'json' | false;
@@ -128,6 +132,7 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
   const pty = parsed[0] === 'pty' ? parseSize(given.tty) : undefined;
   if (given.tty !== undefined && !pty) throw new OptionError('tty', "needs stdio: 'pty'");
   const syscalls = parseSyscalls(given);
+  const encoding = given.encoding === undefined ? 'utf8' : parseOneOf(given.encoding, 'encoding', ['utf8', 'buffer']);
   const flag = (key: string, fallback: boolean) => (given[key] === undefined ? fallback : parseBoolean(given[key], key));
   return bare({
     stdio,
@@ -140,10 +145,10 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
       ...(syscalls ? { notify: syscalls.notify } : {}),
     }),
     ...(syscalls ? { syscalls } : {}),
-    encoding: given.encoding === undefined ? 'utf8' : parseOneOf(given.encoding, 'encoding', ['utf8', 'buffer']),
+    encoding,
     killSignal: parseSignalNumber(given.killSignal ?? 'SIGTERM', 'killSignal'),
     killGrace: given.killGrace === undefined ? defaultGrace : parseInteger(given.killGrace, 'killGrace', 0, maxDelay),
-    maxBuffer: given.maxBuffer === undefined ? 10 * 2 ** 20 : parseBytes(given.maxBuffer, 'maxBuffer', 0),
+    maxBuffer: given.maxBuffer === undefined ? 10 * 2 ** 20 : parseMaxBuffer(given.maxBuffer, encoding),
     reject: flag('reject', true),
     buffer: flag('buffer', true),
     stripFinalNewline: flag('stripFinalNewline', true),
@@ -152,6 +157,16 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
     ...(signal === undefined ? {} : { signal }),
     ...(ipc ? { ipcFd: parsed.length } : {}),
   });
+}
+
+// A string of so many bytes or fewer has never more characters than a string can have.
+function parseMaxBuffer(value: unknown, encoding: 'utf8' | 'buffer'): number {
+  const bytes = parseBytes(value, 'maxBuffer', 0);
+  const most = encoding === 'utf8' ? buffer.constants.MAX_STRING_LENGTH : buffer.constants.MAX_LENGTH;
+  if (bytes <= most) return bytes;
+  const hint =
+    encoding === 'utf8' ? "; encoding: 'buffer' can hold more, and buffer: false streams any amount" : '; buffer: false streams any amount';
+  throw new OptionRangeError('maxBuffer', `expected at most ${most} bytes, received ${bytes}${hint}`);
 }
 
 const terminalType = 'xterm-256color';

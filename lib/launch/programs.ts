@@ -113,7 +113,8 @@ export class Programs {
   endFor(reason: Reason, timeLimit?: TimeLimit): void {
     for (const { run } of this.links.values()) {
       if (!run || run.outcome.stopped !== undefined) continue;
-      run.outcome.stopped = reason;
+      // Given up with its sandbox, by one signal for both.
+      run.outcome.stopped = run.aborted ? 'aborted' : reason;
       if (timeLimit !== undefined) run.outcome.timeLimit = timeLimit;
     }
   }

@@ -7,6 +7,7 @@ import type { Stats } from '../monitor/stats';
 import type { Overrun } from '../monitor/watchdog';
 import { bare } from '../parse';
 import { close } from '../sys/file';
+import { onAbort } from './abort';
 import { factsError } from './facts';
 import type { Link, RunEvents } from './link';
 import type { ParsedOptions } from './options';
@@ -18,7 +19,6 @@ import { makeReport, type Report } from './report';
 import { ExitError, isFailure, makeUsage, type Result } from './result';
 import { ProgramStreams } from './streams';
 import { Supervisor } from './supervisor';
-import type { SyscallsSpec } from './syscalls';
 import { Timers } from './timers';
 
 const kill = 9;
@@ -40,7 +40,7 @@ export class Run {
   private verifyError: Error | undefined;
   private gone = false;
   private settled = false;
-  private readonly onAbort = () => this.stop('aborted');
+  private forgetAbort = () => {};
 
   constructor(
     private readonly parsed: ParsedOptions,
@@ -53,6 +53,11 @@ export class Run {
     this.outputs = this.collect();
     this.feedInput();
     this.arm();
+  }
+
+  /** Its caller gave it up. */
+  get aborted(): boolean {
+    return this.parsed.signal?.aborted ?? false;
   }
 
   /** False once the program has ended. */
@@ -112,17 +117,13 @@ export class Run {
     for (const fd of fds) {
       if (record.kind === recordKind.fd && record.status === masterFd && this.sides.pty) this.sides.pty.attach(fd);
       else if (record.kind === recordKind.fd && record.status === notifyFd && this.parsed.syscalls)
-        this.supervise(fd, this.parsed.syscalls);
+        this.supervisor = new Supervisor(fd, this.parsed.syscalls, policyFor(this.parsed.spec), (one) => this.events.violation(one));
       else close(fd);
     }
     const { started, exited } = this.outcome;
     this.outcome.feed(record);
     if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
     if (!exited && this.outcome.exited && this.outcome.started) this.tellExit();
-  }
-
-  private supervise(fd: number, syscalls: SyscallsSpec): void {
-    this.supervisor = new Supervisor(fd, syscalls, policyFor(this.parsed.spec), (violation) => this.events.violation(violation));
   }
 
   /** It has ended, but what it left running may hold its streams open. */
@@ -138,7 +139,7 @@ export class Run {
     this.link.gone();
     this.sides.release(this.outcome.started !== undefined, this.parsed.buffer);
     this.timers.clear();
-    this.parsed.signal?.removeEventListener('abort', this.onAbort);
+    this.forgetAbort();
     this.settleIfDone();
   }
 
@@ -181,7 +182,7 @@ export class Run {
   private arm(): void {
     const { timeout, signal } = this.parsed;
     if (timeout !== undefined) this.timers.after(timeout, () => this.onTimeout());
-    signal?.addEventListener('abort', this.onAbort, { once: true });
+    this.forgetAbort = onAbort(signal, () => this.stop('aborted'));
   }
 
   private onTimeout(): void {
@@ -220,13 +221,17 @@ export class Run {
       this.events.settled(error, undefined);
       return;
     }
-    const result = this.result();
-    this.events.settled(parsed.reject && isFailure(result) ? new ExitError(result) : undefined, result);
+    try {
+      const result = this.result();
+      this.events.settled(parsed.reject && isFailure(result) ? new ExitError(result) : undefined, result);
+    } catch (error) {
+      this.events.settled(error as Error, undefined);
+    }
   }
 
   private result(): Result<string | Buffer> {
     const { parsed, outcome } = this;
-    const [stdout, stderr] = this.outputs.map((output) => finish(output.bytes(), parsed.encoding, parsed.stripFinalNewline));
+    const [stdout, stderr] = this.outputs.map((output) => finish(output, parsed));
     return {
       command: [parsed.command.file, ...parsed.command.args],
       ...outcome.ending(),

@@ -3,6 +3,17 @@ import type { Program } from '../features/feature';
 import { stdioKind } from '../native';
 import { PtyStream } from './pty';
 
+/** Lets a stream come to its end, whatever the caller does with it: paused, or with a listener for `readable` that reads nothing. */
+function readOn(stream: Socket | PtyStream): void {
+  const pull = () => {
+    while (stream.read() !== null);
+  };
+  if (stream.listenerCount('readable') > 0) {
+    stream.on('readable', pull);
+    pull();
+  } else stream.resume();
+}
+
 /** This side of a program's descriptors. */
 export class ProgramStreams {
   /** By descriptor number; null where the program's is not connected to this process. With a terminal 0 and 1 are one stream. */
@@ -50,7 +61,7 @@ export class ProgramStreams {
     for (const [number, stream] of this.list.entries()) {
       const isUnused = !hasRun || this.stdio[number] === stdioKind.readPipe;
       if (isUnused) stream?.destroy();
-      else if (isCollected || number > 2) stream?.resume();
+      else if (stream && (isCollected || number > 2)) readOn(stream);
     }
   }
 

@@ -92,7 +92,7 @@ class SyncRun {
     const { parsed, outcome } = this;
     const error = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
     if (error) throw error;
-    const [stdout, stderr] = this.outputs.map((output) => finish(output.bytes(), parsed.encoding, parsed.stripFinalNewline));
+    const [stdout, stderr] = this.outputs.map((output) => finish(output, parsed));
     const { started } = outcome;
     if (started) this.report = makeReport(parsed.spec, this.launch.scene, started, outcome);
     const result = {
