@@ -50,6 +50,8 @@ export interface Counts {
   readonly user: Readonly<Record<string, number>>;
   /** Terminals of all file systems of devpts(5) but the first together. */
   readonly terminals: number;
+  /** Watches of epoll(7) of one user. */
+  readonly watches: number;
 }
 
 const systemNames = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
@@ -141,7 +143,8 @@ function readCounts(): Counts {
   const names = exists(folder) ? readdirSync(folder) : [];
   const user = names.map((name) => [name, readNumber(`${folder}/${name}`)] as const);
   const terminals = (readNumber('/proc/sys/kernel/pty/max') ?? defaultTerminals) - (readNumber('/proc/sys/kernel/pty/reserve') ?? 0);
-  return { user: Object.fromEntries(user.filter(([, count]) => count !== undefined)) as Record<string, number>, terminals };
+  const watches = readNumber('/proc/sys/fs/epoll/max_user_watches') ?? 0;
+  return { user: Object.fromEntries(user.filter(([, count]) => count !== undefined)) as Record<string, number>, terminals, watches };
 }
 
 function readNumber(path: string): number | undefined {

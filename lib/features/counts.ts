@@ -1,6 +1,7 @@
 import type { Counts } from '../host';
 import { noSlot } from '../plan/writer';
-import type { Step } from './feature';
+import type { Dropped, Step } from './feature';
+import type { Spec } from './index';
 
 /** Of what the kernel counts by user, so much is one sandbox's: five that take all they can leave the user and a sixth one theirs. */
 const sandboxes = 8;
@@ -33,3 +34,23 @@ export const countShares: Step = {
     }
   },
 };
+
+const defaultFiles = 1024;
+
+/**
+ * What is counted for the user who runs the sandbox, and has neither a namespace of its own nor a share: watches of epoll(7), pages of
+ * pipes, keys. They are bounded by how many descriptors the processes may have; where that is more than a share the report says so.
+ */
+export function countsDropped({ limits, rlimits, user }: Spec, counts: Counts, isRoot: boolean): readonly Dropped[] {
+  if (isRoot || user.ids === 'range') return [];
+  const files = limits.openFiles ?? rlimits.nofile?.hard ?? defaultFiles;
+  const watches = limits.pids === undefined ? Number.POSITIVE_INFINITY : limits.pids * Math.floor(files / 2) ** 2;
+  if (watches <= shareOf(counts.watches)) return [];
+  return [
+    {
+      control: 'limits.openFiles',
+      reason: `run by a user, watches of epoll, pages of pipes and keys are counted together with those of the user's other programs: with its processes and descriptors a sandbox can have ${watches} of the ${counts.watches} watches there are`,
+      fix: "lower limits.openFiles and limits.pids, run it as root or with user: { ids: 'range' }: then they are counted for its own id",
+    },
+  ];
+}

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, statSync } from 'node:fs';
 import { NsError, OptionError } from '../errors';
 import type { Spec } from '../features';
 import { privilegesDropped } from '../features/capabilities';
+import { countsDropped } from '../features/counts';
 import type { Program, Scene } from '../features/feature';
 import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
@@ -36,7 +37,12 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
   return bare({
     host: machine,
     ...groups,
-    dropped: [...dropped, ...privilegesDropped(spec, hostId?.id), ...procDropped(spec, machine.privileged)],
+    dropped: [
+      ...dropped,
+      ...countsDropped(spec, machine.counts, machine.privileged),
+      ...privilegesDropped(spec, hostId?.id),
+      ...procDropped(spec, machine.privileged),
+    ],
     program,
     kind,
     ...(wanted === 'single' ? { single: true } : {}),

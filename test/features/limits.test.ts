@@ -32,6 +32,7 @@ testIf(!hasCgroups, 'a user without control groups', 'without a control group th
   expect(report.dropped).toEqual([
     expect.objectContaining({ control: 'cgroup', reason: expect.stringContaining('per process'), fix: expect.any(String) }),
     expect.objectContaining({ control: 'limits.cpuWeight' }),
+    expect.objectContaining({ control: 'limits.openFiles', reason: expect.stringMatching(/ of the \d+ watches/) }),
   ]);
 });
 
