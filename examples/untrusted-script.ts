@@ -55,7 +55,7 @@ async function main(): Promise<void> {
 
     console.log('\n— what was in force —');
     console.log(JSON.stringify(job.report, undefined, 2));
-    console.log(`it took ${job.durationMs.toFixed(0)} ms and ${(job.usage.maxRss / 2 ** 20).toFixed(0)} MiB`);
+    console.log(`it took ${job.durationMs.toFixed(0)} ms and ${((job.usage.maxRss ?? 0) / 2 ** 20).toFixed(0)} MiB`);
 
     console.log('\n— what is refused —');
     const env = { SECRET: join(folder, 'secret'), PORT: String((server.address() as AddressInfo).port) };

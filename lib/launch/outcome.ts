@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { errnoName, NsError, SysError } from '../errors';
 import type { Dropped } from '../features/feature';
+import type { Stats } from '../monitor/stats';
 import type { StuckProcess } from '../monitor/stuck';
 import { type LaunchPlan, type PlannedOp, sections } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
@@ -40,6 +41,8 @@ export class Outcome {
   onEnding?: () => void;
   /** CPU time that was used when this process ended it: what is killed with its pid namespace is counted for nobody. */
   cpuAtEnd?: { readonly userMs?: number; readonly systemMs?: number };
+  /** What the control group of a program with limits of its own told when it had ended. */
+  groupAtEnd?: Partial<Pick<Stats, 'memory' | 'pids'>>;
   /** What it was ended for, by this process or by its launcher. */
   stopped?: Reason;
   /** The limit of time that was over. */

@@ -144,6 +144,7 @@ export class Programs {
     const { oomWatch, host } = this;
     const own = group?.counts('memory') ? group : undefined;
     const isKilled = record.status === constants.signals.SIGKILL;
+    if (group) outcome.groupAtEnd = group.stats() ?? {};
     oomWatch.look();
     host.outcome.claimedKills = oomWatch.seen;
     outcome.ownKills = own?.oomKills ?? (isKilled ? oomWatch.take(1) : 0);

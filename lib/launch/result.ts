@@ -2,29 +2,31 @@ import { failures, parseIo } from '../cgroup/files';
 import { NsError } from '../errors';
 import type { StuckProcess } from '../monitor/stuck';
 import type { Ending, Outcome, Reason, TimeLimit } from './outcome';
-import { unstarted } from './record';
 import type { Report } from './report';
 
-/** What a sandbox used; of a program in a sandbox that stays, what it and those it waited for did. */
+/**
+ * What a sandbox used; of a program in a sandbox that stays, what it and those it waited for did. What the kernel has told nobody is
+ * undefined: of what was killed with its sandbox only control groups know.
+ */
 export interface Usage {
   /** CPU time in ms of all its processes, init's part in setting it up (about 1 ms) included. */
-  readonly cpuUserMs: number;
-  readonly cpuSystemMs: number;
+  readonly cpuUserMs?: number;
+  readonly cpuSystemMs?: number;
   /** The largest resident set of one process, in bytes. */
-  readonly maxRss: number;
-  /** The most memory the control group held, in bytes. */
+  readonly maxRss?: number;
+  /** The most memory the control group held, in bytes: the sandbox's, or, of a program with limits of its own, the program's. */
   readonly memoryPeak?: number;
   /** The most processes and threads at a time, init among them. */
   readonly pidsPeak?: number;
   /** Bytes read from disks and written to them. */
-  readonly ioRead: number;
-  readonly ioWrite: number;
+  readonly ioRead?: number;
+  readonly ioWrite?: number;
   /** Page faults: those that read from a disk, and the others. */
-  readonly majorFaults: number;
-  readonly minorFaults: number;
+  readonly majorFaults?: number;
+  readonly minorFaults?: number;
   /** Context switches: because it waited, and because others had their turn. */
-  readonly voluntarySwitches: number;
-  readonly involuntarySwitches: number;
+  readonly voluntarySwitches?: number;
+  readonly involuntarySwitches?: number;
 }
 
 /** How often limits were met, as the kernel counted. */
@@ -91,22 +93,23 @@ export function isFailure({ exitCode, reason }: Ending): boolean {
 }
 
 export function makeUsage(outcome: Outcome): { readonly usage: Usage; readonly limits: LimitsMet } {
-  const record = outcome.ended ?? outcome.exited ?? unstarted;
-  const { faults, switches } = record;
-  const io = lastIo(outcome) ?? record.io;
+  // Until a program was waited for, the word about its sandbox is about init alone.
+  const waited = outcome.exited && (outcome.ended ?? outcome.exited);
+  const io = lastIo(outcome) ?? waited?.io;
+  const own = outcome.groupAtEnd;
   return {
     usage: {
-      cpuUserMs: cpuMs(outcome, 'user', record.userMs),
-      cpuSystemMs: cpuMs(outcome, 'system', record.systemMs),
-      maxRss: record.maxRss,
-      ...known('memoryPeak', outcome.counter('memory.max_usage_in_bytes') ?? outcome.counter('memory.peak')),
-      ...known('pidsPeak', outcome.counter('pids.peak')),
-      ioRead: io.read,
-      ioWrite: io.write,
-      majorFaults: faults.major,
-      minorFaults: faults.minor,
-      voluntarySwitches: switches.voluntary,
-      involuntarySwitches: switches.involuntary,
+      ...known('cpuUserMs', cpuMs(outcome, 'user', waited?.userMs)),
+      ...known('cpuSystemMs', cpuMs(outcome, 'system', waited?.systemMs)),
+      ...known('maxRss', waited?.maxRss),
+      ...known('memoryPeak', own?.memory?.peak ?? outcome.counter('memory.max_usage_in_bytes') ?? outcome.counter('memory.peak')),
+      ...known('pidsPeak', own?.pids?.peak ?? outcome.counter('pids.peak')),
+      ...known('ioRead', io?.read),
+      ...known('ioWrite', io?.write),
+      ...known('majorFaults', waited?.faults.major),
+      ...known('minorFaults', waited?.faults.minor),
+      ...known('voluntarySwitches', waited?.switches.voluntary),
+      ...known('involuntarySwitches', waited?.switches.involuntary),
     },
     limits: limitsMet(outcome),
   };
@@ -136,9 +139,11 @@ function limitsMet(outcome: Outcome): LimitsMet {
 const known = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
 
 // The group's word counts all of it; the others only what was waited for, or was there at its end.
-function cpuMs(outcome: Outcome, mode: 'user' | 'system', waited: number): number {
+function cpuMs(outcome: Outcome, mode: 'user' | 'system', waited: number | undefined): number | undefined {
   const counted = outcome.ended && outcome.counter('cpu.stat', `${mode}_usec`);
-  return counted === undefined ? Math.max(waited, outcome.cpuAtEnd?.[`${mode}Ms`] ?? 0) : counted / usPerMs;
+  if (counted !== undefined) return counted / usPerMs;
+  const atEnd = outcome.cpuAtEnd?.[`${mode}Ms`];
+  return waited === undefined || atEnd === undefined ? (waited ?? atEnd) : Math.max(waited, atEnd);
 }
 
 const nsPerUs = 1000;

@@ -353,7 +353,7 @@ describe('numbers', () => {
     await sandbox.close();
     const end = await sandbox.ended;
     expect(end).toMatchObject({ reason: 'killed' });
-    expect(end.usage.cpuSystemMs + end.usage.cpuUserMs).toBeGreaterThan(0);
+    expect((end.usage.cpuSystemMs ?? 0) + (end.usage.cpuUserMs ?? 0)).toBeGreaterThan(0);
     expect(await closed).toBe(end);
     expect(told).toEqual([{ sandbox, end }]);
     expect(Sandbox.list()).not.toContain(sandbox);

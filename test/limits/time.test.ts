@@ -86,7 +86,7 @@ test('cpuTime counts the whole tree, not one process', async () => {
   const line = 'for i in 1 2 3; do while :; do :; done & done; wait';
   const result = await trySh(line, { limits: { cpuTime: 800 }, timeout: 60_000 });
   expect(result).toMatchObject({ reason: 'timeout', limits: { time: 'cpuTime' } });
-  const used = result.usage.cpuUserMs + result.usage.cpuSystemMs;
+  const used = (result.usage.cpuUserMs ?? 0) + (result.usage.cpuSystemMs ?? 0);
   expect(used).toBeGreaterThanOrEqual(700);
   expect(used).toBeLessThan(800 + slack);
 });
