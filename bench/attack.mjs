@@ -61,7 +61,8 @@ const runWith = async ([command, args], options = {}) => {
 
 // Attacks on the event loop: a program makes many connections, processes, descriptors, names or refused packets, which this process reads about.
 const blocking = {
-  connections: `use IO::Socket::INET; for (1..40) { fork or last } my @k; my $l = IO::Socket::INET->new(Listen => 500, LocalAddr => "127.0.0.1:0");
+  // As many as memory allows: what the sockets may hold is counted.
+  connections: `use IO::Socket::INET; for (1..4) { fork or last } my @k; my $l = IO::Socket::INET->new(Listen => 500, LocalAddr => "127.0.0.1:0");
     for (1..450) { my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1:" . $l->sockport) or last; push @k, $c, $l->accept }
     while (1) { IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 0.05); select undef, undef, undef, 0.01 }`,
   processes: `for (1..60) { fork or last } while (1) { open F, "<", "/proc/self/status"; select undef, undef, undef, 0.001 }`,
