@@ -84,8 +84,9 @@ class Handle {
     if (!(stream instanceof Socket)) return;
     this.ipc = new JsonChannel(
       stream,
+      this.parsed.maxMessage,
       (message) => this.inContext(() => this.events.emit('message', message)),
-      () => this.run?.end('output'),
+      () => this.run?.end('ipc'),
     );
   }
 

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
 import { NsError } from '../errors';
 
-// A message is the program's word: longer ones end the sandbox instead of filling this process.
-const maxMessage = 16 * 2 ** 20;
+// So long messages are handled without a pause; then everything else of this process has its turn.
+const turnMs = 5;
+const newline = 0x0a;
 
 /**
  * The JSON channel of child_process.fork: one message a line. Only plain messages pass; those that Node keeps for
@@ -11,13 +12,22 @@ const maxMessage = 16 * 2 ** 20;
 export class JsonChannel {
   private rest: Buffer[] = [];
   private size = 0;
+  /** What has come and was not looked at yet. */
+  private waiting: Buffer | undefined;
+  private isOver = false;
 
   constructor(
     private readonly stream: Socket,
+    /** Bytes of one message. A message is the program's word: longer ones end the sandbox instead of filling this process. */
+    private readonly maxMessage: number,
     private readonly onMessage: (message: unknown) => void,
     private readonly onOverflow: () => void,
   ) {
-    stream.on('data', (chunk: Buffer) => this.add(chunk));
+    stream.on('data', (chunk: Buffer) => {
+      const isBehind = this.waiting !== undefined;
+      this.waiting = this.waiting ? Buffer.concat([this.waiting, chunk]) : chunk;
+      if (!isBehind) this.handle();
+    });
     stream.unref();
   }
 
@@ -33,20 +43,36 @@ export class JsonChannel {
     });
   }
 
-  private add(chunk: Buffer): void {
+  // Of a flood some: the stream is read on in a later turn of the loop, and the program waits meanwhile.
+  private handle(): void {
+    const chunk = this.waiting ?? Buffer.alloc(0);
+    const end = performance.now() + turnMs;
     let from = 0;
-    for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', from)) {
-      this.deliver(Buffer.concat([...this.rest, chunk.subarray(from, end)]));
-      this.rest = [];
+    for (let at = chunk.indexOf(newline); at >= 0 && !this.isOver; at = chunk.indexOf(newline, from)) {
+      this.collect(chunk.subarray(from, at));
+      from = at + 1;
+      if (this.isOver) break;
+      this.deliver(Buffer.concat(this.rest.splice(0)));
       this.size = 0;
-      from = end + 1;
+      if (performance.now() < end) continue;
+      this.waiting = chunk.subarray(from);
+      this.stream.pause();
+      setImmediate(() => this.handle());
+      return;
     }
-    this.rest.push(chunk.subarray(from));
-    this.size += chunk.length - from;
-    if (this.size > maxMessage) {
-      this.stream.destroy();
-      this.onOverflow();
-    }
+    if (!this.isOver) this.collect(chunk.subarray(from));
+    this.waiting = undefined;
+    this.stream.resume();
+  }
+
+  private collect(part: Buffer): void {
+    this.rest.push(part);
+    this.size += part.length;
+    if (this.size <= this.maxMessage) return;
+    this.isOver = true;
+    this.rest = [];
+    this.stream.destroy();
+    this.onOverflow();
   }
 
   private deliver(line: Buffer): void {

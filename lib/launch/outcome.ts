@@ -10,7 +10,7 @@ import { hintFor } from './hints';
 import { type HeldLimit, type LaunchRecord, recordKind } from './record';
 
 /** Why a program ended. What ended it first is named. */
-export type Reason = 'exited' | 'signaled' | 'timeout' | 'aborted' | 'killed' | 'oom' | 'output' | 'supervisor';
+export type Reason = 'exited' | 'signaled' | 'timeout' | 'aborted' | 'killed' | 'oom' | 'output' | 'ipc' | 'supervisor';
 
 /** A limit of time: an option of `limits`, or `timeout`. */
 export type TimeLimit = 'timeout' | Exclude<HeldLimit, 'memory'>;

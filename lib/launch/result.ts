@@ -163,6 +163,7 @@ const sentences: Readonly<Record<Reason, string>> = {
   killed: 'was killed',
   oom: 'ran out of memory',
   output: 'wrote more than maxBuffer',
+  ipc: 'sent a longer message than maxMessage',
   supervisor: 'was ended because its keeper was killed',
 };
 

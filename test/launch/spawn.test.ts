@@ -338,7 +338,7 @@ describe('forkIsolated', () => {
 
   test('a message without end ends the sandbox', async () => {
     writeFileSync(file, "const s = require('fs'); const b = Buffer.alloc(65536, 120); for (;;) try { s.writeSync(3, b) } catch {}");
-    expect(await rejection(forkIsolated(file))).toMatchObject({ reason: 'output' });
+    expect(await rejection(forkIsolated(file))).toMatchObject({ reason: 'ipc' });
   });
 });
 

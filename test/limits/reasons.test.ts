@@ -123,6 +123,10 @@ const ways: Readonly<Record<string, readonly [expected: Expected, die: () => Pro
     run('for i in 1 2; do while :; do :; done & done; wait', { limits: { cpuTime: 60 } }),
   ],
   'it does nothing': [{ reason: 'timeout', time: 'idle', oomKills: 0 }, run('sleep 100', { limits: { idle: 100 } })],
+  'it sends too long a message': [
+    { reason: 'ipc', oomKills: 0 },
+    run('head -c 100000 /dev/zero >&3; exec sleep 9', { ipc: 'json', maxMessage: 10_000 }),
+  ],
   'it writes too much': [{ reason: 'output', oomKills: 0 }, run('exec cat /dev/zero', { maxBuffer: 10_000 })],
   'its launcher is killed': [{ reason: 'supervisor', signal: 'SIGKILL' }, killed('keeper')],
   'its init is killed': [{ reason: 'killed', signal: 'SIGKILL', oomKills: 0 }, killed('init')],
