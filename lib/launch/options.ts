@@ -46,8 +46,13 @@ export interface RunOptions extends SyscallOptions {
   readonly buffer?: boolean;
   /** Takes one line break off the end of collected text. Default true; `encoding: 'buffer'` gives every byte. */
   readonly stripFinalNewline?: boolean;
-  /** `'json'`: a channel as child_process.fork has, which an unmodified Node inside uses for `process.send`. Default false. */
+  /**
+   * `'json'`: a channel as child_process.fork has, which an unmodified Node inside uses for `process.send`. Messages are taken as fast as this
+   * process handles them; a program that sends more waits. Default false.
+   */
   readonly ipc?: 'json' | false;
+  /** Bytes of one message of `ipc`; a longer one ends the sandbox (reason `ipc`). Default 16 MiB. */
+  readonly maxMessage?: Bytes;
 }
 
 /** What programs can be started in. */
@@ -82,6 +87,7 @@ export interface ParsedOptions {
   readonly syscalls?: SyscallsSpec;
   /** Descriptor number of the channel inside, if there is one. */
   readonly ipcFd?: number;
+  readonly maxMessage: number;
 }
 
 const runKeys = [
@@ -98,6 +104,7 @@ const runKeys = [
   'buffer',
   'stripFinalNewline',
   'ipc',
+  'maxMessage',
   'sandbox',
   ...syscallKeys,
 ] as const;
@@ -156,17 +163,23 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
     ...(input === undefined ? {} : { input }),
     ...(signal === undefined ? {} : { signal }),
     ...(ipc ? { ipcFd: parsed.length } : {}),
+    maxMessage: given.maxMessage === undefined ? 16 * 2 ** 20 : parseMaxMessage(given.maxMessage, ipc),
   });
 }
 
 // A string of so many bytes or fewer has never more characters than a string can have.
-function parseMaxBuffer(value: unknown, encoding: 'utf8' | 'buffer'): number {
-  const bytes = parseBytes(value, 'maxBuffer', 0);
+function parseMaxBuffer(value: unknown, encoding: 'utf8' | 'buffer', at = 'maxBuffer'): number {
+  const bytes = parseBytes(value, at, 0);
   const most = encoding === 'utf8' ? buffer.constants.MAX_STRING_LENGTH : buffer.constants.MAX_LENGTH;
   if (bytes <= most) return bytes;
   const hint =
     encoding === 'utf8' ? "; encoding: 'buffer' can hold more, and buffer: false streams any amount" : '; buffer: false streams any amount';
-  throw new OptionRangeError('maxBuffer', `expected at most ${most} bytes, received ${bytes}${hint}`);
+  throw new OptionRangeError(at, `expected at most ${most} bytes, received ${bytes}${hint}`);
+}
+
+function parseMaxMessage(value: unknown, hasChannel: boolean): number {
+  if (!hasChannel) throw new OptionError('maxMessage', "needs ipc: 'json'");
+  return parseMaxBuffer(value, 'utf8', 'maxMessage');
 }
 
 const terminalType = 'xterm-256color';

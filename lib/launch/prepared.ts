@@ -9,6 +9,7 @@ import type { ParsedOptions } from './options';
 import { Outcome } from './outcome';
 import { recordKind } from './record';
 import { closedError, type Message } from './session';
+import { sharing } from './shared-descriptors';
 import { placesOf, unpinned } from './shared-pins';
 import { makeSpareNet, wantsSpareNet } from './spare-net';
 import { type Started, start } from './start';
@@ -67,11 +68,15 @@ export class Prepared {
     if (!this.isReady) throw closedError();
     const { session, plan, scene, network } = this.started;
     const { lockFd: _, ...lasting } = scene;
-    const ownScene: Scene = bare({ ...lasting, kind: 'program', dropped: [...scene.dropped, ...this.outcome.dropped], program });
-    const written = planFor(spec, ownScene, writerOf(plan));
-    const { wallTime, cpuTime, idle } = spec.limits;
-    if (wallTime !== undefined || cpuTime !== undefined || idle !== undefined) session.startClock();
-    const fds = session.spawn(written, 0);
+    const dropped = [...scene.dropped, ...this.outcome.dropped];
+    const { begun, restore } = sharing(program, scene.host.privileged, (shared) => {
+      const ownScene: Scene = bare({ ...lasting, kind: 'program', dropped, program: shared });
+      const written = planFor(spec, ownScene, writerOf(plan));
+      const { wallTime, cpuTime, idle } = spec.limits;
+      if (wallTime !== undefined || cpuTime !== undefined || idle !== undefined) session.startClock();
+      return { ownScene, written, fds: session.spawn(written, 0) };
+    });
+    const { ownScene, written, fds } = begun;
     this.state = 'over';
     session.ref(true);
     const ours = written.stdio.map((slot) => fds[slot.index] ?? -1);
@@ -82,7 +87,10 @@ export class Prepared {
       ours,
       network,
       prepared: this.outcome.facts,
-      forget: this.started.forget,
+      forget: () => {
+        restore?.();
+        this.started.forget?.();
+      },
     });
   }
 

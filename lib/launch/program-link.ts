@@ -23,6 +23,7 @@ export class ProgramLink implements Link {
   readonly scene: Started['scene'];
   readonly ours: Started['ours'];
   readonly prepared = undefined;
+  readonly forget: Started['forget'];
   run: Run | undefined;
   pid: number | undefined;
   isHeld = true;
@@ -37,6 +38,7 @@ export class ProgramLink implements Link {
     private readonly sandbox: Pick<ProgramHost, 'limits' | 'holdLoop'>,
   ) {
     ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = started);
+    this.forget = started.forget;
   }
 
   signal(number: number): void {

@@ -12,6 +12,7 @@ import { OwnGroup } from './program-group';
 import { ProgramLink } from './program-link';
 import { type LaunchRecord, recordKind } from './record';
 import { Run } from './run';
+import { sharing } from './shared-descriptors';
 import type { Started } from './start';
 import { planFor } from './template';
 
@@ -66,17 +67,19 @@ export class Programs {
     const { lockFd: _, ...lasting } = scene;
     const id = ++this.lastId;
     const group = OwnGroup.make(scene, parsed.ownLimits ?? noLimits, id);
-    const ownScene = bare({
-      ...lasting,
-      kind: 'program',
-      dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group)],
-      program: parsed.program,
-      ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
-      ...(group ? { group: group.forPlan } : {}),
-    } as const);
-    const { plan, fds } = this.request(parsed, ownScene, id, group);
-    const ours = plan.stdio.map((slot) => fds[slot.index] ?? -1);
-    const link = new ProgramLink({ session, plan, scene: ownScene, ours }, id, group, this.host);
+    const { begun, restore } = sharing(parsed.program, scene.host.privileged, (program) => {
+      const ownScene = bare({
+        ...lasting,
+        kind: 'program',
+        dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group)],
+        program,
+        ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
+        ...(group ? { group: group.forPlan } : {}),
+      } as const);
+      return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
+    });
+    const ours = begun.plan.stdio.map((slot) => begun.fds[slot.index] ?? -1);
+    const link = new ProgramLink({ session, ...begun, ours, ...(restore ? { forget: restore } : {}) }, id, group, this.host);
     link.run = new Run(parsed, events, link);
     session.adopt();
     this.links.set(id, link);
@@ -158,6 +161,7 @@ export class Programs {
 
   private onGone(link: ProgramLink): void {
     this.links.delete(link.id);
+    link.forget?.();
     link.run?.drain(idleMs);
     link.run?.onGone();
     this.host.holdLoop();

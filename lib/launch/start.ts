@@ -1,6 +1,8 @@
 import { debuglog } from 'node:util';
-import type { Scene } from '../features/feature';
+import type { Spec } from '../features';
+import type { Program, Scene } from '../features/feature';
 import { outsideIds } from '../features/user';
+import { host } from '../host';
 import type { LiveNetwork } from '../network/live';
 import { bare } from '../parse';
 import { type LaunchPlan, sections } from '../plan/writer';
@@ -11,6 +13,7 @@ import type { ParsedOptions } from './options';
 import { cleanupPlan, writePlan } from './plan';
 import { openScene } from './scene';
 import { Session } from './session';
+import { sharing } from './shared-descriptors';
 import { keepPins } from './shared-pins';
 import { dropSharedRoots } from './shared-roots';
 import { dropSpareNet } from './spare-net';
@@ -48,7 +51,17 @@ export function start(parsed: Pick<ParsedOptions, 'spec' | 'program'>, kind: Gro
 }
 
 function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind): Started {
-  const scene = openScene(spec, bare(program), kind);
+  const { begun, restore } = sharing(bare(program), host().privileged, (shared) => launch(spec, shared, kind));
+  const { forget } = begun;
+  const both = () => {
+    restore?.();
+    forget?.();
+  };
+  return restore ? bare({ ...begun, forget: both }) : begun;
+}
+
+function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
+  const scene = openScene(spec, program, kind);
   const { network } = scene;
   try {
     const plan = kind === 'sandbox' ? writePlan(spec, scene) : planFor(spec, scene);

@@ -7,8 +7,23 @@ import { parseArray, parseBoolean, parseInteger, parseObject } from '../parse';
 /**
  * One descriptor of the program: a new pipe to this process, the same descriptor of this process, /dev/null, or a
  * descriptor or stream of this process. A socket must be said to be one: it can carry descriptors both ways.
+ *
+ * `'pipe'` from 3 on is a pair of sockets, for both ways, as in child_process; descriptors that the program sends over it are closed.
+ * `'readable'` and `'writable'` are pipes for one way: what this process reads, or writes.
+ *
+ * A pipe or terminal of this process is opened once more, so that the program's never answers EAGAIN because Node has set O_NONBLOCK on its own; the
+ * flag of a socket is cleared until the program has ended.
  */
-export type StdioEntry = 'pipe' | 'inherit' | 'ignore' | Readable | Writable | number | { readonly fd: number; readonly socket?: boolean };
+export type StdioEntry =
+  | 'pipe'
+  | 'readable'
+  | 'writable'
+  | 'inherit'
+  | 'ignore'
+  | Readable
+  | Writable
+  | number
+  | { readonly fd: number; readonly socket?: boolean };
 
 /**
  * As in child_process: one word for 0 to 2, or a list by number. Default: `['ignore', 'pipe', 'pipe']`. `'pty'`: all three are
@@ -31,7 +46,7 @@ export function parseStdio(value: unknown, hasInput: boolean): readonly ParsedSt
   return Array.from({ length }, (_, number) => {
     const fallback = number === 0 && hasInput ? 'pipe' : (defaults[number] ?? 'ignore');
     const entry = parseEntry(list[number] ?? fallback, number, `stdio[${number}]`);
-    if (number === 0 && hasInput && (typeof entry === 'string' || entry.pass >= 0))
+    if (number === 0 && hasInput && (typeof entry === 'string' || entry.pass !== stdioKind.readPipe))
       throw new OptionError('input', "needs stdio[0] to be 'pipe'");
     return entry;
   });
@@ -42,14 +57,23 @@ function parseEntry(value: unknown, number: number, at: string): ParsedStdio {
     case 'ignore':
       return 'ignore';
     case 'pipe':
+      if (number > 2) return { pass: stdioKind.socketPair };
       return { pass: number === 0 ? stdioKind.readPipe : stdioKind.writePipe };
+    case 'readable':
+      return { pass: stdioKind.writePipe };
+    case 'writable':
+      return { pass: stdioKind.readPipe };
     case 'inherit':
       // The caller's own three may be sockets, as in every child of child_process: the word is explicit.
       return { pass: number > 2 ? plainFile(number, at) : number };
   }
   if (typeof value === 'number') return { pass: plainFile(parseInteger(value, at, 0, 2 ** 31 - 1), at) };
   if (typeof value !== 'object' || value === null) {
-    throw new OptionError(at, "expected 'pipe', 'inherit', 'ignore', a stream or a descriptor", 'ERR_INVALID_ARG_TYPE');
+    throw new OptionError(
+      at,
+      "expected 'pipe', 'readable', 'writable', 'inherit', 'ignore', a stream or a descriptor",
+      'ERR_INVALID_ARG_TYPE',
+    );
   }
   const stream = streamFd(value);
   if (stream !== undefined) return { pass: plainFile(stream, at) };
