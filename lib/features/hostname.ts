@@ -5,13 +5,15 @@ import { feature } from './feature';
 import type { Spec } from './index';
 
 export interface HostnameOptions {
-  /** Host name inside, 1 to 64 bytes (sethostname(2)). Default `'sandbox'` in a new uts namespace. */
+  /** Host name inside, 1 to 64 bytes (sethostname(2)). Default `'sandbox'` in a new uts namespace. /etc/hosts has it at 127.0.1.1. */
   readonly hostname?: string;
   /** NIS domain name inside, 1 to 64 bytes (setdomainname(2)). Default `'(none)'` in a new uts namespace. */
   readonly domainname?: string;
 }
 
 const maxBytes = 64;
+/** In a uts namespace of its own. */
+export const defaultHostname = 'sandbox';
 
 function parseName(value: unknown, at: string): string | undefined {
   if (value === undefined) return undefined;
@@ -34,7 +36,7 @@ function emitName(plan: PlanWriter, spec: Spec, key: 'hostname' | 'domainname', 
 export const hostname = feature({
   key: 'hostname',
   parse: parseName,
-  emit: (plan, spec) => emitName(plan, spec, 'hostname', 'sandbox'),
+  emit: (plan, spec) => emitName(plan, spec, 'hostname', defaultHostname),
 });
 
 export const domainname = feature({

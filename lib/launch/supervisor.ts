@@ -107,7 +107,7 @@ export class Supervisor {
     if (!handler) {
       const action = decide(this.policy, name, args);
       if (action.kind === 'allow') this.spec.used?.add(name);
-      if (action.kind === 'errno') this.onViolation({ syscall: name, args, pid, errno: action.errno });
+      if (action.kind === 'errno' && action.errno !== 0) this.onViolation({ syscall: name, args, pid, errno: action.errno });
       this.answer(notification, { kind: 'allow' });
       return;
     }

@@ -58,6 +58,8 @@ const isRepeatable = ({ mounts, namespaces, root, proc, limits }: Spec, { kind, 
   !program.attempts &&
   proc !== 'masked' &&
   namespaces.user &&
+  // Else /etc/hosts has the host's name, which can change.
+  (kind === 'program' || namespaces.uts) &&
   (kind === 'program' || network === undefined) &&
   Object.keys(namespaces.joined).length === 0 &&
   (kind === 'program' || ((root === 'system' || root === 'empty') && mounts.length === 0));

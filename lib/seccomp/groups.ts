@@ -50,7 +50,7 @@ export const groups = {
         exit_group wait4 waitid pidfd_open`,
       'facts about itself and those it may see': `getpid getppid gettid getpgid setpgid getpgrp getsid setsid getrlimit getrusage
         times uname sysinfo getcpu`,
-      'limits can only be lowered, and the core limit not at all': 'setrlimit prlimit64',
+      'limits can only be lowered, and the core limit stays': 'setrlimit prlimit64',
       'the flags that make namespaces are refused': 'unshare',
       'its own process; what is behind most options needs capabilities': 'prctl arch_prctl rseq',
       'no address space layout without randomness': 'personality',

@@ -171,12 +171,22 @@ function argumentRules({ nestedUserNamespaces, netlinkRoute }: ProfileOptions): 
   ];
 }
 
+const done = 0;
+const noOldLimit: Condition = { index: 3, op: 'eq', value: 0n, width: 64 };
 const newLimit: Condition = { index: 2, op: 'ne', value: 0n, width: 64 };
 
 const limitRules: readonly Rule[] = [
-  { names: ['setrlimit'], action: errno(eperm), when: [arg(0, 'eq', rlimitCore)], why: 'core 1 keeps the core_pattern handler away' },
+  // Who lowers it (sanitizers, gpg, ulimit -c 0) wants no core file, and there is none. With a core_pattern that is a pipe only 1 keeps the host's
+  // handler from running: it stays.
+  { names: ['setrlimit'], action: errno(done), when: [arg(0, 'eq', rlimitCore)], why: 'core 1 keeps the core_pattern handler away' },
   { names: ['setrlimit'], action: allow, why: 'limits can only be lowered' },
-  { names: ['prlimit64'], action: errno(eperm), when: [arg(1, 'eq', rlimitCore), newLimit], why: 'as setrlimit' },
+  {
+    names: ['prlimit64'],
+    action: errno(done),
+    when: [arg(0, 'eq', 0), arg(1, 'eq', rlimitCore), newLimit, noOldLimit],
+    why: 'as setrlimit',
+  },
+  { names: ['prlimit64'], action: errno(eperm), when: [arg(1, 'eq', rlimitCore), newLimit], why: 'a filter cannot tell the old one' },
   { names: ['prlimit64'], action: allow, when: [arg(0, 'eq', 0)], why: 'limits can only be lowered' },
   {
     names: ['prlimit64'],
