@@ -1,7 +1,8 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname } from 'node:path';
-import { bare, deepFreeze } from './parse';
+import { ids, ownProcess, readHardLimits } from './own-process';
+import { deepFreeze } from './parse';
 import { findIdMapHelper, readSubids, type Subids } from './subids';
 import { landlockAbi } from './sys/landlock';
 
@@ -73,11 +74,24 @@ const etcNames = [
 const deviceNames = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 const capSysAdmin = 21n;
 
-let known: Host | undefined;
+let known: { readonly host: Host; readonly ids: string; readonly process: string } | undefined;
 
+/** This machine, and what this process may do on it; read again where its ids have changed, or {@link lookAgain} found that something else has. */
 export function host(): Host {
-  known ??= deepFreeze<Host>(read());
-  return known;
+  if (known?.ids === ids()) return known.host;
+  return remember(ownProcess());
+}
+
+/** To be called before something is set up: what this process is, and where, may have changed since. */
+export function lookAgain(): Host {
+  const now = ownProcess();
+  return known?.process === now ? known.host : remember(now);
+}
+
+function remember(now: string): Host {
+  const found = deepFreeze<Host>(read());
+  known = { host: found, ids: ids(), process: now };
+  return found;
 }
 
 function read(): Host {
@@ -167,22 +181,4 @@ function readLandlockAbi(): number {
   } catch {
     return 0;
   }
-}
-
-const limitNames: Readonly<Record<string, string>> = bare({
-  'Max core file size': 'core',
-  'Max open files': 'nofile',
-  'Max locked memory': 'memlock',
-  'Max msgqueue size': 'msgqueue',
-  'Max pending signals': 'sigpending',
-});
-
-function readHardLimits(): Readonly<Record<string, number>> {
-  const lines = readFileSync('/proc/self/limits', 'latin1').split('\n');
-  const found = lines.flatMap((line) => {
-    const [, label = '', hard = ''] = /^(.+?)\s{2,}\S+\s+(\S+)/.exec(line) ?? [];
-    const name = limitNames[label];
-    return name && hard !== 'unlimited' ? [[name, Number(hard)] as const] : [];
-  });
-  return Object.fromEntries(found);
 }

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SysError } from '../errors';
+import { type Host, host } from '../host';
 import { bare, deepFreeze } from '../parse';
 import { folderOf, type Hierarchies, isWritable, readHierarchies, readText } from './hierarchies';
 import { sweep } from './sweep';
@@ -39,7 +40,7 @@ export interface FreezerLayout {
 
 const needed = ['memory', 'pids'] as const;
 
-const known = new Map<string, CgroupLayout | NoCgroups>();
+const known = new WeakMap<Host, Map<string, CgroupLayout | NoCgroups>>();
 
 /**
  * Looks once where this process may make control groups: beside its own, or in `parent`, a path below the mount of each hierarchy.
@@ -47,10 +48,12 @@ const known = new Map<string, CgroupLayout | NoCgroups>();
  */
 export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
   const key = parent ?? '';
-  const found = known.get(key);
+  const ofHost = known.get(host()) ?? new Map<string, CgroupLayout | NoCgroups>();
+  known.set(host(), ofHost);
+  const found = ofHost.get(key);
   if (found && (parent === undefined || isThere(found))) return found;
   const layout = find(readHierarchies(), parent);
-  known.set(key, deepFreeze(layout));
+  ofHost.set(key, deepFreeze(layout));
   if (layout.version !== undefined) sweep(Object.values(layout.parents));
   return layout;
 }
@@ -59,14 +62,16 @@ export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
 const isThere = (layout: CgroupLayout | NoCgroups): boolean =>
   layout.version === undefined || Object.values(layout.parents).every((folder) => existsSync(folder));
 
-let knownFreezer: FreezerLayout | undefined | null = null;
+const knownFreezers = new WeakMap<Host, { readonly layout: FreezerLayout | undefined }>();
 
 /** Looks once where a group that can be frozen can be made: version 2 even where the controllers sit on version 1. */
 export function freezerLayout(): FreezerLayout | undefined {
-  if (knownFreezer !== null) return knownFreezer;
-  knownFreezer = findFreezer(readHierarchies());
-  if (knownFreezer) sweep([knownFreezer.parent]);
-  return knownFreezer;
+  const found = knownFreezers.get(host());
+  if (found) return found.layout;
+  const layout = findFreezer(readHierarchies());
+  knownFreezers.set(host(), { layout });
+  if (layout) sweep([layout.parent]);
+  return layout;
 }
 
 function findFreezer({ memberships, mounts }: Hierarchies): FreezerLayout | undefined {

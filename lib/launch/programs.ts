@@ -79,7 +79,7 @@ export class Programs {
       return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
     });
     const ours = begun.plan.stdio.map((slot) => begun.fds[slot.index] ?? -1);
-    const link = new ProgramLink({ session, ...begun, ours, ...(restore ? { forget: restore } : {}) }, id, group, this.host);
+    const link = new ProgramLink(bare({ session, ...begun, ours, forget: restore }), id, group, this.host);
     link.run = new Run(parsed, events, link);
     session.adopt();
     this.links.set(id, link);

@@ -159,11 +159,22 @@ const econnreset = 104;
 export const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
 
 const eacces = 13;
+const emfile = 24;
+const einval = 22;
 const eperm = 1;
 
 function launchError(errno: number, nr: number): SysError {
-  const forbidden = errno === eacces || errno === eperm;
-  const full = -errno === eagain ? 'the sandbox is paused, or has too many requests to answer: wait for those there are' : undefined;
-  const hint = forbidden ? 'the host forbids executing a memfd: give the launcher as a file with launcherPath' : full;
-  return new SysError({ errno, syscall: syscallName(nr, process.arch as Arch), origin: 'launcher', hint });
+  const syscall = syscallName(nr, process.arch as Arch);
+  return new SysError({ errno, syscall, origin: 'launcher', hint: launchHint(errno, syscall) });
+}
+
+function launchHint(errno: number, syscall: string): string | undefined {
+  if (errno === -eagain) return 'the sandbox is paused, or has too many requests to answer: wait for those there are';
+  if ((errno === eacces || errno === eperm) && syscall.startsWith('exec'))
+    return 'the host forbids executing a memfd: give the launcher as a file with launcherPath';
+  if (errno === eperm && syscall === 'fchown')
+    return 'this process has no longer the rights that its sandbox was opened with: open another one';
+  if (errno === emfile || (errno === einval && syscall === 'fcntl'))
+    return 'this process may have too few descriptors: the launcher needs about a hundred, see `ulimit -n`';
+  return undefined;
 }

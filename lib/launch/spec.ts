@@ -3,6 +3,7 @@ import { features, type PresetName, presetNames, type SandboxOptions, type Spec 
 import { isSetUp } from '../features/network';
 import { refuseSetIdHole } from '../features/seccomp';
 import { refusesSockets } from '../features/seccomp-filter';
+import { type Host, host, lookAgain } from '../host';
 import { bare, deepFreeze, parseOneOf } from '../parse';
 import { presets } from '../presets';
 import { cappedRlimits, mergeOption, mergeOptions, readOptions } from './merge';
@@ -11,6 +12,7 @@ const keys = Object.keys(features) as (keyof typeof features)[];
 
 /** Reads sandbox options once, on top of their preset, into a frozen Spec. Throws OptionError or OptionRangeError. */
 export function parseSandboxOptions(options: SandboxOptions): Spec {
+  lookAgain();
   const given = readOptions(options);
   const preset = given.preset === undefined ? 'untrusted' : parseOneOf(given.preset, 'preset', presetNames);
   const base = parsedPreset(preset);
@@ -29,16 +31,18 @@ const parsedOption = (key: keyof typeof features, base: unknown, given: unknown)
 
 const presetOptions = (preset: PresetName): SandboxOptions => bare({ ...presets[preset], rlimits: cappedRlimits(presets[preset].rlimits) });
 
-const parsedPresets = new Map<string, Spec>();
+const parsedPresets = new WeakMap<Host, Map<string, Spec>>();
 
 // The spec of a preset alone: the same object each time, by which plans are known again.
 function parsedPreset(preset: PresetName): Spec {
-  const known = parsedPresets.get(preset);
+  const ofHost = parsedPresets.get(host()) ?? new Map<string, Spec>();
+  parsedPresets.set(host(), ofHost);
+  const known = ofHost.get(preset);
   if (known) return known;
   const options = presetOptions(preset);
   const parsed = keys.map((key) => [key, parsedOption(key, options[key], undefined)]);
   const spec = checked(Object.fromEntries(parsed) as Spec);
-  parsedPresets.set(preset, spec);
+  ofHost.set(preset, spec);
   return spec;
 }
 

@@ -11,8 +11,6 @@ namespace {
 
 static_assert(kMaxPassedFds + 5 <= sys::kMaxFdsBeside);
 
-constexpr int kStagingFd = kFirstFd + static_cast<int>(kMaxPassedFds) + 64;  // above every final number
-
 constexpr unsigned kUnshare = 2;  // CLOSE_RANGE_UNSHARE
 
 struct Child {
@@ -28,9 +26,11 @@ Status run_child(Child& child) {
   char word = 0;
   sys::Received received;
   NSJS_TRY(sys::receive(door, &word, sizeof word, 0, received));
+  // Above every final number, and not more: the limit of descriptors may be low.
+  const int staging = kFirstFd + static_cast<int>(received.count);
   int staged[sys::kMaxFdsBeside] = {};
   for (unsigned index = 0; index < received.count; ++index) {
-    NSJS_TRY_VALUE(fd, sys::fcntl(received.fds[index].get(), F_DUPFD_CLOEXEC, kStagingFd));
+    NSJS_TRY_VALUE(fd, sys::fcntl(received.fds[index].get(), F_DUPFD_CLOEXEC, staging));
     staged[index] = static_cast<int>(fd);
   }
   // The last one is the launcher.
