@@ -27,7 +27,7 @@ export function follow(started: Started, follower: Follower): void {
     follower.gone();
   };
   const read = (which: number): void => {
-    for (const message of session.messages(which)) follower.take(message);
+    for (const message of session.inOrder(which)) follower.take(message);
   };
   session.watch((which) => {
     const keeperEnded = which === channel.keeperEnd;

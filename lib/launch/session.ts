@@ -89,6 +89,19 @@ export class Session {
     }
   }
 
+  /**
+   * The same, each after what had been told before: of two channels one is read first, but the keeper's word of an end comes after all that
+   * init has said.
+   */
+  *inOrder(which: number): Generator<Message> {
+    if (which !== channel.control) yield* this.messages(which);
+    else {
+      const told = [...this.messages(which)];
+      yield* this.messages(channel.init);
+      yield* told;
+    }
+  }
+
   /** Sends a signal to a program. */
   signal(number: number, program = 0): void {
     this.send(channel.init, command.signal, program, number);

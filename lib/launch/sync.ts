@@ -198,9 +198,7 @@ class SyncRun {
   }
 
   private read(which: number): void {
-    for (const { record } of this.launch.session.messages(which)) {
-      this.outcome.feed(record);
-    }
+    for (const { record } of this.launch.session.inOrder(which)) this.outcome.feed(record);
   }
 
   private isInput(number: number): boolean {

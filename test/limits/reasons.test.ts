@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type Result, Sandbox, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { childrenOf } from '../../dist/monitor/process-reader';
-import { cgroups, hasCgroups, isSlow } from '../support';
+import { block, cgroups, hasCgroups, isSlow } from '../support';
 
 const rounds = Number(process.env.NSJS_ROUNDS ?? (isSlow ? 2 : 50));
 // So many at a time: enough to make ends meet each other, not so many that time limits lose their meaning.
@@ -191,6 +191,25 @@ test.each(Object.entries(ways))('%s', async (_, [expected, die]) => {
     for (const end of ends) checkEnd(end, expected);
   }
 });
+
+test('a loop that is busy meanwhile changes none of them', async () => {
+  const all = Object.entries(ways);
+  const batch = 6;
+  for (let first = 0; first < all.length; first += batch) {
+    const some = all.slice(first, first + batch);
+    const ends = some.map(([, [, die]]) => die());
+    // All that happens in that time is told at once, from the start of each to its end.
+    block(isSlow ? 4000 : 1000);
+    for (const [index, end] of (await Promise.all(ends)).entries()) {
+      const [name = '', [expected]] = some[index] ?? ['', [{ reason: '' }]];
+      try {
+        checkEnd(end, expected);
+      } catch (error) {
+        throw new Error(`${name}: ${(error as Error).message}`);
+      }
+    }
+  }
+}, 200_000);
 
 afterAll(() => {
   process.stderr.write(`reasons: ${Object.keys(ways).length} ways to die, ${rounds} rounds each\n`);
