@@ -1,8 +1,7 @@
 import { cloneFlags } from './features/namespaces';
 import type { Opened } from './launch/resident';
+import { pathFolder } from './open-flags';
 import { noSlot, type PlanWriter, type Slot } from './plan/writer';
-
-const pathFolder = 0o10200000; // O_PATH | O_DIRECTORY
 
 /** What a launcher does to act in the user and mount namespace of a sandbox that runs; the slot of the sandbox's root. */
 export function enter(plan: PlanWriter, { namespaces }: Opened, origin: string): Slot {

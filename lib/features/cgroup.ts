@@ -3,6 +3,7 @@ import { controllers, foldersOf, type GroupFolders } from '../cgroup/layout';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import { type GroupKind, settingsOf } from '../cgroup/settings';
 import { OptionError } from '../errors';
+import { pathFolder } from '../open-flags';
 import { parseObject, parseOneOf, parseString } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { type Cgroups, feature, type Scene, type Step } from './feature';
@@ -102,7 +103,6 @@ function emitSettings(plan: PlanWriter, limits: LimitsSpec, folders: GroupFolder
   }
 }
 
-const directory = 0o10200000; // O_PATH | O_DIRECTORY
 const writeOnly = 1;
 
 function openGroups1(plan: PlanWriter, cgroups: Cgroups): void {
@@ -119,7 +119,7 @@ function openGroup2(plan: PlanWriter, { folders, leaf }: Cgroups): void {
   const folder = join(folders.memory ?? '', leaf ?? '');
   if (leaf !== undefined) plan.op('host', 'cgroup', 'MakeDir', noSlot, folder, 0o755);
   plan.cgroup = plan.slot('cgroup');
-  plan.op('host', 'cgroup', 'Open', plan.cgroup, noSlot, folder, directory);
+  plan.op('host', 'cgroup', 'Open', plan.cgroup, noSlot, folder, pathFolder);
 }
 
 const quotaFiles = { 1: ['cpu.cfs_quota_us', '-1'], 2: ['cpu.max', 'max'] } as const;

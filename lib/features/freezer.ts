@@ -1,8 +1,8 @@
 import { join } from 'node:path';
+import { pathFolder } from '../open-flags';
 import { noSlot } from '../plan/writer';
 import type { Step } from './feature';
 
-const directory = 0o10200000; // O_PATH | O_DIRECTORY
 const writeOnly = 1;
 
 /** The group that pause() freezes, and that counts CPU time, where the group of the limits can't: made before the sandbox, gone after it. */
@@ -13,7 +13,7 @@ export const freezer: Step = {
     plan.op('host', 'cgroup.freezer', 'MakeDir', noSlot, folder, 0o755);
     if (version === 2) {
       plan.cgroup = plan.slot('cgroup');
-      plan.op('host', 'cgroup.freezer', 'Open', plan.cgroup, noSlot, folder, directory);
+      plan.op('host', 'cgroup.freezer', 'Open', plan.cgroup, noSlot, folder, pathFolder);
     } else {
       const tasks = plan.shared('cgroup freezer', () => plan.slot('cgroup'));
       plan.op('host', 'cgroup.freezer', 'Open', tasks, noSlot, join(folder, 'tasks'), writeOnly);

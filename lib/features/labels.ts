@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { NsError, OptionError } from '../errors';
+import { pathFolder } from '../open-flags';
 import { parseString } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
@@ -11,7 +12,6 @@ export interface LabelOptions {
   readonly selinuxLabel?: string;
 }
 
-const folder = 0o10200000; // O_PATH | O_DIRECTORY
 const procKey = 'host proc';
 
 const parseLabel = (value: unknown, at: string): string | undefined => {
@@ -32,7 +32,7 @@ export const openLabels: Step = {
         'is for a program with a sandbox of its own',
       );
     const slot = plan.shared(procKey, () => plan.slot('labels'));
-    plan.op('inside', 'labels', 'Open', slot, noSlot, '/proc', folder);
+    plan.op('inside', 'labels', 'Open', slot, noSlot, '/proc', pathFolder);
   },
 };
 

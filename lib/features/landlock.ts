@@ -1,5 +1,6 @@
 import { NsError, OptionError } from '../errors';
 import type { Host } from '../host';
+import { openFlags } from '../open-flags';
 import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseTarget } from '../parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { queuesKey } from './dev';
@@ -110,13 +111,12 @@ function sectionOf({ namespaces }: Spec, kind: Scene['kind']): 'inside' | 'progr
 }
 
 const pathKey = (index: number): string => `landlock path ${index}`;
-const pathOnly = 0o10000000; // O_PATH
 
 // What each program's rules speak of is found once, before any of them could put something else in its place.
 function openPaths(plan: PlanWriter, { paths }: Ruleset): void {
   for (const [index, { path, origin }] of paths.entries()) {
     const slot = plan.shared(pathKey(index), () => plan.slot(origin));
-    plan.op('inside', origin, 'Open', slot, noSlot, path, pathOnly);
+    plan.op('inside', origin, 'Open', slot, noSlot, path, openFlags.path);
     plan.op('inside', origin, 'Hold', slot);
   }
 }

@@ -3,6 +3,7 @@ import { OptionError } from '../errors';
 import {
   type Bytes,
   checkKnown,
+  isBytes,
   parseArray,
   parseBoolean,
   parseBytes,
@@ -155,7 +156,7 @@ function parseBind(entry: Partial<Record<string, unknown>>, at: string): MountSp
 
 function parseData(value: unknown, at: string): Uint8Array {
   if (typeof value === 'string') return Buffer.from(value);
-  if (value instanceof Uint8Array) return Uint8Array.from(value);
+  if (isBytes(value)) return Uint8Array.from(value);
   throw new OptionError(at, 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
 }
 

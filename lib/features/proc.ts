@@ -123,6 +123,12 @@ function bindHostProc(plan: PlanWriter, tree: RootTree, target: string, origin: 
   tree.mount(slot, target, 'dir', origin);
 }
 
+/** Whether a masked /proc hides an entry of that name. */
+export const isHidden = (name: string): boolean => !/^\d+$/.test(name) && !shown.has(name);
+
 function hiddenNames(): readonly string[] {
-  return readdirSync('/proc').filter((name) => !/^\d+$/.test(name) && !shown.has(name));
+  // A link, as device-tree is on arm64, can't be mounted on; what it leads to is not there.
+  return readdirSync('/proc', { withFileTypes: true }).flatMap((entry) =>
+    entry.isSymbolicLink() || !isHidden(entry.name) ? [] : [entry.name],
+  );
 }

@@ -1,5 +1,6 @@
 import { OptionError } from '../errors';
-import { parseHostPath } from '../parse';
+import { pathFolder } from '../open-flags';
+import { isUrl, parseHostPath } from '../parse';
 import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
 import { etcFiles } from './etc';
 import { feature, type Scene, type Step } from './feature';
@@ -29,14 +30,13 @@ export interface RootOptions {
 export type RootSpec = string | OverlaySpec;
 
 const maxOverlays = 16;
-const pathFolder = 0o10200000; // O_PATH | O_DIRECTORY
 
 const kinds = ['system', 'empty', 'host'] as const;
 
 export const root = feature({
   key: 'root',
   parse(value = 'system', at): RootSpec {
-    if (typeof value === 'object' && value !== null && !(value instanceof URL)) return parseOverlay(value, at);
+    if (typeof value === 'object' && value !== null && !isUrl(value)) return parseOverlay(value, at);
     const kind = kinds.find((name) => name === value);
     return kind ?? parseHostPath(value, at);
   },

@@ -1,3 +1,4 @@
+import { pathFolder } from '../open-flags';
 import { noSlot, type PlannedOp, type PlanWriter, type RootRecipe, Slot } from '../plan/writer';
 import { hiddenOrigin } from './root-tree';
 
@@ -7,7 +8,6 @@ export interface SplitRoot {
   readonly own: readonly PlannedOp[];
 }
 
-const pathFolder = 0o10200000; // O_PATH | O_DIRECTORY
 const read = 0o4;
 const readAndSearch = 0o5;
 

@@ -1,3 +1,4 @@
+import { pathFolder } from '../open-flags';
 import { parseBoolean } from '../parse';
 import { noSlot } from '../plan/writer';
 import { feature, type Scene, type Step } from './feature';
@@ -26,7 +27,6 @@ const isVerified = (spec: Spec, { kind, single }: Scene): boolean => spec.verify
 const isReadAgain = (spec: Spec, { kind }: Scene): boolean =>
   kind !== 'run' && spec.verify !== false && spec.namespaces.mnt && protectsBelowWritable(spec);
 
-const pathFolder = 0o10200000; // O_PATH | O_DIRECTORY
 const procKey = 'verify proc';
 
 /** The host's /proc: init reads it, also under Landlock. */

@@ -4,13 +4,14 @@ import { basename, dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { SysError } from '../errors';
 import { realHostPath } from '../host-path';
+import { openFlags } from '../open-flags';
 import { parseHostPath, parseTarget } from '../parse';
 import { callLater } from '../sys/call';
 import { RESOLVE } from '../sys/constants';
 import { close } from '../sys/file';
 import { Budget, type CopyLimits } from './budget';
 import { removeTree } from './remove';
-import { checkName, directoryFlag, openFlags, Root, readEntries, readLink, withFd } from './root';
+import { checkName, Root, readEntries, readLink, withFd } from './root';
 
 const maxEntries = 1_000_000;
 const atCwd = -100;
@@ -60,7 +61,7 @@ export async function copyOut(root: Root, source: string, target: string, limits
 /** The folder of the host that holds a path, opened once: what is below it is reached by no other name from then on. */
 async function onHost(path: string, use: (host: Root, name: string) => Promise<void>): Promise<void> {
   const folder = realHostPath(dirname(path), 'path');
-  const how = BigUint64Array.from([openFlags.path | directoryFlag | openFlags.cloexec, 0, RESOLVE.NO_SYMLINKS].map(BigInt));
+  const how = BigUint64Array.from([openFlags.path | openFlags.directory | openFlags.cloexec, 0, RESOLVE.NO_SYMLINKS].map(BigInt));
   await withFd(await callLater('openat2', atCwd, folder, how, how.byteLength), (fd) => use(new Root(fd, undefined), `/${basename(path)}`));
 }
 
@@ -94,7 +95,9 @@ async function copy(from: Root, path: string, to: Root, target: string, manner: 
   if (stats.isDirectory()) {
     await to.parent(target, (fd, name) => to.call('mkdirat', fd, name, manner.mode(stats.mode) | 0o700));
     onMade();
-    const entries = await withFd(await from.open(path, openFlags.readOnly | directoryFlag), (fd) => readEntries(fd, maxEntries, path));
+    const entries = await withFd(await from.open(path, openFlags.readOnly | openFlags.directory), (fd) =>
+      readEntries(fd, maxEntries, path),
+    );
     for (const entry of entries) {
       checkName(entry, path);
       await copy(from, `${path === '/' ? '' : path}/${entry.name}`, to, `${target}/${entry.name}`, manner, budget, onMade);

@@ -5,13 +5,14 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { NsError, SysError } from '../errors';
 import { realHostPath } from '../host-path';
+import { openFlags } from '../open-flags';
 import { parseHostPath } from '../parse';
 import { callLater } from '../sys/call';
 import { close } from '../sys/file';
 import { type TarEntry, whiteout } from '../tar/format';
 import { archiveEnd, encodeHeader, padding } from '../tar/writer';
 import { Budget, type CopyOptions, parseLimits } from './budget';
-import { checkName, directoryFlag, openFlags, type Root, readEntries, readLink, withFd } from './root';
+import { checkName, type Root, readEntries, readLink, withFd } from './root';
 
 /** One change that a sandbox has made to the folders below an overlay. */
 export interface Change {
@@ -118,7 +119,7 @@ export class OverlayChanges {
 
   private async *walk(path: string): AsyncGenerator<Found> {
     const root = this.parts.root();
-    const fd = await root.open(`${upper}${path}`, openFlags.readOnly | directoryFlag);
+    const fd = await root.open(`${upper}${path}`, openFlags.readOnly | openFlags.directory);
     const entries = await withFd(fd, () => readEntries(fd, maxEntries, path));
     for (const entry of [...entries].sort((one, other) => (one.name < other.name ? -1 : 1))) {
       checkName(entry, path);
@@ -133,7 +134,7 @@ export class OverlayChanges {
 
   private async isOpaque(path: string): Promise<boolean> {
     const value = Buffer.alloc(1);
-    const fd = await this.parts.root().open(`${upper}${path}`, openFlags.readOnly | directoryFlag);
+    const fd = await this.parts.root().open(`${upper}${path}`, openFlags.readOnly | openFlags.directory);
     return withFd(fd, async () => {
       try {
         return (await callLater('fgetxattr', fd, opaqueName, value, value.length)) === 1 && value.toString('latin1') === 'y';

@@ -1,4 +1,5 @@
-import { directoryFlag, entryType, noFollowFlag, openFlags, type Root, readEntries, withFd } from './root';
+import { openFlags } from '../open-flags';
+import { entryType, type Root, readEntries, withFd } from './root';
 
 const removeFolder = 0x200; // AT_REMOVEDIR
 const maxDepth = 64;
@@ -29,7 +30,7 @@ async function attempt(done: Promise<unknown>): Promise<NodeJS.ErrnoException | 
 }
 
 const openFolder = (root: Root, parent: number, name: string | Uint8Array): Promise<number> =>
-  root.call('openat', parent, name, openFlags.readOnly | directoryFlag | noFollowFlag | openFlags.cloexec);
+  root.call('openat', parent, name, openFlags.readOnly | openFlags.directory | openFlags.nofollow | openFlags.cloexec);
 
 async function empty(root: Root, parent: number, name: string): Promise<void> {
   await withFd(await openFolder(root, parent, name), async (top) => {

@@ -1,20 +1,13 @@
 import { fstat, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { SysError } from '../errors';
+import { openFlags } from '../open-flags';
 import { parseTarget } from '../parse';
 import { callAs, callLater, type FileOwner } from '../sys/call';
 import { RESOLVE } from '../sys/constants';
 import { close } from '../sys/file';
 
 const statFd: (fd: number) => Promise<Stats> = promisify(fstat);
-
-/** O_* of open(2) that are the same on x64 and arm64; the others come from node:fs. */
-const O = { cloexec: 0o2000000, path: 0o10000000, nonblock: 0o4000, noctty: 0o400 } as const;
-export const openFlags = { ...O, readOnly: 0, writeOnly: 1, create: 0o100, exclusive: 0o200 } as const;
-// These two differ between architectures.
-const isArm = process.arch === 'arm64';
-export const directoryFlag = isArm ? 0o40000 : 0o200000;
-export const noFollowFlag = isArm ? 0o100000 : 0o400000;
 
 const again = 'EAGAIN';
 const tries = 100;
@@ -47,8 +40,12 @@ export class Root {
   async open(path: string, flags: number, mode = 0): Promise<number> {
     const name = parseTarget(path, 'path');
     // What only names a file is never waited for, and openat2(2) takes no flag that means nothing.
-    const patient = (flags & O.path) === 0 ? O.nonblock | O.noctty : 0;
-    const words = [flags | O.cloexec | noFollowFlag | patient, mode, RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS];
+    const patient = (flags & openFlags.path) === 0 ? openFlags.nonblock | openFlags.noctty : 0;
+    const words = [
+      flags | openFlags.cloexec | openFlags.nofollow | patient,
+      mode,
+      RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS | RESOLVE.NO_MAGICLINKS,
+    ];
     const how = BigUint64Array.from(words.map(BigInt));
     for (let attempt = 0; ; attempt++) {
       try {
@@ -62,7 +59,7 @@ export class Root {
 
   /** A descriptor that only names what is there: links and devices as well. */
   openPath(path: string, flags = 0): Promise<number> {
-    return this.open(path, O.path | flags);
+    return this.open(path, openFlags.path | flags);
   }
 
   /** A regular file, open, and its size; anything else is refused before it is read. */
@@ -88,7 +85,7 @@ export class Root {
     const target = parseTarget(path, 'path');
     if (target === '/') throw new SysError({ errno: einval, syscall: 'openat2', path, hint: 'the root itself stays' });
     const at = target.lastIndexOf('/');
-    return withFd(await this.openPath(target.slice(0, at) || '/', directoryFlag), (fd) => use(fd, target.slice(at + 1)));
+    return withFd(await this.openPath(target.slice(0, at) || '/', openFlags.directory), (fd) => use(fd, target.slice(at + 1)));
   }
 
   /** stat(2) of what a path names; of a link the link's own. */

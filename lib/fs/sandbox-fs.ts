@@ -2,11 +2,12 @@ import { ftruncate, read, type Stats, write } from 'node:fs';
 import { type FileChangeInfo, watch } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { OptionError } from '../errors';
+import { openFlags } from '../open-flags';
 import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseTarget } from '../parse';
 import { type CopyOptions, defaultMaxEntries, parseLimits } from './budget';
 import { copyIn, copyOut } from './copy';
 import { removeTree } from './remove';
-import { directoryFlag, type Entry, entryType, openFlags, type Root, readEntries, tooLarge, withFd } from './root';
+import { type Entry, entryType, type Root, readEntries, tooLarge, withFd } from './root';
 
 const readFd = promisify(read);
 const writeFd = promisify(write);
@@ -68,7 +69,7 @@ export class SandboxFs {
 
   /** The entries of a folder, 100,000 at most. */
   async readdir(path: string): Promise<readonly DirectoryEntry[]> {
-    const fd = await this.root().open(path, openFlags.readOnly | directoryFlag);
+    const fd = await this.root().open(path, openFlags.readOnly | openFlags.directory);
     return withFd(fd, async () => (await readEntries(fd, defaultMaxEntries, path)).map(describe));
   }
 

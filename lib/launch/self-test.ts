@@ -1,6 +1,7 @@
-import type { SandboxOptions } from '../features';
+import type { SandboxOptions, Spec } from '../features';
 import type { Attempt } from '../features/feature';
 import { callNumber } from '../features/hardening';
+import { isHidden } from '../features/proc';
 import { parseProgramOptions } from './options';
 import type { Resident } from './resident';
 
@@ -10,7 +11,7 @@ export interface SelfTestResult {
   readonly attempt: string;
   readonly why: string;
   readonly blocked: boolean;
-  /** What the kernel answered: `EPERM`, `ENOENT`, …; undefined if it did not refuse. */
+  /** What the kernel answered: `EPERM`, `ENOENT`, …; undefined if it did not refuse, or where something else covers the path. */
   readonly code?: string;
 }
 
@@ -94,10 +95,17 @@ export async function selfTest(sandbox: {
     );
   });
   return attempts.map(({ attempt, why }) => {
+    // What is there is another file, which may be written to.
+    if (isMasked(resident.spec, attempt)) return { attempt, why, blocked: true };
     const code = / failed: (\w+)$/.exec(dropped.get(attempt) ?? '')?.[1];
     return { attempt, why, blocked: code !== undefined && !reached.includes(code), ...(code === undefined ? {} : { code }) };
   });
 }
+
+/** Whether a path is covered by /dev/null, or by a directory that is empty. Pure. */
+export const isMasked = ({ proc, mounts }: Pick<Spec, 'proc' | 'mounts'>, path: string): boolean =>
+  mounts.some(({ type, target }) => type === 'mask' && (path === target || path.startsWith(`${target}/`))) ||
+  (proc === 'masked' && /^\/proc\/[^/]+$/.test(path) && isHidden(path.slice('/proc/'.length)));
 
 // These the kernel answers only once it has begun.
 const reached = ['EFAULT', 'EINVAL', 'EBADF', 'EOPNOTSUPP', 'E2BIG', 'EBUSY'];
