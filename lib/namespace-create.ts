@@ -4,10 +4,10 @@ import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { host } from './host';
 import { handle } from './launch/handle';
 import { openResident } from './launch/open';
-import { parseProgramOptions, parseSignal, type SpawnOptions } from './launch/options';
+import { parseProgramOptions, type SpawnOptions } from './launch/options';
 import type { IsolatedProcess } from './launch/process';
 import { parseSandboxOptions } from './launch/spec';
-import { parseArray, parseObject, parseOneOf } from './parse';
+import { parseArray, parseObject, parseOneOf, parseSignal } from './parse';
 import { dup } from './sys/file';
 
 /** What new namespaces are given. */

@@ -3,7 +3,7 @@ import { OptionError, SysError } from './errors';
 import { Fd } from './fd';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';
 import { type NamespaceReference, openReference } from './namespace-reference';
-import { parseHostPath } from './parse';
+import { isUrl, parseHostPath } from './parse';
 import { PidFd } from './pidfd';
 import { CLONE } from './sys/constants';
 import { dup } from './sys/file';
@@ -30,7 +30,7 @@ export function openTarget(target: NamespaceTarget, type: NamespaceType): number
   if (target === 'self') return openPath(`/proc/thread-self/ns/${type}`);
   if (target instanceof PidFd) return openOf(target, type);
   if (target instanceof Fd) return dup(target.fd);
-  if (typeof target === 'string' || target instanceof URL) return openPath(parseHostPath(target, 'target'));
+  if (typeof target === 'string' || isUrl(target)) return openPath(parseHostPath(target, 'target'));
   if (typeof target === 'object') return openReference(target, type, openOf);
   if (typeof target !== 'number')
     throw new OptionError('target', "expected 'self', a pid, a PidFd, a path, an Fd or what toJSON() wrote", 'ERR_INVALID_ARG_TYPE');

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
+import { setImmediate } from 'node:timers';
 import { NsError, OptionError, SysError } from './errors';
 import { Fd } from './fd';
 import { type NamespaceType, namespaceTypes } from './features/namespaces';

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, mkdirSync, openSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
+import { setTimeout } from 'node:timers';
 import { NsError, OptionError } from './errors';
 import { parseVeths, type Switch, type VethOptions } from './features/interfaces';
 import { host } from './host';

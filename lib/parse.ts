@@ -138,9 +138,23 @@ export function parseRecord(value: unknown, at: string): Readonly<Record<string,
   return copy;
 }
 
+/** Whether it is a Uint8Array, of this realm or of another one. */
+export const isBytes = (value: unknown): value is Uint8Array => types.isUint8Array(value);
+
+/** Whether it is a URL, of this realm or of another one. */
+export const isUrl = (value: unknown): value is URL =>
+  value instanceof URL || (typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object URL]');
+
+/** An AbortSignal, or anything that works as one. */
+export function parseSignal(value: unknown): AbortSignal {
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return value as AbortSignal;
+  throw new OptionError('signal', 'expected an AbortSignal', 'ERR_INVALID_ARG_TYPE');
+}
+
 /** A path on the host: string or file URL, made absolute. */
 export function parseHostPath(value: unknown, at: string): string {
-  const path = value instanceof URL ? fromUrl(value, at) : parseString(value, at);
+  const path = isUrl(value) ? fromUrl(value, at) : parseString(value, at);
   if (!path.startsWith('/')) throw new OptionError(at, `expected an absolute path, received '${path}'`);
   return path;
 }

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers';
 import { SysError } from '../errors';
 
 /** A control group that can be frozen, cgroups(7). */

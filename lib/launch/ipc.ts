@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setImmediate } from 'node:timers';
 import { NsError } from '../errors';
 
 // So long messages are handled without a pause; then everything else of this process has its turn.

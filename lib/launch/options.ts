@@ -1,13 +1,13 @@
 import buffer from 'node:buffer';
 import { constants } from 'node:os';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { LimitsSpec } from '../cgroup/limits';
 import { OptionError, OptionRangeError } from '../errors';
 import type { SandboxOptions, Spec } from '../features';
 import type { Program } from '../features/feature';
 import { parseLimits } from '../features/limits';
 import { stdioKind } from '../native';
-import { type Bytes, bare, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf } from '../parse';
+import { type Bytes, bare, isBytes, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf, parseSignal } from '../parse';
 import { type Command, candidates, parseCommand } from './command';
 import { sandboxKeys } from './merge';
 import type { IsolatedProcess } from './process';
@@ -229,14 +229,14 @@ export function parseSignalNumber(value: unknown, at: string): number {
   return number;
 }
 
-function parseInput(value: unknown): string | Uint8Array | Readable {
-  if (typeof value === 'string' || value instanceof Uint8Array || value instanceof Readable) return value;
-  throw new OptionError('input', 'expected a string, a Uint8Array or a Readable', 'ERR_INVALID_ARG_TYPE');
+// Of any realm, or of a library that does as node:stream.
+function isStream(value: unknown): value is Readable {
+  if (typeof value !== 'object' || value === null) return false;
+  const { pipe, [Symbol.asyncIterator]: iterator } = value as Partial<Readable>;
+  return typeof pipe === 'function' && typeof iterator === 'function';
 }
 
-/** An AbortSignal, or anything that works as one. */
-export function parseSignal(value: unknown): AbortSignal {
-  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
-  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return value as AbortSignal;
-  throw new OptionError('signal', 'expected an AbortSignal', 'ERR_INVALID_ARG_TYPE');
+function parseInput(value: unknown): string | Uint8Array | Readable {
+  if (typeof value === 'string' || isBytes(value) || isStream(value)) return value;
+  throw new OptionError('input', 'expected a string, a Uint8Array or a Readable', 'ERR_INVALID_ARG_TYPE');
 }

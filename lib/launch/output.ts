@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream';
 import { OptionError } from '../errors';
+import { isBytes } from '../parse';
 import type { ParsedOptions } from './options';
 
 /** Passes on what can be written to a pipe; anything else is the caller's mistake. */
 export async function* checkedInput(source: AsyncIterable<unknown>): AsyncGenerator<string | Uint8Array> {
   for await (const chunk of source) {
-    if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array))
+    if (typeof chunk !== 'string' && !isBytes(chunk))
       throw new OptionError('input', 'the stream yields neither strings nor bytes', 'ERR_INVALID_ARG_TYPE');
     yield chunk;
   }

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers';
 import { type Controller, foldersOf, type GroupFolders } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import { controllersFor, onlyVersion2, settingsOf } from '../cgroup/settings';

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import { foldersOf } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Spec } from '../features';
@@ -64,7 +65,6 @@ export class Resident {
 
   /** Throws what kept the launcher from starting. */
   constructor(private current: Spec) {
-    const spec = current;
     this.opened = new Promise((resolve, reject) => {
       this.resolveOpened = resolve;
       this.rejectOpened = reject;
@@ -73,12 +73,12 @@ export class Resident {
     this.ended = new Promise((resolve) => {
       this.resolveEnded = resolve;
     });
-    this.started = start({ spec, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'sandbox');
+    this.started = start({ spec: current, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'sandbox');
     this.outcome = new Outcome(this.started.plan, ['sandbox']);
-    this.limits = bare({ ...spec.limits, ...this.scene.cgroups.limits });
+    this.limits = bare({ ...current.limits, ...this.scene.cgroups.limits });
     this.programs = new Programs(this);
-    this.pauser = new Pauser(this.started, spec.namespaces.pid, () => this.usable);
-    this.source = new StatsSource(this.scene, this.started.session.pid, hasOwnNetwork(spec));
+    this.pauser = new Pauser(this.started, current.namespaces.pid, () => this.usable);
+    this.source = new StatsSource(this.scene, this.started.session.pid, hasOwnNetwork(current));
     this.started.network?.connect(
       () => this.source.initPid,
       (event) => this.onEgress?.(event),
@@ -91,7 +91,7 @@ export class Resident {
     try {
       follow(this.started, {
         outcome: this.outcome,
-        launcherPath: spec.launcherPath,
+        launcherPath: current.launcherPath,
         take: (message) => this.take(message),
         gone: () => this.onGone(),
       });
@@ -168,7 +168,7 @@ export class Resident {
     if (this.spec.namespaces.pid) this.started.session.signal(constants.signals.SIGTERM, everyone);
     else this.programs.signal(constants.signals.SIGTERM);
     const end = performance.now() + grace;
-    while (this.programs.size > 0 && this.usable && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, pollMs));
+    while (this.programs.size > 0 && this.usable && performance.now() < end) await pause(pollMs);
   }
 
   /** Kills every process of it. Settles when all is gone. */

@@ -5,7 +5,7 @@ import { policyFor } from '../features/seccomp-filter';
 import { masterFd } from '../features/terminal';
 import type { Stats } from '../monitor/stats';
 import type { Overrun } from '../monitor/watchdog';
-import { bare } from '../parse';
+import { bare, isBytes } from '../parse';
 import { close } from '../sys/file';
 import { onAbort } from './abort';
 import { factsError } from './facts';
@@ -162,7 +162,7 @@ export class Run {
     const { input } = this.parsed;
     const stdin = this.streams[0];
     if (input === undefined || !stdin) return;
-    if (typeof input === 'string' || input instanceof Uint8Array) stdin.end(input);
+    if (typeof input === 'string' || isBytes(input)) stdin.end(input);
     else pipeline(input as Readable, checkedInput, stdin, (error) => this.onInputEnd(error));
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers';
 import { NsError, SysError } from '../errors';
 import { channel, type NativeSession, native } from '../native';
 import type { LaunchPlan } from '../plan/writer';

@@ -1,3 +1,4 @@
+import { clearTimeout, setTimeout } from 'node:timers';
 import { debuglog } from 'node:util';
 import { callNumber } from '../features/hardening';
 import { cloneFlags } from '../features/namespaces';

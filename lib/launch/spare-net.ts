@@ -1,3 +1,4 @@
+import { clearTimeout, setTimeout } from 'node:timers';
 import type { Spec } from '../features';
 import { mayBeSpare } from '../features/network';
 import { boundsText, loopbackBounds } from '../features/network-bounds';

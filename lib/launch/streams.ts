@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import { setImmediate, setTimeout } from 'node:timers';
 import type { Program } from '../features/feature';
 import { stdioKind } from '../native';
 import { PtyStream } from './pty';

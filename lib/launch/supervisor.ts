@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { clearTimeout, setTimeout } from 'node:timers';
 import { debuglog } from 'node:util';
 import { SysError } from '../errors';
 import type { NativeWatch } from '../native';

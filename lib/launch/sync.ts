@@ -1,10 +1,10 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
-import { Readable } from 'node:stream';
 import { OptionError } from '../errors';
 import { hasOwnNetwork } from '../features/network';
 import { StatsSource } from '../monitor/source';
 import { lookMs, Overseer } from '../monitor/watchdog';
 import { channel, native, stdioKind } from '../native';
+import { isBytes } from '../parse';
 import { type ParsedOptions, parseOptions, readSpawnOptions, type SpawnOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { finish, Output } from './output';
@@ -45,7 +45,8 @@ export function spawnIsolatedSync(command: string, args?: readonly string[], opt
       'this process decides on connections, which a blocking call keeps it from: use the asynchronous form',
     );
   if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');
-  if (parsed.input instanceof Readable) throw new OptionError('input', 'a stream needs the asynchronous form');
+  if (parsed.input !== undefined && typeof parsed.input !== 'string' && !isBytes(parsed.input))
+    throw new OptionError('input', 'a stream needs the asynchronous form');
   const end = traceSpawn([parsed.command.file, ...parsed.command.args]);
   try {
     const result = new SyncRun(parsed).result();

@@ -1,8 +1,9 @@
 import { constants } from 'node:os';
+import { types } from 'node:util';
 import { OptionError } from '../errors';
 import type { Notify } from '../features/feature';
 import { parseBoolean, parseInteger, parseRecord } from '../parse';
-import { type Arch, archTables } from '../seccomp/tables';
+import { type Arch, archTables, isSyscallName } from '../seccomp/tables';
 
 /** What becomes of a system call that was handed to this process; made by the methods of {@link SyscallCall}. */
 export type SyscallAnswer =
@@ -78,21 +79,26 @@ export interface SyscallsSpec {
 const defaultTimeout = 5000;
 
 /** Undefined where nothing is asked for. */
-export function parseSyscalls(given: Readonly<Record<string, unknown>>): SyscallsSpec | undefined {
+export function parseSyscalls(given: Readonly<Record<string, unknown>>, arch = process.arch as Arch): SyscallsSpec | undefined {
   const handlers = new Map<string, SyscallHandler>();
   for (const [name, handler] of Object.entries(given.onSyscall === undefined ? {} : parseRecord(given.onSyscall, 'onSyscall'))) {
-    if (archTables[process.arch as Arch].numbers[name] === undefined)
-      throw new OptionError(`onSyscall.${name}`, 'is no system call of this machine');
+    if (!isSyscallName(name)) throw new OptionError(`onSyscall.${name}`, 'is no system call');
     if (typeof handler !== 'function') throw new OptionError(`onSyscall.${name}`, 'expected a function', 'ERR_INVALID_ARG_TYPE');
-    handlers.set(name, handler as SyscallHandler);
+    // Others have it (arm64 has no mkdir): the same options run there.
+    if (archTables[arch].numbers[name] !== undefined) handlers.set(name, handler as SyscallHandler);
   }
   const violations = given.violations === undefined ? false : parseBoolean(given.violations, 'violations');
   const timeout =
     given.syscallTimeout === undefined ? defaultTimeout : parseInteger(given.syscallTimeout, 'syscallTimeout', 1, 2 ** 31 - 1);
   const used = given.usedSyscalls;
-  if (used !== undefined && !(used instanceof Set)) throw new OptionError('usedSyscalls', 'expected a Set', 'ERR_INVALID_ARG_TYPE');
+  if (used !== undefined && !types.isSet(used)) throw new OptionError('usedSyscalls', 'expected a Set', 'ERR_INVALID_ARG_TYPE');
   if (handlers.size === 0 && !violations && !used) return undefined;
-  return { notify: { names: [...handlers.keys()], violations, learn: used !== undefined }, handlers, timeout, used };
+  return {
+    notify: { names: [...handlers.keys()], violations, learn: used !== undefined },
+    handlers,
+    timeout,
+    used: used as Set<string> | undefined,
+  };
 }
 
 export function parseErrno(errno: string | number): number {

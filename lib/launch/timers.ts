@@ -1,3 +1,4 @@
+import { clearImmediate, clearTimeout, setImmediate, setTimeout } from 'node:timers';
 /**
  * Timers that end together. None keeps the loop alive: the session does, as long as there is something to time. In a loop that was blocked
  * they would come before the news of what happened meanwhile: each acts once that has been read.

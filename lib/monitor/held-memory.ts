@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers';
 import { Worker } from 'node:worker_threads';
 
 /** What is asked of the thread: the memory below a process, in KiB, into the second number of `answer`; the first one counts answers. */

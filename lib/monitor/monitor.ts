@@ -1,8 +1,8 @@
 import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
+import { clearInterval, setInterval } from 'node:timers';
 import { setTimeout as pause } from 'node:timers/promises';
-import { OptionError } from '../errors';
-import { parseInteger, parseObject } from '../parse';
+import { parseInteger, parseObject, parseSignal } from '../parse';
 import { deltaOf, type LimitEvent, LimitWatch, type MonitorSample, type Stats } from './stats';
 
 /** Options of `monitor`. */
@@ -25,10 +25,18 @@ export function monitor(
 ): AsyncGenerator<MonitorSample> {
   const given = parseObject(options ?? {}, '', ['interval', 'signal']);
   const interval = given.interval === undefined ? 1000 : parseInteger(given.interval, 'interval', 10, 2 ** 31 - 1);
-  const { signal } = given;
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new OptionError('signal', 'expected an AbortSignal', 'ERR_INVALID_ARG_TYPE');
-  return sample(id, read, interval, signal ? AbortSignal.any([closed, signal]) : closed);
+  const signal = given.signal === undefined ? undefined : parseSignal(given.signal);
+  return sample(id, read, interval, signal ? either(closed, signal) : closed);
+}
+
+function either(closed: AbortSignal, signal: AbortSignal): AbortSignal {
+  if (signal instanceof AbortSignal) return AbortSignal.any([closed, signal]);
+  // Of another realm, where AbortSignal.any() does not know it.
+  const both = new AbortController();
+  for (const one of [closed, signal])
+    if (one.aborted) both.abort();
+    else one.addEventListener('abort', () => both.abort(), { once: true });
+  return both.signal;
 }
 
 async function* sample(id: string, read: () => Stats | undefined, interval: number, signal: AbortSignal) {

@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers';
+
 /** Looks take this part of the event loop's time at most, and not more than so many ms of it at once. */
 const share = 1 / 5;
 const sliceMs = 4;

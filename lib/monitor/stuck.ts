@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
+import { clearTimeout, setTimeout } from 'node:timers';
 import { boundedText } from './bounded-text';
 import { descendants } from './process-reader';
 

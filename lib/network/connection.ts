@@ -1,5 +1,6 @@
 import { isIP, type Socket } from 'node:net';
 import type { Duplex, Readable, Writable } from 'node:stream';
+import { clearTimeout, setTimeout } from 'node:timers';
 import type { EgressContext, EgressDecision } from '../features/egress';
 import type { EgressProgram, RefusalReason } from '../features/egress-events';
 import { type EgressRule, type EgressTarget, isDenied, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { clearTimeout, setTimeout } from 'node:timers';
 
 /** A socket that is connected; rejects where nobody answers in `timeoutMs`, or the program gives up. */
 export function connectTo(host: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<Socket> {

@@ -1,3 +1,4 @@
+import { clearInterval, setInterval } from 'node:timers';
 // The thread of EgressThread.
 import { parentPort, workerData } from 'node:worker_threads';
 import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { clearTimeout, setTimeout } from 'node:timers';
 import { tlsRecord } from './hello-shape';
 import { type Greeting, isOldRequest, readGreeting } from './sniff';
 

@@ -1,6 +1,7 @@
 import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { getServers } from 'node:dns';
 import { isIPv4 } from 'node:net';
+import { clearTimeout, setTimeout } from 'node:timers';
 import { type DnsQuery, decodeQuery, encodeAnswer, encodeFormatError, recordTypes, responseCodes } from './dns';
 
 const forwardMs = 5000;

@@ -1,4 +1,5 @@
 import { type Readable, Transform, type Writable } from 'node:stream';
+import { clearTimeout, setTimeout } from 'node:timers';
 
 /** Bytes that have gone each way; `sent` is from the program. */
 export interface Traffic {

@@ -10,7 +10,7 @@ import type { Mount } from '../features/mounts';
 import { host } from '../host';
 import { realHostPath } from '../host-path';
 import { spawnIsolated } from '../launch/spawn';
-import { type Bytes, parseBytes, parseHostPath, parseInteger, parseObject } from '../parse';
+import { type Bytes, isUrl, parseBytes, parseHostPath, parseInteger, parseObject } from '../parse';
 import { blobPath, type Descriptor, type ImageConfig, readLayout } from './layout';
 import { openRegular } from './regular-file';
 import type { UnpackAnswer, UnpackRequest } from './unpack';
@@ -68,7 +68,7 @@ export async function unpackTar(archive: string | URL | Readable, folder: string
   const limits = parseUnpack(options);
   const target = parseHostPath(folder, 'folder');
   return intoFolder(target, async () => {
-    const isPath = typeof archive === 'string' || archive instanceof URL;
+    const isPath = typeof archive === 'string' || isUrl(archive);
     const input = isPath ? (await openRegular(parseHostPath(archive, 'archive'))).createReadStream() : archive;
     const { diffId: _, ...done } = await unpackLayer(input, target, limits);
     return { folder: target, ...done };
