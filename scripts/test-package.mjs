@@ -1,19 +1,22 @@
 // Packs the package as npm would publish it, installs it in an empty folder where no compiler is found, loads it by
 // require and by import, runs a program with it, and lets attw and publint look at it.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 const folder = mkdtempSync(join(tmpdir(), 'nsjs-package-'));
 chmodSync(folder, 0o755);
-const target = `prebuilds/linux-${process.arch}`;
+// What lies in prebuilds/ is somebody's: a copy of the package gets the addon that was just built.
+const packed = join(folder, 'packed');
 const npm = (args, options) => execFileSync('npm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options });
 
 try {
-  mkdirSync(target, { recursive: true });
-  cpSync('build/Release/nsjs.node', `${target}/nsjs.node`);
-  const [{ filename, files, size }] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder]));
+  mkdirSync(packed);
+  for (const name of ['package.json', 'README.md', 'LICENSE', ...JSON.parse(readFileSync('package.json', 'utf8')).files])
+    if (!name.startsWith('prebuilds') && !/^!|[*]/.test(name)) cpSync(name, join(packed, name), { recursive: true });
+  cpSync('build/Release/nsjs.node', join(packed, `prebuilds/linux-${process.arch}/nsjs.node`));
+  const [{ filename, files, size }] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: packed }));
   const names = files.map(({ path }) => path);
   const stray = names.filter((name) => /binding\.gyp|^src\/|^test\/|\.map$/.test(name));
   if (stray.length > 0) throw new Error(`the package must not hold ${stray.join(', ')}`);
@@ -66,5 +69,4 @@ try {
   process.exitCode = 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });
-  rmSync(dirname(target), { recursive: true, force: true });
 }
