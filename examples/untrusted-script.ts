@@ -12,9 +12,10 @@ const limits = { memory: '64M', pids: 24, wallTime: 5000 } as const;
 const attempts: Readonly<Record<string, string>> = {
   'read a file of the host': 'cat "$SECRET" && echo got in',
   'read the password hashes': 'cat /etc/shadow && echo got in',
-  'list the processes of the host': '[ "$(ls -d /proc/[0-9]* | wc -l)" -gt 8 ] && echo got in',
+  'list the processes of the host':
+    'n=$(ls -d /proc/[0-9]* | wc -l); if [ "$n" -gt 8 ]; then echo got in; else echo "sees $n processes, its own" >&2; exit 1; fi',
   'reach a server of the host':
-    'perl -MIO::Socket::INET -e \'print "got in" if IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $ENV{PORT}, Timeout => 1)\'',
+    'perl -MIO::Socket::INET -e \'IO::Socket::INET->new(PeerAddr => "127.0.0.1", PeerPort => $ENV{PORT}, Timeout => 1) ? print "got in" : die "$@\\n"\'',
   'write to the system': 'echo x > /usr/bin/evil && echo got in',
   'become root': 'unshare -Ur true && echo got in',
   'mount something': 'mount -t tmpfs none /tmp && echo got in',

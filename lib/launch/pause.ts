@@ -15,6 +15,11 @@ export class Pauser {
     private readonly isUsable: () => boolean,
   ) {}
 
+  /** Whether init is stopped, or is to be. */
+  get isPaused(): boolean {
+    return this.wanted;
+  }
+
   /** Rejects with NsError ERR_NSJS_CLOSED, or ERR_NSJS_UNSUPPORTED. */
   set(paused: boolean): Promise<void> {
     if (!this.isUsable()) return Promise.reject(closedError());

@@ -36,6 +36,7 @@ export class ProgramLink implements Link {
     /** Where it has limits of its own. */
     readonly group: OwnGroup | undefined,
     private readonly sandbox: Pick<ProgramHost, 'limits' | 'holdLoop'>,
+    private readonly giveUp: () => void,
   ) {
     ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = started);
     this.forget = started.forget;
@@ -48,6 +49,7 @@ export class ProgramLink implements Link {
   end(): void {
     this.group?.kill();
     this.signal(constants.signals.SIGKILL);
+    this.giveUp();
   }
 
   ref(on: boolean): void {

@@ -8,6 +8,7 @@ import type { RunEvents } from './link';
 import { OomWatch } from './oom-watch';
 import type { ParsedOptions } from './options';
 import type { Outcome, Reason, TimeLimit } from './outcome';
+import type { Pauser } from './pause';
 import { OwnGroup } from './program-group';
 import { ProgramLink } from './program-link';
 import { type LaunchRecord, recordKind } from './record';
@@ -27,6 +28,7 @@ export interface ProgramHost {
   /** What its control groups hold it to now. */
   readonly limits: LimitsSpec;
   readonly outcome: Outcome;
+  readonly pauser: Pick<Pauser, 'isPaused'>;
   holdLoop(): void;
 }
 
@@ -79,7 +81,7 @@ export class Programs {
       return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
     });
     const ours = begun.plan.stdio.map((slot) => begun.fds[slot.index] ?? -1);
-    const link = new ProgramLink(bare({ session, ...begun, ours, forget: restore }), id, group, this.host);
+    const link = new ProgramLink(bare({ session, ...begun, ours, forget: restore }), id, group, this.host, () => this.giveUp(link));
     link.run = new Run(parsed, events, link);
     session.adopt();
     this.links.set(id, link);
@@ -157,6 +159,11 @@ export class Programs {
     else if (own) oomWatch.take(outcome.ownKills);
     // Before it ran.
     if (outcome.oomKilled && !outcome.started) outcome.stopped ??= 'oom';
+  }
+
+  // Init is stopped and can neither start nor end it: it is killed as soon as it is started.
+  private giveUp(link: ProgramLink): void {
+    if (this.host.pauser.isPaused && !link.run?.outcome.started) this.onGone(link);
   }
 
   private onGone(link: ProgramLink): void {

@@ -56,7 +56,7 @@ export class Resident {
   limits: LimitsSpec;
   private readonly folders = new Map<number, number>();
   private readonly programs: Programs;
-  private readonly pauser: Pauser;
+  readonly pauser: Pauser;
   private isOpen = false;
   private isClosing = false;
   private resolveOpened!: (opened: Opened) => void;

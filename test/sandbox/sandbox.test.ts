@@ -179,6 +179,22 @@ describe('the sandbox', () => {
       expect(ticks()).not.toBe(before);
     }));
 
+  test('time passes for what is spawned while it is paused', () =>
+    within({}, async (sandbox) => {
+      await sandbox.pause();
+      const late = sandbox.spawn('echo', ['late'], { timeout: 100, killGrace: 100, reject: false });
+      expect(await late).toMatchObject({ reason: 'timeout', stdout: '' });
+      const controller = new AbortController();
+      const given = sandbox.spawn('echo', ['given'], { signal: controller.signal });
+      controller.abort();
+      const killed = sandbox.spawn('touch', ['/tmp/killed'], { reject: false });
+      expect(killed.kill('SIGKILL')).toBe(true);
+      expect(await killed).toMatchObject({ reason: 'killed' });
+      await sandbox.resume();
+      expect(await rejection(given)).toMatchObject({ code: 'ABORT_ERR' });
+      expect((await line(sandbox, 'sleep 0.1; ls /tmp')).stdout).toBe('');
+    }));
+
   test('pause and resume asked for at once are done one after the other; closed meanwhile they say so', async () => {
     const sandbox = await Sandbox.open();
     await Promise.all([sandbox.pause(), sandbox.resume(), sandbox.pause(), sandbox.resume()]);
