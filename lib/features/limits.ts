@@ -3,9 +3,8 @@ import { checkQuota } from '../cgroup/settings';
 import { OptionError, OptionRangeError } from '../errors';
 import { type Bytes, bare, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../parse';
 import { feature, type Scene } from './feature';
-import type { Spec } from './index';
-import { isHostUser } from './namespaces';
 import { emitRlimit } from './rlimits';
+import { countsPids } from './stand-ins';
 
 /** What may be read from and written to one disk; on control groups of version 1 only what bypasses the page cache (O_DIRECT). */
 export interface IoLimit {
@@ -139,16 +138,18 @@ export const limits = feature({
       emitRlimit(plan, 'limits.cpuTime', 'cpu', { soft: Math.min(seconds, soft), hard: Math.min(seconds + 1, hard) });
     } else if (cpuTime !== undefined && ofEach) emitRlimit(plan, 'rlimits.cpu', 'cpu', ofEach);
     if (scene.cgroups.version !== undefined) return;
-    if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', both(memory));
+    // Beside what the caller asked for of each process the tighter one holds.
+    const tighter = (name: 'data' | 'nproc', value: number) => {
+      const { soft = value, hard = value } = spec.rlimits[name] ?? bare<{ soft?: number; hard?: number }>({});
+      return { soft: Math.min(value, soft), hard: Math.min(value, hard) };
+    };
+    if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', tighter('data', memory));
     if (pids === undefined) return;
-    if (countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', both(pids));
+    if (countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', tighter('nproc', pids));
     // Who is root on the host has no such limit: the report says so.
     else plan.optional('program', () => plan.op('program', 'limits.pids', 'NprocAbove', pids));
   },
 });
-
-/** RLIMIT_NPROC counts by user: of a sandbox alone only where it has a user, or a user namespace, of its own. */
-export const countsPids = (spec: Spec, hostId: number | undefined): boolean => hostId !== undefined || !isHostUser(spec);
 
 /** Whether a control group tells the CPU time of all processes together. */
 export const countsCpuTime = ({ cgroups, ownLimits, group }: Pick<Scene, 'cgroups' | 'ownLimits' | 'group'>): boolean =>

@@ -2,6 +2,7 @@ import { OptionError } from '../errors';
 import { bare, parseInteger, parseObject } from '../parse';
 import type { PlanWriter } from '../plan/writer';
 import { feature } from './feature';
+import { standIns } from './stand-ins';
 
 /** Resources of getrlimit(2) by name, and their numbers. */
 const resources = {
@@ -55,8 +56,9 @@ export const rlimits = feature({
     const pairs = names.filter((name) => given[name] !== undefined).map((name) => [name, parsePair(given[name], `${at}.${name}`)]);
     return Object.fromEntries(pairs) as RlimitsSpec;
   },
-  emit(plan, spec) {
+  emit(plan, spec, scene) {
     const { cpuTime, fileSize, openFiles } = spec.limits;
+    const held: readonly string[] = standIns(spec, scene);
     const taken: Readonly<Partial<Record<Resource, number | undefined>>> = bare({
       cpu: cpuTime,
       fsize: fileSize,
@@ -65,7 +67,7 @@ export const rlimits = feature({
     for (const name of names) {
       const pair = spec.rlimits[name];
       // `limits` says the same in plainer words, and wins; of `cpu` it may say it of all together, and emits both.
-      if (pair && taken[name] === undefined) emitRlimit(plan, `rlimits.${name}`, name, pair);
+      if (pair && taken[name] === undefined && !held.includes(name)) emitRlimit(plan, `rlimits.${name}`, name, pair);
     }
   },
 });

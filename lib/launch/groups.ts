@@ -8,7 +8,7 @@ import { nextGroupName } from '../cgroup/sweep';
 import { NsError } from '../errors';
 import type { Spec } from '../features';
 import type { Cgroups, Dropped, Scene } from '../features/feature';
-import { countsPids } from '../features/limits';
+import { countsPids } from '../features/stand-ins';
 import { host } from '../host';
 import { bare, deepFreeze } from '../parse';
 

@@ -1,0 +1,37 @@
+// Limits of each process that stand in for those of a control group, beside those the caller asks for.
+import { type SpawnOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
+
+const line = ['-c', 'ulimit -Su; ulimit -Hu; ulimit -Sd; ulimit -Hd'] as const;
+const unlimited = Number.POSITIVE_INFINITY;
+const numbers = (text: string) => text.split('\n').map((one) => (one === 'unlimited' ? unlimited : Number(one)));
+
+/** Processes and kilobytes of data, soft and hard, that a program may have. */
+async function limitsOf(options: SpawnOptions): Promise<readonly number[]> {
+  const all: SpawnOptions = { cgroup: 'off', ...options };
+  const found = numbers((await spawnIsolated('bash', line, { ...all, encoding: 'utf8' })).stdout);
+  expect(numbers(spawnIsolatedSync('bash', line, { ...all, encoding: 'utf8' }).stdout)).toEqual(found);
+  return found;
+}
+
+test('the tighter one holds', async () => {
+  const mebibyte = 1024;
+  expect(await limitsOf({ limits: { memory: '64M', pids: 20 } })).toEqual([20, 20, 64 * mebibyte, 64 * mebibyte]);
+  expect(await limitsOf({ limits: { memory: '64M', pids: 20 }, rlimits: { nproc: 10, data: 32 * 2 ** 20 } })).toEqual([
+    10,
+    10,
+    32 * mebibyte,
+    32 * mebibyte,
+  ]);
+  expect(await limitsOf({ limits: { memory: '64M', pids: 20 }, rlimits: { nproc: 100, data: 'unlimited' } })).toEqual([
+    20,
+    20,
+    64 * mebibyte,
+    64 * mebibyte,
+  ]);
+  expect(await limitsOf({ limits: { memory: '64M', pids: 20 }, rlimits: { nproc: { soft: 5, hard: 15 } } })).toEqual([
+    5,
+    15,
+    64 * mebibyte,
+    64 * mebibyte,
+  ]);
+});
