@@ -127,7 +127,7 @@ export class Sandbox extends SandboxResources {
   /**
    * Starts a program in it, as {@link spawnIsolated} does with the options of a run; of the sandbox's own options one
    * program may have other `env`, `cwd`, `argv0`, `umask`, `rlimits` and per-process `limits`. SIGKILL, `timeout` and abort
-   * end that program; what it has left running goes on until the sandbox is closed. Rejects with ERR_NSJS_CLOSED once it is.
+   * end that program and what it has started (see `killTree`); what one that ended by itself has left running goes on until the sandbox is closed. Rejects with ERR_NSJS_CLOSED once it is.
    */
   spawn(command: string, args?: readonly string[], options?: ProgramOptions & { readonly encoding?: 'utf8' }): IsolatedProcess<string>;
   spawn(

@@ -16,7 +16,9 @@ try {
   for (const name of ['package.json', 'README.md', 'LICENSE', ...JSON.parse(readFileSync('package.json', 'utf8')).files])
     if (!name.startsWith('prebuilds') && !/^!|[*]/.test(name)) cpSync(name, join(packed, name), { recursive: true });
   cpSync('build/Release/nsjs.node', join(packed, `prebuilds/linux-${process.arch}/nsjs.node`));
-  const [{ filename, files, size }] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: packed }));
+  const [{ filename, files, size }] = JSON.parse(
+    npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: packed }),
+  );
   const names = files.map(({ path }) => path);
   const stray = names.filter((name) => /binding\.gyp|^src\/|^test\/|\.map$/.test(name));
   if (stray.length > 0) throw new Error(`the package must not hold ${stray.join(', ')}`);

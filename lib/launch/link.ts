@@ -20,6 +20,8 @@ export interface RunEvents {
 export interface Link extends Started {
   /** Sends a signal to the program. */
   signal(number: number): void;
+  /** The program is about to be asked to end. */
+  ending?(): void;
   /** Kills the program, and with it whatever is there for its sake alone. */
   end(): void;
   /** What the control groups of its sandbox hold it to now. */

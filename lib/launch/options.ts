@@ -1,18 +1,17 @@
-import buffer from 'node:buffer';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import type { LimitsSpec } from '../cgroup/limits';
-import { OptionError, OptionRangeError } from '../errors';
+import { OptionError } from '../errors';
 import type { SandboxOptions, Spec } from '../features';
 import type { Program } from '../features/feature';
 import { parseLimits } from '../features/limits';
 import { stdioKind } from '../native';
-import { type Bytes, bare, isBytes, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf, parseSignal } from '../parse';
+import { type Bytes, bare, parseBoolean, parseInteger, parseObject, parseOneOf, parseSignal } from '../parse';
 import { type Command, candidates, parseCommand } from './command';
 import { sandboxKeys } from './merge';
 import type { IsolatedProcess } from './process';
 import { ownLimits } from './program-group';
-import type { TerminalSize } from './pty';
+import { parseInput, parseMaxBuffer, parseMaxMessage, parseSize } from './run-values';
 import { parseProgramChanges, parseSandboxOptions } from './spec';
 import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
 import { parseSyscalls, type SyscallOptions, type SyscallsSpec, syscallKeys } from './syscalls';
@@ -87,6 +86,7 @@ export interface ParsedOptions {
   readonly syscalls?: SyscallsSpec;
   /** Descriptor number of the channel inside, if there is one. */
   readonly ipcFd?: number;
+  readonly killTree?: boolean;
   readonly maxMessage: number;
 }
 
@@ -106,6 +106,7 @@ const runKeys = [
   'ipc',
   'maxMessage',
   'sandbox',
+  'killTree',
   ...syscallKeys,
 ] as const;
 const maxDelay = 2 ** 31 - 1;
@@ -119,6 +120,8 @@ export const readSpawnOptions = (options: unknown): SpawnOptions =>
 export function parseOptions(file: unknown, args: unknown, options: unknown): ParsedOptions {
   const command = parseCommand(file, args);
   const given = readSpawnOptions(options) as Readonly<Record<string, unknown>>;
+  if (given.killTree === false)
+    throw new OptionError('killTree', 'a program on its own ends with its sandbox, and all that it has started');
   const spec = parseSandboxOptions(pickKeys(given, sandboxKeys));
   if (typeof spec.network === 'object' && spec.network.pasta)
     throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
@@ -162,39 +165,27 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
     ...(given.timeout === undefined ? {} : { timeout: parseInteger(given.timeout, 'timeout', 1, maxDelay) }),
     ...(input === undefined ? {} : { input }),
     ...(signal === undefined ? {} : { signal }),
+    ...(given.killTree === undefined ? {} : { killTree: parseBoolean(given.killTree, 'killTree') }),
     ...(ipc ? { ipcFd: parsed.length } : {}),
     maxMessage: given.maxMessage === undefined ? 16 * 2 ** 20 : parseMaxMessage(given.maxMessage, ipc),
   });
 }
 
-// A string of so many bytes or fewer has never more characters than a string can have.
-function parseMaxBuffer(value: unknown, encoding: 'utf8' | 'buffer', at = 'maxBuffer'): number {
-  const bytes = parseBytes(value, at, 0);
-  const most = encoding === 'utf8' ? buffer.constants.MAX_STRING_LENGTH : buffer.constants.MAX_LENGTH;
-  if (bytes <= most) return bytes;
-  const hint =
-    encoding === 'utf8' ? "; encoding: 'buffer' can hold more, and buffer: false streams any amount" : '; buffer: false streams any amount';
-  throw new OptionRangeError(at, `expected at most ${most} bytes, received ${bytes}${hint}`);
-}
-
-function parseMaxMessage(value: unknown, hasChannel: boolean): number {
-  if (!hasChannel) throw new OptionError('maxMessage', "needs ipc: 'json'");
-  return parseMaxBuffer(value, 'utf8', 'maxMessage');
-}
-
 const terminalType = 'xterm-256color';
-
-function parseSize(value: unknown): TerminalSize {
-  const { columns = 80, rows = 24 } = parseObject(value ?? {}, 'tty', ['columns', 'rows']);
-  return { columns: parseInteger(columns, 'tty.columns', 0, 65_535), rows: parseInteger(rows, 'tty.rows', 0, 65_535) };
-}
 
 /** What may differ from program to program in one sandbox. */
 export const programKeys = ['env', 'cwd', 'argv0', 'umask', 'rlimits', 'limits'] as const;
 const programLimits: readonly string[] = [...ownLimits, 'fileSize', 'openFiles'];
 
 /** Options of `sandbox.spawn`: the run's, and what one program may be given of its own. */
-export interface ProgramOptions extends RunOptions, Pick<SandboxOptions, (typeof programKeys)[number]> {}
+export interface ProgramOptions extends RunOptions, Pick<SandboxOptions, (typeof programKeys)[number]> {
+  /**
+   * Whether all that the program has started ends with it when it is ended: by `timeout`, abort, stop(), SIGKILL or a limit. What ends by itself
+   * leaves what it has started running either way. Default true: by a control group of its own where there are some and `timeout` or `signal` is
+   * given (with `true`: always), else by descent, which does not find what has left its parent (`report.dropped` says so).
+   */
+  readonly killTree?: boolean;
+}
 
 /** Reads a command for a sandbox that is there. Throws OptionError or OptionRangeError; creates nothing. */
 export function parseProgramOptions(
@@ -227,16 +218,4 @@ export function parseSignalNumber(value: unknown, at: string): number {
   if (typeof value !== 'string' || number === undefined)
     throw new OptionError(at, `expected a signal like 'SIGTERM', received ${String(value)}`);
   return number;
-}
-
-// Of any realm, or of a library that does as node:stream.
-function isStream(value: unknown): value is Readable {
-  if (typeof value !== 'object' || value === null) return false;
-  const { pipe, [Symbol.asyncIterator]: iterator } = value as Partial<Readable>;
-  return typeof pipe === 'function' && typeof iterator === 'function';
-}
-
-function parseInput(value: unknown): string | Uint8Array | Readable {
-  if (typeof value === 'string' || isBytes(value) || isStream(value)) return value;
-  throw new OptionError('input', 'expected a string, a Uint8Array or a Readable', 'ERR_INVALID_ARG_TYPE');
 }

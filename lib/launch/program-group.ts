@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers';
 import { type Controller, foldersOf, type GroupFolders } from '../cgroup/layout';
@@ -10,6 +10,7 @@ import { quotaFile } from '../features/cgroup';
 import type { ProgramGroup, Scene } from '../features/feature';
 import { GroupReader } from '../monitor/group-reader';
 import { bare } from '../parse';
+import { members, openIfThere, passOn, removed } from './group-folders';
 import { resolve, version2Reason } from './groups';
 import { killEach } from './kill-each';
 import { closedError } from './session';
@@ -52,6 +53,8 @@ export class OwnGroup {
     private readonly unified: string | undefined,
     version: 1 | 2 | undefined,
     hasQuota: boolean,
+    /** It limits nothing: it is there for all of it to be found. */
+    readonly isTree = false,
   ) {
     const all = this.all();
     const own = unified ?? folders.memory;
@@ -65,11 +68,13 @@ export class OwnGroup {
       return fd;
     };
     try {
-      const kill = own !== undefined && (unified !== undefined || version === 2) ? openIfThere(join(own, 'cgroup.kill')) : undefined;
+      // Of a program that has ended by itself what it started goes on: init is not to kill it.
+      const kill =
+        !isTree && own !== undefined && (unified !== undefined || version === 2) ? openIfThere(join(own, 'cgroup.kill')) : undefined;
       if (kill !== undefined) opened.push(kill);
       this.forPlan = bare({
         entries: all.map((folder) => open(join(folder, version === 2 || folder === unified ? 'cgroup.procs' : 'tasks'), 'w')),
-        ...(usage === undefined ? {} : { usageFd: open(usage, 'r') }),
+        ...(usage === undefined || isTree ? {} : { usageFd: open(usage, 'r') }),
         perMs: usage?.endsWith('cpuacct.usage') ? nsPerMs : usPerMs,
         ...(kill === undefined ? {} : { killFd: kill }),
         ...(hasQuota && version !== undefined && folders.cpu !== undefined
@@ -83,14 +88,16 @@ export class OwnGroup {
   }
 
   /**
-   * Makes the group that `limits` ask for; undefined if they ask for none. Throws NsError ERR_NSJS_UNSUPPORTED where one is needed and
+   * Makes the group that `limits` ask for, or, with `forTree`, one by which all that the program starts is found; undefined if there is nothing to
+   * make, or no way to. Throws NsError ERR_NSJS_UNSUPPORTED where one is needed and
    * cannot be had, a SysError where the kernel refuses.
    */
-  static make(scene: Scene, limits: LimitsSpec, id: number): OwnGroup | undefined {
+  static make(scene: Scene, limits: LimitsSpec, id: number, forTree: boolean): OwnGroup | undefined {
     const { cgroups, freezer } = scene;
     const wanted = controllersFor(limits);
     const timed = limits.cpuTime !== undefined || limits.idle !== undefined || limits.wallTime !== undefined;
-    if (wanted.length === 0 && !timed) return undefined;
+    const isTree = wanted.length === 0 && !timed;
+    if (isTree && !forTree) return undefined;
     if (cgroups.version === 1) refuse(onlyVersion2(limits, true));
     const missing = wanted.filter((name) => cgroups.folders[name] === undefined);
     const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
@@ -101,7 +108,7 @@ export class OwnGroup {
     const there =
       cgroups.version === undefined
         ? []
-        : ['memory', 'pids', ...wanted, ...counted].filter((one): one is Controller => one in cgroups.folders);
+        : [...(isTree ? [] : ['memory', 'pids']), ...wanted, ...counted].filter((one): one is Controller => one in cgroups.folders);
     const chosen = cgroups.version === 2 ? (['memory'] as const) : there;
     // On version 1 its kills would be counted apart from those that the launcher watches.
     const isWatched = cgroups.version === 1 && cgroups.limits.oomGroup === true;
@@ -133,7 +140,7 @@ export class OwnGroup {
       const held = version === undefined ? limits : resolve(limits, { version, parents: cgroups.folders });
       if (version !== undefined)
         writeSettings(settingsOf(held, { version, swapAccounting: cgroups.swapAccounting, ownProcesses: 0 }), all2);
-      return new OwnGroup(all2, unified, version, limits.cpu !== undefined);
+      return new OwnGroup(all2, unified, version, limits.cpu !== undefined, isTree);
     } catch (error) {
       for (const folder of made) removed(folder);
       if ([...foldersOf(cgroups.folders), ...(freezer ? [freezer.folder] : [])].some((folder) => !existsSync(folder))) throw closedError();
@@ -173,6 +180,12 @@ export class OwnGroup {
     }
   }
 
+  /** Removes it if nothing is left in it; else it goes with the sandbox. */
+  leave(): void {
+    this.reader.close();
+    for (const folder of this.all()) removed(folder);
+  }
+
   kill(): void {
     const [folder] = this.unified === undefined ? this.all() : [this.unified];
     if (folder === undefined) return;
@@ -207,37 +220,8 @@ const unsupported = (limits: LimitsSpec, missing: readonly Controller[]) => {
   );
 };
 
-function passOn(folder: string, names: readonly string[]): void {
-  writeFileSync(join(folder, 'cgroup.subtree_control'), names.map((name) => `+${name}`).join(' '));
-}
-
-function openIfThere(path: string): number | undefined {
-  try {
-    return openSync(path, 'w');
-  } catch {
-    return undefined;
-  }
-}
-
 function asSysError(error: unknown): unknown {
   const { errno, syscall, path, code } = error as NodeJS.ErrnoException;
   if (error instanceof SysError || error instanceof NsError || errno === undefined || code === undefined) return error;
   return new SysError({ errno: -errno, syscall: syscall ?? 'open', origin: 'limits', path, hint: 'see cgroups(7)' });
-}
-
-function removed(folder: string): boolean {
-  try {
-    rmdirSync(folder);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT';
-  }
-}
-
-function members(folder: string): readonly number[] {
-  try {
-    return readFileSync(join(folder, 'cgroup.procs'), 'latin1').split('\n').filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
 }

@@ -5,6 +5,7 @@ import { descendants, isRunning } from '../monitor/process-reader';
 import { withProcesses } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { type Overrun, Overseer, Watchdog } from '../monitor/watchdog';
+import { PidFd } from '../pidfd';
 import { killEach } from './kill-each';
 import type { Link } from './link';
 import type { OwnGroup } from './program-group';
@@ -15,6 +16,7 @@ import { Timers } from './timers';
 
 // Init holds the clock; it may be slow where its sandbox has used its CPU time up.
 const backupMs = 50;
+const maxTree = 1024;
 
 /** The way from a run to its program in a sandbox that stays. */
 export class ProgramLink implements Link {
@@ -29,6 +31,7 @@ export class ProgramLink implements Link {
   isHeld = true;
   private readonly timers = new Timers();
   private watchdog: Watchdog | undefined;
+  private readonly tree: PidFd[] = [];
 
   constructor(
     started: Started,
@@ -37,6 +40,8 @@ export class ProgramLink implements Link {
     readonly group: OwnGroup | undefined,
     private readonly sandbox: Pick<ProgramHost, 'limits' | 'holdLoop'>,
     private readonly giveUp: () => void,
+    /** Whether all that the program has started ends with it, where that is ended. */
+    private readonly endsTree: boolean,
   ) {
     ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = started);
     this.forget = started.forget;
@@ -46,10 +51,35 @@ export class ProgramLink implements Link {
     this.session.signal(number, this.id);
   }
 
+  /** The program is to end: what it has started is remembered, since it is nobody's child any more when that has ended. */
+  ending(): void {
+    if (!this.endsTree || this.group || this.pid === undefined) return;
+    for (const pid of descendants(this.pid).slice(1, 1 + maxTree - this.tree.length)) {
+      try {
+        this.tree.push(PidFd.open(pid));
+      } catch {
+        // It has ended.
+      }
+    }
+  }
+
   end(): void {
-    this.group?.kill();
+    this.ending();
+    if (this.endsTree || !this.group?.isTree) this.group?.kill();
     this.signal(constants.signals.SIGKILL);
+    this.killTree();
     this.giveUp();
+  }
+
+  private killTree(): void {
+    for (const pidfd of this.tree.splice(0)) {
+      try {
+        pidfd.kill('SIGKILL');
+      } catch {
+        // It has ended.
+      }
+      pidfd.close();
+    }
   }
 
   ref(on: boolean): void {
@@ -92,7 +122,10 @@ export class ProgramLink implements Link {
   gone(): void {
     this.timers.clear();
     this.watchdog?.stop();
-    void this.group?.remove();
+    this.killTree();
+    const wasEnded = this.endsTree && this.run?.outcome.stopped !== undefined;
+    if (this.group?.isTree && !wasEnded) this.group.leave();
+    else void this.group?.remove();
   }
 
   // Without a group that can be killed, all that descends from it.

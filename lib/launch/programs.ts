@@ -44,6 +44,12 @@ function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): rea
     }));
 }
 
+const treeDropped: Dropped = {
+  control: 'killTree',
+  reason: 'without a control group what a program has started is found by descent: what has left its parent goes on',
+  fix: 'see `nsjs probe` for cgroup',
+};
+
 /** The programs that run in one sandbox that stays. */
 export class Programs {
   private readonly links = new Map<number, ProgramLink>();
@@ -68,12 +74,18 @@ export class Programs {
     const { session, scene } = this.host.started;
     const { lockFd: _, ...lasting } = scene;
     const id = ++this.lastId;
-    const group = OwnGroup.make(scene, parsed.ownLimits ?? noLimits, id);
+    const forTree = parsed.killTree ?? (parsed.timeout !== undefined || parsed.signal !== undefined);
+    const group = OwnGroup.make(scene, parsed.ownLimits ?? noLimits, id, forTree);
     const { begun, restore } = sharing(parsed.program, scene.host.privileged, (program) => {
       const ownScene = bare({
         ...lasting,
         kind: 'program',
-        dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group)],
+        dropped: [
+          ...scene.dropped,
+          ...this.host.outcome.dropped,
+          ...weaker(parsed.ownLimits, group),
+          ...(forTree && !group ? [treeDropped] : []),
+        ],
         program,
         ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
         ...(group ? { group: group.forPlan } : {}),
@@ -81,7 +93,14 @@ export class Programs {
       return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
     });
     const ours = begun.plan.stdio.map((slot) => begun.fds[slot.index] ?? -1);
-    const link = new ProgramLink(bare({ session, ...begun, ours, forget: restore }), id, group, this.host, () => this.giveUp(link));
+    const link = new ProgramLink(
+      bare({ session, ...begun, ours, forget: restore }),
+      id,
+      group,
+      this.host,
+      () => this.giveUp(link),
+      parsed.killTree ?? true,
+    );
     link.run = new Run(parsed, events, link);
     session.adopt();
     this.links.set(id, link);

@@ -78,6 +78,7 @@ export class Run {
   stop(reason: Reason, grace = this.parsed.killGrace): void {
     if (!this.alive || this.outcome.stopped) return;
     this.outcome.stopped = reason;
+    this.link.ending?.();
     if (grace > 0) this.signal(this.parsed.killSignal);
     this.timers.after(grace, () => this.end(reason));
   }

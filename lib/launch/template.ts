@@ -47,9 +47,13 @@ export const writerOf = (plan: LaunchPlan): PlanWriter | undefined =>
 const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 'number' ? (entry < 0 ? 'p' : 'd') : 'i');
 
 // What looks at the machine each time it is written cannot be kept.
-const isRepeatable = ({ mounts, namespaces, root, proc, limits }: Spec, { kind, program, ownLimits, cgroups, network }: Scene): boolean =>
+const isRepeatable = (
+  { mounts, namespaces, root, proc, limits }: Spec,
+  { kind, program, ownLimits, group, cgroups, network }: Scene,
+): boolean =>
   !program.pty &&
   !ownLimits &&
+  !group &&
   // What is written to a group of another name, or depends on disks, is written anew.
   limits.cpuTime === undefined &&
   limits.idle === undefined &&

@@ -1,0 +1,77 @@
+// What a program of a sandbox that stays has started, once it is ended.
+import { Sandbox } from 'nsjs';
+import { hasCgroups, rejection, testIf } from '../support';
+
+/** Leaves a child, and one that has left its parent, which each note that they live on. */
+const line = `(while :; do date +%N > /tmp/child; sleep 0.02; done) &
+  setsid sh -c '(while :; do date +%N > /tmp/orphan; sleep 0.02; done) & exit' ; sleep 0.1; echo ready; `;
+
+async function living(sandbox: Sandbox): Promise<readonly string[]> {
+  const look =
+    'for f in child orphan; do a=$(cat /tmp/$f 2>/dev/null); sleep 0.3; [ "$a" = "$(cat /tmp/$f 2>/dev/null)" ] || echo $f; done';
+  return (await sandbox.spawn('/bin/sh', ['-c', look])).stdout.split('\n').filter(Boolean);
+}
+
+const ways: Readonly<Record<string, (sandbox: Sandbox) => Promise<unknown>>> = {
+  timeout: (sandbox) => sandbox.spawn('/bin/sh', ['-c', `${line} sleep 100`], { timeout: 500, killGrace: 100, reject: false }),
+  'timeout, and it ends by itself then': (sandbox) =>
+    sandbox.spawn('/bin/sh', ['-c', `trap 'exit 0' TERM; ${line} while :; do sleep 0.05; done`], { timeout: 500, reject: false }),
+  abort: async (sandbox) => {
+    const controller = new AbortController();
+    const running = sandbox.spawn('/bin/sh', ['-c', `${line} sleep 100`], { signal: controller.signal, killGrace: 0 });
+    await new Promise((resolve) => running.stdout?.once('data', resolve));
+    controller.abort();
+    await rejection(running);
+  },
+  SIGKILL: async (sandbox) => {
+    const running = sandbox.spawn('/bin/sh', ['-c', `${line} sleep 100`], { killTree: true, reject: false });
+    await new Promise((resolve) => running.stdout?.once('data', resolve));
+    running.kill('SIGKILL');
+    await running;
+  },
+};
+
+testIf(
+  hasCgroups,
+  'control groups',
+  'ends with it, also what has left its parent',
+  async () => {
+    for (const [name, end] of Object.entries(ways)) {
+      await using sandbox = await Sandbox.open();
+      await end(sandbox);
+      expect([name, await living(sandbox)]).toEqual([name, []]);
+    }
+  },
+  30_000,
+);
+
+testIf(
+  !hasCgroups,
+  'a user without control groups',
+  'ends with it, as far as descent tells, and the report says so',
+  async () => {
+    for (const [name, end] of Object.entries(ways)) {
+      await using sandbox = await Sandbox.open();
+      await end(sandbox);
+      expect([name, (await living(sandbox)).includes('child')]).toEqual([name, false]);
+      const { report } = await sandbox.spawn('true', [], { timeout: 5000 });
+      expect(report.dropped.map(({ control }) => control)).toContain('killTree');
+    }
+  },
+  30_000,
+);
+
+test('goes on where it has ended by itself, or where that was asked for', async () => {
+  await using sandbox = await Sandbox.open();
+  await sandbox.spawn('/bin/sh', ['-c', `${line} exit 0`], { timeout: 5000, stdio: 'ignore' });
+  expect((await living(sandbox)).length).toBe(2);
+  await using other = await Sandbox.open();
+  await other.spawn('/bin/sh', ['-c', `${line} sleep 100`], {
+    timeout: 500,
+    killGrace: 0,
+    killTree: false,
+    reject: false,
+    stdio: 'ignore',
+  });
+  expect((await living(other)).length).toBe(2);
+}, 30_000);
