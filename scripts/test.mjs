@@ -1,7 +1,7 @@
 // Runs every suite in turn and ends with one line that counts all of them. `test.mjs NAME …` runs only those suites.
 // Run by root, the suites that meet the kernel run twice: as root, and as a user without any right.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -36,10 +36,10 @@ function check(title, command, args, options = {}) {
 const node = (title, ...args) => check(title, process.execPath, args);
 
 /** A script that writes to a file how much passed, failed and was skipped. */
-function counting(title, script) {
+function counting(title, script, ...words) {
   console.log(`== ${title} …`);
   const output = join(work, 'counted.json');
-  const { status } = spawnSync(process.execPath, [script, `--count=${output}`], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const { status } = spawnSync(process.execPath, [script, ...words, `--count=${output}`], { stdio: ['ignore', 'inherit', 'inherit'] });
   if (status === missing) count(title, 0, 0, 1);
   else if (!existsSync(output)) count(title, 0, 1);
   else {
@@ -117,8 +117,27 @@ function inLab(options) {
   return spawnSync(whole[0], [...whole.slice(1), 'true']).status === 0 ? { ...options, prefix: whole } : options;
 }
 
+/** What depends on the version of Node: all of the library and the network, or what met differences. */
+function nodeSuites(title, isWhole, options) {
+  const name = `${title}, Node ${process.versions.node}`;
+  jest(
+    `${name}: library`,
+    [isWhole ? library : 'dist-test/(launch/(spawn|handle|descriptors|hard-cases|rights)|features/limits|sandbox/tree)'],
+    options,
+  );
+  if (isWhole) jest(`${name}: network`, ['dist-test/network'], inLab(options));
+}
+
+function asUser(run) {
+  if (!isRoot) return;
+  const prefix = ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', '--'];
+  run({ cwd: copyForUser(), prefix, env: { HOME: '/tmp', USER: 'user' } });
+}
+
+const library = 'dist-test/(features|launch|oci|sandbox|namespace|sys|plan|seccomp|probe|cli|parse|fuzz)';
+
 function kernelSuites(title, options) {
-  jest(`${title}: library`, ['dist-test/(features|launch|oci|sandbox|namespace|sys|plan|seccomp|probe|cli|parse|fuzz)'], options);
+  jest(`${title}: library`, [library], options);
   jest(`${title}: limits`, ['dist-test/limits'], options);
   jest(`${title}: threats`, ['dist-test/threats'], options);
   jest(`${title}: hosts`, ['dist-test/hosts'], options);
@@ -150,9 +169,11 @@ const suites = {
     kernelSuites(isRoot ? 'root' : 'user', {});
   },
   user() {
-    if (!isRoot) return;
-    const prefix = ['setpriv', `--reuid=${userId}`, `--regid=${userId}`, '--clear-groups', '--'];
-    kernelSuites('user', { cwd: copyForUser(), prefix, env: { HOME: '/tmp', USER: 'user' } });
+    // Of the fault sweep a part: `npm run test:faults` runs all of it, as whoever starts it.
+    asUser((options) => kernelSuites('user', { ...options, env: { ...options.env, NSJS_FAULTS: 'some' } }));
+  },
+  nodes() {
+    counting('other versions of Node', 'scripts/test-matrix.mjs', '--subset');
   },
   vm() {
     if (isRoot) counting('guest kernels: control groups of version 2', 'scripts/test-vm.mjs');
@@ -162,8 +183,24 @@ const suites = {
   },
 };
 
-const chosen = process.argv.slice(2);
-for (const [name, run] of Object.entries(suites)) if (chosen.length === 0 || chosen.includes(name)) run();
+/** Not by themselves, but with a Node that scripts/test-matrix.mjs chose. */
+const ofMatrix = {
+  matrix() {
+    nodeSuites(isRoot ? 'root' : 'user', true, {});
+    asUser((options) => nodeSuites('user', true, options));
+  },
+  versions() {
+    nodeSuites(isRoot ? 'root' : 'user', false, {});
+    asUser((options) => nodeSuites('user', false, options));
+  },
+};
+
+const words = process.argv.slice(2);
+const chosen = words.filter((word) => !word.startsWith('--'));
+const countFile = words.find((word) => word.startsWith('--count='))?.slice('--count='.length);
+const wanted = chosen.length === 0 ? Object.keys(suites) : chosen;
+for (const [name, run] of Object.entries({ ...suites, ...ofMatrix })) if (wanted.includes(name)) run();
+if (countFile) writeFileSync(countFile, JSON.stringify(totals));
 rmSync(work, { recursive: true, force: true });
 for (const reason of [...skips].sort()) console.log(reason);
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);

@@ -121,6 +121,9 @@ export function parseLimits(value: unknown, at: string): LimitsSpec {
   return limits;
 }
 
+// From Node 24 on V8 makes 512 MiB of address space writable that it does not use: RLIMIT_DATA counts them, and Node would not start.
+const unusedData = Number.parseInt(process.versions.node, 10) >= 24 ? 640 * 2 ** 20 : 0;
+
 export const limits = feature({
   key: 'limits',
   scope: 'program',
@@ -143,7 +146,7 @@ export const limits = feature({
       const { soft = value, hard = value } = spec.rlimits[name] ?? bare<{ soft?: number; hard?: number }>({});
       return { soft: Math.min(value, soft), hard: Math.min(value, hard) };
     };
-    if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', tighter('data', memory));
+    if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', tighter('data', memory + unusedData));
     if (pids === undefined) return;
     if (countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', tighter('nproc', pids));
     // Who is root on the host has no such limit: the report says so.

@@ -113,7 +113,10 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
     if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
     else tree.symlink(target, link, 'root');
   }
-  for (const { target, kind } of host.node) bindSystem(plan, tree, scene, target, kind);
+  // Where Node lies in a place that has a file system of its own inside, it comes after that.
+  const isCovered = ({ target }: { readonly target: string }) =>
+    ['/tmp/', '/dev/', `${homeFolder}/`].some((folder) => target.startsWith(folder));
+  for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, scene, target, kind);
   for (const { target, kind } of host.etc) bindSystem(plan, tree, scene, target, kind);
   hideForeign(plan, tree, spec, scene);
   for (const [path, text] of etcFiles(spec, scene)) tree.file(path, Buffer.from(text), 0o644, 'root');
@@ -122,6 +125,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   const scratch = { size: spec.scratch.size, inodes: spec.scratch.inodes } as const;
   emitMount(plan, tree, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch }, 'scratch', spec, scene);
   emitMount(plan, tree, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch }, 'scratch', spec, scene);
+  for (const { target, kind } of host.node.filter(isCovered)) bindSystem(plan, tree, scene, target, kind);
   tree.symlink('/var/tmp', '/tmp', 'root');
 }
 

@@ -104,7 +104,7 @@ function withoutGroups({ cgroup, limits }: Spec, layout: { readonly reason: stri
   const hard = hardLimit(limits);
   if (hard !== undefined && cgroup.level === 'default') throw unsupported(`limits.${hard}`, layout.reason, layout.fix);
   const reason =
-    `${layout.reason}; limits.memory holds per process (RLIMIT_DATA), limits.pids by RLIMIT_NPROC; of the kernel's own memory what sockets may hold ` +
+    `${layout.reason}; limits.memory holds per process (RLIMIT_DATA, from Node 24 on with 640 MiB more that V8 reserves and does not use) and by this process, which looks ten times a second, limits.pids by RLIMIT_NPROC; of the kernel's own memory what sockets may hold ` +
     'is held to limits.memory once more, pipes, epoll sets and files in memory by the descriptors and processes there may be';
   const lost =
     hard === undefined ? [] : Object.keys(limits).filter((name) => hardLimit(bare({ [name]: true }) as LimitsSpec) !== undefined);

@@ -29,6 +29,7 @@ export class Session {
   private readonly buffer = Buffer.allocUnsafeSlow(messageSize);
   private readonly beside = new Int32Array(2 + maxBeside);
   private readonly waiting: { readonly which: number; readonly bytes: Uint8Array }[] = [];
+  private readonly told: Message[] = [];
   private handle: NativeSession | undefined;
   private onReadable: ((channel: number) => void) | undefined;
 
@@ -97,9 +98,10 @@ export class Session {
   *inOrder(which: number): Generator<Message> {
     if (which !== channel.control) yield* this.messages(which);
     else {
-      const told = [...this.messages(which)];
+      // Kept: whoever takes one of them may throw.
+      this.told.push(...this.messages(which));
       yield* this.messages(channel.init);
-      yield* told;
+      for (let next = this.told.shift(); next; next = this.told.shift()) yield next;
     }
   }
 

@@ -1,6 +1,7 @@
 // Promises, streams and events of a program, whatever the caller does with them.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { constants } from 'node:buffer';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -84,9 +85,11 @@ describe('output that is cut', () => {
 
   test('more than a string can hold is refused at once', () => {
     expect(thrown(() => spawnIsolated('true', [], { maxBuffer: '1G' }))).toMatchObject({ path: 'maxBuffer' });
-    expect(thrown(() => spawnIsolatedSync('true', [], { maxBuffer: 2 ** 53 - 1, encoding: 'buffer' }))).toMatchObject({
-      path: 'maxBuffer',
-    });
+    // Newer versions of Node have no limit that a number could pass.
+    if (constants.MAX_LENGTH < Number.MAX_SAFE_INTEGER)
+      expect(thrown(() => spawnIsolatedSync('true', [], { maxBuffer: 2 ** 53 - 1, encoding: 'buffer' }))).toMatchObject({
+        path: 'maxBuffer',
+      });
   });
 });
 

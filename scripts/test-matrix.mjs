@@ -1,0 +1,49 @@
+// Runs the suites of the library and of the network with several versions of Node, from the npm package `node`: as root and as a user. With
+// `--subset` those tests alone that met differences between versions. The last line counts all.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+const isSubset = process.argv.includes('--subset');
+const countFile = process.argv.find((word) => word.startsWith('--count='))?.slice('--count='.length);
+// The oldest that is supported is what CI itself runs.
+const versions = isSubset ? ['24', '25'] : ['20', '22', '24', '25'];
+
+// Where a user can read them, and no sandbox has a file system of its own.
+const isRoot = process.geteuid() === 0;
+const base = isRoot ? '/opt' : 'node_modules/.cache';
+mkdirSync(base, { recursive: true });
+const folder = mkdtempSync(join(base, 'nsjs-nodes-'));
+chmodSync(folder, 0o755);
+
+const totals = { passed: 0, failed: 0, skipped: 0 };
+try {
+  for (const version of versions) {
+    const place = join(folder, version);
+    mkdirSync(place);
+    writeFileSync(join(place, 'package.json'), '{ "private": true }\n');
+    console.log(`matrix: fetching Node ${version}`);
+    const fetched = spawnSync('npm', ['install', '--no-audit', '--no-fund', `node@${version}`], {
+      cwd: place,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const node = resolve(place, 'node_modules/node/bin/node');
+    if (fetched.status !== 0 || !existsSync(node)) {
+      console.error(`matrix: Node ${version} could not be fetched`);
+      totals.failed++;
+      continue;
+    }
+    console.log(`matrix: Node ${version}`);
+    const output = join(folder, `${version}.json`);
+    spawnSync(node, ['scripts/test.mjs', isSubset ? 'versions' : 'matrix', `--count=${output}`], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    const counted = existsSync(output) ? JSON.parse(readFileSync(output, 'utf8')) : { passed: 0, failed: 1, skipped: 0 };
+    for (const name of Object.keys(totals)) totals[name] += counted[name];
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+if (countFile) writeFileSync(countFile, JSON.stringify(totals));
+process.exit(totals.failed === 0 ? 0 : 1);
