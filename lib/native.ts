@@ -107,16 +107,29 @@ function load(): Native {
   const candidates = [join(root, 'prebuilds', `linux-${process.arch}`, 'nsjs.node'), join(root, 'build', 'Release', 'nsjs.node')];
   const found = candidates.find((path) => existsSync(path));
   if (!found) {
-    throw new NsError('ERR_NSJS_NATIVE', `no addon for linux-${process.arch} in this installation`, {
-      hint: 'in a checkout run "npm run build"; otherwise this architecture has no prebuild',
+    throw new NsError('ERR_NSJS_NATIVE', `no addon for linux-${process.arch}: looked for ${candidates.join(' and ')}`, {
+      hint: existsSync(join(root, 'package.json'))
+        ? 'in a checkout run "npm run build"; otherwise this architecture has no prebuild'
+        : 'nsjs was bundled: its addon lies beside it, so mark nsjs as external',
     });
   }
   try {
     return require(found) as Native;
   } catch (cause) {
-    throw new NsError('ERR_NSJS_NATIVE', `the addon ${found} could not be loaded`, {
-      hint: 'it needs glibc 2.28 or later; see cause',
-      cause,
-    });
+    throw new NsError('ERR_NSJS_NATIVE', `the addon ${found} could not be loaded`, { hint: loadHint(cause), cause });
   }
+}
+
+function loadHint(cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (
+    code === 'ERR_DLOPEN_DISABLED' &&
+    process.execArgv.some((word) => word.startsWith('--permission') || word.startsWith('--experimental-permission'))
+  )
+    return 'Node’s permission model keeps addons out: start Node with --allow-addons, and --allow-fs-read=* for what nsjs reads';
+  if (code === 'ERR_DLOPEN_DISABLED') return 'Node was started with --no-addons';
+  if (code === 'ERR_ACCESS_DENIED')
+    return 'Node’s permission model keeps the file from being read: start Node with --allow-fs-read=* and --allow-addons';
+  if (/GLIBC|libc\.so|libc\.musl/.test(message)) return 'it needs glibc 2.28 or later; see cause';
+  return 'see cause';
 }

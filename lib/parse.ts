@@ -124,7 +124,27 @@ export function parseObject<const K extends string>(value: unknown, at: string, 
 /** Throws an OptionError for a key that is not known. */
 export function checkKnown(keys: readonly string[], at: string, known: readonly string[]): void {
   const stray = keys.find((key) => !known.includes(key));
-  if (stray !== undefined) throw new OptionError(at ? `${at}.${stray}` : stray, `unknown option; known are ${known.join(', ')}`);
+  if (stray === undefined) return;
+  const near = known.find((name) => isNear(name, stray));
+  throw new OptionError(
+    at ? `${at}.${stray}` : stray,
+    `unknown option; ${near === undefined ? '' : `did you mean '${near}'? `}known are ${known.join(', ')}`,
+  );
+}
+
+/** Whether two names differ by their case, or by one or two letters. Pure. */
+function isNear(one: string, other: string): boolean {
+  const [a, b] = [one.toLowerCase(), other.toLowerCase()];
+  if (a === b) return true;
+  if (Math.abs(a.length - b.length) > 2 || b.length < 4) return false;
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return (row[b.length] ?? 0) <= 2;
 }
 
 /** An object with any keys, read as {@link parseObject} does; entries that are `undefined` are kept. */

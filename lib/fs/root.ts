@@ -25,6 +25,18 @@ export async function withFd<T>(fd: number, use: (fd: number) => T | Promise<T>)
   }
 }
 
+/** The same, with the path in every error. */
+export async function naming<T>(path: string, act: () => T | Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof Error) || (error as NodeJS.ErrnoException).path !== undefined) throw error;
+    if (!(error instanceof SysError)) throw Object.assign(error, { path });
+    const { errno, syscall, origin, hint } = error;
+    throw new SysError({ errno: -errno, syscall, origin, path, hint });
+  }
+}
+
 /**
  * A folder that others write to, and what is below it. Every path is resolved by the kernel in one call that follows no
  * link and never leaves the folder (openat2(2)); what is opened is looked at before it is used, and never waited for.
@@ -85,7 +97,9 @@ export class Root {
     const target = parseTarget(path, 'path');
     if (target === '/') throw new SysError({ errno: einval, syscall: 'openat2', path, hint: 'the root itself stays' });
     const at = target.lastIndexOf('/');
-    return withFd(await this.openPath(target.slice(0, at) || '/', openFlags.directory), (fd) => use(fd, target.slice(at + 1)));
+    return withFd(await this.openPath(target.slice(0, at) || '/', openFlags.directory), (fd) =>
+      naming(path, () => use(fd, target.slice(at + 1))),
+    );
   }
 
   /** stat(2) of what a path names; of a link the link's own. */

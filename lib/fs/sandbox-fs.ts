@@ -3,11 +3,11 @@ import { type FileChangeInfo, watch } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { OptionError } from '../errors';
 import { openFlags } from '../open-flags';
-import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseTarget } from '../parse';
+import { type Bytes, isBytes, parseBoolean, parseBytes, parseInteger, parseObject, parseTarget } from '../parse';
 import { type CopyOptions, defaultMaxEntries, parseLimits } from './budget';
 import { copyIn, copyOut } from './copy';
 import { removeTree } from './remove';
-import { type Entry, entryType, type Root, readEntries, tooLarge, withFd } from './root';
+import { type Entry, entryType, naming, type Root, readEntries, tooLarge, withFd } from './root';
 
 const readFd = promisify(read);
 const writeFd = promisify(write);
@@ -47,10 +47,12 @@ export class SandboxFs {
     const given = parseObject(options, 'options', ['encoding', 'maxSize']);
     const limit = given.maxSize === undefined ? defaultMaxSize : parseBytes(given.maxSize, 'options.maxSize', 0);
     const { fd, stats } = await this.root().openFile(path, openFlags.readOnly);
-    const bytes = await withFd(fd, async () => {
-      if (stats.size > limit) throw tooLarge(path, stats.size, limit);
-      return readAll(fd, path, limit, stats.size);
-    });
+    const bytes = await withFd(fd, () =>
+      naming(path, () => {
+        if (stats.size > limit) throw tooLarge(path, stats.size, limit);
+        return readAll(fd, path, limit, stats.size);
+      }),
+    );
     return given.encoding === 'utf8' ? bytes.toString('utf8') : bytes;
   }
 
@@ -58,13 +60,15 @@ export class SandboxFs {
   async writeFile(path: string, data: string | Uint8Array, options: { readonly mode?: number } = {}): Promise<void> {
     const { mode = 0o644 } = parseObject(options, 'options', ['mode']);
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    if (!(bytes instanceof Uint8Array)) throw new OptionError('data', 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
+    if (!isBytes(bytes)) throw new OptionError('data', 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
     // Cut only once it is known to be a file.
     const { fd } = await this.root().openFile(path, openFlags.writeOnly | openFlags.create, parseInteger(mode, 'options.mode', 0, 0o777));
-    await withFd(fd, async () => {
-      await truncateFd(fd, 0);
-      await writeAll(fd, bytes);
-    });
+    await withFd(fd, () =>
+      naming(path, async () => {
+        await truncateFd(fd, 0);
+        await writeAll(fd, bytes);
+      }),
+    );
   }
 
   /** The entries of a folder, 100,000 at most. */

@@ -30,7 +30,7 @@ const hints: Readonly<Partial<Record<OpName, Readonly<Record<string, string>>>>>
     EPERM: 'the source has mounts whose flags this caller may not change',
   },
   OpenTree: {
-    ENOENT: 'the source must exist on the host',
+    ENOENT: 'what is named must exist: the source on the host, and inside what is to be read-only',
     EACCES: 'the caller may not reach the source',
     EINVAL: 'the source lies on a mount that cannot be cloned',
   },
@@ -40,12 +40,15 @@ const hints: Readonly<Partial<Record<OpName, Readonly<Record<string, string>>>>>
   },
   MoveMount: {
     ENOENT: 'the target does not exist and can not be made there; in a root of your own, make it first',
+    EINVAL: 'a file can only be mounted on a file, and a folder on a folder: the source and what is at the target are of two kinds',
+    ENOTDIR: 'a file can only be mounted on a file, and a folder on a folder: the source and what is at the target are of two kinds',
     ELOOP: 'the target passes through a symbolic link; name the real path',
   },
   MakeDir: {
     ELOOP: 'the target passes through a symbolic link; name the real path',
     EROFS: 'the target lies on a read-only mount: make it in the source first',
     ENOTDIR: 'a part of the target is no folder',
+    EEXIST: 'a file is at the target, and a folder is to be mounted there',
   },
   MakeFile: {
     ELOOP: 'the target passes through a symbolic link; name the real path',

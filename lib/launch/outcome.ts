@@ -232,6 +232,7 @@ function signalName(number: number): NodeJS.Signals {
 }
 
 function execHint(code: string, file: string): string | undefined {
-  if (code !== 'ENOENT' || !file.startsWith('/')) return code === 'ENOENT' ? 'no folder of PATH inside has it' : undefined;
+  if (code !== 'ENOENT' || !file.startsWith('/'))
+    return code === 'ENOENT' && !file.includes('/') ? 'no folder of PATH inside has it' : undefined;
   return `if it exists on the host it is not visible inside: add {type: 'bind', source: '${file}'} to mounts`;
 }

@@ -8,6 +8,7 @@ import type { Overrun } from '../monitor/watchdog';
 import { bare, isBytes } from '../parse';
 import { close } from '../sys/file';
 import { onAbort } from './abort';
+import { explainExec } from './exec-hint';
 import { factsError } from './facts';
 import type { Link, RunEvents } from './link';
 import type { ParsedOptions } from './options';
@@ -216,7 +217,8 @@ export class Run {
       this.events.settled(new AbortError(parsed.signal?.reason), undefined);
       return;
     }
-    const error = this.verifyError ?? this.inputError ?? (outcome.stopped && !outcome.started ? undefined : outcome.setupError());
+    const setUp = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
+    const error = this.verifyError ?? this.inputError ?? explainExec(setUp, parsed.spec, parsed.command.file);
     if (error) {
       for (const stream of this.streams) stream?.destroy();
       this.events.settled(error, undefined);

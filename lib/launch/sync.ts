@@ -5,6 +5,7 @@ import { StatsSource } from '../monitor/source';
 import { lookMs, Overseer } from '../monitor/watchdog';
 import { channel, native, stdioKind } from '../native';
 import { isBytes } from '../parse';
+import { explainExec } from './exec-hint';
 import { type ParsedOptions, parseOptions, readSpawnOptions, type SpawnOptions } from './options';
 import { Outcome, type Reason } from './outcome';
 import { finish, Output } from './output';
@@ -92,7 +93,7 @@ class SyncRun {
   result(): Result<string | Buffer> {
     const { parsed, outcome } = this;
     const error = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
-    if (error) throw error;
+    if (error) throw explainExec(error, parsed.spec, parsed.command.file);
     const [stdout, stderr] = this.outputs.map((output) => finish(output, parsed));
     const { started } = outcome;
     if (started) this.report = makeReport(parsed.spec, this.launch.scene, started, outcome);

@@ -53,7 +53,7 @@ export interface LaunchPlan {
   lastWord(step: number): string;
 }
 
-const maxSlots = 256;
+const maxSlots = 2048;
 /** For a plan whose other slots belong to another one: taken last of all. */
 export const lastSlot = new Slot(maxSlots - 1);
 const maxPassed = 60;

@@ -17,7 +17,7 @@ enum Section : std::uint32_t { kHost, kInside, kBeside, kProgram, kEnd, kAfter, 
 constexpr std::uint32_t kMagic = 0x324e534e;  // "NSN2"
 constexpr std::uint32_t kNoSlot = 0xffffffff;
 constexpr unsigned kOpArgs = 7;
-constexpr unsigned kMaxSlots = 256;
+constexpr unsigned kMaxSlots = 2048;
 constexpr unsigned kMaxPrograms = 256;  // of one sandbox at a time
 
 struct Header {
