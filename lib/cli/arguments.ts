@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { OptionError } from '../errors';
 import type { SandboxOptions } from '../features';
@@ -115,7 +116,8 @@ function egress({ allow, deny = [], network }: { allow?: string[]; deny?: string
 
 function bind(text: string, readonly: boolean): Mount {
   const [source = '', target] = text.split(':');
-  if (!source.startsWith('/')) throw new OptionError('--bind', `expected an absolute path, received '${source}'`);
+  const option = readonly ? '--bind' : '--bind-rw';
+  if (!source.startsWith('/')) throw new OptionError(option, `expected an absolute path, received '${source}': try ${resolve(source)}`);
   return { type: 'bind', source, ...(target === undefined ? {} : { target }), readonly };
 }
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { parseArgs } from 'node:util';
 import { explain } from '../explain';
 import { launcherImage } from '../launch/launcher';
 import { parseRunArguments, runUsage } from './arguments';
@@ -47,7 +48,7 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
     case 'ls':
       return runLs(rest);
     case 'probe':
-      return runProbe(rest.includes('--json'));
+      return runProbe(parseArgs({ args: [...rest], options: { json: { type: 'boolean' } } }).values.json ?? false);
     case 'seccomp':
       return runSeccomp(rest);
     case 'top':
@@ -57,6 +58,7 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
     case 'net':
       return runNet(rest);
     case 'launcher':
+      parseArgs({ args: [...rest] });
       process.stdout.write(launcherImage());
       return 0;
     case '--help':

@@ -9,6 +9,18 @@ import { rejection, temporaryFolder } from '../support';
 const main = join(__dirname, '../../dist/cli/main.js');
 const nsjs = (...args: string[]) => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
 
+test.each([
+  [['run', '--bind-rw', './x:/w', '--', 'true'], /--bind-rw: .*absolute.*'\.\/x'.*try \/.*\/x/],
+  [['run', '--bind', 'x', '--', 'true'], /--bind: .*absolute/],
+  [['probe', '--foo'], /--foo/],
+  [['probe', 'more'], /more/],
+  [['launcher', '--foo'], /--foo/],
+])('%j is refused by name', (words, message) => {
+  const { status, stdout, stderr } = nsjs(...words);
+  expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+  expect(stderr).toMatch(message);
+});
+
 test('run passes output and exit code on', () => {
   expect(nsjs('run', '--', '/bin/sh', '-c', 'echo out; echo err >&2; exit 3')).toMatchObject({
     status: 3,
