@@ -3,6 +3,7 @@ import { cpus, release } from 'node:os';
 import { dirname } from 'node:path';
 import { ids, ownProcess, readHardLimits } from './own-process';
 import { deepFreeze } from './parse';
+import { runtimeFiles } from './runtime-files';
 import { findIdMapHelper, readSubids, type Subids } from './subids';
 import { landlockAbi } from './sys/landlock';
 
@@ -74,16 +75,23 @@ const etcNames = [
 const deviceNames = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 const capSysAdmin = 21n;
 
+// Looked at in this turn.
+let isFresh = false;
 let known: { readonly host: Host; readonly ids: string; readonly process: string } | undefined;
 
 /** This machine, and what this process may do on it; read again where its ids have changed, or {@link lookAgain} found that something else has. */
 export function host(): Host {
-  if (known?.ids === ids()) return known.host;
+  if (known && (isFresh || known.ids === ids())) return known.host;
   return remember(ownProcess());
 }
 
-/** To be called before something is set up: what this process is, and where, may have changed since. */
+/** To be called before something is set up: what this process is, and where, may have changed since. Looks once for all that is set up in one go. */
 export function lookAgain(): Host {
+  if (isFresh && known?.ids === ids()) return known.host;
+  isFresh = true;
+  queueMicrotask(() => {
+    isFresh = false;
+  });
   const now = ownProcess();
   return known?.process === now ? known.host : remember(now);
 }
@@ -102,7 +110,7 @@ function read(): Host {
     cpus: cpus().length,
     privileged: isPrivileged(),
     system: systemNames.flatMap(systemEntry),
-    etc: etcNames.flatMap(etcEntry),
+    etc: [...etcNames, ...runtimeFiles()].flatMap(etcEntry),
     devices: deviceNames.filter((name) => exists(`/dev/${name}`)),
     node: nodeInstallation(),
     hardLimits: readHardLimits(),

@@ -123,9 +123,18 @@ function nameOf(folder: string): unknown {
   }
 }
 
+const listed = new Map<string, { readonly mark: string; readonly names: readonly string[] }>();
+
+// What is in a directory changes its time.
 function entriesOf(folder: string): readonly string[] {
   try {
-    return readdirSync(folder);
+    const { mtimeMs, ctimeMs, ino, dev } = statSync(folder);
+    const mark = `${mtimeMs} ${ctimeMs} ${ino} ${dev}`;
+    const found = listed.get(folder);
+    if (found?.mark === mark) return found.names;
+    const names = readdirSync(folder);
+    listed.set(folder, { mark, names });
+    return names;
   } catch {
     return [];
   }

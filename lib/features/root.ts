@@ -127,6 +127,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   emitMount(plan, tree, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch }, 'scratch', spec, scene);
   for (const { target, kind } of host.node.filter(isCovered)) bindSystem(plan, tree, scene, target, kind);
   tree.symlink('/var/tmp', '/tmp', 'root');
+  tree.symlink('/etc/os-release', '/usr/lib/os-release', 'root');
 }
 
 // Hides the parts of /usr that do not belong to the system: an empty directory covers each, with places for the caller's own mounts.

@@ -4,6 +4,7 @@ import { errnoName, SysError } from '../errors';
 import type { Spec } from '../features';
 import type { MountSpec } from '../features/mounts';
 import { host } from '../host';
+import { usrMasks } from '../usr-masks';
 
 /** Of what a program starts from, as far as it can be seen from here. */
 interface Found {
@@ -55,7 +56,10 @@ const sourceOf = (mount: MountSpec, path: string): string | undefined =>
 
 function rootSource({ root }: Spec, path: string): string | undefined {
   if (root === 'host') return path;
-  if (root === 'system') return host().system.some(({ target }) => path.startsWith(`${target}/`)) ? path : undefined;
+  if (root === 'system') {
+    const isThere = host().system.some(({ target }) => path.startsWith(`${target}/`));
+    return isThere && !usrMasks().some(({ target }) => path === target || path.startsWith(`${target}/`)) ? path : undefined;
+  }
   return typeof root === 'string' && root !== 'empty' ? `${root}${path}` : undefined;
 }
 

@@ -36,8 +36,17 @@ function checked(name: string, result: number): number {
   return result;
 }
 
+/** Calls that change what this process is, or where. */
+const changing: ReadonlySet<string> = new Set(['unshare', 'setns', 'chroot', 'pivot_root', 'capset', 'prlimit64', 'chdir', 'fchdir']);
+let changes = 0;
+
+/** How many calls were made here that may have changed what this process is, or where. */
+export const ownChanges = (): number => changes;
+
 /** Makes a system call on the calling thread; throws a SysError for -errno. */
 export function call(name: string, ...args: readonly Argument[]): number {
+  // prlimit(2) without a new limit only reads.
+  if (changing.has(name) && !(name === 'prlimit64' && args[2] === null)) changes++;
   return checked(name, native().syscall(numberOf(name), ...words(name, args)));
 }
 
