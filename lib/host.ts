@@ -77,11 +77,11 @@ const capSysAdmin = 21n;
 
 // Looked at in this turn.
 let isFresh = false;
-let known: { readonly host: Host; readonly ids: string; readonly process: string } | undefined;
+let known: { readonly host: Host; readonly ids: string; readonly uid: number | undefined; readonly process: string } | undefined;
 
 /** This machine, and what this process may do on it; read again where its ids have changed, or {@link lookAgain} found that something else has. */
 export function host(): Host {
-  if (known && (isFresh || known.ids === ids())) return known.host;
+  if (known && (isFresh || known.uid === process.geteuid?.())) return known.host;
   return remember(ownProcess());
 }
 
@@ -98,7 +98,7 @@ export function lookAgain(): Host {
 
 function remember(now: string): Host {
   const found = deepFreeze<Host>(read());
-  known = { host: found, ids: ids(), process: now };
+  known = { host: found, ids: ids(), uid: process.geteuid?.(), process: now };
   return found;
 }
 
