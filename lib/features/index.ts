@@ -24,6 +24,7 @@ import { type RootOptions, root, rootTree } from './root';
 import { affinity, ioPriority, nice, oomScoreAdj, type SchedulingOptions, scheduler } from './scheduling';
 import { type ScratchOptions, scratch } from './scratch';
 import { type SeccompOptions, seccomp } from './seccomp';
+import { type StateDirOptions, stateDir } from './state-dir';
 import { openTerminal, type TerminalOptions, terminal } from './terminal';
 import { type TimeOptions, time, timeOffsets } from './time';
 import { deathSignal, innerUser, programUser, type UserOptions, user } from './user';
@@ -59,7 +60,8 @@ export interface SandboxOptions
     LandlockOptions,
     VerifyOptions,
     SeccompOptions,
-    LauncherPathOptions {
+    LauncherPathOptions,
+    StateDirOptions {
   /** Where the options start from; what is written beside it is changed. Default `'untrusted'`. See `presets`. */
   readonly preset?: PresetName;
 }
@@ -107,6 +109,7 @@ export const features = {
   seccomp,
   verify,
   launcherPath,
+  stateDir,
 } as const;
 
 /** The options parsed: complete, checked, frozen. */

@@ -1,4 +1,5 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { NsError, SysError } from '../errors';
 import type { rangeSize } from '../features/id-map';
 import { native } from '../native';
@@ -10,8 +11,8 @@ const range = 65_536;
 export const firstRangeId = 2_000_000_000;
 const ranges = 30_000;
 const tries = 4096;
-const folder = '/run/nsjs';
-const lockFile = `${folder}/ids.lock`;
+const lockName = 'ids.lock';
+const othersMayWrite = 0o022;
 
 /** A host id and the descriptor that keeps it. */
 export interface HostId {
@@ -26,8 +27,8 @@ let nextRange = Math.floor(Math.random() * ranges);
  * Takes an id, or the first of a range, that no other sandbox on this machine has: one byte of a lock file for each. The lock belongs to the open
  * file, so it ends with the last process that holds it, however that dies.
  */
-export function takeHostId(size: 1 | typeof rangeSize): HostId {
-  const fd = openLockFile();
+export function takeHostId(size: 1 | typeof rangeSize, folder: string): HostId {
+  const fd = openLockFile(folder);
   for (let attempt = 0; attempt < tries; attempt++) {
     if (size === 1) {
       next = (next + 1) % range;
@@ -39,31 +40,36 @@ export function takeHostId(size: 1 | typeof rangeSize): HostId {
   }
   closeSync(fd);
   throw new NsError('ERR_NSJS_UNSUPPORTED', 'no free host id for the sandbox', {
-    hint: `more than ${tries} sandboxes hold ids in ${lockFile}`,
+    hint: `more than ${tries} sandboxes hold ids in ${folder}`,
   });
 }
 
-function openLockFile(): number {
+function openLockFile(folder: string): number {
   try {
-    return openSync(lockFile, 'a', 0o600);
-  } catch (first) {
-    if ((first as NodeJS.ErrnoException).code !== 'ENOENT') throw lockError(first);
-  }
-  try {
-    mkdirSync(folder, { mode: 0o700, recursive: true });
-    return openSync(lockFile, 'a', 0o600);
+    if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700, recursive: true });
+    checkOwner(folder);
+    return openSync(join(folder, lockName), 'a', 0o600);
   } catch (error) {
-    throw lockError(error);
+    throw lockError(error, folder);
   }
 }
 
-function lockError(error: unknown): SysError {
+function checkOwner(folder: string): void {
+  const { uid, mode } = statSync(folder);
+  if (uid !== 0 || (mode & othersMayWrite) !== 0)
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `stateDir: others than root may write to ${folder}`, {
+      hint: 'name another directory, or chmod 0700',
+    });
+}
+
+function lockError(error: unknown, folder: string): unknown {
+  if (error instanceof NsError) return error;
   const { errno = -5, syscall = 'open' } = error as NodeJS.ErrnoException;
   return new SysError({
     errno: -errno,
     syscall,
-    origin: 'user',
-    path: lockFile,
-    hint: `root needs to write ${folder} to give each sandbox an id of its own`,
+    origin: 'stateDir',
+    path: folder,
+    hint: 'root keeps there which ids sandboxes have: name a directory that can be written with the option stateDir',
   });
 }

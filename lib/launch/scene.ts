@@ -96,8 +96,8 @@ function openNetwork(
 }
 
 // Of maps that the caller wrote it is what 0 inside is: nobody else but the caller can keep others from having it.
-function chooseHostId({ user: { ids } }: Spec): { readonly id: number; readonly fd?: number } {
-  if (typeof ids !== 'object') return takeHostId(ids === 'range' ? rangeSize : 1);
+function chooseHostId({ user: { ids }, stateDir }: Spec): { readonly id: number; readonly fd?: number } {
+  if (typeof ids !== 'object') return takeHostId(ids === 'range' ? rangeSize : 1, stateDir);
   const [uid = 0, gid] = [outsideOf(ids.uids, 0), outsideOf(ids.gids, 0)];
   if (uid !== gid) throw new OptionError('user.ids.gids', `0 must be the same outside as among uids, ${uid}`);
   return { id: uid };

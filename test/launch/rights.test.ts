@@ -53,3 +53,14 @@ testIf(isRoot, 'root', 'another root directory and mount namespace are looked at
     console.log((await spawnIsolated('cat', ['/usr/local/new'])).stdout);`;
   expect(await run(script)).toBe('seen\n');
 });
+
+testIf(isRoot, 'root', 'where /run cannot be written another directory can be named', async () => {
+  const script = `const fs = require('node:fs'), folder = fs.mkdtempSync('/tmp/nsjs-state-'); fs.chmodSync(folder, 0o777);
+    sys.unshare(0x00020000); sys.mount(null, '/', null, 0x44000, null); sys.mount('none', '/run', 'tmpfs', 1, null);
+    const said = (options) => spawnIsolated('echo', ['runs'], options).then(({ stdout }) => stdout, (error) => error.origin + ' ' + error.message);
+    console.log(await said({})); console.log(await said({ stateDir: folder })); console.log(await said({ stateDir: folder + '/own' })); fs.rmSync(folder, { recursive: true });`;
+  const [unwritable, foreign, own] = (await run(script)).split('\n');
+  expect(unwritable).toMatch(/^stateDir .*E(ROFS|NOENT).*option stateDir/);
+  expect(foreign).toMatch(/stateDir: others than root may write/);
+  expect(own).toBe('runs');
+});
