@@ -140,22 +140,29 @@ type WritesSpec = Pick<Spec, 'root' | 'mounts' | 'namespaces' | 'landlock'>;
 export function refuseSetIdHole(spec: WritesSpec & Pick<Spec, 'seccomp' | 'nestedUserNamespaces' | 'capabilities'>): void {
   const at = hostWrites(spec);
   if (at === undefined) return;
-  const hole = setIdHole(spec);
-  if (hole)
+  const holes = setIdHoles(spec);
+  if (holes.length > 0)
     throw new OptionError(
       at,
-      `a folder of the host that can be written is not safe ${hole}: set-id files or file capabilities could stay in it`,
+      `a folder of the host that can be written is not safe ${holes.map(([what]) => what).join(' and ')}: set-id files or file capabilities could stay in it. ` +
+        `Write ${holes.map(([, fix]) => fix).join(', ')}; or keep what is written in memory, as an overlay of that folder does`,
     );
 }
 
-function setIdHole({
+// All at once, each with what to write instead: a preset may have brought several.
+function setIdHoles({
   seccomp: chosen,
   nestedUserNamespaces,
   capabilities,
-}: Pick<Spec, 'seccomp' | 'nestedUserNamespaces' | 'capabilities'>): string | undefined {
-  if (chosen === 'off') return "with seccomp: 'off'";
-  const found = chosen.allow.flatMap(({ names }) => names).find((name) => setIdCalls.includes(name));
-  if (found) return `where seccomp.allow names ${found}`;
-  if (nestedUserNamespaces) return 'with nestedUserNamespaces';
-  return Object.values(capabilities).some((set) => set.includes('CAP_SETFCAP')) ? 'with CAP_SETFCAP' : undefined;
+}: Pick<Spec, 'seccomp' | 'nestedUserNamespaces' | 'capabilities'>): readonly (readonly [what: string, fix: string])[] {
+  const allowed = chosen === 'off' ? undefined : chosen.allow.flatMap(({ names }) => names).find((name) => setIdCalls.includes(name));
+  const hasSetFcap = Object.values(capabilities).some((set) => set.includes('CAP_SETFCAP'));
+  return [
+    ...(chosen === 'off' ? [["with seccomp: 'off'", "seccomp: 'default'"] as const] : []),
+    ...(allowed === undefined
+      ? []
+      : [[`where seccomp.allow names ${allowed}`, "seccomp: 'default', or an allow list without it"] as const]),
+    ...(nestedUserNamespaces ? [['with nestedUserNamespaces', 'nestedUserNamespaces: false'] as const] : []),
+    ...(hasSetFcap ? [['with CAP_SETFCAP', 'capabilities without CAP_SETFCAP'] as const] : []),
+  ];
 }

@@ -43,6 +43,13 @@ const defaultSize = '8G';
 const defaultEntries = 1_000_000;
 const inside = { root: '/rootfs', code: '/nsjs' } as const;
 const gzipMagic = [0x1f, 0x8b] as const;
+/** What archives and layers may be instead, by their first bytes. */
+const foreignFormats: readonly (readonly [name: string, magic: readonly number[]])[] = [
+  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
+  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+  ['bzip2', [0x42, 0x5a, 0x68]],
+  ['zip', [0x50, 0x4b, 0x03, 0x04]],
+];
 
 interface Limits {
   readonly maxSize: number;
@@ -196,6 +203,11 @@ async function sniff(input: Readable, signal: AbortSignal | undefined): Promise<
     input.once('end', () => resolve(Buffer.alloc(0)));
     input.once('readable', () => resolve((input.read() as Buffer | null) ?? Buffer.alloc(0)));
   });
+  const foreign = foreignFormats.find(([, magic]) => magic.every((byte, at) => first[at] === byte));
+  if (foreign)
+    throw new NsError('ERR_NSJS_ARCHIVE', `the archive is compressed by ${foreign[0]}`, {
+      hint: 'tar archives are read plain or gzipped: decompress it first, or copy the image with gzipped layers',
+    });
   if (first.length > 0) output.write(first);
   pipeline(input, output).catch(() => {});
   return { stream: output, gzip: first[0] === gzipMagic[0] && first[1] === gzipMagic[1] };

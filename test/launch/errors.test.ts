@@ -78,6 +78,21 @@ describe('mounts', () => {
   });
 });
 
+test('a folder that can be written with preset container: one error says all that works', async () => {
+  const writable = [{ type: 'bind', source: folder.path, target: '/w', readonly: false }] as const;
+  const { message } = thrown(() => spawnIsolated('true', [], { preset: 'container', mounts: writable }));
+  expect(message).toMatch(/mounts\[0\]\.readonly: .*seccomp: 'default'.*nestedUserNamespaces: false.*overlay/);
+  const capabilities = /CAP_SETFCAP/.test(message) ? { capabilities: ['CAP_CHOWN'] as const } : {};
+  await spawnIsolated('true', [], {
+    preset: 'container',
+    mounts: writable,
+    seccomp: 'default',
+    nestedUserNamespaces: false,
+    ...capabilities,
+  });
+  await spawnIsolated('true', [], { preset: 'container', mounts: [{ type: 'overlay', lower: folder.path, target: '/w' }] });
+});
+
 test('an option that is misspelt has a suggestion, at every level', () => {
   expect(thrown(() => spawnIsolated('true', [], { timout: 5 } as object)).message).toMatch(/^timout: .*did you mean 'timeout'/);
   expect(thrown(() => spawnIsolated('true', [], { limits: { Memory: 5 } } as object)).message).toMatch(

@@ -387,6 +387,17 @@ describe('an overlay', () => {
   });
 });
 
+test('an archive that is compressed in another way is told by its name', async () => {
+  for (const [name, magic] of [
+    ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
+    ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]],
+    ['bzip2', [0x42, 0x5a, 0x68, 0x39]],
+  ] as const) {
+    const error = await rejection(unpack(Buffer.concat([Buffer.from(magic), Buffer.alloc(100)])));
+    expect(error).toMatchObject({ code: 'ERR_NSJS_ARCHIVE', message: expect.stringMatching(new RegExp(`${name}.*gzipped`)) });
+  }
+});
+
 test('archives that a stream of the host ends early are refused', async () => {
   const file = fresh('file');
   writeFileSync(file, archive({ path: 'f', data: 'x'.repeat(5000) }).subarray(0, 2000));
