@@ -48,6 +48,54 @@ describe('certificates', () => {
   });
 });
 
+describe('what runtimes keep outside /usr', () => {
+  const folders = [
+    'fonts',
+    'ghostscript',
+    'java-99-openjdk',
+    'ImageMagick-9',
+    'php/9.9/cli',
+    'php/9.9/mods-available',
+    'erlang/99',
+    'maven/logging',
+  ];
+  const secrets = [
+    'maven/settings.xml',
+    'R/Renviron.site',
+    'php/9.9/fpm/pool.conf',
+    'npmrc',
+    'mysql/debian.cnf',
+    'java-99-openjdk.key',
+    'odbc.ini',
+  ];
+
+  testIf(isRoot, 'root', 'is there for everybody, and holds nothing that is not for everybody', () => {
+    const plant = folders.map(
+      (name) =>
+        `mkdir -p /etc/${name} && for m in 600 640 644; do echo $m > /etc/${name}/planted$m; chmod $m /etc/${name}/planted$m; done && mkdir -m 700 /etc/${name}/closed && echo closed > /etc/${name}/closed/planted644`,
+    );
+    const hide = secrets.map((name) => `mkdir -p $(dirname /etc/${name}) && echo secret > /etc/${name}`);
+    const more = [
+      'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w && mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w /etc',
+      ...plant,
+      ...hide,
+    ].join(' && ');
+    const line = `cd /etc; for d in ${folders.join(' ')}; do cat $d/planted644 $d/planted600 $d/planted640 $d/closed/*; done 2>/dev/null | sort | uniq -c; ls ${secrets.join(' ')} 2>/dev/null; echo looked`;
+    const found = onHost({}, more, inside(line))
+      .split('\n')
+      .map((one) => one.trim());
+    expect(found).toEqual([`${folders.length} 644`, 'looked']);
+  });
+
+  test('so that names of services and types are known, and Java runs where it is', async () => {
+    const python =
+      "import socket, mimetypes, platform; print(socket.getservbyname('https'), platform.freedesktop_os_release()['ID'] != '')";
+    if (existsSync('/etc/services')) expect(await sh(`python3 -c "${python}"`)).toBe('443 True');
+    if (existsSync('/usr/bin/java')) expect((await trySh('java -version', { limits: { memory: '1G' } })).exitCode).toBe(0);
+    if (existsSync('/usr/bin/fc-list') && existsSync('/usr/share/fonts')) expect(await sh('fc-list | wc -l')).not.toBe('0');
+  });
+});
+
 describe('what lies below /usr and is no part of the system', () => {
   const mountIf = (name: string, body: () => void) => testIf(canMount, 'mount namespaces', name, body);
 
