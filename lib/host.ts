@@ -57,6 +57,8 @@ export interface Counts {
 }
 
 const systemNames = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
+/** Where NixOS and Guix have all of it: packages for everybody to read, and the profile that is in use. */
+const storeNames = ['/nix/store', '/gnu/store', '/run/current-system'];
 // Where certificates lie beside /etc/ssl is a matter of the distribution.
 // Private keys lie beside them.
 const etcNames = [
@@ -109,7 +111,7 @@ function read(): Host {
     groups: process.getgroups?.() ?? [],
     cpus: cpus().length,
     privileged: isPrivileged(),
-    system: systemNames.flatMap(systemEntry),
+    system: [...systemNames, ...storeNames].flatMap(systemEntry),
     etc: [...etcNames, ...runtimeFiles()].flatMap(etcEntry),
     devices: deviceNames.filter((name) => exists(`/dev/${name}`)),
     node: nodeInstallation(),
@@ -153,7 +155,7 @@ function systemEntry(target: string): readonly SystemEntry[] {
 // Not the whole prefix: that may be somebody's home.
 function nodeInstallation(): Host['node'] {
   const binary = realpathSync(process.execPath);
-  if (systemNames.some((name) => binary.startsWith(`${name}/`))) return [];
+  if ([...systemNames, ...storeNames].some((name) => binary.startsWith(`${name}/`))) return [];
   const packages = `${dirname(dirname(binary))}/lib/node_modules`;
   return [{ target: binary, kind: 'file' } as const, ...(exists(packages) ? [{ target: packages, kind: 'dir' } as const] : [])];
 }

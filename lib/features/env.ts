@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { OptionError } from '../errors';
 import { bare, parseRecord, parseString, parseTarget } from '../parse';
@@ -17,10 +18,12 @@ export interface EnvOptions {
 }
 
 const systemPath = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
+// NixOS and Guix have next to nothing there.
+const profilePath = ['/run/current-system/sw/bin', '/run/current-system/profile/bin'].filter((folder) => existsSync(folder));
 
 const defaults: Readonly<Record<string, string>> = {
   // The running Node is found wherever it is installed.
-  PATH: [...new Set([...systemPath, dirname(process.execPath)])].join(':'),
+  PATH: [...new Set([...systemPath, ...profilePath, dirname(process.execPath)])].join(':'),
   HOME: homeFolder,
   LANG: 'C.UTF-8',
   TERM: 'dumb',
