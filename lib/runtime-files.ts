@@ -7,7 +7,7 @@ import { readdirSync } from 'node:fs';
  * Each that is there is a mount of its own, some 30 µs: what only configures what works without is left out.
  */
 const files: readonly string[] = [
-  // Names of services, protocols, types and systems.
+  // Names of services, protocols and types.
   '/etc/services',
   '/etc/protocols',
   '/etc/mime.types',
@@ -16,31 +16,36 @@ const files: readonly string[] = [
   '/var/cache/fontconfig',
   '/etc/ghostscript',
   '/var/lib/ghostscript',
+  '/etc/groff',
   '/etc/texmf',
   '/var/lib/texmf',
+  '/var/lib/tex-common',
+  '/etc/sgml',
+  '/etc/xml',
+  '/var/lib/sgml-base',
+  '/var/lib/xml-core',
+  '/var/lib/aspell',
+  '/var/lib/ispell',
+  '/var/lib/dictionaries-common',
   '/etc/libreoffice/sofficerc',
+  '/etc/libreoffice/psprint.conf',
   '/etc/libreoffice/registry',
+  '/var/lib/libreoffice',
   '/etc/vulkan',
   '/etc/OpenCL',
   // Runtimes.
-  '/etc/java/java.conf',
-  '/etc/java/security',
   '/etc/maven/m2.conf',
   '/etc/maven/logging',
-  '/etc/ant/ant.conf',
   '/etc/R/Renviron',
   '/etc/R/Makeconf',
   '/etc/R/ldpaths',
   '/etc/R/repositories',
-  '/etc/R/javaconf',
   '/etc/mono',
   '/etc/dotnet/install_location',
-  '/etc/octave.conf',
-  '/etc/maxima',
-  '/etc/scala',
-  '/etc/lua',
-  '/etc/guile',
-  '/etc/swipl',
+  '/etc/octaverc',
+  '/etc/nim',
+  '/etc/racket/config.rktd',
+  '/etc/sbclrc',
   '/var/lib/gems',
   '/var/lib/ghc',
 ];
@@ -51,8 +56,6 @@ const versions: readonly (readonly [folder: string, name: RegExp, inside: readon
   ['/etc', /^ImageMagick-\d+$/, ['']],
   ['/etc', /^GraphicsMagick-[\d.]+$/, ['']],
   ['/etc/php', /^\d+\.\d+$/, ['/cli', '/mods-available']],
-  ['/etc/erlang', /^\d+$/, ['']],
-  ['/etc/tcl', /^\d+\.\d+$/, ['']],
 ];
 
 /** Those that may be on this machine. */

@@ -56,7 +56,7 @@ describe('what runtimes keep outside /usr', () => {
     'ImageMagick-9',
     'php/9.9/cli',
     'php/9.9/mods-available',
-    'erlang/99',
+    'texmf',
     'maven/logging',
   ];
   const secrets = [
