@@ -106,6 +106,12 @@ function userNamespaceCause(error: Error): ProbedFeature {
     );
   }
   const refused = error instanceof SysError && ['EPERM', 'ENOSYS'].includes(error.code) && /clone|unshare/.test(error.syscall);
+  if (refused && isInChroot()) {
+    return missing(
+      'this process is in a chroot(2), where the kernel makes no user namespace',
+      'enter the directory by pivot_root(2) in a mount namespace of its own, as container runtimes do, or run outside of it',
+    );
+  }
   if (refused && seccompMode() === '2') {
     return missing(
       'a seccomp filter around this process refuses clone(CLONE_NEWUSER), as the default profile of Docker and Kubernetes does',
@@ -114,6 +120,9 @@ function userNamespaceCause(error: Error): ProbedFeature {
   }
   return fromError(error);
 }
+
+// Its root is no mount that it sees.
+const isInChroot = (): boolean => readText('/proc/self/mountinfo') !== '' && mountOptions('/') === undefined;
 
 async function probeProc(userNamespaces: ProbedFeature): Promise<ProbedFeature> {
   if (!userNamespaces.available) return missing('there are no user namespaces to try it in', 'see userNamespaces');

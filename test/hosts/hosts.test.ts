@@ -1,9 +1,10 @@
 // The hosts that refuse a part of what nsjs needs: each must answer with a typed error that names cause and fix, or
 // with the degradation that was preferred.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { hasRunc, runContainer } from '../container';
-import { testIf } from '../support';
+import { isRoot, temporaryFolder, testIf } from '../support';
 
 const library = join(__dirname, '../../dist/index.js');
 const checkout = dirname(dirname(library));
@@ -60,6 +61,22 @@ test('where /proc is covered by other mounts, proc is refused, or left out and r
   const preferred = run("{ proc: 'prefer', reject: false }");
   expect(preferred.dropped).toContainEqual(expect.objectContaining({ control: 'proc', fix: expect.any(String) }));
   expect(preferred.features.proc).toMatchObject({ available: false, reason: expect.stringContaining('covered') });
+});
+
+testIf(isRoot, 'root', 'in a chroot the error leads to probe, and probe says so', () => {
+  const folder = temporaryFolder();
+  const names = ['usr', 'bin', 'lib', 'lib64', 'etc', 'dev', 'proc', 'sys', 'tmp', 'run'].filter((name) => existsSync(`/${name}`));
+  const line = `cd ${folder.path} && for d in ${names.join(' ')}; do mkdir $d && mount --rbind /$d $d; done && mkdir -p .${checkout} && mount --bind ${checkout} .${checkout} &&
+    exec chroot . ${process.execPath} -e "$0"`;
+  const { stdout, stderr } = spawnSync('unshare', ['-m', '/bin/sh', '-c', line, attempt('{}')], { encoding: 'utf8' });
+  const answer = JSON.parse(stdout || JSON.stringify({ stderr }));
+  expect(answer).toMatchObject({ code: 'EPERM', origin: 'namespaces', hint: expect.stringContaining('nsjs probe') });
+  expect(answer.features.userNamespaces).toMatchObject({
+    available: false,
+    reason: expect.stringContaining('chroot(2)'),
+    fix: expect.stringContaining('pivot_root'),
+  });
+  folder.remove();
 });
 
 /** Runs Node in a container that runc makes as Docker would, with the host's /usr. */
