@@ -5,6 +5,7 @@ import { ids, ownProcess, readHardLimits } from './own-process';
 import { deepFreeze } from './parse';
 import { runtimeFiles } from './runtime-files';
 import { findIdMapHelper, readSubids, type Subids } from './subids';
+import { ownChanges } from './sys/call';
 import { landlockAbi } from './sys/landlock';
 
 /** One name of the host's root folder that a system root repeats. */
@@ -26,7 +27,7 @@ export interface Host {
   /** Folders and links with the system's programs and libraries. */
   readonly system: readonly SystemEntry[];
   /** Entries of /etc that programs need and that hold nothing of the host's users. */
-  readonly etc: readonly { readonly target: string; readonly kind: 'dir' | 'file' }[];
+  readonly etc: readonly { readonly target: string; readonly kind: 'dir' | 'file'; readonly isRuntime: boolean }[];
   /** The running Node's program and its packages, if they lie outside of the system folders. */
   readonly node: readonly { readonly target: string; readonly kind: 'dir' | 'file' }[];
   /** This process's hard limits, by the names of getrlimit(2); those that are not unlimited. */
@@ -79,7 +80,9 @@ const capSysAdmin = 21n;
 
 // Looked at in this turn.
 let isFresh = false;
-let known: { readonly host: Host; readonly ids: string; readonly uid: number | undefined; readonly process: string } | undefined;
+let known:
+  | { readonly host: Host; readonly ids: string; readonly uid: number | undefined; readonly changes: number; readonly process: string }
+  | undefined;
 
 /** This machine, and what this process may do on it; read again where its ids have changed, or {@link lookAgain} found that something else has. */
 export function host(): Host {
@@ -89,7 +92,7 @@ export function host(): Host {
 
 /** To be called before something is set up: what this process is, and where, may have changed since. Looks once for all that is set up in one go. */
 export function lookAgain(): Host {
-  if (isFresh && known?.ids === ids()) return known.host;
+  if (isFresh && known?.ids === ids() && known.changes === ownChanges()) return known.host;
   isFresh = true;
   queueMicrotask(() => {
     isFresh = false;
@@ -100,7 +103,7 @@ export function lookAgain(): Host {
 
 function remember(now: string): Host {
   const found = deepFreeze<Host>(read());
-  known = { host: found, ids: ids(), uid: process.geteuid?.(), process: now };
+  known = { host: found, ids: ids(), uid: process.geteuid?.(), changes: ownChanges(), process: now };
   return found;
 }
 
@@ -112,7 +115,7 @@ function read(): Host {
     cpus: cpus().length,
     privileged: isPrivileged(),
     system: [...systemNames, ...storeNames].flatMap(systemEntry),
-    etc: [...etcNames, ...runtimeFiles()].flatMap(etcEntry),
+    etc: [...etcNames.flatMap((name) => etcEntry(name)), ...runtimeFiles().flatMap((name) => etcEntry(name, true))],
     devices: deviceNames.filter((name) => exists(`/dev/${name}`)),
     node: nodeInstallation(),
     hardLimits: readHardLimits(),
@@ -141,9 +144,9 @@ function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-function etcEntry(target: string): Host['etc'] {
+function etcEntry(target: string, isRuntime = false): Host['etc'] {
   const found = statSync(target, { throwIfNoEntry: false });
-  return found ? [{ target, kind: found.isDirectory() ? 'dir' : 'file' }] : [];
+  return found ? [{ target, kind: found.isDirectory() ? 'dir' : 'file', isRuntime }] : [];
 }
 
 function systemEntry(target: string): readonly SystemEntry[] {

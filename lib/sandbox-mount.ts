@@ -54,7 +54,7 @@ export async function mountInto(resident: Resident, opened: Opened, mount: Mount
   plan.op('maps', origin, 'MoveMount', tree, root, spec.target);
   await runHost(plan, resident.spec.launcherPath);
   resident.addMount(spec);
-  await shareMount(resident);
+  await shareMount(resident, spec);
 }
 
 // The sandbox's filter is in force already: it must refuse set-id files by itself.

@@ -1,4 +1,6 @@
 import { existsSync } from 'node:fs';
+import type { MountSpec } from './features/mounts';
+import { covers } from './features/pins';
 import { runHost } from './launch/host-plan';
 import type { Opened, Resident } from './launch/resident';
 import { keepPins, pinnedPaths, placesOf, protectedPaths, unpinned } from './launch/shared-pins';
@@ -33,13 +35,21 @@ export async function pinInOthers(resident: Resident): Promise<void> {
 }
 
 /** Lets the others know of what was mounted into a sandbox while it runs. */
-export async function shareMount(resident: Resident): Promise<void> {
+export async function shareMount(resident: Resident, mount: MountSpec): Promise<void> {
+  // What was pinned there is covered now.
+  const known = open.get(resident);
+  for (const place of known?.places ?? []) if (place === mount.target || covers(mount, place)) known?.places.delete(place);
+  const own = new Set(protectedPaths(resident.spec));
+  const others = pinnedPaths().filter((path) => !own.has(path) && existsSync(path));
+  await pinInto(resident, placesOf({ root: 'empty', mounts: [mount] }, others));
   const forget = keepPins({ mounts: resident.spec.mounts });
   void resident.ended.then(forget);
   await pinInOthers(resident);
 }
 
 async function pinPaths(resident: Resident, paths: readonly string[]): Promise<void> {
+  // The host's own mounts are nobody's to change.
+  if (!resident.spec.namespaces.mnt) return;
   const wanted = unpinned(resident.spec, resident.scene, paths).filter((path) => existsSync(path));
   try {
     await pinInto(resident, placesOf(resident.spec, wanted));

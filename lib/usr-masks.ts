@@ -123,6 +123,7 @@ function nameOf(folder: string): unknown {
   }
 }
 
+const settledMs = 1000;
 const listed = new Map<string, { readonly mark: string; readonly names: readonly string[] }>();
 
 // What is in a directory changes its time.
@@ -133,7 +134,8 @@ function entriesOf(folder: string): readonly string[] {
     const found = listed.get(folder);
     if (found?.mark === mark) return found.names;
     const names = readdirSync(folder);
-    listed.set(folder, { mark, names });
+    // What is added within the same tick of the file system's clock has the same time.
+    if (Date.now() - mtimeMs > settledMs) listed.set(folder, { mark, names });
     return names;
   } catch {
     return [];

@@ -117,7 +117,9 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   const isCovered = ({ target }: { readonly target: string }) =>
     ['/tmp/', '/dev/', `${homeFolder}/`].some((folder) => target.startsWith(folder));
   for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, scene, target, kind);
-  for (const { target, kind } of host.etc) bindSystem(plan, tree, scene, target, kind);
+  // What the caller mounts itself, or mounts something into, is the caller's.
+  const isOwn = (path: string) => spec.mounts.some(({ target }) => target === path || target.startsWith(`${path}/`));
+  for (const { target, kind, isRuntime } of host.etc) if (!isRuntime || !isOwn(target)) bindSystem(plan, tree, scene, target, kind);
   hideForeign(plan, tree, spec, scene);
   for (const [path, text] of etcFiles(spec, scene)) tree.file(path, Buffer.from(text), 0o644, 'root');
   emitMount(plan, tree, { type: 'dev', target: '/dev' }, 'root', spec, scene);
@@ -127,7 +129,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   emitMount(plan, tree, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch }, 'scratch', spec, scene);
   for (const { target, kind } of host.node.filter(isCovered)) bindSystem(plan, tree, scene, target, kind);
   tree.symlink('/var/tmp', '/tmp', 'root');
-  tree.symlink('/etc/os-release', '/usr/lib/os-release', 'root');
+  if (!isOwn('/etc/os-release')) tree.symlink('/etc/os-release', '/usr/lib/os-release', 'root');
 }
 
 // Hides the parts of /usr that do not belong to the system: an empty directory covers each, with places for the caller's own mounts.

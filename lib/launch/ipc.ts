@@ -53,17 +53,27 @@ export class JsonChannel {
       this.collect(chunk.subarray(from, at));
       from = at + 1;
       if (this.isOver) break;
-      this.deliver(Buffer.concat(this.rest.splice(0)));
+      const line = Buffer.concat(this.rest.splice(0));
       this.size = 0;
-      if (performance.now() < end) continue;
       this.waiting = chunk.subarray(from);
-      this.stream.pause();
-      setImmediate(() => this.handle());
-      return;
+      let isDone = false;
+      try {
+        this.deliver(line);
+        isDone = performance.now() < end;
+      } finally {
+        // Also where a listener throws.
+        if (!isDone) this.later();
+      }
+      if (!isDone) return;
     }
     if (!this.isOver) this.collect(chunk.subarray(from));
     this.waiting = undefined;
     this.stream.resume();
+  }
+
+  private later(): void {
+    this.stream.pause();
+    setImmediate(() => this.handle());
   }
 
   private collect(part: Buffer): void {

@@ -25,7 +25,9 @@ export class Pauser {
     if (!this.isUsable()) return Promise.reject(closedError());
     this.wanted = paused;
     const done = this.pausing.then(() => this.apply(paused));
-    this.pausing = done.catch(() => {});
+    this.pausing = done.catch(() => {
+      if (paused) this.wanted = false;
+    });
     return done;
   }
 

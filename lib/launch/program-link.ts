@@ -16,7 +16,7 @@ import { Timers } from './timers';
 
 // Init holds the clock; it may be slow where its sandbox has used its CPU time up.
 const backupMs = 50;
-const maxTree = 1024;
+const maxTree = 256;
 
 /** The way from a run to its program in a sandbox that stays. */
 export class ProgramLink implements Link {
@@ -31,7 +31,8 @@ export class ProgramLink implements Link {
   isHeld = true;
   private readonly timers = new Timers();
   private watchdog: Watchdog | undefined;
-  private readonly tree: PidFd[] = [];
+  private readonly tree = new Map<number, PidFd>();
+  private readonly seen = new Set<number>();
 
   constructor(
     started: Started,
@@ -54,13 +55,20 @@ export class ProgramLink implements Link {
   /** The program is to end: what it has started is remembered, since it is nobody's child any more when that has ended. */
   ending(): void {
     if (!this.endsTree || this.group || this.pid === undefined) return;
-    for (const pid of descendants(this.pid).slice(1, 1 + maxTree - this.tree.length)) {
+    for (const pid of descendants(this.pid).slice(1, 1 + maxTree - this.tree.size)) {
       try {
-        this.tree.push(PidFd.open(pid));
+        if (!this.tree.has(pid)) this.tree.set(pid, PidFd.open(pid));
       } catch {
         // It has ended.
       }
     }
+    // A number could have become somebody else's before it was opened.
+    const still = new Set(descendants(this.pid));
+    for (const [pid, pidfd] of this.tree)
+      if (!still.has(pid) && !this.seen.has(pid)) {
+        pidfd.close();
+        this.tree.delete(pid);
+      } else this.seen.add(pid);
   }
 
   end(): void {
@@ -72,7 +80,7 @@ export class ProgramLink implements Link {
   }
 
   private killTree(): void {
-    for (const pidfd of this.tree.splice(0)) {
+    for (const pidfd of this.tree.values()) {
       try {
         pidfd.kill('SIGKILL');
       } catch {
@@ -80,6 +88,7 @@ export class ProgramLink implements Link {
       }
       pidfd.close();
     }
+    this.tree.clear();
   }
 
   ref(on: boolean): void {

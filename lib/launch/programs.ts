@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
+import { NsError } from '../errors';
 import type { Spec } from '../features';
-import type { Dropped, Scene } from '../features/feature';
+import type { Dropped, Program, Scene } from '../features/feature';
 import { bare } from '../parse';
 import { PlanWriter } from '../plan/writer';
 import type { RunEvents } from './link';
@@ -44,6 +45,17 @@ function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): rea
     }));
 }
 
+// Who did not ask for one goes on without it, where none can be made.
+function makeGroup(scene: Scene, { ownLimits, killTree }: ParsedOptions, id: number, forTree: boolean): OwnGroup | undefined {
+  try {
+    return OwnGroup.make(scene, ownLimits ?? noLimits, id, forTree);
+  } catch (error) {
+    const isClosed = error instanceof NsError && error.code === 'ERR_NSJS_CLOSED';
+    if (ownLimits !== undefined || killTree || isClosed) throw error;
+    return undefined;
+  }
+}
+
 const treeDropped: Dropped = {
   control: 'killTree',
   reason: 'without a control group what a program has started is found by descent: what has left its parent goes on',
@@ -75,8 +87,10 @@ export class Programs {
     const { lockFd: _, ...lasting } = scene;
     const id = ++this.lastId;
     const forTree = parsed.killTree ?? (parsed.timeout !== undefined || parsed.signal !== undefined);
-    const group = OwnGroup.make(scene, parsed.ownLimits ?? noLimits, id, forTree);
-    const { begun, restore } = sharing(parsed.program, scene.host.privileged, (program) => {
+    const group = makeGroup(scene, parsed, id, forTree);
+    let isAsked = false;
+    const begin = (program: Program) => {
+      isAsked = true;
       const ownScene = bare({
         ...lasting,
         kind: 'program',
@@ -91,7 +105,16 @@ export class Programs {
         ...(group ? { group: group.forPlan } : {}),
       } as const);
       return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
-    });
+    };
+    const { begun, restore } = (() => {
+      try {
+        return sharing(parsed.program, scene.host.privileged, begin);
+      } catch (error) {
+        if (!isAsked) group?.release();
+        if (!isAsked) void group?.remove();
+        throw error;
+      }
+    })();
     const ours = begun.plan.stdio.map((slot) => begun.fds[slot.index] ?? -1);
     const link = new ProgramLink(
       bare({ session, ...begun, ours, forget: restore }),

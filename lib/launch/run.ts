@@ -1,19 +1,19 @@
-import { pipeline, type Readable } from 'node:stream';
 import { AbortError } from '../errors';
 import { notifyFd } from '../features/seccomp';
 import { policyFor } from '../features/seccomp-filter';
 import { masterFd } from '../features/terminal';
 import type { Stats } from '../monitor/stats';
 import type { Overrun } from '../monitor/watchdog';
-import { bare, isBytes } from '../parse';
+import { bare } from '../parse';
 import { close } from '../sys/file';
 import { onAbort } from './abort';
 import { explainExec } from './exec-hint';
 import { factsError } from './facts';
+import { feedInput } from './input';
 import type { Link, RunEvents } from './link';
 import type { ParsedOptions } from './options';
 import { Outcome, type Reason } from './outcome';
-import { checkedInput, finish, Output } from './output';
+import { finish, Output } from './output';
 import type { TerminalSize } from './pty';
 import { type LaunchRecord, recordKind, unstarted } from './record';
 import { makeReport, type Report } from './report';
@@ -52,7 +52,10 @@ export class Run {
     this.sides = new ProgramStreams(link.ours, parsed.program.stdio);
     this.streams = this.sides.list;
     this.outputs = this.collect();
-    this.feedInput();
+    feedInput(this.streams[0], parsed.input, (error) => {
+      this.inputError = error;
+      this.end('killed');
+    });
     this.arm();
   }
 
@@ -160,21 +163,6 @@ export class Run {
     });
   }
 
-  private feedInput(): void {
-    const { input } = this.parsed;
-    const stdin = this.streams[0];
-    if (input === undefined || !stdin) return;
-    if (typeof input === 'string' || isBytes(input)) stdin.end(input);
-    else pipeline(input as Readable, checkedInput, stdin, (error) => this.onInputEnd(error));
-  }
-
-  // A program that stops reading is none of the caller's errors; a source that fails is.
-  private onInputEnd(error: NodeJS.ErrnoException | null): void {
-    if (!error || ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'].includes(error.code ?? '')) return;
-    this.inputError = error;
-    this.end('killed');
-  }
-
   // Also when the sandbox is gone already: output that was cut is no success.
   private overflow(): void {
     this.outcome.stopped ??= 'output';
@@ -211,8 +199,16 @@ export class Run {
   private settleIfDone(): void {
     if (!this.gone || this.openStreams > 0 || this.settled) return;
     this.settled = true;
+    try {
+      if (this.outcome.started && !this.outcome.exited) this.tellExit();
+    } finally {
+      // Also where a listener throws.
+      this.settle();
+    }
+  }
+
+  private settle(): void {
     const { outcome, parsed } = this;
-    if (outcome.started && !outcome.exited) this.tellExit();
     if (outcome.stopped === 'aborted') {
       this.events.settled(new AbortError(parsed.signal?.reason), undefined);
       return;

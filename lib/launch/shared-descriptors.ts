@@ -9,7 +9,7 @@ const getFlags = 3; // F_GETFL
 const setFlags = 4; // F_SETFL
 const accessMode = 3;
 const { O_NONBLOCK, O_NOCTTY } = constants;
-const anybody = 0o666;
+const terminalMaker = 0x502; // /dev/ptmx
 
 /** What was begun with a program, and what gives its descriptors back once that has ended. */
 export interface Sharing<T> {
@@ -49,11 +49,14 @@ const isDescriptor = (entry: unknown): entry is number => typeof entry === 'numb
 
 function openAgain(fd: number, isRoot: boolean): number | undefined {
   try {
-    if (!fstatSync(fd).isFIFO() && !isatty(fd)) return undefined;
+    const stats = fstatSync(fd);
+    // Opening the other side of a terminal makes a new one.
+    if ((!stats.isFIFO() && !isatty(fd)) || stats.rdev === terminalMaker) return undefined;
     const path = `/proc/self/fd/${fd}`;
-    // The sandbox's id opens it by /dev/stdout. No path but those of the processes that have it leads to a pipe without a name.
-    if (isRoot && readlinkSync(path).startsWith('pipe:')) fchmodSync(fd, anybody);
     const flags = call('fcntl', fd, getFlags);
+    // The sandbox's id opens the side it has by /dev/stdout, and not the other one. No path but those of who has it leads to a pipe without a name.
+    if (isRoot && readlinkSync(path).startsWith('pipe:'))
+      fchmodSync(fd, (stats.mode & 0o777) | ((flags & accessMode) === 0 ? 0o004 : 0o002));
     // A pipe whose other side is closed would be waited for.
     const opened = openSync(path, (flags & accessMode) | O_NOCTTY | O_NONBLOCK);
     call('fcntl', opened, setFlags, flags & ~O_NONBLOCK);

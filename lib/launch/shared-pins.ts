@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
-import { foldersBetween, isFixed, writableAbove } from '../features/pins';
+import { covers, foldersBetween, isFixed, writableAbove } from '../features/pins';
 
 /** Paths of the host that running sandboxes of this thread protect below directories they may write to, and how many of them do. */
 const kept = new Map<string, number>();
@@ -32,13 +32,18 @@ export const protectedPaths = ({ mounts }: Pick<Spec, 'mounts'>): readonly strin
 
 /** Where some of the given paths of the host are in a sandbox that may write to directories above them, and what lies between. */
 export function placesOf({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, paths: readonly string[]): readonly string[] {
-  const binds = mounts.flatMap((mount) =>
-    mount.type === 'bind' && !mount.readonly ? [[realPath(mount.source), mount.target] as const] : [],
+  const binds = mounts.flatMap((mount, index) =>
+    mount.type === 'bind' && !mount.readonly
+      ? [{ real: realPath(mount.source), target: mount.target, later: mounts.slice(index + 1) }]
+      : [],
   );
-  const shared = root === 'host' ? [['', ''] as const, ...binds] : binds;
-  return shared.flatMap(([real, target]) => {
-    const ends = real === undefined ? [] : paths.filter((path) => path.startsWith(`${real}/`));
-    return ends.map((path) => `${target}${path.slice(real?.length)}`).flatMap((end) => [...foldersBetween(target, end), end]);
+  const shared = root === 'host' ? [{ real: '', target: '', later: mounts }, ...binds] : binds;
+  return shared.flatMap(({ real, target, later }) => {
+    const below = real === undefined ? [] : paths.filter((path) => path.startsWith(`${real}/`));
+    const ends = below.map((path) => `${target}${path.slice(real?.length)}`);
+    // What another mount covers is something else.
+    const there = ends.filter((end) => !later.some((one) => one.target === end || covers(one, end)));
+    return there.flatMap((end) => [...foldersBetween(target, end), end]);
   });
 }
 

@@ -208,8 +208,10 @@ class SyncRun {
   }
 
   private serve(number: number): void {
-    if (this.isInput(number)) this.write(number);
-    else this.readSome(number);
+    if (!this.isInput(number)) this.readSome(number);
+    // What is written is for descriptor 0 alone.
+    else if (number === 0) this.write(number);
+    else this.shut(number);
   }
 
   private write(number: number): void {

@@ -16,6 +16,8 @@ interface Template {
   readonly ids: readonly number[];
   readonly groups: readonly number[];
   readonly execAt: number;
+  /** As this process and this machine were. */
+  readonly host: Scene['host'];
   /** What `scene.sharedRoot` said of its recipe. */
   readonly root: number | undefined;
 }
@@ -28,7 +30,8 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
   const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.spareNet === undefined ? '' : 'net '}${scene.program.stdio.map(shapeOf).join('')} ${scene.hidden?.map(({ target }) => target)}`;
-  const found = ofSpec.get(shape);
+  const kept = ofSpec.get(shape);
+  const found = kept?.host === scene.host ? kept : undefined;
   const recipe = found?.writer.recipe;
   const root = recipe && scene.sharedRoot?.(recipe);
   // Written once: whether there is such a root must not change meanwhile.
@@ -87,7 +90,7 @@ function makeTemplate(writer: PlanWriter, scene: Scene): Template {
     sections.indexOf('program'),
   );
   const root = writer.places.root === undefined ? undefined : writer.passed[writer.places.root];
-  return { writer, bytes, ids: [...new Set(ids)], groups: [...new Set(groups)], execAt, root };
+  return { writer, bytes, ids: [...new Set(ids)], groups: [...new Set(groups)], execAt, host: scene.host, root };
 }
 
 function groupName({ cgroups }: Scene): string | undefined {
