@@ -87,6 +87,16 @@ describe('what runtimes keep outside /usr', () => {
     expect(found).toEqual([`${folders.length} 644`, 'looked']);
   });
 
+  test('and what the caller mounts there is the caller’s', async () => {
+    const mounts = [
+      { type: 'file', target: '/etc/os-release', data: 'ID=own' },
+      { type: 'file', target: '/etc/services', data: 'own 1/tcp' },
+      { type: 'file', target: '/etc/fonts/local.conf', data: 'own' },
+    ] as const;
+    expect(await sh('cat /etc/os-release /etc/services /etc/fonts/local.conf', { mounts: [...mounts] })).toBe('ID=ownown 1/tcpown');
+    expect(await sh('readlink /etc/services', { mounts: [{ type: 'symlink', target: '/etc/services', to: '/x' }] })).toBe('/x');
+  });
+
   test('so that names of services and types are known, and Java runs where it is', async () => {
     const python =
       "import socket, mimetypes, platform; print(socket.getservbyname('https'), platform.freedesktop_os_release()['ID'] != '')";

@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { forkIsolated, Sandbox, SandboxPool, type SpawnOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { rejection, temporaryFolder } from '../support';
+import { openDescriptors, sandboxCgroups } from '../leaks/processes';
+import { isRoot, rejection, temporaryFolder } from '../support';
 
 const dist = JSON.stringify(join(process.cwd(), 'dist'));
 const cli = join(process.cwd(), 'dist/cli/main.js');
@@ -66,6 +67,28 @@ describe.each(Object.entries(starts))('inherited, %s', (kind, start) => {
       'x',
     ]);
   });
+});
+
+test('an inherited pipe is opened by the side that was given, not by the other one', async () => {
+  const line = 'cat < /dev/stdout 2>/dev/null && echo read; echo x > /dev/stdin 2>/dev/null && echo written; echo own > /dev/stdout';
+  const script = `const nsjs = require(${dist}); nsjs.spawnIsolated('/bin/sh', ['-c', ${JSON.stringify(line)}], { stdio: 'inherit', reject: false })`;
+  // Of a user the pipe is the program's own as well.
+  if (isRoot) expect((await pipeline('sleep 1 | $NODE -e "$SCRIPT" | cat', script)).stdout).toBe('own');
+});
+
+test('in the blocking form input goes to descriptor 0 alone', () => {
+  const text = 'x'.repeat(100_000);
+  const { stdout } = spawnIsolatedSync('/bin/sh', ['-c', 'cat; cat <&3'], { stdio: ['pipe', 'pipe', 'pipe', 'writable'], input: text });
+  expect(stdout).toBe(text);
+});
+
+test('a descriptor that is not open leaves nothing behind', async () => {
+  await using sandbox = await Sandbox.open();
+  const before = [openDescriptors(), sandboxCgroups().length];
+  for (let round = 0; round < 5; round++)
+    await rejection(sandbox.spawn('true', [], { timeout: 5000, stdio: ['ignore', 'pipe', 'pipe', { fd: 9999, socket: true }] }));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect([openDescriptors(), sandboxCgroups().length]).toEqual(before);
 });
 
 test('nsjs run reads what comes late, and writes all of it', async () => {
@@ -156,6 +179,14 @@ describe('a channel', () => {
     expect({ next, inOrder }).toEqual({ next: 200_000, inOrder: true });
     // 200,000 messages of 5 µs are a second.
     expect(turns).toBeGreaterThan(50);
+  });
+
+  test('a listener that throws loses no other message', async () => {
+    writeFileSync(file, 'for (let i = 0; i < 2000; i++) process.send(i); process.disconnect()');
+    const script = `const { forkIsolated } = require(${dist}); let [got, thrown] = [0, 0]; process.on('uncaughtException', () => { thrown++ });
+      const child = forkIsolated(${JSON.stringify(file)}); child.events.on('message', (i) => { got++; if (i % 100 === 0) throw new Error('mine') });
+      child.then(() => setTimeout(() => console.log(got, thrown), 300))`;
+    expect((await pipeline('$NODE -e "$SCRIPT"', script)).stdout).toBe('2000 20');
   });
 
   test('a message may be as long as it is allowed to be', async () => {

@@ -115,6 +115,12 @@ describe('what nobody waits for', () => {
     expect(await ends(script)).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
+  test('a listener of its end that throws leaves the promise to settle', async () => {
+    const script = `process.on('uncaughtException', () => {}); const s = await Sandbox.open(); const p = s.spawn('sleep', ['9'], { reject: false });
+      p.events.on('exit', () => { throw new Error('mine') }); await p.spawned; await s.close(); console.log((await p).reason)`;
+    expect(await ends(script)).toEqual({ code: 0, stdout: 'killed\n', stderr: '' });
+  });
+
   test('ends it where nobody knows of a failure, and tells who waits', async () => {
     expect((await ends("spawnIsolated('false');")).code).toBe(1);
     expect((await ends("spawnIsolated('/none');")).code).toBe(1);

@@ -164,6 +164,33 @@ describe('what is protected below a directory that can be written', () => {
     expect(await rejection(sandbox.spawn('true'))).toMatchObject({ code: 'ERR_NSJS_VERIFY' });
   });
 
+  testIf(isRoot, 'root', 'a writable bind that is mounted later has the pins of others', async () => {
+    await using sandbox = await Sandbox.open();
+    await using _ = await Sandbox.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
+    await sandbox.spawn('mkdir', ['/tmp/w']);
+    await sandbox.mount({ type: 'bind', source: work, target: '/tmp/w', readonly: false });
+    const line = 'cd /tmp/w; mv .git .old && echo moved; touch .git/ok && echo written';
+    expect((await sandbox.spawn('/bin/sh', ['-c', line], { reject: false })).stdout).toBe('written');
+  });
+
+  testIf(isRoot, 'root', 'what was pinned below a place is pinned again where that is mounted over', async () => {
+    await using sandbox = await Sandbox.open();
+    const inside = async (line: string) => (await sandbox.spawn('/bin/sh', ['-c', line], { reject: false })).stdout;
+    await inside('mkdir -p /tmp/a/b/c');
+    await sandbox.mount({ type: 'tmpfs', target: '/tmp/a/b/c' });
+    await sandbox.mount({ type: 'bind', source: work, target: '/tmp/a', readonly: false });
+    mkdirSync(join(work, 'b/c'), { recursive: true });
+    await sandbox.mount({ type: 'bind', source: join(work, 'a/b'), target: '/tmp/a/b/c' });
+    expect(await inside('mv /tmp/a/b /tmp/a/z && echo moved')).toBe('');
+  });
+
+  test('what is covered, or in the host’s own mounts, needs no pin', async () => {
+    await using covered = await Sandbox.open({ root: 'host', cwd: '/', mounts: [{ type: 'mask', target: folder.path }] });
+    await using own = await Sandbox.open({ preset: 'none' });
+    await using _ = await Sandbox.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
+    expect((await covered.spawn('echo', ['a'])).stdout + (await own.spawn('echo', ['b'])).stdout).toBe('ab');
+  });
+
   test('a pool reads its mounts again before each program', async () => {
     await using pool = await SandboxPool.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
     await pool.spawn('true');
