@@ -93,8 +93,9 @@ export function isFailure({ exitCode, reason }: Ending): boolean {
 }
 
 export function makeUsage(outcome: Outcome): { readonly usage: Usage; readonly limits: LimitsMet } {
-  // Until a program was waited for, the word about its sandbox is about init alone.
-  const waited = outcome.exited && (outcome.ended ?? outcome.exited);
+  // Of a program that nobody waited for the word about its sandbox is about init alone.
+  const isInits = outcome.started !== undefined && outcome.exited === undefined;
+  const waited = isInits ? undefined : (outcome.ended ?? outcome.exited);
   const io = lastIo(outcome) ?? waited?.io;
   const own = outcome.groupAtEnd;
   return {
