@@ -1,8 +1,10 @@
 // What a result tells of usage: what nobody knows is not said to be 0.
 import { Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { hasCgroups, sleep, testIf } from '../support';
+import { hasCgroups, isSlow, sleep, testIf } from '../support';
 
 const mebibyte = 2 ** 20;
+// For perl to have started and taken what it takes.
+const enough = isSlow ? 8000 : 500;
 const eater = ['-e', 'my $a = "x" x (20 * 1048576); $| = 1; print "ready"; 1 while 1'] as const;
 
 /** Either unknown, or what 0.3 s of a busy program come to. */
@@ -23,8 +25,8 @@ test('of one that was killed with its sandbox nothing is 0 that is not', async (
   await new Promise((resolve) => running.stdout?.once('data', resolve));
   await sleep(300);
   running.kill('SIGKILL');
-  const blocking = spawnIsolatedSync('perl', eater, { timeout: 500, killSignal: 'SIGKILL', reject: false });
-  const limited = await spawnIsolated('perl', eater, { limits: { wallTime: 500 }, reject: false });
+  const blocking = spawnIsolatedSync('perl', eater, { timeout: enough, killSignal: 'SIGKILL', reject: false });
+  const limited = await spawnIsolated('perl', eater, { limits: { wallTime: enough }, reject: false });
   for (const { usage } of [await running, blocking, limited]) {
     // Where init was killed before it could wait for the program nobody knows.
     if (usage.maxRss === undefined) expect([usage.minorFaults, usage.voluntarySwitches]).toEqual([undefined, undefined]);
@@ -38,7 +40,7 @@ testIf(hasCgroups, 'control groups', 'a program with limits of its own has its o
   await using sandbox = await Sandbox.open({ limits: { memory: '256M' } });
   const small = await sandbox.spawn('true', [], { limits: { memory: '64M' } });
   expect(small.usage.memoryPeak).toBeLessThan(20 * mebibyte);
-  const large = await sandbox.spawn('perl', eater, { limits: { memory: '64M' }, timeout: 300, killGrace: 0, reject: false });
+  const large = await sandbox.spawn('perl', eater, { limits: { memory: '64M' }, timeout: enough, killGrace: 0, reject: false });
   expect(large.usage.memoryPeak).toBeGreaterThan(20 * mebibyte);
   expect(large.usage.memoryPeak).toBeLessThanOrEqual(64 * mebibyte);
   expect(large.usage.maxRss).toBeGreaterThan(20 * mebibyte);
