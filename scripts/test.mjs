@@ -169,8 +169,8 @@ const suites = {
     kernelSuites(isRoot ? 'root' : 'user', {});
   },
   user() {
-    // Of the fault sweep a part: `npm run test:faults` runs all of it, as whoever starts it.
-    asUser((options) => kernelSuites('user', { ...options, env: { ...options.env, NSJS_FAULTS: 'some' } }));
+    // Of the fault sweep a part, and fewer rounds of ends: `npm run test:faults` runs all of it, as whoever starts it.
+    asUser((options) => kernelSuites('user', { ...options, env: { ...options.env, NSJS_FAULTS: 'some', NSJS_ROUNDS: '20' } }));
   },
   nodes() {
     counting('other versions of Node', 'scripts/test-matrix.mjs', '--subset');

@@ -199,7 +199,7 @@ test('a loop that is busy meanwhile changes none of them', async () => {
     const some = all.slice(first, first + batch);
     const ends = some.map(([, [, die]]) => die());
     // All that happens in that time is told at once, from the start of each to its end.
-    block(isSlow ? 4000 : 1000);
+    block(isSlow ? 2000 : 1000);
     for (const [index, end] of (await Promise.all(ends)).entries()) {
       const [name = '', [expected]] = some[index] ?? ['', [{ reason: '' }]];
       try {
