@@ -176,7 +176,7 @@ const suites = {
     counting('other versions of Node', 'scripts/test-matrix.mjs', '--subset');
   },
   vm() {
-    if (isRoot) counting('guest kernels: control groups of version 2', 'scripts/test-vm.mjs');
+    if (isRoot) counting('guest kernels: control groups of version 2', 'scripts/test-vm.mjs', '--subset');
   },
   package() {
     node('package: pack, install, load, types', 'scripts/test-package.mjs');
