@@ -38,8 +38,9 @@ export const countShares: Step = {
 const defaultFiles = 1024;
 
 /**
- * What is counted for the user who runs the sandbox, and has neither a namespace of its own nor a share: watches of epoll(7), pages of
- * pipes, keys. They are bounded by how many descriptors the processes may have; where that is more than a share the report says so.
+ * Reports what has no limit for one sandbox that a user runs: watches of epoll(7), pages of pipes and keys. The kernel counts them together
+ * with those of the user's other programs. Only the number of descriptors and processes bounds them; nothing is reported where that bound is
+ * below a share.
  */
 export function countsDropped({ limits, rlimits, user }: Spec, counts: Counts, isRoot: boolean): readonly Dropped[] {
   if (isRoot || user.ids === 'range') return [];

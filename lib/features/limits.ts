@@ -149,7 +149,7 @@ export const limits = feature({
     if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', tighter('data', memory + unusedData));
     if (pids === undefined) return;
     if (countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', tighter('nproc', pids));
-    // Who is root on the host has no such limit: the report says so.
+    // The kernel does not apply RLIMIT_NPROC to root of the host. Then the limit is dropped and reported.
     else plan.optional('program', () => plan.op('program', 'limits.pids', 'NprocAbove', pids));
   },
 });

@@ -113,11 +113,11 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
     if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
     else tree.symlink(target, link, 'root');
   }
-  // Where Node lies in a place that has a file system of its own inside, it comes after that.
+  // A Node below /tmp, /dev or the home folder is mounted after the file systems that are mounted there.
   const isCovered = ({ target }: { readonly target: string }) =>
     ['/tmp/', '/dev/', `${homeFolder}/`].some((folder) => target.startsWith(folder));
   for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, scene, target, kind);
-  // What the caller mounts itself, or mounts something into, is the caller's.
+  // A mount of the caller's at such a path, or below it, takes the place of the host's file.
   const isOwn = (path: string) => spec.mounts.some(({ target }) => target === path || target.startsWith(`${path}/`));
   for (const { target, kind, isRuntime } of host.etc) if (!isRuntime || !isOwn(target)) bindSystem(plan, tree, scene, target, kind);
   hideForeign(plan, tree, spec, scene);

@@ -12,7 +12,7 @@ const waiting = new WeakMap<AbortSignal, Waiting>();
 export function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
   if (!signal) return () => {};
   const { acts } = waiting.get(signal) ?? listen(signal);
-  // Of its own: the same function may be given twice.
+  // A new function each time, so that the same `act` can be registered twice.
   const own = () => act();
   acts.add(own);
   return () => {

@@ -218,12 +218,12 @@ class Handle {
     await this.process;
   }
 
-  // What the caller has ended itself, by its sandbox or by a signal, needs nobody who waits for it.
+  // Whether the caller caused this error: it aborted or killed the program, or closed its sandbox.
   private isOfTheCaller(error: Error): boolean {
     return error instanceof AbortError || (error instanceof ExitError && this.run?.outcome.stopped === 'killed');
   }
 
-  // Who waits for one of its promises, or listens, hears of it: the others must not end the process as unhandled rejections.
+  // The caller learns of a failure by another promise or event. The main promise must not be an unhandled rejection as well.
   private markHandled(): void {
     this.promise.promise.catch(() => {});
   }

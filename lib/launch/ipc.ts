@@ -44,7 +44,7 @@ export class JsonChannel {
     });
   }
 
-  // Of a flood some: the stream is read on in a later turn of the loop, and the program waits meanwhile.
+  // Handles messages for a few ms, then pauses the stream until a later turn of the event loop. The program's writes block meanwhile.
   private handle(): void {
     const chunk = this.waiting ?? Buffer.alloc(0);
     const end = performance.now() + turnMs;

@@ -32,7 +32,6 @@ export class ProgramLink implements Link {
   private readonly timers = new Timers();
   private watchdog: Watchdog | undefined;
   private readonly tree = new Map<number, PidFd>();
-  private readonly seen = new Set<number>();
 
   constructor(
     started: Started,
@@ -55,20 +54,22 @@ export class ProgramLink implements Link {
   /** The program is to end: what it has started is remembered, since it is nobody's child any more when that has ended. */
   ending(): void {
     if (!this.endsTree || this.group || this.pid === undefined) return;
-    for (const pid of descendants(this.pid).slice(1, 1 + maxTree - this.tree.size)) {
-      try {
-        if (!this.tree.has(pid)) this.tree.set(pid, PidFd.open(pid));
-      } catch {
-        // It has ended.
-      }
-    }
-    // A number could have become somebody else's before it was opened.
+    const added = descendants(this.pid)
+      .slice(1, 1 + maxTree)
+      .filter((pid) => !this.tree.has(pid) && this.tree.size < maxTree)
+      .flatMap((pid) => {
+        try {
+          return [[pid, PidFd.open(pid)] as const];
+        } catch {
+          // It has ended.
+          return [];
+        }
+      });
+    // A number could have become another process's before it was opened: what does not descend from the program is left alone.
     const still = new Set(descendants(this.pid));
-    for (const [pid, pidfd] of this.tree)
-      if (!still.has(pid) && !this.seen.has(pid)) {
-        pidfd.close();
-        this.tree.delete(pid);
-      } else this.seen.add(pid);
+    for (const [pid, pidfd] of added)
+      if (still.has(pid)) this.tree.set(pid, pidfd);
+      else pidfd.close();
   }
 
   end(): void {
