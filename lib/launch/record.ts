@@ -9,8 +9,8 @@ export type HeldLimit = (typeof heldLimits)[number];
 
 const blockSize = 512;
 
-/** The longest message: a record and the text of one file. */
-export const messageSize = recordSize + 3072;
+/** The longest message, kMaxMessage of src/plan/wire.h. */
+export const messageSize = 8192;
 
 /** Order of the namespaces in records, and of the descriptors beside `opened`. */
 export const namespaceOrder = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
@@ -42,42 +42,58 @@ export interface LaunchRecord {
   readonly text: string;
 }
 
-/** Reads one message; undefined if it is no record. */
-export function readRecord(message: Buffer): LaunchRecord | undefined {
-  if (message.length < recordSize) return undefined;
-  const word = (index: number) => message.readUInt32LE(index * 4);
-  const wide = (index: number) => Number(message.readBigUInt64LE(32 + index * 8));
+// Where in a record, in words of four bytes, the length of its text is.
+const sizeAt = 7;
+const alignment = 8;
+
+/**
+ * Reads one message: records at multiples of eight bytes, each with its text behind it. `message` starts at a multiple of eight bytes of its memory;
+ * the first `size` bytes count.
+ */
+export function readRecords(message: Buffer, size: number): readonly LaunchRecord[] {
+  const words = new Uint32Array(message.buffer, message.byteOffset, message.length >> 2);
+  const records: LaunchRecord[] = [];
+  for (let at = 0; at + recordSize <= size; ) {
+    const length = Math.min(words[at / 4 + sizeAt] ?? 0, size - at - recordSize);
+    records.push(readRecord(message, words, at, length));
+    at += Math.ceil((recordSize + length) / alignment) * alignment;
+  }
+  return records;
+}
+
+function readRecord(message: Buffer, words: Uint32Array, at: number, length: number): LaunchRecord {
+  const first = at / 4;
+  const word = (index: number) => words[first + index] ?? 0;
+  const wide = (index: number) => word(8 + index * 2) + word(9 + index * 2) * 2 ** 32;
   return {
     kind: word(0),
     section: word(1),
     step: word(2),
-    err: message.readInt32LE(12),
+    err: word(3) | 0,
     nr: word(4),
-    code: message.readInt32LE(20),
-    status: message.readInt32LE(24),
+    code: word(5) | 0,
+    status: word(6) | 0,
     userMs: wide(0) / 1000,
     systemMs: wide(1) / 1000,
     maxRss: wide(2) * 1024,
-    namespaces: readNamespaces(wide),
+    namespaces: {
+      user: wide(3),
+      mnt: wide(4),
+      pid: wide(5),
+      net: wide(6),
+      ipc: wide(7),
+      uts: wide(8),
+      cgroup: wide(9),
+      time: wide(10),
+    },
     faults: { minor: wide(11), major: wide(12) },
     io: { read: wide(13) * blockSize, write: wide(14) * blockSize },
     switches: { voluntary: wide(15), involuntary: wide(16) },
     program: word(42),
     cause: heldLimits[word(43) - 1],
-    text: message.length > recordSize ? message.toString('utf8', recordSize) : '',
+    text: length > 0 ? message.toString('utf8', at + recordSize, at + recordSize + length) : '',
   };
 }
-
-const readNamespaces = (wide: (index: number) => number): LaunchRecord['namespaces'] => ({
-  user: wide(3),
-  mnt: wide(4),
-  pid: wide(5),
-  net: wide(6),
-  ipc: wide(7),
-  uts: wide(8),
-  cgroup: wide(9),
-  time: wide(10),
-});
 
 /** For a sandbox that was ended before its program ran. */
 export const unstarted: LaunchRecord = Object.freeze({

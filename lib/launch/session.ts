@@ -3,12 +3,16 @@ import { NsError, SysError } from '../errors';
 import { channel, type NativeSession, native } from '../native';
 import type { LaunchPlan } from '../plan/writer';
 import { type Arch, syscallName } from '../seccomp/tables';
-import { type LaunchRecord, messageSize, readRecord } from './record';
+import { type LaunchRecord, messageSize, readRecords } from './record';
 
 const command = { kill: 1, signal: 2, pause: 4, clock: 5 } as const;
 const launchHeader = 3;
 const spawnHeader = 2;
 const maxBeside = 16;
+// One for all sessions: what is received is taken out of them at once.
+const buffer = Buffer.allocUnsafeSlow(messageSize);
+const beside = new Int32Array(2 + maxBeside);
+const none: readonly number[] = [];
 
 /** What arrived on a channel. */
 export interface Message {
@@ -26,8 +30,6 @@ export class Session {
   /** Pid of the keeper. */
   readonly pid: number;
   private readonly owner: number;
-  private readonly buffer = Buffer.allocUnsafeSlow(messageSize);
-  private readonly beside = new Int32Array(2 + maxBeside);
   private readonly waiting: { readonly which: number; readonly bytes: Uint8Array }[] = [];
   private readonly told: Message[] = [];
   private handle: NativeSession | undefined;
@@ -81,13 +83,15 @@ export class Session {
 
   /** All that can be read from a channel now. */
   *messages(which: number): Generator<Message> {
-    const { buffer, beside } = this;
     while (this.handle) {
       const size = native().receive(this.handle, which, buffer, beside);
       if (size <= 0) return;
-      const record = readRecord(buffer.subarray(0, size));
       const [pid = 0, count = 0] = beside;
-      if (record) yield { record, pid, fds: count === 0 ? [] : [...beside.subarray(2, 2 + count)] };
+      let fds = count === 0 ? none : [...beside.subarray(2, 2 + count)];
+      for (const record of readRecords(buffer, size)) {
+        yield { record, pid, fds };
+        fds = none;
+      }
     }
   }
 

@@ -17,8 +17,9 @@ constexpr int kOneChild = 1;     // P_PID
 constexpr std::uint64_t kChildSignal = 1ull << (SIGCHLD - 1);
 
 // In the order of NamespaceId.
-constexpr const char* kNamespaceFiles[] = {"self/ns/user", "self/ns/mnt", "self/ns/pid",    "self/ns/net",
-                                           "self/ns/ipc",  "self/ns/uts", "self/ns/cgroup", "self/ns/time_for_children"};
+constexpr const char* kNamespaceFiles[] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time_for_children"};
+
+Result<Fd> open_namespaces(const Context& context) { return sys::openat(context.proc.get(), "self/ns", O_PATH | O_DIRECTORY); }
 
 [[noreturn]] void fail(const Context& context, const Failure& failure) {
   report(context, kInside, failure);
@@ -27,7 +28,8 @@ constexpr const char* kNamespaceFiles[] = {"self/ns/user", "self/ns/mnt", "self/
 
 // Read while a program's child is still at work, so it costs no time. pid_for_children needs a child to be readable.
 void read_namespace_ids(Context& context) {
-  for (unsigned index = 0; index < kNamespaces; ++index) context.id[index] = sys::inode(context.proc.get(), kNamespaceFiles[index]).value;
+  const auto folder = open_namespaces(context);
+  for (unsigned index = 0; index < kNamespaces; ++index) context.id[index] = sys::inode(folder.value.get(), kNamespaceFiles[index]).value;
 }
 
 // A descriptor of each namespace goes to Node: the only way to them, since nobody may look into init's /proc files.
@@ -36,8 +38,9 @@ Status send_opened(const Context& context) {
   record.kind = RecordKind::kOpened;
   Fd opened[kNamespaces];
   int fds[kNamespaces];
+  NSJS_TRY_VALUE(folder, open_namespaces(context));
   for (unsigned index = 0; index < kNamespaces; ++index) {
-    NSJS_TRY_VALUE(ns, sys::openat(context.proc.get(), kNamespaceFiles[index], O_RDONLY));
+    NSJS_TRY_VALUE(ns, sys::openat(folder.get(), kNamespaceFiles[index], O_RDONLY));
     opened[index] = std::move(ns);
     fds[index] = opened[index].get();
     record.id[index] = context.id[index];

@@ -100,7 +100,7 @@ void watch(Context& context) {
   ended.section = kAfter;
   ended.cause = context.out_of_memory ? Cause::kMemory : context.clock.cause();
   tell_usage(ended, usage);
-  const bool told = sys::write(kControlFd, &ended, sizeof ended).ok();
+  const bool told = tell_last(ended, nullptr, 0).ok() && send_last().ok();
   sys::exit_group(told ? 0 : kUntold);
 }
 

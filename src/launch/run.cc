@@ -60,6 +60,29 @@ Status send_file(const Context& context, Section section, std::uint32_t step, co
   }
 }
 
+namespace {
+
+alignas(Record) unsigned char g_last[kMaxMessage];
+std::size_t g_last_size = 0;
+
+}  // namespace
+
+Status send_last() {
+  const auto sent = sys::write(kControlFd, g_last, g_last_size);
+  g_last_size = 0;
+  return sent.status;
+}
+
+Status tell_last(const Record& record, const char* text, std::size_t size) {
+  const std::size_t needed = (sizeof record + size + alignof(Record) - 1) & ~(alignof(Record) - 1);
+  if (g_last_size + needed > sizeof g_last) NSJS_TRY(send_last());
+  auto* to = g_last + g_last_size;
+  __builtin_memcpy(to, &record, sizeof record);
+  if (size > 0) __builtin_memcpy(to + sizeof record, text, size);
+  g_last_size += needed;
+  return {};
+}
+
 void tell_usage(Record& record, const struct rusage& usage) {
   const auto wide = [](long value) { return static_cast<std::uint64_t>(value); };
   record.user_us = sys::microseconds(usage.ru_utime);

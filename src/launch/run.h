@@ -19,6 +19,11 @@ Failure run_all(Context& context, Section section);
 // Sends a file below the host's /proc as text, in parts; `step` says which one it is.
 Status send_file(const Context& context, Section section, std::uint32_t step, const char* path);
 
+// What the keeper tells at the end goes to Node in as few messages as it fits into: Node wakes up once.
+Status tell_last(const Record& record, const char* text, std::size_t size);
+// Sends what has been told.
+Status send_last();
+
 // What the process and those it has waited for have used.
 void tell_usage(Record& record, const struct rusage& usage);
 

@@ -84,6 +84,8 @@ constexpr int kInitFd = kFirstFd + 3;  // to Node: init's channel
 constexpr int kSlotFd = kFirstFd + 4;  // slot 0
 constexpr unsigned kMaxPassedFds = 64;
 constexpr std::size_t kTextPart = 3072;  // bytes of text behind one record
+// A message is one record, or several at multiples of eight bytes, each with its text behind it.
+constexpr std::size_t kMaxMessage = 8192;
 
 // What Node writes into the channels.
 enum class Command : std::uint32_t {

@@ -91,10 +91,8 @@ Status Symlink(Context& context, const Op& op) {
 }
 
 Status ReadFile(Context& context, const Op& op) {
-  struct {
-    Record record{};
-    char text[kTextPart];
-  } message;
+  Record record{};
+  char text[kTextPart];
   const auto step = static_cast<std::uint32_t>(&op - context.plan.ops(kAfter).first);
   Fd file;
   if (step < kMaxLastWords) file = std::move(context.last_words[step]);
@@ -102,12 +100,12 @@ Status ReadFile(Context& context, const Op& op) {
     NSJS_TRY_VALUE(opened, sys::openat(sys::kCwd, context.plan.text(op.arg[0]).data, O_RDONLY));
     file = std::move(opened);
   }
-  NSJS_TRY_VALUE(size, sys::read(file.get(), message.text, sizeof message.text));
-  message.record.kind = RecordKind::kText;
-  message.record.section = kAfter;
-  message.record.step = step;
-  message.record.size = static_cast<std::int32_t>(size);
-  return sys::write(context.out, &message, sizeof message.record + static_cast<std::size_t>(size)).status;
+  NSJS_TRY_VALUE(size, sys::read(file.get(), text, sizeof text));
+  record.kind = RecordKind::kText;
+  record.section = kAfter;
+  record.step = step;
+  record.size = static_cast<std::int32_t>(size);
+  return tell_last(record, text, static_cast<std::size_t>(size));
 }
 
 Status SendFile(Context& context, const Op& op) {
