@@ -3,7 +3,7 @@ import { rangeSize } from './features/id-map';
 import { host } from './host';
 import { chooseGroups } from './launch/groups';
 import { firstHostId } from './launch/host-id';
-import { parseOptions } from './launch/options';
+import { parseOptions, readSpawnOptions } from './launch/options';
 import { writePlan } from './launch/plan';
 import { type Argument, type PlannedOp, Slot, sections } from './plan/writer';
 import { usrMasks } from './usr-masks';
@@ -25,7 +25,7 @@ export interface Plan {
  * the next ones with the same options find their root made by the same operations, and a network namespace.
  */
 export function explain(options: SandboxOptions = {}, command = 'program', args: readonly string[] = []): Plan {
-  const { spec, program } = parseOptions(command, args, options);
+  const { spec, program } = parseOptions(command, args, readSpawnOptions(options));
   const { privileged } = host();
   // Where groups would be made is not touched.
   const { level } = spec.cgroup;

@@ -12,7 +12,7 @@ import { sandboxKeys } from './merge';
 import type { IsolatedProcess } from './process';
 import { ownLimits } from './program-group';
 import { parseInput, parseMaxBuffer, parseMaxMessage, parseSize } from './run-values';
-import { parseProgramChanges, parseSandboxOptions } from './spec';
+import { parseProgramChanges, specFor } from './spec';
 import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
 import { parseSyscalls, type SyscallOptions, type SyscallsSpec, syscallKeys } from './syscalls';
 
@@ -116,13 +116,13 @@ const defaultGrace = 5000;
 export const readSpawnOptions = (options: unknown): SpawnOptions =>
   parseObject(options ?? {}, '', [...sandboxKeys, ...runKeys]) as SpawnOptions;
 
-/** Reads a command and its options. Throws OptionError or OptionRangeError; creates nothing. */
-export function parseOptions(file: unknown, args: unknown, options: unknown): ParsedOptions {
+/** Parses a command and the options that {@link readSpawnOptions} has read. Throws OptionError or OptionRangeError; creates nothing. */
+export function parseOptions(file: unknown, args: unknown, options: SpawnOptions): ParsedOptions {
   const command = parseCommand(file, args);
-  const given = readSpawnOptions(options) as Readonly<Record<string, unknown>>;
+  const given = options as Readonly<Record<string, unknown>>;
   if (given.killTree === false)
     throw new OptionError('killTree', 'a program on its own ends with its sandbox, and all that it has started');
-  const spec = parseSandboxOptions(pickKeys(given, sandboxKeys));
+  const spec = specFor(pickKeys(given, sandboxKeys));
   if (typeof spec.network === 'object' && spec.network.pasta)
     throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
   const run = parseRun(given, command, spec);
@@ -130,7 +130,7 @@ export function parseOptions(file: unknown, args: unknown, options: unknown): Pa
 }
 
 const pickKeys = (given: Readonly<Record<string, unknown>>, keys: readonly string[]): Readonly<Record<string, unknown>> =>
-  bare(Object.fromEntries(keys.filter((key) => Object.hasOwn(given, key)).map((key) => [key, given[key]])));
+  bare(Object.fromEntries(keys.filter((key) => given[key] !== undefined).map((key) => [key, given[key]])));
 
 function parseRun(given: Readonly<Record<string, unknown>>, command: Command, spec: Spec): Omit<ParsedOptions, 'command' | 'spec'> {
   const input = given.input === undefined ? undefined : parseInput(given.input);

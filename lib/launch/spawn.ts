@@ -25,8 +25,9 @@ export function spawnIsolated(
 ): IsolatedProcess<Buffer>;
 export function spawnIsolated(command: string, args?: readonly string[], options?: SpawnOptions): IsolatedProcess<string | Buffer>;
 export function spawnIsolated(command: string, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess<string | Buffer> {
-  const { sandbox, ...rest } = readSpawnOptions(options);
-  if (sandbox === undefined) return handle(parseOptions(command, args, rest), startSolo);
+  const given = readSpawnOptions(options);
+  if (given.sandbox === undefined) return handle(parseOptions(command, args, given), startSolo);
+  const { sandbox, ...rest } = given;
   if (typeof sandbox?.spawn !== 'function') throw new OptionError('sandbox', 'expected an open Sandbox', 'ERR_INVALID_ARG_TYPE');
   return sandbox.spawn(command, args, rest);
 }

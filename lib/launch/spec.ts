@@ -11,13 +11,15 @@ import { cappedRlimits, mergeOption, mergeOptions, readOptions } from './merge';
 const keys = Object.keys(features) as (keyof typeof features)[];
 
 /** Reads sandbox options once, on top of their preset, into a frozen Spec. Throws OptionError or OptionRangeError. */
-export function parseSandboxOptions(options: SandboxOptions): Spec {
+export const parseSandboxOptions = (options: SandboxOptions): Spec => specFor(readOptions(options));
+
+/** The same of options that have been read: no key but the known ones, none undefined. */
+export function specFor(given: Readonly<Record<string, unknown>>): Spec {
   lookAgain();
-  const given = readOptions(options);
   const preset = given.preset === undefined ? 'untrusted' : parseOneOf(given.preset, 'preset', presetNames);
   const base = parsedPreset(preset);
+  if (!keys.some((key) => given[key] !== undefined)) return base;
   const parsed = parsedChanges(presetOptions(preset), given);
-  if (parsed.length === 0) return base;
   const spec = { ...base, ...Object.fromEntries(parsed) };
   return checked(given.capabilities === undefined ? withoutRootsCapabilities(spec) : spec);
 }

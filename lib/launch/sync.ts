@@ -34,9 +34,9 @@ export function spawnIsolatedSync(
   options: SpawnOptions & { readonly encoding: 'buffer' },
 ): Result<Buffer>;
 export function spawnIsolatedSync(command: string, args?: readonly string[], options: SpawnOptions = {}): Result<string | Buffer> {
-  const { sandbox, ...rest } = readSpawnOptions(options);
-  const parsed = parseOptions(command, args, rest);
-  if (sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');
+  const given = readSpawnOptions(options);
+  const parsed = parseOptions(command, args, given);
+  if (given.sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');
   if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
   if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous form');
   if (parsed.syscalls) throw new OptionError('onSyscall', 'needs the asynchronous form');

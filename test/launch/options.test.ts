@@ -3,9 +3,9 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createContext, runInContext } from 'node:vm';
-import { Sandbox, SandboxBuilder, type SandboxOptions, type SpawnOptions, seccompFilter } from 'nsjs';
+import { Sandbox, SandboxBuilder, type SandboxOptions, seccompFilter } from 'nsjs';
 import { sandboxKeys } from '../../dist/launch/merge';
-import { parseOptions } from '../../dist/launch/options';
+import { parseOptions, readSpawnOptions } from '../../dist/launch/options';
 import { parseSandboxOptions } from '../../dist/launch/spec';
 import { presets } from '../../dist/presets';
 import { sh, thrown } from '../support';
@@ -72,7 +72,7 @@ describe('a polluted Object.prototype', () => {
     const clean = JSON.stringify(parse(given()));
     expect(await polluted(more, () => JSON.stringify(parse(given())))).toBe(clean);
     const spec = parse(given());
-    const program = parseOptions('true', [], {});
+    const program = parseOptions('true', [], readSpawnOptions({}));
     await polluted(more, () => {
       expect(spec.user.uid).toBeUndefined();
       expect(presets.node.mounts).toBeUndefined();
@@ -158,11 +158,13 @@ describe('what counts as given', () => {
     const { spec: run, timeout } = parseOptions(
       'true',
       [],
-      new (class extends Options {
-        get timeout() {
-          return 77;
-        }
-      })(),
+      readSpawnOptions(
+        new (class extends Options {
+          get timeout() {
+            return 77;
+          }
+        })(),
+      ),
     );
     expect([run.limits.pids, timeout]).toEqual([11, 77]);
   });
@@ -194,7 +196,7 @@ describe('what counts as given', () => {
       { mounts: [mount], limits: counting({ pids: 3 }, 'limits'), env: counting({ A: 'b' }, 'env'), timeout: 5 },
       'options',
     );
-    parseOptions('true', [], options as SpawnOptions);
+    parseOptions('true', [], readSpawnOptions(options));
     expect(Object.values(counts).every((count) => count === 1)).toBe(true);
     expect(Object.keys(counts)).toHaveLength(10);
   });

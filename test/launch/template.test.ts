@@ -1,6 +1,6 @@
 import { host } from '../../dist/host';
 import { firstHostId } from '../../dist/launch/host-id';
-import { parseOptions } from '../../dist/launch/options';
+import { parseOptions, readSpawnOptions } from '../../dist/launch/options';
 import { writePlan } from '../../dist/launch/plan';
 import { planFor } from '../../dist/launch/template';
 import { ops } from '../../dist/plan/ops';
@@ -10,7 +10,7 @@ const headerSize = 64;
 const opSize = 32;
 
 const scene = (index: number, options: { readonly args?: readonly string[]; readonly stdio?: 'ignore' | 'pipe' }) => {
-  const { spec, program } = parseOptions(`program${index}`, options.args, { stdio: options.stdio });
+  const { spec, program } = parseOptions(`program${index}`, options.args, readSpawnOptions({ stdio: options.stdio }));
   const folder = (controller: string) => `/sys/fs/cgroup/${controller}/nsjs-77-00000000${index}-abcdef01`;
   const cgroups = { version: 1, folders: { memory: folder('memory'), pids: folder('pids') }, swapAccounting: true, limits: {} } as const;
   return { spec, scene: { host: host(), hostId: firstHostId + index, lockFd: 9, cgroups, dropped: [], program, kind: 'run' } as const };
