@@ -74,8 +74,13 @@ export interface Native {
   inNamespace(userFd: number, netFd: number, fresh: 0 | 1 | 2, requests: Uint8Array, results: Int32Array): void;
   /** Namespaces of a process, by its folder /proc/<pid>/ns and names that end with zeros: one inode each, 0 for what is not to be seen. */
   nsLinks(folder: Uint8Array, names: Uint8Array, inodes: Uint32Array): number;
-  /** Which files paths lead to, that end with zeros: device and inode of each, zeros for what is not to be seen. */
-  fileIds(paths: Uint8Array, ids: BigUint64Array): void;
+  /**
+   * Which files paths lead to, that end with zeros: device and inode of each, zeros for what is not to be seen. With `timed` 1 a third number: when
+   * it was changed last (st_ctim) in ns.
+   */
+  fileIds(paths: Uint8Array, ids: BigUint64Array, timed: 0 | 1): void;
+  /** 1 where all of them are what `fileIds` has found, else 0. */
+  sameFiles(paths: Uint8Array, ids: BigUint64Array, timed: 0 | 1): 0 | 1;
   /** Calls back each time the descriptor is ready (1 readable, 2 writable, 8 priority). */
   watchFd(fd: number, events: number, onReady: (events: number) => void): NativeWatch | number;
   unwatchFd(watch: NativeWatch): void;

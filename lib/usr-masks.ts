@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { areSameFiles, type FileIds, identify, isSettled } from './file-ids';
 import { type MountLine, parseMountLines } from './mountinfo';
 
 /** Something below /usr that is no part of the system: a directory whose content nobody inside sees, but for some names in it, or a file. */
@@ -49,19 +50,36 @@ let application: { readonly script: string | undefined; readonly folder: string 
 function ownApplication(): string | undefined {
   const script = process.argv[1];
   if (application?.script !== script || !application) application = { script, folder: applicationFolder(script) };
-  return application.folder !== undefined && existsSync(application.folder) ? application.folder : undefined;
+  return application.folder;
 }
+
+interface Found {
+  readonly masks: readonly UsrMask[];
+  readonly mounted: readonly string[];
+  readonly own: string | undefined;
+  readonly seen: FileIds;
+}
+
+let found: Found | undefined;
 
 /** What is below /usr on this host now and no part of the system. */
 export function usrMasks(): readonly UsrMask[] {
-  const names = entriesOf(sources);
-  const own = ownApplication();
+  const [mounted, own] = [mountedBelow(), ownApplication()];
+  if (found?.mounted === mounted && found.own === own && areSameFiles(found.seen)) return found.masks;
+  const seen = identify([sources, settings, ...mounted, ...(own === undefined ? [] : [own])], 1);
+  const masks = findMasks(mounted, own !== undefined && existsSync(own) ? own : undefined);
+  found = isSettled(seen) ? { masks, mounted, own, seen } : undefined;
+  return masks;
+}
+
+function findMasks(mounted: readonly string[], own: string | undefined): readonly UsrMask[] {
+  const names = namesIn(sources);
   const all: readonly UsrMask[] = [
     ...(names.some((name) => !kernelSources.test(name))
       ? [{ target: sources, kind: 'dir', kept: names.filter((name) => kernelSources.test(name)) } as const]
       : []),
-    ...(entriesOf(settings).length > 0 ? [hidden(settings)] : []),
-    ...mountedBelow().flatMap((target) => maskOf(target) ?? []),
+    ...(namesIn(settings).length > 0 ? [hidden(settings)] : []),
+    ...mounted.flatMap((target) => maskOf(target) ?? []),
     ...(own === undefined ? [] : [hidden(own)]),
   ];
   // What lies below another one is hidden by that.
@@ -123,20 +141,9 @@ function nameOf(folder: string): unknown {
   }
 }
 
-const settledMs = 1000;
-const listed = new Map<string, { readonly mark: string; readonly names: readonly string[] }>();
-
-// What is in a directory changes its time.
-function entriesOf(folder: string): readonly string[] {
+function namesIn(folder: string): readonly string[] {
   try {
-    const { mtimeMs, ctimeMs, ino, dev } = statSync(folder);
-    const mark = `${mtimeMs} ${ctimeMs} ${ino} ${dev}`;
-    const found = listed.get(folder);
-    if (found?.mark === mark) return found.names;
-    const names = readdirSync(folder);
-    // What is added within the same tick of the file system's clock has the same time.
-    if (Date.now() - mtimeMs > settledMs) listed.set(folder, { mark, names });
-    return names;
+    return readdirSync(folder);
   } catch {
     return [];
   }

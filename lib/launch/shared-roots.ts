@@ -2,6 +2,7 @@ import { clearTimeout, setTimeout } from 'node:timers';
 import { debuglog } from 'node:util';
 import { callNumber } from '../features/hardening';
 import { cloneFlags } from '../features/namespaces';
+import { areSameFiles, type FileIds, identify, KnownFiles } from '../file-ids';
 import { channel, native, stdioKind } from '../native';
 import { lastSlot, PlanWriter, type RootRecipe } from '../plan/writer';
 import { close, openat2 } from '../sys/file';
@@ -25,16 +26,10 @@ const pollIn = 1;
 const pollPriority = 2;
 const eintr = -4;
 
-/** Paths of the host, that end with zeros, and which files they lead to: device and inode of each. */
-interface Sources {
-  readonly paths: Uint8Array;
-  readonly ids: BigUint64Array;
-}
-
 /** What is known of one recipe; `fd` is there while there is a root. */
 interface SharedRoot {
   fd: number | undefined;
-  sources: Sources | undefined;
+  sources: KnownFiles | undefined;
   usedAt: number;
   /** Not before then. */
   makeAt: number;
@@ -43,7 +38,7 @@ interface SharedRoot {
 /** What the host has mounted, as long as this thread sees it so. */
 interface Watch {
   readonly fd: number;
-  readonly seenFrom: Sources;
+  readonly seenFrom: FileIds;
 }
 
 /**
@@ -66,7 +61,7 @@ class SharedRoots {
     root.usedAt = now;
     this.roots.delete(recipe.key);
     this.roots.set(recipe.key, root);
-    if (root.sources && !areSame(root.sources)) this.drop(root);
+    if (root.sources && !root.sources.areSame()) this.drop(root);
     if (root.fd === undefined && isSoon && now > root.makeAt && this.hasRoom()) this.make(root, recipe, launcherPath);
     this.timer ??= setTimeout(() => this.sweep(), idleMs + timerMs).unref();
     return root.fd;
@@ -100,7 +95,7 @@ class SharedRoots {
   private make(root: SharedRoot, recipe: RootRecipe, launcherPath: string | undefined): void {
     try {
       this.watch ??= openWatch();
-      root.sources = sourcesOf(recipe.sources.filter(({ name }) => name === 'OpenTree').map(({ args }) => String(args[2])));
+      root.sources = new KnownFiles(recipe.sources.filter(({ name }) => name === 'OpenTree').map(({ args }) => String(args[2])));
       root.fd = kept(makeRoot(recipe, launcherPath));
       root.makeAt = performance.now() + pauseMs;
     } catch (error) {
@@ -113,7 +108,7 @@ class SharedRoots {
   // Whether what is mounted on the host has changed, anywhere (proc_pid_mountinfo(5)), or is another host to this thread.
   private hasChanged(): boolean {
     const { watch } = this;
-    return watch !== undefined && (native().poll(Int32Array.of((watch.fd << 3) | pollPriority), 0) > 0 || !areSame(watch.seenFrom));
+    return watch !== undefined && (native().poll(Int32Array.of((watch.fd << 3) | pollPriority), 0) > 0 || !areSameFiles(watch.seenFrom));
   }
 
   private drop(root: SharedRoot): void {
@@ -154,7 +149,7 @@ export const dropSharedRoots = (): boolean => roots.clear();
 // Of this thread: it may have left the mount namespace of the others.
 function openWatch(): Watch {
   const fd = kept(openat2(cwd, '/proc/thread-self/mountinfo', { flags: readOnly }));
-  return { fd, seenFrom: sourcesOf(['/proc/thread-self/ns/mnt', '/']) };
+  return { fd, seenFrom: identify(['/proc/thread-self/ns/mnt', '/']) };
 }
 
 // Until it is dropped, or this thread ends.
@@ -162,18 +157,6 @@ function kept(fd: number): number {
   if (native().keepFd(fd)) return fd;
   close(fd);
   throw new Error('too many descriptors are kept');
-}
-
-function sourcesOf(paths: readonly string[]): Sources {
-  const made = { paths: Buffer.from(paths.map((path) => `${path}\0`).join('')), ids: new BigUint64Array(2 * paths.length) };
-  native().fileIds(made.paths, made.ids);
-  return made;
-}
-
-function areSame({ paths, ids }: Sources): boolean {
-  const found = new BigUint64Array(ids.length);
-  native().fileIds(paths, found);
-  return Buffer.from(found.buffer).equals(Buffer.from(ids.buffer));
 }
 
 // Blocks: it is a matter of some ms, and what is not waited for could be seen as a child of this process.

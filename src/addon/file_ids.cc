@@ -1,28 +1,70 @@
-// Which files paths lead to, all at once: it is asked for each sandbox.
+// Which files paths lead to and when they were changed, all at once: it is asked for each sandbox.
 #include <sys/stat.h>
+
+#include <cstring>
 
 #include "../sys/raw.h"
 #include "bind.h"
 #include "values.h"
 
 namespace nsjs {
+namespace {
 
-// (paths, ids): paths end with zeros; device and inode of each, zeros where there is none to see
-napi_value file_ids(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  std::size_t length = 0;
-  const auto* path = static_cast<const char*>(arguments.typed_array(0, &length));
-  auto* ids = static_cast<std::uint64_t*>(arguments.typed_array(1, &length));
-  for (std::size_t index = 0; index + 1 < length; index += 2) {
-    struct stat found {};
-    constexpr int kCwd = -100;
-    const bool ok = sys::raw(__NR_newfstatat, kCwd, sys::as_arg(path), sys::as_arg(&found), 0) == 0;
-    ids[index] = ok ? found.st_dev : 0;
-    ids[index + 1] = ok ? found.st_ino : 0;
-    while (*path++ != 0) {
+constexpr unsigned kUntimed = 2;
+constexpr unsigned kTimed = 3;
+constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
+
+struct FileId {
+  std::uint64_t words[kTimed];  // device, inode, time of the last change of the file or its inode in ns
+};
+
+FileId identify(const char* path) {
+  struct stat found {};
+  constexpr int kCwd = -100;
+  if (sys::raw(__NR_newfstatat, kCwd, sys::as_arg(path), sys::as_arg(&found), 0) != 0) return {};
+  const auto& changed = found.st_ctim;
+  return {{found.st_dev, found.st_ino,
+           static_cast<std::uint64_t>(changed.tv_sec) * kNsPerSecond + static_cast<std::uint64_t>(changed.tv_nsec)}};
+}
+
+// Paths that end with zeros, and a FileId of each: cut down to its first two words where times do not count.
+struct Files {
+  explicit Files(const Arguments<3>& arguments)
+      : path(static_cast<const char*>(arguments.typed_array(0, &length))),
+        ids(static_cast<std::uint64_t*>(arguments.typed_array(1, &length))),
+        words(arguments.int32(2) != 0 ? kTimed : kUntimed) {}
+
+  // Stops where `each` answers false.
+  template <class Each>
+  bool every(Each each) {
+    for (std::size_t at = 0; at + words <= length; at += words, path += std::strlen(path) + 1) {
+      if (!each(ids + at, identify(path).words, words * sizeof(std::uint64_t))) return false;
     }
+    return true;
   }
+
+  std::size_t length = 0;
+  const char* path;
+  std::uint64_t* ids;
+  std::size_t words;
+};
+
+}  // namespace
+
+// (paths, ids, timed): fills ids in; zeros where there is nothing to see
+napi_value file_ids(napi_env env, napi_callback_info info) {
+  Files({env, info}).every([](void* id, const void* found, std::size_t size) {
+    std::memcpy(id, found, size);
+    return true;
+  });
   return nullptr;
+}
+
+// (paths, ids, timed) → 1 where all are what ids says
+napi_value same_files(napi_env env, napi_callback_info info) {
+  const bool same =
+      Files({env, info}).every([](const void* id, const void* found, std::size_t size) { return std::memcmp(id, found, size) == 0; });
+  return number(env, same ? 1 : 0);
 }
 
 }  // namespace nsjs

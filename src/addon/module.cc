@@ -64,6 +64,7 @@ NAPI_MODULE_INIT() {
                          {"takeNet", take_net},
                          {"nsLinks", ns_links},
                          {"fileIds", file_ids},
+                         {"sameFiles", same_files},
                          {"watchFd", watch_fd},
                          {"refWatch", ref_watch},
                          {"keepFd", keep_fd},
