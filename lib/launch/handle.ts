@@ -6,13 +6,13 @@ import { AbortError, NsError, OptionError, OptionRangeError } from '../errors';
 import { LimitPoll } from '../monitor/monitor';
 import type { Stats } from '../monitor/stats';
 import { bare, parseInteger } from '../parse';
-import { asChildProcess } from './child-process';
 import { deferred } from './deferred';
 import { JsonChannel } from './ipc';
 import type { RunEvents } from './link';
 import { type ParsedOptions, parseSignalNumber } from './options';
 import { lines } from './output';
 import type { IsolatedProcess, ProcessEvents } from './process';
+import { ProcessPromise } from './process-promise';
 import { ExitError, type Result } from './result';
 import type { Run } from './run';
 import { traceSpawn } from './tracing';
@@ -21,19 +21,20 @@ type AnyResult = Result<string | Buffer>;
 
 /** The promise and what is beside it, of a program that `begin` starts. */
 export function handle(parsed: ParsedOptions, begin: (parsed: ParsedOptions, events: RunEvents) => Run): IsolatedProcess<string | Buffer> {
-  return new Handle(parsed, begin).process;
+  return new Handle(parsed, begin).promise;
 }
 
 /** Everything behind one IsolatedProcess. */
-class Handle {
-  readonly process: IsolatedProcess<string | Buffer>;
-  private readonly events = new EventEmitter<ProcessEvents<string | Buffer>>();
-  private readonly promise = deferred<AnyResult>();
-  private readonly spawned = deferred<void>();
-  private readonly exited = deferred<{ code: number | null; signal: NodeJS.Signals | null }>();
+export class Handle {
+  readonly promise: ProcessPromise;
+  readonly events = new EventEmitter<ProcessEvents<string | Buffer>>();
+  readonly spawned = deferred<void>();
+  readonly exited = deferred<{ code: number | null; signal: NodeJS.Signals | null }>();
+  pid: number | undefined;
+  run: Run | undefined;
+  private resolve!: (result: AnyResult) => void;
+  private reject!: (error: Error) => void;
   private readonly done = deferred<AnyResult | undefined>();
-  private pid: number | undefined;
-  private run: Run | undefined;
   private ipc: JsonChannel | undefined;
   private readonly limits = new LimitPoll(
     () => `${this.pid}`,
@@ -49,10 +50,13 @@ class Handle {
     private readonly parsed: ParsedOptions,
     begin: (parsed: ParsedOptions, events: RunEvents) => Run,
   ) {
+    this.promise = new ProcessPromise(this, (resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
     this.traceEnd = traceSpawn([parsed.command.file, ...parsed.command.args]);
     for (const side of [this.spawned, this.exited, this.done]) side.promise.catch(() => {});
     this.begin(begin);
-    this.process = this.assemble();
   }
 
   private begin(begin: (parsed: ParsedOptions, events: RunEvents) => Run): void {
@@ -108,11 +112,11 @@ class Handle {
   private settle(error: Error | undefined, result: AnyResult | undefined): void {
     if (error && this.isOfTheCaller(error)) this.markHandled();
     if (error) {
-      this.promise.reject(error);
+      this.reject(error);
       this.spawned.reject(error);
       this.exited.reject(error);
     } else if (result) {
-      this.promise.resolve(result);
+      this.resolve(result);
       // What was ended before it ran has an end all the same.
       if (this.pid === undefined) this.spawned.reject(new NsError('ERR_NSJS_CLOSED', 'the sandbox was ended before its program ran'));
       this.exited.resolve({ code: result.exitCode, signal: result.signal });
@@ -130,92 +134,47 @@ class Handle {
     });
   }
 
-  private assemble(): IsolatedProcess<string | Buffer> {
-    const { run } = this;
-    const stdio = run?.streams ?? [];
-    const handle = this;
-    const properties = {
-      get pid() {
-        return handle.pid;
-      },
-      get report() {
-        return handle.run?.report;
-      },
-      get spawned() {
-        handle.markHandled();
-        return handle.spawned.promise;
-      },
-      get exited() {
-        handle.markHandled();
-        return handle.exited.promise;
-      },
-      stdin: stdio[0] ?? null,
-      stdout: stdio[1] ?? null,
-      stderr: stdio[2] ?? null,
-      stdio,
-      events: this.events,
-      kill: (signal: NodeJS.Signals | number = 'SIGTERM') => this.kill(parseSignalNumber(signal, 'signal')),
-      stop: (grace?: number) => this.stop(grace),
-      stats: () => this.stats(),
-      send: (message: unknown) => this.send(message),
-      resize: (columns: number, rows: number) => this.resize(columns, rows),
-      ref: () => this.ref(true),
-      unref: () => this.ref(false),
-      asChildProcess: () => asChildProcess(this.process, this.events),
-      [Symbol.asyncIterator]: () => this.iterate(),
-      [Symbol.asyncDispose]: async () => {
-        await this.stop();
-      },
-    };
-    const process = Object.defineProperties(this.promise.promise, Object.getOwnPropertyDescriptors(properties));
-    return process as IsolatedProcess<string | Buffer>;
-  }
-
-  private kill(signal: number): boolean {
+  kill(name: NodeJS.Signals | number): boolean {
+    const signal = parseSignalNumber(name, 'signal');
     const isSent = this.run?.signal(signal) ?? false;
     if (isSent && deadly.has(signal)) this.markHandled();
     return isSent;
   }
 
-  private stop(grace?: number): Promise<AnyResult | undefined> {
+  stop(grace?: number): Promise<AnyResult | undefined> {
     if (grace !== undefined) parseInteger(grace, 'grace', 0, 2 ** 31 - 1);
     this.markHandled();
     this.run?.stop('killed', grace);
     return this.done.promise;
   }
 
-  private stats(): Stats {
+  stats(): Stats {
     const stats = this.run?.stats();
     if (!stats) throw new NsError('ERR_NSJS_CLOSED', 'the program does not run', { hint: 'wait for `spawned`' });
     return stats;
   }
 
-  private resize(columns: number, rows: number): void {
+  resize(columns: number, rows: number): void {
     const size = { columns: parseInteger(columns, 'columns', 0, 65_535), rows: parseInteger(rows, 'rows', 0, 65_535) };
     if (this.run && !this.run.resize(size))
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'the program has no terminal', { hint: "spawn it with stdio: 'pty'" });
   }
 
-  private async send(message: unknown): Promise<void> {
+  async send(message: unknown): Promise<void> {
     if (!this.ipc) throw new NsError('ERR_NSJS_IPC', 'the program has no channel', { hint: "spawn it with ipc: 'json'" });
     await this.ipc.send(message);
   }
 
-  private ref(on: boolean): IsolatedProcess<string | Buffer> {
-    this.run?.ref(on);
-    return this.process;
-  }
-
-  private async *iterate(): AsyncGenerator<string> {
+  async *iterate(): AsyncGenerator<string> {
     this.markHandled();
     let finished = false;
     try {
-      if (this.process.stdout) yield* lines(this.process.stdout, this.parsed.maxBuffer, () => this.run?.end('output'));
+      if (this.promise.stdout) yield* lines(this.promise.stdout, this.parsed.maxBuffer, () => this.run?.end('output'));
       finished = true;
     } finally {
       if (!finished) await this.stop();
     }
-    await this.process;
+    await this.promise;
   }
 
   // Whether the caller caused this error: it aborted or killed the program, or closed its sandbox.
@@ -223,9 +182,15 @@ class Handle {
     return error instanceof AbortError || (error instanceof ExitError && this.run?.outcome.stopped === 'killed');
   }
 
+  /** A promise by which the caller learns of a failure as well. */
+  handled<T>(promise: Promise<T>): Promise<T> {
+    this.markHandled();
+    return promise;
+  }
+
   // The caller learns of a failure by another promise or event. The main promise must not be an unhandled rejection as well.
   private markHandled(): void {
-    this.promise.promise.catch(() => {});
+    this.promise.catch(() => {});
   }
 }
 
