@@ -14,7 +14,11 @@ export type Controller = (typeof controllers)[number];
 export type GroupFolders = Readonly<Partial<Record<Controller, string>>>;
 
 /** Each folder once: controllers may share one. */
-export const foldersOf = (folders: GroupFolders): readonly string[] => [...new Set(Object.values(folders))];
+export function foldersOf(folders: GroupFolders): readonly string[] {
+  const found: string[] = [];
+  for (const folder of Object.values(folders)) if (!found.includes(folder)) found.push(folder);
+  return found;
+}
 
 /** Where sandboxes' control groups can be made. */
 export interface CgroupLayout {

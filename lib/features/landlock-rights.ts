@@ -48,7 +48,8 @@ export function parseRights(value: unknown, at: string): number {
 }
 
 /** Names of a set of rights; bits without one stay numbers. */
-export const rightNames = (rights: number): readonly string[] =>
-  Array.from({ length: 31 }, (_, bit) => bit)
-    .filter((bit) => (rights & (1 << bit)) !== 0)
-    .map((bit) => fsRights[bit] ?? `0x${(1 << bit).toString(16)}`);
+export function rightNames(rights: number): readonly string[] {
+  const names: string[] = [];
+  for (let bit = 0; bit < 31; bit++) if ((rights & (1 << bit)) !== 0) names.push(fsRights[bit] ?? `0x${(1 << bit).toString(16)}`);
+  return names;
+}

@@ -44,11 +44,23 @@ export function takeHostId(size: 1 | typeof rangeSize, folder: string): HostId {
   });
 }
 
+const freshMs = 1000;
+let checked = { folder: '', at: Number.NEGATIVE_INFINITY };
+
 function openLockFile(folder: string): number {
+  const open = () => openSync(join(folder, lockName), 'a', 0o600);
   try {
+    const now = performance.now();
+    if (checked.folder === folder && now - checked.at < freshMs)
+      try {
+        return open();
+      } catch {
+        // The directory may have been removed since.
+      }
     if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700, recursive: true });
     checkOwner(folder);
-    return openSync(join(folder, lockName), 'a', 0o600);
+    checked = { folder, at: now };
+    return open();
   } catch (error) {
     throw lockError(error, folder);
   }

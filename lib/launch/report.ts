@@ -7,6 +7,7 @@ import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import { isSetUp } from '../features/network';
 import { filterFor, notifyingFilter } from '../features/seccomp-filter';
 import { outsideIds } from '../features/user';
+import { deepFreeze } from '../parse';
 import { cgroupFacts, type KernelFacts } from './facts';
 import type { Outcome } from './outcome';
 import type { LaunchRecord } from './record';
@@ -72,7 +73,20 @@ export function makeReport(
   });
 }
 
+const described = new WeakMap<Spec, Map<string, Pick<Report, 'landlock'>>>();
+
+// The same for each sandbox of a spec, unless the host's files are listed in it.
 function describeLandlock(spec: Spec, scene: Scene): Pick<Report, 'landlock'> {
+  if (spec.landlock.paths) return readLandlock(spec, scene);
+  const kind = `${scene.kind} ${scene.single ?? false}`;
+  const ofSpec = described.get(spec) ?? new Map<string, Pick<Report, 'landlock'>>();
+  described.set(spec, ofSpec);
+  const found = ofSpec.get(kind) ?? deepFreeze(readLandlock(spec, scene));
+  ofSpec.set(kind, found);
+  return found;
+}
+
+function readLandlock(spec: Spec, scene: Scene): Pick<Report, 'landlock'> {
   const ruleset = landlockFor(spec, scene);
   if (!ruleset) return {};
   const { abi, fs, net, scoped, paths } = ruleset;

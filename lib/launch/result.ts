@@ -99,19 +99,19 @@ export function makeUsage(outcome: Outcome): { readonly usage: Usage; readonly l
   const io = lastIo(outcome) ?? waited?.io;
   const own = outcome.groupAtEnd;
   return {
-    usage: {
-      ...known('cpuUserMs', cpuMs(outcome, 'user', waited?.userMs)),
-      ...known('cpuSystemMs', cpuMs(outcome, 'system', waited?.systemMs)),
-      ...known('maxRss', waited?.maxRss),
-      ...known('memoryPeak', own?.memory?.peak ?? outcome.counter('memory.max_usage_in_bytes') ?? outcome.counter('memory.peak')),
-      ...known('pidsPeak', own?.pids?.peak ?? outcome.counter('pids.peak')),
-      ...known('ioRead', io?.read),
-      ...known('ioWrite', io?.write),
-      ...known('majorFaults', waited?.faults.major),
-      ...known('minorFaults', waited?.faults.minor),
-      ...known('voluntarySwitches', waited?.switches.voluntary),
-      ...known('involuntarySwitches', waited?.switches.involuntary),
-    },
+    usage: known({
+      cpuUserMs: cpuMs(outcome, 'user', waited?.userMs),
+      cpuSystemMs: cpuMs(outcome, 'system', waited?.systemMs),
+      maxRss: waited?.maxRss,
+      memoryPeak: own?.memory?.peak ?? outcome.counter('memory.max_usage_in_bytes') ?? outcome.counter('memory.peak'),
+      pidsPeak: own?.pids?.peak ?? outcome.counter('pids.peak'),
+      ioRead: io?.read,
+      ioWrite: io?.write,
+      majorFaults: waited?.faults.major,
+      minorFaults: waited?.faults.minor,
+      voluntarySwitches: waited?.switches.voluntary,
+      involuntarySwitches: waited?.switches.involuntary,
+    }),
     limits: limitsMet(outcome),
   };
 }
@@ -119,25 +119,28 @@ export function makeUsage(outcome: Outcome): { readonly usage: Usage; readonly l
 function limitsMet(outcome: Outcome): LimitsMet {
   const periods = outcome.counter('cpu.stat', 'nr_throttled');
   const usec = outcome.counter('cpu.stat', 'throttled_usec') ?? (outcome.counter('cpu.stat', 'throttled_time') ?? 0) / nsPerUs;
-  return {
+  return known({
     oomKills: outcome.oomKills,
-    ...known(
-      'memory',
+    memory:
       failures(
         outcome.counter('memory.failcnt'),
         outcome.counter('memory.memsw.failcnt'),
         outcome.oomKills || Number(outcome.ended?.cause === 'memory'),
       ) ?? outcome.counter('memory.events', 'max'),
-    ),
-    ...known('memoryHigh', outcome.counter('memory.events', 'high')),
+    memoryHigh: outcome.counter('memory.events', 'high'),
     pids: outcome.counter('pids.events', 'max') ?? 0,
-    ...(periods === undefined ? {} : { cpuThrottled: { periods, ms: usec / usPerMs } }),
-    ...known('stuck', outcome.stuck),
-    ...known('time', outcome.timeLimit),
-  };
+    cpuThrottled: periods === undefined ? undefined : { periods, ms: usec / usPerMs },
+    stuck: outcome.stuck,
+    time: outcome.timeLimit,
+  });
 }
 
-const known = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
+/** Without what is undefined. */
+function known<T extends object>(values: { readonly [K in keyof T]: T[K] | undefined }): T {
+  const found: Partial<T> = {};
+  for (const key of Object.keys(values) as (keyof T)[]) if (values[key] !== undefined) found[key] = values[key];
+  return found as T;
+}
 
 // The group's word counts all of it; the others only what was waited for, or was there at its end.
 function cpuMs(outcome: Outcome, mode: 'user' | 'system', waited: number | undefined): number | undefined {

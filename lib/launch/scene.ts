@@ -8,7 +8,7 @@ import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
 import { isSetUp, type NetworkSpec } from '../features/network';
 import { procDropped } from '../features/proc';
-import { host, lookAgain } from '../host';
+import { host, looked } from '../host';
 import { native } from '../native';
 import type { LiveNetwork } from '../network/live';
 import { bare } from '../parse';
@@ -23,7 +23,7 @@ import { takeSpareNet, wantsSpareNet } from './spare-net';
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
 export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Scene & { readonly network?: LiveNetwork; release(): void } {
-  const machine = lookAgain();
+  const machine = looked();
   const { dropped: groupsDropped, ...groups } = chooseGroups(spec, wanted);
   const kind = wanted === 'run' ? 'run' : 'sandbox';
   const dropped = [...groupsDropped, ...landlockDropped(spec, machine, { kind, ...(wanted === 'single' ? { single: true } : {}) })];

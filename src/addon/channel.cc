@@ -28,10 +28,12 @@ napi_value receive(napi_env env, napi_callback_info info) {
   std::size_t room = 0;
   void* buffer = arguments.typed_array(2, &size);
   auto* results = static_cast<std::int32_t*>(arguments.typed_array(3, &room));
+  const int fd = session->fd(channel);
+  if (fd < 0) return number(env, 0);
   sys::Received received;
-  Status status = sys::receive(session->fd(channel), buffer, size, MSG_DONTWAIT, received);
+  Status status = sys::receive(fd, buffer, size, MSG_DONTWAIT, received);
   // Told once when the other side ended before it had read all; what it has written is still there.
-  if (status.err == ECONNRESET) status = sys::receive(session->fd(channel), buffer, size, MSG_DONTWAIT, received);
+  if (status.err == ECONNRESET) status = sys::receive(fd, buffer, size, MSG_DONTWAIT, received);
   if (!status.ok()) return number(env, -status.err);
   if (received.size == 0) session->stop(channel);
   results[0] = received.pid;
