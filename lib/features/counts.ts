@@ -45,13 +45,14 @@ const defaultFiles = 1024;
 export function countsDropped({ limits, rlimits, user }: Spec, counts: Counts, isRoot: boolean): readonly Dropped[] {
   if (isRoot || user.ids === 'range') return [];
   const files = limits.openFiles ?? rlimits.nofile?.hard ?? defaultFiles;
-  const watches = limits.pids === undefined ? Number.POSITIVE_INFINITY : limits.pids * Math.floor(files / 2) ** 2;
+  // A watch stays when its descriptor is closed, as long as the file is open elsewhere: sets, files and numbers multiply.
+  const watches = limits.pids === undefined ? Number.POSITIVE_INFINITY : ((limits.pids * files) / 2) ** 2 * files;
   if (watches <= shareOf(counts.watches)) return [];
   return [
     {
       control: 'limits.openFiles',
-      reason: `run by a user, watches of epoll, pages of pipes and keys are counted together with those of the user's other programs: with its processes and descriptors a sandbox can have ${watches} of the ${counts.watches} watches there are`,
-      fix: "lower limits.openFiles and limits.pids, run it as root or with user: { ids: 'range' }: then they are counted for its own id",
+      reason: `run by a user, watches of epoll, pages of pipes and keys are counted together with those of the user's other programs: one sandbox can take all of the ${counts.watches} watches there are`,
+      fix: "run it as root or with user: { ids: 'range' }, so that they are counted for its own id, or lower limits.openFiles and limits.pids",
     },
   ];
 }
