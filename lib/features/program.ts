@@ -9,7 +9,7 @@ const nullDevice = '/dev/null';
 /** The first program's process, forked early: what it does by itself takes no time of init's. */
 export const startBeside: Step = {
   emit(plan, spec, scene) {
-    if (isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0, 0);
+    if (isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0, 0, 0);
   },
 };
 
@@ -24,7 +24,7 @@ export const releaseProgram: Step = {
 export const startLater: Step = {
   scope: 'program',
   emit(plan, spec, scene) {
-    if (!isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 0, 0, scene.single ? 1 : 0);
+    if (!isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 0, 0, scene.single ? 1 : 0, scene.minded ? 1 : 0);
   },
 };
 

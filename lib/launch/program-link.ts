@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import { HeldMemory } from '../monitor/held-memory';
-import { descendants, isRunning } from '../monitor/process-reader';
+import { childrenOf, descendants, isRunning, parentOf } from '../monitor/process-reader';
 import { withProcesses } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { type Overrun, Overseer, Watchdog } from '../monitor/watchdog';
@@ -16,7 +16,8 @@ import { Timers } from './timers';
 
 // Init holds the clock; it may be slow where its sandbox has used its CPU time up.
 const backupMs = 50;
-const maxTree = 256;
+/** Processes that are ended with a program. */
+export const maxTree = 256;
 
 /** The way from a run to its program in a sandbox that stays. */
 export class ProgramLink implements Link {
@@ -31,7 +32,7 @@ export class ProgramLink implements Link {
   isHeld = true;
   private readonly timers = new Timers();
   private watchdog: Watchdog | undefined;
-  private readonly tree = new Map<number, PidFd>();
+  private readonly kept = new Map<number, PidFd>();
 
   constructor(
     started: Started,
@@ -54,9 +55,9 @@ export class ProgramLink implements Link {
   /** The program is to end: what it has started is remembered, since it is nobody's child any more when that has ended. */
   ending(): void {
     if (!this.endsTree || this.group || this.pid === undefined) return;
-    const added = descendants(this.pid)
-      .slice(1, 1 + maxTree)
-      .filter((pid) => !this.tree.has(pid) && this.tree.size < maxTree)
+    const added = this.tree()
+      .slice(0, maxTree)
+      .filter((pid) => !this.kept.has(pid) && this.kept.size < maxTree)
       .flatMap((pid) => {
         try {
           return [[pid, PidFd.open(pid)] as const];
@@ -66,9 +67,9 @@ export class ProgramLink implements Link {
         }
       });
     // A number could have become another process's before it was opened: what does not descend from the program is left alone.
-    const still = new Set(descendants(this.pid));
+    const still = new Set(this.tree());
     for (const [pid, pidfd] of added)
-      if (still.has(pid)) this.tree.set(pid, pidfd);
+      if (still.has(pid)) this.kept.set(pid, pidfd);
       else pidfd.close();
   }
 
@@ -81,7 +82,7 @@ export class ProgramLink implements Link {
   }
 
   private killTree(): void {
-    for (const pidfd of this.tree.values()) {
+    for (const pidfd of this.kept.values()) {
       try {
         pidfd.kill('SIGKILL');
       } catch {
@@ -89,7 +90,7 @@ export class ProgramLink implements Link {
       }
       pidfd.close();
     }
-    this.tree.clear();
+    this.kept.clear();
   }
 
   ref(on: boolean): void {
@@ -140,10 +141,17 @@ export class ProgramLink implements Link {
 
   // Without a group that can be killed, all that descends from it.
   private onOverrun(overrun: Overrun): void {
-    const { pid, group } = this;
-    const members = () => (pid === undefined ? [] : descendants(pid));
-    const below = group ? [] : members().slice(1);
+    const below = this.group ? [] : this.tree();
     this.run?.overrun(overrun);
-    if (below.length > 0) killEach(below, members);
+    if (below.length > 0) killEach(below, () => this.tree());
+  }
+
+  // All that the program has started and that runs now: its orphans are children of its minder.
+  private tree(): readonly number[] {
+    const { pid } = this;
+    if (pid === undefined) return [];
+    const minder = this.scene.minded ? parentOf(pid) : undefined;
+    const isInit = minder === undefined || minder === childrenOf(this.session.pid)[0];
+    return isInit ? descendants(pid).slice(1) : descendants(minder).filter((one) => one !== minder && one !== pid);
   }
 }

@@ -11,7 +11,7 @@ import type { ParsedOptions } from './options';
 import type { Outcome, Reason, TimeLimit } from './outcome';
 import type { Pauser } from './pause';
 import { OwnGroup } from './program-group';
-import { ProgramLink } from './program-link';
+import { maxTree, ProgramLink } from './program-link';
 import { type LaunchRecord, recordKind } from './record';
 import { Run } from './run';
 import { sharing } from './shared-descriptors';
@@ -58,7 +58,7 @@ function makeGroup(scene: Scene, { ownLimits, killTree }: ParsedOptions, id: num
 
 const treeDropped: Dropped = {
   control: 'killTree',
-  reason: 'without a control group what a program has started is found by descent: what has left its parent goes on',
+  reason: `without a control group what a program has started is found by descent: of more than ${maxTree} processes, or of those that start others meanwhile, some go on`,
   fix: 'see `nsjs probe` for cgroup',
 };
 
@@ -88,21 +88,18 @@ export class Programs {
     const id = ++this.lastId;
     const forTree = parsed.killTree ?? (parsed.timeout !== undefined || parsed.signal !== undefined);
     const group = makeGroup(scene, parsed, id, forTree);
+    const minded = !group && (forTree || (parsed.ownLimits !== undefined && parsed.killTree !== false));
     let isAsked = false;
     const begin = (program: Program) => {
       isAsked = true;
       const ownScene = bare({
         ...lasting,
         kind: 'program',
-        dropped: [
-          ...scene.dropped,
-          ...this.host.outcome.dropped,
-          ...weaker(parsed.ownLimits, group),
-          ...(forTree && !group ? [treeDropped] : []),
-        ],
+        dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group), ...(minded ? [treeDropped] : [])],
         program,
         ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
         ...(group ? { group: group.forPlan } : {}),
+        minded,
       } as const);
       return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
     };
