@@ -1,8 +1,9 @@
 // What of the host's own files is in the default root: the system's, and nothing else.
 import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseMountLines } from '../../dist/mountinfo';
+import { runtimeFiles } from '../../dist/runtime-files';
 import { applicationFolder, foreignMounts } from '../../dist/usr-masks';
 import { isRoot, sh, temporaryFolder, testIf, trySh } from '../support';
 
@@ -49,15 +50,13 @@ describe('certificates', () => {
 });
 
 describe('what runtimes keep outside /usr', () => {
+  // All of the list, and of those with versions one that no host has.
   const folders = [
-    'fonts',
-    'ghostscript',
-    'java-99-openjdk',
-    'ImageMagick-9',
-    'php/9.9/cli',
-    'php/9.9/mods-available',
-    'texmf',
-    'maven/logging',
+    ...runtimeFiles().filter((path) => !statSync(path, { throwIfNoEntry: false })?.isFile()),
+    '/etc/java-99-openjdk',
+    '/etc/ImageMagick-9',
+    '/etc/php/9.9/cli',
+    '/etc/php/9.9/mods-available',
   ];
   const secrets = [
     'maven/settings.xml',
@@ -71,16 +70,20 @@ describe('what runtimes keep outside /usr', () => {
 
   testIf(isRoot, 'root', 'is there for everybody, and holds nothing that is not for everybody', () => {
     const plant = folders.map(
-      (name) =>
-        `mkdir -p /etc/${name} && for m in 600 640 644; do echo $m > /etc/${name}/planted$m; chmod $m /etc/${name}/planted$m; done && mkdir -m 700 /etc/${name}/closed && echo closed > /etc/${name}/closed/planted644`,
+      (path) =>
+        `mkdir -p ${path} && for m in 600 640 644; do echo $m > ${path}/planted$m; chmod $m ${path}/planted$m; done && mkdir -m 700 ${path}/closed && echo closed > ${path}/closed/planted644`,
     );
     const hide = secrets.map((name) => `mkdir -p $(dirname /etc/${name}) && echo secret > /etc/${name}`);
     const more = [
-      'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w && mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w /etc',
+      'mount -t tmpfs none /mnt',
+      ...['/etc', '/var'].map(
+        (path) =>
+          `mkdir -p /mnt${path}/u /mnt${path}/w && mount -t overlay none -o lowerdir=${path},upperdir=/mnt${path}/u,workdir=/mnt${path}/w ${path}`,
+      ),
       ...plant,
       ...hide,
     ].join(' && ');
-    const line = `cd /etc; for d in ${folders.join(' ')}; do cat $d/planted644 $d/planted600 $d/planted640 $d/closed/*; done 2>/dev/null | sort | uniq -c; ls ${secrets.join(' ')} 2>/dev/null; echo looked`;
+    const line = `for d in ${folders.join(' ')}; do cat $d/planted644 $d/planted600 $d/planted640 $d/closed/*; done 2>/dev/null | sort | uniq -c; cd /etc; ls ${secrets.join(' ')} 2>/dev/null; echo looked`;
     const found = onHost({}, more, inside(line))
       .split('\n')
       .map((one) => one.trim());
