@@ -7,7 +7,7 @@ import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { listNamespaces, Sandbox, SandboxPool, spawnIsolated } from 'nsjs';
 import { filterFor } from '../dist/features/seccomp-filter.js';
-import { parseSandboxOptions } from '../dist/launch/spec.js';
+import { parseSandboxOptions } from '../dist/options/spec.js';
 
 const rounds = Number(process.env.NSJS_BENCH_ROUNDS ?? 200);
 const warmUp = 20;

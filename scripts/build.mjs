@@ -21,7 +21,7 @@ const tsc = (project) => ['node_modules/typescript/bin/tsc', '-p', project];
 function buildTypeScript() {
   run('operations', process.execPath, ['scripts/gen-ops.mjs']);
   run('library', process.execPath, tsc('.'));
-  for (const entry of ['index', 'sys/index', 'sys/netlink', 'otel']) writeFacade(join('dist', entry));
+  for (const entry of ['index', 'sys/index', 'sys/netlink', 'metrics/otel']) writeFacade(join('dist', entry));
   run('examples', process.execPath, tsc('examples'));
   run('tests', process.execPath, tsc('test'));
 }

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const folder = 'lib/features';
 const files = [
-  ...readdirSync(folder)
+  ...readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${folder}/${name}`),
-  'lib/launch/options.ts',
+  'lib/options/options.ts',
 ];
 
 // Only what is an option of the sandbox itself, or of the run: others say what an option holds.

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { OptionError } from '../errors';
+import { OptionError } from '../base/errors';
 
 /** `major:minor` of a device number as stat(2) gives it: eight bits of the minor number lie below the major one. */
 function numberOf(device: number): string {

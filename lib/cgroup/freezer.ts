@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers';
-import { SysError } from '../errors';
+import { SysError } from '../base/errors';
 
 /** A control group that can be frozen, cgroups(7). */
 export interface FreezerGroup {

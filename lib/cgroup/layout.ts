@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { SysError } from '../errors';
-import { type Host, host } from '../host';
-import { bare, deepFreeze } from '../parse';
+import { SysError } from '../base/errors';
+import { bare, deepFreeze } from '../base/parse';
+import { type Host, host } from '../host/host';
 import { folderOf, type Hierarchies, isWritable, readHierarchies, readText } from './hierarchies';
 import { sweep } from './sweep';
 

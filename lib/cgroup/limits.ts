@@ -1,4 +1,4 @@
-import { deepFreeze } from '../parse';
+import { deepFreeze } from '../base/parse';
 
 /** One entry of `limits.io`, read: bytes and operations in a second. */
 export interface IoLimitSpec {

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { debuglog } from 'node:util';
-import { startedAt } from '../process-start';
+import { startedAt } from '../proc/start-time';
 
 const debug = debuglog('nsjs');
 

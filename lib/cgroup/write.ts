@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { SysError } from '../errors';
+import { SysError } from '../base/errors';
 import type { GroupFolders } from './layout';
 import type { Setting } from './settings';
 

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { OptionError } from '../errors';
+import { OptionError } from '../base/errors';
 import type { SandboxOptions } from '../features';
-import type { Mount } from '../features/mounts';
-import type { SpawnOptions } from '../launch/options';
+import type { Mount } from '../features/root/mounts';
+import type { SpawnOptions } from '../options/options';
 
 /** A command line of `nsjs run`. */
 export interface RunArguments {

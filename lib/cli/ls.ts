@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
+import { parseOneOf } from '../base/parse';
 import { namespaceTypes } from '../features/namespaces';
-import { type ListedNamespace, listNamespaces, type NamespaceNode, namespaceTree } from '../list-namespaces';
-import { parseOneOf } from '../parse';
+import { type ListedNamespace, listNamespaces, type NamespaceNode, namespaceTree } from '../namespace/list';
 import { print, printJson } from './print';
 import { table as formatTable } from './table';
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
-import { explain } from '../explain';
-import { launcherImage } from '../launch/launcher';
+import { launcherImage } from '../launcher/image';
+import { explain } from '../sandbox/explain';
 import { parseRunArguments, runUsage } from './arguments';
 import { lsUsage, runLs } from './ls';
 import { netUsage, runNet } from './net';

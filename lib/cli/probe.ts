@@ -1,4 +1,4 @@
-import { probe } from '../probe';
+import { probe } from '../probe/probe';
 import { print, printJson } from './print';
 
 /** Prints what the host can do; 1 if the default sandbox does not work. */

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { EgressEvent } from '../features/egress-events';
-import { spawnIsolated } from '../launch/spawn';
+import { spawnIsolated } from '../run/spawn';
 import type { RunArguments } from './arguments';
 import { printError, printErrorLines } from './print';
 import { attachTerminal, terminalSize } from './terminal';

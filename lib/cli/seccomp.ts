@@ -1,6 +1,6 @@
 import type { SandboxOptions } from '../features';
-import { spawnIsolated } from '../launch/spawn';
-import { seccompFilter } from '../seccomp-filter';
+import { spawnIsolated } from '../run/spawn';
+import { seccompFilter } from '../sandbox/seccomp-filter';
 import { parseSandboxArguments } from './arguments';
 import { print, printJson, UsageError } from './print';
 

@@ -1,4 +1,4 @@
-import type { IsolatedProcess } from '../launch/process';
+import type { IsolatedProcess } from '../run/types';
 
 const { stdin, stdout } = process;
 

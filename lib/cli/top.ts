@@ -1,10 +1,10 @@
 import { emitKeypressEvents } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { host } from '../host';
+import { parseInteger } from '../base/parse';
+import { host } from '../host/host';
 import { type FoundSandbox, FoundSource, findSandboxes } from '../monitor/discover';
 import { deltaOf, type MonitorSample, type Stats } from '../monitor/stats';
-import { parseInteger } from '../parse';
 import { print, printableLines, printJson } from './print';
 import { age, bar, size, table } from './table';
 

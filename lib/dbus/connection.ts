@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { NsError } from '../errors';
+import { NsError } from '../base/errors';
 import { decodeReply, encodeCall, type MethodCall } from './message';
 
 /** One connection to a message bus, or to a service itself, D-Bus specification; by EXTERNAL, which is this process's uid. */

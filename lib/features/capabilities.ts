@@ -1,5 +1,5 @@
-import { OptionError } from '../errors';
-import { parseArray, parseBoolean, parseObject, parseOneOf, parseString } from '../parse';
+import { OptionError } from '../base/errors';
+import { parseArray, parseBoolean, parseObject, parseOneOf, parseString } from '../base/parse';
 import type { PlanWriter } from '../plan/writer';
 import { type Dropped, feature } from './feature';
 import type { Spec } from './index';

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
+import { OptionError } from '../base/errors';
+import { parseObject, parseOneOf, parseString } from '../base/parse';
 import { controllers, foldersOf, type GroupFolders } from '../cgroup/layout';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import { type GroupKind, settingsOf } from '../cgroup/settings';
-import { OptionError } from '../errors';
-import { pathFolder } from '../open-flags';
-import { parseObject, parseOneOf, parseString } from '../parse';
+import { pathFolder } from '../native/open-flags';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { type Cgroups, feature, type Scene, type Step } from './feature';
 

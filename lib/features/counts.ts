@@ -1,4 +1,4 @@
-import type { Counts } from '../host';
+import type { Counts } from '../host/host';
 import { noSlot } from '../plan/writer';
 import type { Dropped, Step } from './feature';
 import type { Spec } from './index';

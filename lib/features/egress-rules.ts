@@ -1,8 +1,8 @@
 import { isIP, isIPv4 } from 'node:net';
 import { domainToASCII } from 'node:url';
-import { OptionError } from '../errors';
-import { type Cidr, canonicalIp, cidrContains, parseCidr } from '../ip';
-import { parseArray, parseString } from '../parse';
+import { OptionError } from '../base/errors';
+import { type Cidr, canonicalIp, cidrContains, parseCidr } from '../base/ip';
+import { parseArray, parseString } from '../base/parse';
 
 /** What a rule of egress names; all that it has must fit. */
 export interface EgressRule {

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
-import { OptionError } from '../errors';
-import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf, parseRecord } from '../parse';
+import { OptionError } from '../base/errors';
+import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf, parseRecord } from '../base/parse';
 import { type EgressRule, parseEndpoint, parseRules } from './egress-rules';
 
 /** A connection that a program inside asks for. */

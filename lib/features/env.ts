@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { OptionError } from '../errors';
-import { bare, parseRecord, parseString, parseTarget } from '../parse';
+import { OptionError } from '../base/errors';
+import { bare, parseRecord, parseString, parseTarget } from '../base/parse';
 import { feature } from './feature';
-import { homeFolder } from './home';
+import { homeFolder } from './root/home';
 
 export interface EnvOptions {
   /**

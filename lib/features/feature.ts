@@ -1,10 +1,10 @@
+import { bare } from '../base/parse';
 import type { GroupFolders } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
-import type { Host } from '../host';
-import { bare } from '../parse';
+import type { Host } from '../host/host';
+import type { UsrMask } from '../host/usr-masks';
 import type { OpName } from '../plan/ops';
 import type { PlanWriter, RootRecipe } from '../plan/writer';
-import type { UsrMask } from '../usr-masks';
 import type { Spec } from './index';
 
 /** A control that was preferred and could not be applied. */

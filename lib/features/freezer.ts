@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { pathFolder } from '../open-flags';
+import { pathFolder } from '../native/open-flags';
 import { noSlot } from '../plan/writer';
 import type { Step } from './feature';
 

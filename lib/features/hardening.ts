@@ -1,4 +1,4 @@
-import { parseObject, parseOneOf } from '../parse';
+import { parseObject, parseOneOf } from '../base/parse';
 import type { PlanWriter } from '../plan/writer';
 import { type Arch, archTables } from '../seccomp/tables';
 import { feature } from './feature';

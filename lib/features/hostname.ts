@@ -1,5 +1,5 @@
-import { OptionError } from '../errors';
-import { parseString } from '../parse';
+import { OptionError } from '../base/errors';
+import { parseString } from '../base/parse';
 import type { PlanWriter } from '../plan/writer';
 import { feature } from './feature';
 import type { Spec } from './index';

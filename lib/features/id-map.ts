@@ -1,6 +1,6 @@
-import { OptionError } from '../errors';
-import type { Host } from '../host';
-import { parseArray, parseInteger, parseObject } from '../parse';
+import { OptionError } from '../base/errors';
+import { parseArray, parseInteger, parseObject } from '../base/parse';
+import type { Host } from '../host/host';
 
 /** A line of an id map, user_namespaces(7). */
 export interface IdMapEntry {

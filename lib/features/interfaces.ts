@@ -1,8 +1,8 @@
 import { isIPv4 } from 'node:net';
-import { OptionError } from '../errors';
-import { type Cidr, ipText, networkBytes, parseCidr, parseIp } from '../ip';
+import { OptionError } from '../base/errors';
+import { type Cidr, ipText, networkBytes, parseCidr, parseIp } from '../base/ip';
+import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseString } from '../base/parse';
 import { type MacvlanMode, macvlanModes } from '../netlink/link';
-import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseString } from '../parse';
 import { normalName } from './egress-rules';
 
 /** A route inside. */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { NsError, OptionError } from '../errors';
-import { pathFolder } from '../open-flags';
-import { parseString } from '../parse';
+import { NsError, OptionError } from '../base/errors';
+import { parseString } from '../base/parse';
+import { pathFolder } from '../native/open-flags';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
 

@@ -1,11 +1,11 @@
 import { readdirSync } from 'node:fs';
-import type { Host } from '../host';
-import type { UsrMask } from '../usr-masks';
-import { homeFolder } from './home';
+import type { Host } from '../host/host';
+import type { UsrMask } from '../host/usr-masks';
 import type { Spec } from './index';
 import type { PathRule } from './landlock';
 import { executeRights, useRights, writeRights } from './landlock-rights';
-import { isWritableMount } from './pins';
+import { homeFolder } from './root/home';
+import { isWritableMount } from './root/pins';
 
 /** The rules that follow from a sandbox's own mounts: nothing more can be written than they say already. */
 export function defaultPaths(spec: Spec): readonly PathRule[] {

@@ -1,9 +1,8 @@
-import { NsError, OptionError } from '../errors';
-import type { Host } from '../host';
-import { openFlags } from '../open-flags';
-import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseTarget } from '../parse';
+import { NsError, OptionError } from '../base/errors';
+import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseTarget } from '../base/parse';
+import type { Host } from '../host/host';
+import { openFlags } from '../native/open-flags';
 import { noSlot, type PlanWriter } from '../plan/writer';
-import { queuesKey } from './dev';
 import { type Dropped, feature, type Scene, type Step } from './feature';
 import type { Spec } from './index';
 import { defaultPaths, systemPaths } from './landlock-default';
@@ -17,8 +16,9 @@ import {
   scopes,
   writeRights,
 } from './landlock-rights';
-import { mountAttr, newFs } from './mount-ops';
 import { isHostUser } from './namespaces';
+import { queuesKey } from './root/dev';
+import { mountAttr, newFs } from './root/mount-ops';
 import { verifyProcKey } from './verify';
 
 /** What a program may reach by path, port and signal; all else that Landlock can take away is taken away. */

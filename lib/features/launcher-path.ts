@@ -1,4 +1,4 @@
-import { parseHostPath } from '../parse';
+import { parseHostPath } from '../base/parse';
 import { feature } from './feature';
 
 export interface LauncherPathOptions {

@@ -1,7 +1,7 @@
+import { OptionError, OptionRangeError } from '../base/errors';
+import { type Bytes, bare, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../base/parse';
 import type { IoLimitSpec, LimitsSpec } from '../cgroup/limits';
 import { checkQuota } from '../cgroup/settings';
-import { OptionError, OptionRangeError } from '../errors';
-import { type Bytes, bare, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../parse';
 import { feature, type Scene } from './feature';
 import { emitRlimit } from './rlimits';
 import { countsPids } from './stand-ins';

@@ -1,5 +1,5 @@
-import { OptionError } from '../errors';
-import { bare, parseBoolean, parseInteger, parseObject } from '../parse';
+import { OptionError } from '../base/errors';
+import { bare, parseBoolean, parseInteger, parseObject } from '../base/parse';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import { type Feature, feature, type Scene, type Step } from './feature';
 import type { Spec } from './index';

@@ -1,4 +1,4 @@
-import { parseBoolean } from '../parse';
+import { parseBoolean } from '../base/parse';
 import { feature } from './feature';
 
 export interface NetlinkOptions {

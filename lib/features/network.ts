@@ -1,8 +1,8 @@
-import { OptionError } from '../errors';
-import { parseIp } from '../ip';
+import { OptionError } from '../base/errors';
+import { parseIp } from '../base/ip';
+import { parseArray, parseInteger, parseObject, parseRecord, parseString } from '../base/parse';
 import { setLinkUp } from '../netlink/link';
 import { encodeMessage, netlinkProtocols } from '../netlink/message';
-import { parseArray, parseInteger, parseObject, parseRecord, parseString } from '../parse';
 import { type EgressOptions, type EgressSpec, parseEgress } from './egress';
 import { normalName } from './egress-rules';
 import { type Feature, feature, type Scene } from './feature';

@@ -1,5 +1,5 @@
-import { OptionError } from '../errors';
-import { parseArray, parseInteger, parseObject } from '../parse';
+import { OptionError } from '../base/errors';
+import { parseArray, parseInteger, parseObject } from '../base/parse';
 
 /** The network of the host through pasta(1), of a sandbox that stays. What it would open on its own is off: the host's loopback, and ports. */
 export interface PastaOptions {

@@ -1,4 +1,4 @@
-import { parseBoolean, parseInteger, parseOneOf } from '../parse';
+import { parseBoolean, parseInteger, parseOneOf } from '../base/parse';
 import { feature } from './feature';
 import { emitCall } from './hardening';
 

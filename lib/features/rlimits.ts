@@ -1,5 +1,5 @@
-import { OptionError } from '../errors';
-import { bare, parseInteger, parseObject } from '../parse';
+import { OptionError } from '../base/errors';
+import { bare, parseInteger, parseObject } from '../base/parse';
 import type { PlanWriter } from '../plan/writer';
 import { feature } from './feature';
 import { standIns } from './stand-ins';

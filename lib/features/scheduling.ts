@@ -1,6 +1,6 @@
 import { getPriority } from 'node:os';
-import { OptionError } from '../errors';
-import { parseArray, parseInteger, parseObject, parseOneOf } from '../parse';
+import { OptionError } from '../base/errors';
+import { parseArray, parseInteger, parseObject, parseOneOf } from '../base/parse';
 import { feature } from './feature';
 import { callNumber, emitCall } from './hardening';
 

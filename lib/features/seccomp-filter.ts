@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { OptionError } from '../errors';
-import { host } from '../host';
+import { OptionError } from '../base/errors';
+import { host } from '../host/host';
 import { compile } from '../seccomp/compile';
 import { type OciProfile, resolveProfile } from '../seccomp/oci';
 import { type Action, allow, type Condition, decide, notify, ownRules, type Policy, type Rule } from '../seccomp/policy';

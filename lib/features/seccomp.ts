@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { OptionError } from '../errors';
-import { deepFreeze, parseObject } from '../parse';
+import { OptionError } from '../base/errors';
+import { deepFreeze, parseObject } from '../base/parse';
 import { type OciProfile, readProfile } from '../seccomp/oci';
 import { allow, errno, type Rule } from '../seccomp/policy';
 import { parseNames, parseRules, type SeccompRule } from '../seccomp/rules';

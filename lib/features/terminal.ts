@@ -1,5 +1,5 @@
-import { OptionError } from '../errors';
-import { parseBoolean } from '../parse';
+import { OptionError } from '../base/errors';
+import { parseBoolean } from '../base/parse';
 import { noSlot } from '../plan/writer';
 import { feature, type Step } from './feature';
 

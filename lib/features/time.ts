@@ -1,4 +1,4 @@
-import { parseInteger, parseObject } from '../parse';
+import { parseInteger, parseObject } from '../base/parse';
 import { noSlot } from '../plan/writer';
 import { feature, type Step } from './feature';
 

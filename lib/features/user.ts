@@ -1,6 +1,6 @@
-import { NsError, OptionError } from '../errors';
-import type { Host } from '../host';
-import { parseBoolean, parseInteger, parseObject } from '../parse';
+import { NsError, OptionError } from '../base/errors';
+import { parseBoolean, parseInteger, parseObject } from '../base/parse';
+import type { Host } from '../host/host';
 import { noSlot, type PlanWriter } from '../plan/writer';
 import type { Capability } from './capabilities';
 import { type Feature, feature, type Scene, type Step } from './feature';

@@ -1,9 +1,9 @@
-import { pathFolder } from '../open-flags';
-import { parseBoolean } from '../parse';
+import { parseBoolean } from '../base/parse';
+import { pathFolder } from '../native/open-flags';
 import { noSlot } from '../plan/writer';
 import { feature, type Scene, type Step } from './feature';
 import type { Spec } from './index';
-import { protectsBelowWritable } from './pins';
+import { protectsBelowWritable } from './root/pins';
 
 export interface VerifyOptions {
   /**

@@ -1,6 +1,6 @@
 import { Transform, type TransformCallback } from 'node:stream';
-import { SysError } from '../errors';
-import { type Bytes, parseBytes, parseInteger, parseObject } from '../parse';
+import { SysError } from '../base/errors';
+import { type Bytes, parseBytes, parseInteger, parseObject } from '../base/parse';
 import { tooLarge } from './root';
 
 /** Limits of what is copied; past them the copy is refused, and what was copied of it is removed. */

@@ -3,10 +3,10 @@ import { chmod, lchown, link, lstat, mkdir, rm, symlink } from 'node:fs/promises
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { NsError, SysError } from '../errors';
-import { realHostPath } from '../host-path';
-import { openFlags } from '../open-flags';
-import { parseHostPath } from '../parse';
+import { NsError, SysError } from '../base/errors';
+import { parseHostPath } from '../base/parse';
+import { realHostPath } from '../host/host-path';
+import { openFlags } from '../native/open-flags';
 import { callLater } from '../sys/call';
 import { close } from '../sys/file';
 import { type TarEntry, whiteout } from '../tar/format';

@@ -1,4 +1,4 @@
-import { openFlags } from '../open-flags';
+import { openFlags } from '../native/open-flags';
 import { entryType, type Root, readEntries, withFd } from './root';
 
 const removeFolder = 0x200; // AT_REMOVEDIR

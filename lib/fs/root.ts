@@ -1,8 +1,8 @@
 import { fstat, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
-import { SysError } from '../errors';
-import { openFlags } from '../open-flags';
-import { parseTarget } from '../parse';
+import { SysError } from '../base/errors';
+import { parseTarget } from '../base/parse';
+import { openFlags } from '../native/open-flags';
 import { callAs, callLater, type FileOwner } from '../sys/call';
 import { RESOLVE } from '../sys/constants';
 import { close } from '../sys/file';

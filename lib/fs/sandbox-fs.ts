@@ -1,9 +1,9 @@
 import { ftruncate, read, type Stats, write } from 'node:fs';
 import { type FileChangeInfo, watch } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { OptionError } from '../errors';
-import { openFlags } from '../open-flags';
-import { type Bytes, isBytes, parseBoolean, parseBytes, parseInteger, parseObject, parseTarget } from '../parse';
+import { OptionError } from '../base/errors';
+import { type Bytes, isBytes, parseBoolean, parseBytes, parseInteger, parseObject, parseTarget } from '../base/parse';
+import { openFlags } from '../native/open-flags';
 import { type CopyOptions, defaultMaxEntries, parseLimits } from './budget';
 import { copyIn, copyOut } from './copy';
 import { removeTree } from './remove';

@@ -3,8 +3,8 @@ import { basename, dirname } from 'node:path';
 import { folderOf, type Hierarchies, parseMemberships, readHierarchies } from '../cgroup/hierarchies';
 import { controllers, type GroupFolders } from '../cgroup/layout';
 import { groupOwner } from '../cgroup/sweep';
-import { boundedText } from './bounded-text';
-import { childrenOf } from './process-reader';
+import { boundedText } from '../proc/bounded-text';
+import { childrenOf } from '../proc/processes';
 import { StatsSource } from './source';
 import type { Stats } from './stats';
 

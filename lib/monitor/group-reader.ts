@@ -1,8 +1,8 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { bare } from '../base/parse';
 import { failures, parseIo, parseKeyed, parsePressure } from '../cgroup/files';
 import type { GroupFolders } from '../cgroup/layout';
-import { bare } from '../parse';
 import type { Stats } from './stats';
 
 const buffer = Buffer.allocUnsafeSlow(16_384);

@@ -1,8 +1,8 @@
 // The thread of HeldMemory: it may wait for what programs do to their memory.
 import { parentPort } from 'node:worker_threads';
-import { boundedText } from './bounded-text';
+import { boundedText } from '../proc/bounded-text';
+import { descendants, residentMemory } from '../proc/processes';
 import type { HeldQuestion } from './held-memory';
-import { descendants, residentMemory } from './process-reader';
 
 const kilobyte = 1024;
 

@@ -2,7 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import { clearInterval, setInterval } from 'node:timers';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseInteger, parseObject, parseSignal } from '../parse';
+import { parseInteger, parseObject, parseSignal } from '../base/parse';
 import { deltaOf, type LimitEvent, LimitWatch, type MonitorSample, type Stats } from './stats';
 
 /** Options of `monitor`. */

@@ -1,4 +1,4 @@
-import { boundedText } from './bounded-text';
+import { boundedText } from '../proc/bounded-text';
 
 /** What was handed over with MSG_MORE lies in pages that no count of the machine shows. */
 const corked: Readonly<Record<string, number>> = { UDP: 64 * 1024, UDPv6: 64 * 1024 };

@@ -1,10 +1,10 @@
+import { bare } from '../base/parse';
 import { parseNetDev } from '../cgroup/files';
 import { foldersOf } from '../cgroup/layout';
 import type { Scene } from '../features/feature';
-import { bare } from '../parse';
+import { childrenOf, isRunning, networksOf, readProcesses } from '../proc/processes';
 import { GroupReader, KeptFiles } from './group-reader';
 import { HeldMemory } from './held-memory';
-import { childrenOf, isRunning, networksOf, readProcesses } from './process-reader';
 import { machineHasGrown, socketMemoryOf } from './socket-memory';
 import type { Stats } from './stats';
 

@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import { clearTimeout, setTimeout } from 'node:timers';
-import { boundedText } from './bounded-text';
-import { descendants } from './process-reader';
+import { boundedText } from '../proc/bounded-text';
+import { descendants } from '../proc/processes';
 
 /** A process that the kernel does not let go. */
 export interface StuckProcess {

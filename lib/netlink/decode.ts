@@ -1,4 +1,4 @@
-import { type Cidr, ipText } from '../ip';
+import { type Cidr, ipText } from '../base/ip';
 import { decodeAttributes, type NetlinkMessage, stringOf } from './message';
 
 /** An interface as the kernel tells of it. */

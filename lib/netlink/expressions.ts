@@ -1,4 +1,4 @@
-import { bare } from '../parse';
+import { bare } from '../base/parse';
 import { attribute, be16, be32, be64, nested, zeroEnded } from './message';
 
 /** One step of a rule: it loads, compares, or says what becomes of the packet. As `nft --debug=netlink` prints them. */

@@ -1,5 +1,5 @@
-import { type Cidr, ipBytes, networkBytes } from '../ip';
-import { bare } from '../parse';
+import { type Cidr, ipBytes, networkBytes } from '../base/ip';
+import { bare } from '../base/parse';
 import { attribute, type NetlinkMessage, netlinkFlags, u8, u16, u32 } from './message';
 
 const { request, ack, create, exclusive, dump, replace } = netlinkFlags;

@@ -1,4 +1,4 @@
-import { ipBytes } from '../ip';
+import { ipBytes } from '../base/ip';
 import { type NetlinkMessage, netlinkFlags, type ReceivedMessage } from './message';
 
 /** One end of a connection. */

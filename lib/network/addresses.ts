@@ -1,5 +1,5 @@
-import { NsError } from '../errors';
-import { type Cidr, cidrContains, ipBytes, ipText, networkBytes } from '../ip';
+import { NsError } from '../base/errors';
+import { type Cidr, cidrContains, ipBytes, ipText, networkBytes } from '../base/ip';
 
 const maxLeases = 65_536;
 

@@ -1,12 +1,12 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { host } from '../host';
-import { ipText } from '../ip';
-import { descendants } from '../monitor/process-reader';
+import { ipText } from '../base/ip';
+import { host } from '../host/host';
 import { decodeAddress, decodeLink, decodeRoute, type LinkFact, type RouteFact } from '../netlink/decode';
 import { dumpLinks } from '../netlink/link';
 import { decodeAttributes, stringOf } from '../netlink/message';
 import { dumpRules } from '../netlink/nftables';
 import { dumpAddresses, dumpRoutes, routeTables } from '../netlink/route';
+import { descendants } from '../proc/processes';
 import { nsUserns } from '../sys/namespace';
 import { NetlinkSocket } from '../sys/netlink-socket';
 

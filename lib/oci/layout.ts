@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { NsError } from '../errors';
+import { NsError } from '../base/errors';
 import { openRegular } from './regular-file';
 
 /** A descriptor of the OCI image spec. */

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { NsError } from '../errors';
-import { realHostPath } from '../host-path';
+import { NsError } from '../base/errors';
+import { realHostPath } from '../host/host-path';
 
 /**
  * Opens a regular file to read. Others may write to the directory it lies in: a FIFO, a device or a socket there is refused, and never waited

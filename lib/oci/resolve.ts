@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync, readlinkSync } from 'node:fs';
-import { NsError } from '../errors';
+import { NsError } from '../base/errors';
 
 const maxLinks = 40;
 

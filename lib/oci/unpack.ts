@@ -5,7 +5,7 @@ import { chmodSync, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync, rea
 import { open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { createGunzip } from 'node:zlib';
-import { NsError } from '../errors';
+import { NsError } from '../base/errors';
 import { call } from '../sys/call';
 import { type TarEntry, whiteout } from '../tar/format';
 import { readTar } from '../tar/reader';

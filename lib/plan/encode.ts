@@ -1,4 +1,4 @@
-import { OptionRangeError } from '../errors';
+import { OptionRangeError } from '../base/errors';
 import { ops } from './ops';
 import { type PlannedOp, Slot } from './writer';
 

@@ -1,5 +1,5 @@
-import { OptionRangeError } from '../errors';
-import { bare } from '../parse';
+import { OptionRangeError } from '../base/errors';
+import { bare } from '../base/parse';
 import { encodePlan } from './encode';
 import type { OpName } from './ops';
 

@@ -1,4 +1,4 @@
-import { bare } from '../parse';
+import { bare } from '../base/parse';
 import { data, encode, opcode } from './bpf';
 import { assemble, Graph, type Node } from './graph';
 import { type Action, type Condition, errno, kill, type Policy, type Rule } from './policy';

@@ -1,4 +1,4 @@
-import { bare } from '../parse';
+import { bare } from '../base/parse';
 import { type Instruction, maxOffset, opcode } from './bpf';
 
 /** A step of a filter that knows what comes next. */

@@ -1,5 +1,5 @@
-import { OptionError } from '../errors';
-import { parseArray, parseInteger, parseOneOf, parseRecord, parseString } from '../parse';
+import { OptionError } from '../base/errors';
+import { parseArray, parseInteger, parseOneOf, parseRecord, parseString } from '../base/parse';
 import { type Action, actionOrder, errno, type Policy, type Rule } from './policy';
 import { type OpenCondition, parseWord, rulesFor } from './rules';
 import { type Arch, isForeignSyscallName, isSyscallName } from './tables';

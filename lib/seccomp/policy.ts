@@ -1,4 +1,4 @@
-import { bare } from '../parse';
+import { bare } from '../base/parse';
 
 /** What a filter answers, seccomp(2). */
 export type Action =

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
-import { OptionError } from '../errors';
-import { bare, parseArray, parseInteger, parseObject, parseOneOf, parseString } from '../parse';
+import { OptionError } from '../base/errors';
+import { bare, parseArray, parseInteger, parseObject, parseOneOf, parseString } from '../base/parse';
 import { callsOf, isGroupName } from './groups';
 import type { Action, Condition, Rule } from './policy';
 import { isForeignSyscallName, isSyscallName } from './tables';

@@ -1,5 +1,5 @@
-import { OptionError, SysError } from '../errors';
-import { native, type SyscallArgument } from '../native';
+import { OptionError, SysError } from '../base/errors';
+import { native, type SyscallArgument } from '../native/addon';
 import { type Arch, archTables } from '../seccomp/tables';
 
 const enosys = 38;

@@ -1,5 +1,5 @@
-import { SysError } from '../errors';
-import { bare } from '../parse';
+import { SysError } from '../base/errors';
+import { bare } from '../base/parse';
 import { call, callLater } from './call';
 
 /** How {@link openat2} opens. */

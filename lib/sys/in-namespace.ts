@@ -1,6 +1,6 @@
-import { SysError } from '../errors';
-import { native } from '../native';
-import { bare } from '../parse';
+import { SysError } from '../base/errors';
+import { bare } from '../base/parse';
+import { native } from '../native/addon';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { close } from './file';
 

@@ -1,4 +1,4 @@
-import { parseInteger } from '../parse';
+import { parseInteger } from '../base/parse';
 import { call } from './call';
 
 /**

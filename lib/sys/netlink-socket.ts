@@ -1,4 +1,5 @@
-import { SysError } from '../errors';
+import { SysError } from '../base/errors';
+import { bare } from '../base/parse';
 import {
   controlTypes,
   decodeAcknowledgement,
@@ -9,7 +10,6 @@ import {
   type ReceivedMessage,
 } from '../netlink/message';
 import { encodeBatch } from '../netlink/nftables';
-import { bare } from '../parse';
 import { call, callLater } from './call';
 import { close } from './file';
 import type { SocketNamespaces } from './in-namespace';

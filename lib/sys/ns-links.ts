@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import { native } from '../native';
+import { native } from '../native/addon';
 import { type Arch, archTables } from '../seccomp/tables';
 
 const cwd = -100;

@@ -1,5 +1,5 @@
-import { OptionError, SysError } from '../errors';
-import { native } from '../native';
+import { OptionError, SysError } from '../base/errors';
+import { native } from '../native/addon';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { call, callLater, ioctl, text } from './call';
 import { CLONE, W } from './constants';

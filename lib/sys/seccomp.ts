@@ -1,4 +1,4 @@
-import { native } from '../native';
+import { native } from '../native/addon';
 import { call } from './call';
 import { SECCOMP } from './constants';
 

@@ -1,7 +1,7 @@
 import { isIP, isIPv4 } from 'node:net';
-import { SysError } from '../errors';
-import { ipBytes } from '../ip';
-import { bare, parseInteger } from '../parse';
+import { SysError } from '../base/errors';
+import { ipBytes } from '../base/ip';
+import { bare, parseInteger } from '../base/parse';
 import { inNamespace, type NamespaceRequest, type SocketNamespaces } from './in-namespace';
 
 export type { SocketNamespaces } from './in-namespace';

@@ -1,4 +1,4 @@
-import { NsError } from '../errors';
+import { NsError } from '../base/errors';
 import { blockSize, checksum, type TarEntry, typeFlags, xattrPrefix } from './format';
 
 const maxPax = 2 ** 20;

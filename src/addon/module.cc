@@ -1,5 +1,5 @@
 // The addon's whole surface. Arguments and results are numbers and one Uint8Array; errors are negative errno values,
-// and every Error object is made in TypeScript (lib/native.ts declares the types).
+// and every Error object is made in TypeScript (lib/native/addon.ts declares the types).
 #include "bind.h"
 #include "launch.h"
 #include "values.h"

@@ -1,4 +1,4 @@
-// Reading arguments and making results at the border to JavaScript. lib/native.ts is the only caller and passes the
+// Reading arguments and making results at the border to JavaScript. lib/native/addon.ts is the only caller and passes the
 // right types, so a failed conversion yields zero and never throws.
 #pragma once
 #include <node_api.h>

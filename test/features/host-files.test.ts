@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseMountLines } from '../../dist/mountinfo';
-import { runtimeFiles } from '../../dist/runtime-files';
-import { applicationFolder, foreignMounts } from '../../dist/usr-masks';
+import { runtimeFiles } from '../../dist/host/runtime-files';
+import { applicationFolder, foreignMounts } from '../../dist/host/usr-masks';
+import { parseMountLines } from '../../dist/proc/mountinfo';
 import { isRoot, sh, temporaryFolder, testIf, trySh } from '../support';
 
 const checkout = process.cwd();

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type SandboxOptions, spawnIsolated } from 'nsjs';
-import { parseSubids } from '../../dist/subids';
+import { parseSubids } from '../../dist/host/subids';
 import { isRoot, sh, temporaryFolder, testIf, thrown } from '../support';
 
 const capabilities = ['CAP_CHOWN', 'CAP_SETUID', 'CAP_SETGID', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER'] as const;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { NsError, probe, type SandboxOptions, spawnIsolated } from 'nsjs';
 import { landlockAbi } from 'nsjs/sys';
 import { landlockDropped, landlockFor } from '../../dist/features/landlock';
-import { host } from '../../dist/host';
-import { parseSandboxOptions } from '../../dist/launch/spec';
+import { host } from '../../dist/host/host';
+import { parseSandboxOptions } from '../../dist/options/spec';
 import { isRoot, output, rejection, temporaryFolder, testIf, thrown, trySh } from '../support';
 
 const abi = (() => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
-import { parseSandboxOptions } from '../../dist/launch/spec';
+import { parseSandboxOptions } from '../../dist/options/spec';
 import { isRoot, output, rejection, sh, testIf, thrown, trySh } from '../support';
 
 const sets = async (options: SandboxOptions, path = '/proc/self/status') => {

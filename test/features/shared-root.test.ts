@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { Sandbox, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { nsUserns } from 'nsjs/sys';
-import { dropSharedRoots } from '../../dist/launch/shared-roots';
+import { dropSharedRoots } from '../../dist/launcher/shared-roots';
 import { keepersGone, openDescriptors } from '../leaks/processes';
 import { isRoot, sh, sleep, temporaryFolder, testIf } from '../support';
 

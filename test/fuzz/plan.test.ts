@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { explain, type SandboxOptions } from 'nsjs';
 import { presetNames } from '../../dist/features';
 import { capabilityNames } from '../../dist/features/capabilities';
-import { parseSandboxOptions } from '../../dist/launch/spec';
+import { parseSandboxOptions } from '../../dist/options/spec';
 
 const path = fc.constantFrom('/tmp', '/usr', '/etc/ssl', '/a', '/a/b', '/tmp/x', '/', '//x/', 'relative', '/a/../b', '/nul\0', '');
 const junk: fc.Arbitrary<unknown> = fc.oneof(

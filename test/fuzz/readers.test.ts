@@ -2,11 +2,11 @@
 import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { NsError } from 'nsjs';
-import { parseMap, parseMountinfo, parseStatus } from '../../dist/launch/facts';
+import { parseSubids } from '../../dist/host/subids';
 import { blobPath, parseConfig, parseDescriptor } from '../../dist/oci/layout';
 import { checkPath } from '../../dist/oci/unpack';
+import { parseMap, parseMountinfo, parseStatus } from '../../dist/report/kernel-facts';
 import { readProfile } from '../../dist/seccomp/oci';
-import { parseSubids } from '../../dist/subids';
 import { readTar } from '../../dist/tar/reader';
 import { archiveEnd, encodeHeader, padding } from '../../dist/tar/writer';
 

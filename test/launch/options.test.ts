@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createContext, runInContext } from 'node:vm';
 import { Sandbox, SandboxBuilder, type SandboxOptions, seccompFilter } from 'nsjs';
-import { sandboxKeys } from '../../dist/launch/merge';
-import { parseOptions, readSpawnOptions } from '../../dist/launch/options';
-import { parseSandboxOptions } from '../../dist/launch/spec';
-import { presets } from '../../dist/presets';
+import { sandboxKeys } from '../../dist/options/merge';
+import { parseOptions, readSpawnOptions } from '../../dist/options/options';
+import { presets } from '../../dist/options/presets';
+import { parseSandboxOptions } from '../../dist/options/spec';
 import { sh, thrown } from '../support';
 
 const parse = (options: object) => parseSandboxOptions(options as SandboxOptions);

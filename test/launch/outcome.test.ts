@@ -1,6 +1,6 @@
 // What the records of one launch add up to, where no run can be made to send them at will.
-import { Outcome } from '../../dist/launch/outcome';
-import { recordKind, unstarted } from '../../dist/launch/record';
+import { Outcome } from '../../dist/launcher/outcome';
+import { recordKind, unstarted } from '../../dist/launcher/record';
 import { sections } from '../../dist/plan/writer';
 
 const plan = { passed: [], stdio: [], bytes: () => new Uint8Array(), section: () => [], lastWord: () => 'memory.oom_control' };

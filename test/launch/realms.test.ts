@@ -6,10 +6,10 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { createContext, runInContext } from 'node:vm';
 import { spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { isMasked } from '../../dist/launch/self-test';
-import { parseSandboxOptions } from '../../dist/launch/spec';
-import { parseSyscalls } from '../../dist/launch/syscalls';
-import { openFlags, openFlagsOf } from '../../dist/open-flags';
+import { openFlags, openFlagsOf } from '../../dist/native/open-flags';
+import { parseSandboxOptions } from '../../dist/options/spec';
+import { parseSyscalls } from '../../dist/options/syscalls';
+import { isMasked } from '../../dist/sandbox/self-test';
 import { thrown } from '../support';
 
 const realm = createContext({ URL: class URL extends globalThis.URL {} });

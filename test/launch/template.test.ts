@@ -1,10 +1,10 @@
-import { host } from '../../dist/host';
-import { firstHostId } from '../../dist/launch/host-id';
-import { parseOptions, readSpawnOptions } from '../../dist/launch/options';
-import { writePlan } from '../../dist/launch/plan';
-import { planFor } from '../../dist/launch/template';
+import { host } from '../../dist/host/host';
+import { parseOptions, readSpawnOptions } from '../../dist/options/options';
 import { ops } from '../../dist/plan/ops';
 import { sections } from '../../dist/plan/writer';
+import { firstHostId } from '../../dist/setup/host-id';
+import { planFor } from '../../dist/setup/plan-cache';
+import { writePlan } from '../../dist/setup/write-plan';
 
 const headerSize = 64;
 const opSize = 32;

@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, unlinkSync, wri
 import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Result, Sandbox, SandboxPool, type SpawnOptions, type SyscallCall, spawnIsolated } from 'nsjs';
-import { useTestLauncher } from '../../dist/launch/launcher';
+import { useTestLauncher } from '../../dist/launcher/image';
 import { hasCgroups, isRoot } from '../support';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from './processes';
 

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dropSharedRoots } from '../../dist/launch/shared-roots';
-import { dropSpareNet } from '../../dist/launch/spare-net';
+import { dropSharedRoots } from '../../dist/launcher/shared-roots';
+import { dropSpareNet } from '../../dist/setup/spare-network';
 
 const read = (path: string): string => {
   try {

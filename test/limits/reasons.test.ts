@@ -1,7 +1,7 @@
 // Ways to die, and the reason that is told for each: never a wrong one, however often.
 import { readFileSync } from 'node:fs';
 import { type Result, Sandbox, type SpawnOptions, spawnIsolated } from 'nsjs';
-import { childrenOf } from '../../dist/monitor/process-reader';
+import { childrenOf } from '../../dist/proc/processes';
 import { block, cgroups, hasCgroups, isSlow } from '../support';
 
 const rounds = Number(process.env.NSJS_ROUNDS ?? (isSlow ? 2 : 50));

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import { type EgressContext, type EgressEvent, type EgressOptions, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { decodeQuery, encodeAnswer } from '../../dist/network/dns';
+import { decodeQuery, encodeAnswer } from '../../dist/egress/dns-message';
 import { openDescriptors } from '../leaks/processes';
 import { rejection, sleep, testIf, thrown } from '../support';
 import { egress, elsewhere, inLab, labNeeded, outside, six, World } from './world';

@@ -1,8 +1,8 @@
 // What a program may send on a connection whose name is checked: pure readers, on bytes.
-import { ClientGuard } from '../../dist/network/client-guard';
-import { checkShape, hasBody } from '../../dist/network/http-text';
-import { isForeignRequest, isOldRequest, readGreeting, readHello } from '../../dist/network/sniff';
-import { TlsClient } from '../../dist/network/tls-client';
+import { ClientGuard } from '../../dist/egress/client-guard';
+import { isForeignRequest, isOldRequest, readGreeting, readHello } from '../../dist/egress/detect-protocol';
+import { checkShape, hasBody } from '../../dist/egress/http-text';
+import { TlsClient } from '../../dist/egress/tls-client';
 import { clientHello, record, serverNames } from './hello';
 
 const kind = (bytes: Buffer | string, isWeb = false) =>

@@ -1,10 +1,10 @@
+import { canonicalIp, cidrContains, cidrsOverlap, ipBytes, ipText, parseCidr } from '../../dist/base/ip';
+import { readGreeting } from '../../dist/egress/detect-protocol';
+import { decodeQuery, encodeAnswer, encodeFormatError } from '../../dist/egress/dns-message';
+import { NameBook } from '../../dist/egress/name-addresses';
+import { merged } from '../../dist/egress/nft-rules';
 import { isSpecialAddress, listed, matches, normalName, parseEndpoint, parseRule } from '../../dist/features/egress-rules';
-import { canonicalIp, cidrContains, cidrsOverlap, ipBytes, ipText, parseCidr } from '../../dist/ip';
 import { AddressPool } from '../../dist/network/addresses';
-import { decodeQuery, encodeAnswer, encodeFormatError } from '../../dist/network/dns';
-import { merged } from '../../dist/network/egress-rules';
-import { NameBook } from '../../dist/network/names';
-import { readGreeting } from '../../dist/network/sniff';
 import { thrown } from '../support';
 
 describe('rules', () => {

@@ -1,5 +1,5 @@
 import { explain, presets } from 'nsjs';
-import { OptionRangeError } from '../../dist/errors';
+import { OptionRangeError } from '../../dist/base/errors';
 import { noSlot, PlanWriter } from '../../dist/plan/writer';
 import { thrown } from '../support';
 

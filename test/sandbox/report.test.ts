@@ -1,7 +1,7 @@
 // What is in force, as the kernel tells it.
 import { Sandbox, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { factsError, parseMountinfo, parseStatus } from '../../dist/launch/facts';
-import { parseSandboxOptions } from '../../dist/launch/spec';
+import { parseSandboxOptions } from '../../dist/options/spec';
+import { factsError, parseMountinfo, parseStatus } from '../../dist/report/kernel-facts';
 import { isRoot } from '../support';
 
 const nothing = { bounding: [], permitted: [], effective: [], inheritable: [], ambient: [] };

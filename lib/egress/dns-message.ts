@@ -1,0 +1,89 @@
+import { ipBytes } from '../base/ip';
+
+/** Types of records, RFC 1035 and its successors. */
+export const recordTypes = { a: 1, ptr: 12, aaaa: 28, https: 65 } as const;
+/** Answers in one word, RFC 1035. */
+export const responseCodes = { ok: 0, format: 1, failure: 2, noName: 3, notImplemented: 4, refused: 5 } as const;
+
+const headerSize = 12;
+const internet = 1;
+
+/** One question, as it came. */
+export interface DnsQuery {
+  readonly id: number;
+  /** In lower case, without a dot at its end. */
+  readonly name: string;
+  readonly type: number;
+  /** The bytes of the question, which the answer repeats: some clients look at their case. */
+  readonly question: Buffer;
+  /** Recursion was asked for. */
+  readonly recursion: boolean;
+}
+
+/** Reads a query with one question of the Internet class; undefined for anything else. */
+export function decodeQuery(bytes: Buffer): DnsQuery | undefined {
+  if (bytes.length < headerSize + 5) return undefined;
+  const flags = bytes.readUInt16BE(2);
+  const isQuery = (flags & 0xf800) === 0;
+  if (!isQuery || bytes.readUInt16BE(4) !== 1) return undefined;
+  const labels: string[] = [];
+  let at = headerSize;
+  for (;;) {
+    const length = bytes[at];
+    // A question needs no compression, and a name has 255 bytes at most.
+    if (length === undefined || length > 63 || at - headerSize > 255) return undefined;
+    at++;
+    if (length === 0) break;
+    if (at + length > bytes.length) return undefined;
+    labels.push(bytes.toString('latin1', at, at + length));
+    at += length;
+  }
+  if (at + 4 > bytes.length || bytes.readUInt16BE(at + 2) !== internet) return undefined;
+  // A dot within a label would be another name once it is text.
+  if (labels.some((label) => /[^\w-]/.test(label))) return undefined;
+  return {
+    id: bytes.readUInt16BE(0),
+    name: labels.join('.').toLowerCase(),
+    type: bytes.readUInt16BE(at),
+    question: bytes.subarray(headerSize, at + 4),
+    recursion: (flags & 0x100) !== 0,
+  };
+}
+
+/** What a query is answered with: addresses of the type that was asked for, or none. */
+export interface DnsAnswer {
+  readonly code: number;
+  readonly addresses?: readonly string[];
+  /** Seconds. */
+  readonly ttl?: number;
+}
+
+/** The answer to a query. */
+export function encodeAnswer(query: DnsQuery, { code, addresses = [], ttl = 30 }: DnsAnswer): Buffer {
+  const head = Buffer.alloc(headerSize);
+  head.writeUInt16BE(query.id, 0);
+  head.writeUInt16BE(0x8080 | (query.recursion ? 0x100 : 0) | code, 2);
+  head.writeUInt16BE(1, 4);
+  head.writeUInt16BE(addresses.length, 6);
+  return Buffer.concat([head, query.question, ...addresses.map((address) => record(query.type, ttl, ipBytes(address)))]);
+}
+
+/** What is no query gets its number back and `format`. */
+export function encodeFormatError(bytes: Buffer): Buffer | undefined {
+  // Never an answer to an answer: two resolvers would go on for ever.
+  if (bytes.length < headerSize || (bytes.readUInt16BE(2) & 0x8000) !== 0) return undefined;
+  const head = Buffer.alloc(headerSize);
+  head.writeUInt16BE(bytes.readUInt16BE(0), 0);
+  head.writeUInt16BE(0x8080 | responseCodes.format, 2);
+  return head;
+}
+
+function record(type: number, ttl: number, data: Buffer): Buffer {
+  const head = Buffer.alloc(headerSize);
+  head.writeUInt16BE(0xc000 | headerSize, 0);
+  head.writeUInt16BE(type, 2);
+  head.writeUInt16BE(internet, 4);
+  head.writeUInt32BE(ttl, 6);
+  head.writeUInt16BE(data.length, 10);
+  return Buffer.concat([head, data]);
+}

@@ -1,0 +1,79 @@
+import { getServers } from 'node:dns';
+import { Resolver as DnsResolver } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { canonicalIp } from '../base/ip';
+import type { EgressSpec } from '../features/egress';
+
+const keptMs = 30_000;
+const maxKept = 1024;
+const maxAddresses = 16;
+
+const timeoutMs = 2000;
+const tries = 2;
+const maxAsking = 16;
+const nothing = ['ENODATA', 'ENOTFOUND'];
+
+// Not getaddrinfo(3): it has few threads, which all of this process shares, and a silent name server would hold them. One resolver for
+// each name: servers can't be set while another question waits.
+async function askServers(name: string): Promise<readonly string[]> {
+  const resolver = new DnsResolver({ timeout: timeoutMs, tries });
+  resolver.setServers(getServers());
+  const [four, six] = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
+  const found = [four, six].flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+  if (found.length > 0) return found;
+  const errors = [four, six].flatMap((one) => (one.status === 'rejected' ? [one.reason as NodeJS.ErrnoException] : []));
+  throw errors.find(({ code = '' }) => !nothing.includes(code)) ?? errors[0] ?? new Error(`no address of ${name}`);
+}
+
+async function systemResolve(name: string): Promise<readonly string[]> {
+  const own = hostsOf(readHosts(), name);
+  return own.length > 0 ? own : askServers(name);
+}
+
+function readHosts(): string {
+  try {
+    return readFileSync('/etc/hosts', 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Addresses of a name in the text of hosts(5). */
+function hostsOf(text: string, name: string): readonly string[] {
+  return text.split('\n').flatMap((line) => {
+    const [address, ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
+    return address !== undefined && names.some((one) => one.toLowerCase() === name) ? [address] : [];
+  });
+}
+
+/** Addresses of names, asked once and kept for half a minute: what was checked is what is dialled. */
+export class Resolver {
+  private readonly kept = new Map<string, { readonly until: number; readonly addresses: Promise<readonly string[]> }>();
+  private asking = 0;
+  private readonly ask: NonNullable<EgressSpec['resolve']>;
+
+  constructor(resolve: EgressSpec['resolve']) {
+    this.ask = resolve ?? systemResolve;
+  }
+
+  /** Rejects with what the resolver says: ENOTFOUND. */
+  resolve(name: string): Promise<readonly string[]> {
+    const known = this.kept.get(name);
+    if (known && known.until > performance.now()) return known.addresses;
+    const addresses = this.lookUp(name);
+    if (this.kept.size >= maxKept) this.kept.delete(this.kept.keys().next().value ?? '');
+    this.kept.set(name, { until: performance.now() + keptMs, addresses });
+    addresses.catch(() => this.kept.delete(name));
+    return addresses;
+  }
+
+  private async lookUp(name: string): Promise<readonly string[]> {
+    if (this.asking >= maxAsking) throw Object.assign(new Error('too many names are being asked for'), { code: 'EAGAIN' });
+    this.asking++;
+    const found = await Promise.resolve(name)
+      .then(this.ask)
+      .finally(() => this.asking--);
+    return [...new Set(found.filter((address) => isIP(address) !== 0).map(canonicalIp))].slice(0, maxAddresses);
+  }
+}

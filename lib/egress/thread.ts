@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
+import type { EgressEvent, EgressProgram, EgressTotals } from '../features/egress-events';
+import type { EgressSide } from './server';
+import { closeEgress, type EgressSockets } from './sockets';
+
+/** What crosses to the thread. */
+export type ToThread =
+  | { readonly kind: 'answer'; readonly id: number; readonly decision: EgressDecision; readonly error?: string }
+  | { readonly kind: 'init'; readonly pid: number | undefined }
+  | { readonly kind: 'close' };
+
+/** A context as data. */
+export type PlainContext = Omit<EgressContext, 'program' | 'signal'> & { readonly found: EgressProgram | undefined };
+
+/** And what comes back. */
+export type FromThread =
+  | { readonly kind: 'event'; readonly event: EgressEvent }
+  | { readonly kind: 'totals'; readonly totals: Readonly<Record<string, EgressTotals>> }
+  | { readonly kind: 'ask'; readonly id: number; readonly context: PlainContext }
+  | { readonly kind: 'gaveUp'; readonly id: number };
+
+/** What the thread begins with. */
+export interface ThreadData {
+  readonly spec: Omit<EgressSpec, 'onConnect' | 'services' | 'resolve'>;
+  readonly asks: boolean;
+  readonly sockets: EgressSockets;
+}
+
+/** The way out of one sandbox, served in a thread of its own: a busy one does not keep this thread from its other work. */
+export class EgressThread {
+  private readonly worker: Worker;
+  private readonly asked = new Map<number, AbortController>();
+  private last: Readonly<Record<string, EgressTotals>> = {};
+
+  /** The thread takes the sockets over. */
+  constructor(
+    private readonly spec: EgressSpec,
+    sockets: EgressSockets,
+    private readonly side: EgressSide,
+  ) {
+    const { onConnect, services: _, resolve: __, ...plain } = spec;
+    const workerData: ThreadData = { spec: plain, asks: onConnect !== undefined, sockets };
+    this.worker = new Worker(join(__dirname, 'worker.js'), { workerData, stdin: false, env: process.env });
+    this.worker.unref();
+    this.worker.on('message', (message: FromThread) => this.onMessage(message));
+    let isOnline = false;
+    this.worker.once('online', () => {
+      isOnline = true;
+    });
+    // Without it nothing gets out: what the sandbox asks for waits, or is reset.
+    this.worker.on('error', (error) => {
+      if (!isOnline) closeEgress(sockets);
+      process.emitWarning(`network.egress: its thread has ended: ${error.message}`, {
+        type: 'NsjsWarning',
+        detail: 'open the sandbox again',
+      });
+    });
+  }
+
+  totals(): Readonly<Record<string, EgressTotals>> {
+    return this.last;
+  }
+
+  /** The sandbox is there. */
+  started(pid: number | undefined): void {
+    this.worker.postMessage({ kind: 'init', pid } satisfies ToThread);
+  }
+
+  close(): void {
+    for (const controller of this.asked.values()) controller.abort();
+    this.worker.postMessage({ kind: 'close' } satisfies ToThread);
+  }
+
+  private onMessage(message: FromThread): void {
+    switch (message.kind) {
+      case 'event':
+        this.side.tell(message.event);
+        return;
+      case 'totals':
+        this.last = message.totals;
+        return;
+      case 'gaveUp':
+        this.asked.get(message.id)?.abort();
+        this.asked.delete(message.id);
+        return;
+      case 'ask':
+        void this.answer(message.id, message.context);
+    }
+  }
+
+  private async answer(id: number, plain: PlainContext): Promise<void> {
+    const controller = new AbortController();
+    this.asked.set(id, controller);
+    try {
+      const { found, ...rest } = plain;
+      const context: EgressContext = { ...rest, program: () => found, signal: controller.signal };
+      const decision = await this.spec.onConnect?.(context);
+      // A stream is no message.
+      this.worker.postMessage({ kind: 'answer', id, decision } satisfies ToThread);
+    } catch (error) {
+      this.worker.postMessage({
+        kind: 'answer',
+        id,
+        decision: 'deny',
+        error: (error as Error | undefined)?.message ?? '',
+      } satisfies ToThread);
+    } finally {
+      this.asked.delete(id);
+    }
+  }
+}

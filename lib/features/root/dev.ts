@@ -1,0 +1,64 @@
+import { noSlot, type PlanWriter } from '../../plan/writer';
+import { maxTerminals } from '../counts';
+import type { Scene } from '../feature';
+import type { Spec } from '../index';
+import { cloneFile, mountAttr, newFs } from './mount-ops';
+import { RootTree } from './tree';
+
+const links = [
+  ['fd', '/proc/self/fd'],
+  ['stdin', '/proc/self/fd/0'],
+  ['stdout', '/proc/self/fd/1'],
+  ['stderr', '/proc/self/fd/2'],
+] as const;
+
+const shmSize = 64 * 2 ** 20;
+const shmInodes = 16_384;
+
+/** Slot of the message queues of the sandbox's ipc namespace. */
+export const queuesKey = 'mqueue';
+const attachedKey = 'mqueue, attached';
+
+/** The least that programs expect of /dev: the host's harmless character devices, and shared memory of its own. */
+export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { terminal }: Spec, scene: Scene): void {
+  if (tree.isSealed(target)) {
+    fill(plan, tree, target, origin, scene);
+    if (terminal) addTerminals(plan, tree, target, origin, scene);
+    return;
+  }
+  const dev = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid, origin);
+  tree.mount(dev, target, 'dir', origin);
+  const own = new RootTree(plan, dev, true);
+  fill(plan, own, '', origin, scene);
+  if (terminal) addTerminals(plan, own, '', origin, scene);
+  plan.op('inside', origin, 'SetAttr', dev, mountAttr.readonly, 0, 0, 0, noSlot);
+}
+
+// A devpts of its own: nothing of the host's terminals is in it.
+function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: string, { host }: Scene): void {
+  const options = { newinstance: '', ptmxmode: '0666', mode: '620', max: `${maxTerminals(host.counts)}` };
+  tree.mount(newFs(plan, 'devpts', options, mountAttr.nosuid | mountAttr.noexec, origin), `${folder}/pts`, 'dir', origin);
+  tree.symlink(`${folder}/ptmx`, 'pts/ptmx', origin);
+}
+
+function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, scene: Scene): void {
+  for (const name of scene.host.devices) tree.mount(cloneFile(plan, scene, `/dev/${name}`, origin), `${folder}/${name}`, 'file', origin);
+  for (const [name, to] of links) tree.symlink(`${folder}/${name}`, to, origin);
+  const shm = newFs(
+    plan,
+    'tmpfs',
+    { size: `${shmSize}`, nr_inodes: `${shmInodes}`, mode: '1777' },
+    mountAttr.nosuid | mountAttr.nodev,
+    origin,
+  );
+  // Somewhere below what is seen: who closes a mount that is attached nowhere waits until the kernel has taken it apart.
+  const queues = plan.known(queuesKey);
+  if (queues && !plan.known(attachedKey))
+    tree.mount(
+      plan.shared(attachedKey, () => queues),
+      `${folder}/shm`,
+      'dir',
+      origin,
+    );
+  tree.mount(shm, `${folder}/shm`, 'dir', origin);
+}

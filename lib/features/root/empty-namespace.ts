@@ -1,0 +1,75 @@
+import { stdioKind } from '../../native/addon';
+import { noSlot, type PlannedOp, type PlanWriter, type Slot } from '../../plan/writer';
+import type { Scene, Step } from '../feature';
+import type { Spec } from '../index';
+import { isBeside } from '../network';
+import { splitRoot } from './shared';
+
+// None of them reads a path of the host.
+const pathless = [
+  ...['Dumpable', 'WriteFd', 'SetGroups', 'SetIds', 'DeathSignal', 'Unshare', 'StartProgram', 'LockedUserNs', 'Hold', 'Propagation'],
+  ...['NewFs', 'MoveMount', 'MakeDir', 'MakeFile', 'Symlink', 'SetAttr', 'Pin', 'PivotRoot'],
+];
+
+const proc = '/proc';
+const isBelowProc = (path: unknown): boolean => path === proc || String(path).startsWith(`${proc}/`);
+
+/** The operation without the host's root: what reads its /proc by path gets a procfs to start from. Undefined for what reads anything else. */
+function withoutHost(op: PlannedOp, procfs: Slot): PlannedOp | undefined {
+  const [first = 0, second = 0, ...rest] = op.args;
+  const below = (path: unknown) => String(path).slice(proc.length + 1) || '.';
+  if (pathless.includes(op.name)) return op;
+  if (op.name === 'WriteFile' && first === noSlot && isBelowProc(second)) return { ...op, args: [procfs, below(second), ...rest] };
+  if (op.name === 'OpenTree' && second !== noSlot) return op;
+  const [path = '', ...more] = rest;
+  if (op.name === 'Open' && second === noSlot && isBelowProc(path)) return { ...op, args: [first, procfs, below(path), ...more] };
+  return undefined;
+}
+
+// The empty namespace has one, or the kernel would refuse it: where the sandbox is to have none it must not be there either.
+const mountsProc = ({ name, args: [, type] }: PlannedOp): boolean => name === 'NewFs' && type === 'proc';
+
+const mayStartEmpty = ({ namespaces }: Spec, { emptyMounts, hostId }: Scene): boolean =>
+  emptyMounts === true && hostId !== undefined && namespaces.user && namespaces.mnt;
+
+// Who is root inside would see that it is another one's; who has rights over its mounts, that they are locked.
+const mayShare = ({ user, nestedUserNamespaces }: Spec): boolean => user.ids === 'one' && user.inner && !nestedUserNamespaces;
+
+/**
+ * Run by root, where init needs nothing of the host once it is there, its mount namespace is no copy of the host's but of one that is empty.
+ * Then there is no old root to take away: what pivot_root(2) and umount2(2) cost grows with the processes of the machine. Where the root was
+ * made for others before it is a copy of that one. The last step: it changes what the others have written.
+ */
+export const ownMounts: Step = {
+  emit(plan, spec, scene) {
+    const { inside } = plan.ops;
+    const last = inside.findIndex(({ name }) => name === 'PivotRoot');
+    const pivot = inside[last];
+    if (!pivot || !mayStartEmpty(spec, scene)) return;
+    const build = inside.slice(0, last);
+    if (!build.some(mountsProc) || !build.every((op) => withoutHost(op, noSlot))) return;
+    const rest = inside.slice(last + 1);
+    const split = mayShare(spec) ? splitRoot(plan, build) : undefined;
+    if (split) plan.recipe = split.recipe;
+    const shared = split && scene.sharedRoot?.(split.recipe);
+    const mounts = shared === undefined ? plan.pass('root', stdioKind.emptyMounts) : plan.passVarying('root', 'root', shared);
+    const procfs = plan.pass('root', stdioKind.procfs);
+    startFrom(plan, mounts, procfs);
+    const adapt = (ops: readonly PlannedOp[]) => ops.map((op) => withoutHost(op, procfs) ?? op);
+    if (split && shared !== undefined) {
+      plan.ops.inside = [...adapt(split.own), ...rest];
+      plan.ops.host = plan.ops.host.filter((op) => !split.recipe.sources.includes(op));
+      return;
+    }
+    const enter: PlannedOp = { ...pivot, name: 'EnterRoot', args: [] };
+    plan.ops.inside = [...adapt(build), enter, ...rest];
+    // What is forked before has a root of its own to leave.
+    if (isBeside(spec, scene)) plan.ops.program.unshift(enter);
+  },
+};
+
+function startFrom({ ops: { maps } }: PlanWriter, mounts: Slot, procfs: Slot): void {
+  const at = maps.findIndex(({ name }) => name === 'Clone');
+  const clone = maps[at];
+  if (clone) maps[at] = { ...clone, args: [...clone.args.slice(0, 2), mounts, procfs] };
+}

@@ -1,0 +1,122 @@
+import { statSync } from 'node:fs';
+import { SysError } from '../../base/errors';
+import { bare } from '../../base/parse';
+import { realHostPath } from '../../host/host-path';
+import { noSlot, type PlanWriter, type Slot } from '../../plan/writer';
+import type { Scene } from '../feature';
+
+/** Attributes of mount_setattr(2) and fsmount(2). */
+export const mountAttr = { readonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8 } as const;
+/** Propagation and recursion of mount(2). */
+export const mountFlags = { recursive: 0x4000, private: 0x40000 } as const;
+const openTreeClone = 0x1;
+/** Of the launcher: a link that was put into the path since it was looked at is an error. */
+const noLinks = 0x40000000;
+export const atRecursive = 0x8000;
+/** Of open_tree(2): a copy, with all that is mounted below. */
+export const cloneTree = openTreeClone | atRecursive;
+
+interface Bind {
+  readonly origin: string;
+  readonly source: string;
+  readonly readonly: boolean;
+  /** Run by root, the source's owner becomes the sandbox's own id (an idmapped mount, Linux 5.12). */
+  readonly owned: boolean;
+  /** Run by root, without what is mounted below it; a user may not take such a copy apart. */
+  readonly alone?: boolean;
+  readonly slot?: Slot;
+  /** A caller's source may pass through any symbolic link; else only through the system's. */
+  readonly followLinks?: boolean;
+}
+
+/**
+ * Clones a tree of the host, recursively read-only where asked, never with set-id bits or devices.
+ * Run by root the keeper does it, in the host's own mount namespace: the source may lie below a folder that the
+ * sandbox's id can't enter. Otherwise init does it in its copy of the namespace.
+ */
+export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
+  const slot = bare(bind).slot ?? plan.slot(bind.origin);
+  const isReal = bind.owned && !bind.followLinks;
+  const source = isReal ? realHostPath(bind.source, bind.origin) : bind.source;
+  const section = scene.hostId === undefined ? 'inside' : 'host';
+  const attributes = mountAttr.nosuid | mountAttr.nodev | (bind.readonly ? mountAttr.readonly : 0);
+  const recursive = bind.alone && scene.hostId !== undefined ? 0 : atRecursive;
+  plan.op(section, bind.origin, 'OpenTree', slot, noSlot, source, openTreeClone | recursive | (isReal ? noLinks : 0));
+  plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, recursive, mountFlags.private, noSlot);
+  if (bind.owned && scene.hostId !== undefined)
+    mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, bind.origin, statSource(source, bind.origin));
+  return slot;
+}
+
+// The sandbox's outer user namespace maps 0 to its host id, so it is itself the map that a source of root needs.
+export function mapOwner(
+  plan: PlanWriter,
+  hostId: number,
+  ids: number,
+  slot: Slot,
+  origin: string,
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+): void {
+  const map = plan.shared(`idmap ${uid}:${gid}`, () => {
+    const ns = plan.slot(origin);
+    const map = (owner: number) => (ids === 1 ? `${owner} ${hostId} 1` : `0 ${hostId} ${ids}`);
+    plan.op('maps', origin, 'UserNs', ns, map(uid), map(gid));
+    return ns;
+  });
+  plan.op('maps', origin, 'SetAttr', slot, 0, 0, atRecursive, 0, map);
+}
+
+/** A clone of one of the host's device files. */
+export function cloneFile(plan: PlanWriter, { hostId }: Scene, path: string, origin: string): Slot {
+  const slot = plan.slot(origin);
+  plan.op(hostId === undefined ? 'inside' : 'host', origin, 'OpenTree', slot, noSlot, path, openTreeClone);
+  return slot;
+}
+
+/** A new file system; options as in `mount -o`, an empty value is a flag. */
+export function newFs(
+  plan: PlanWriter,
+  type: string,
+  options: Readonly<Record<string, string>>,
+  attributes: number,
+  origin: string,
+  slot = plan.slot(origin),
+  section: 'host' | 'inside' | 'maps' = 'inside',
+): Slot {
+  const text = Object.entries(options)
+    .map(([key, value]) => `${key}\0${value}\0`)
+    .join('');
+  plan.op(section, origin, 'NewFs', slot, type, text, attributes);
+  return slot;
+}
+
+/** A new tmpfs on top of the old root: no folder of the host is needed to put it on. */
+export function newRoot(plan: PlanWriter, slot: Slot): void {
+  newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, 'root', slot);
+  plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
+}
+
+/** What stat(2) tells of a source. */
+export interface Source {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+  readonly kind: 'dir' | 'file';
+}
+
+/** stat(2) of a source, for its kind and its owner. */
+export function statSource(source: string, origin: string): Source {
+  try {
+    const { uid, gid, mode } = statSync(source);
+    return { uid, gid, mode, kind: (mode & 0o170000) === 0o040000 ? 'dir' : 'file' };
+  } catch (cause) {
+    const { errno = -5, syscall = 'stat' } = cause as NodeJS.ErrnoException;
+    throw new SysError({
+      errno: -errno,
+      syscall,
+      origin,
+      path: source,
+      hint: 'the source of a bind must exist on the host and be reachable by the caller',
+    });
+  }
+}

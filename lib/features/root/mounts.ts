@@ -1,0 +1,233 @@
+import { fstatSync } from 'node:fs';
+import { OptionError } from '../../base/errors';
+import {
+  type Bytes,
+  checkKnown,
+  isBytes,
+  parseArray,
+  parseBoolean,
+  parseBytes,
+  parseHostPath,
+  parseInteger,
+  parseObject,
+  parseOneOf,
+  parseString,
+  parseTarget,
+} from '../../base/parse';
+import { noSlot, type PlanWriter } from '../../plan/writer';
+import { feature, type Scene } from '../feature';
+import type { Spec } from '../index';
+import { emitDev } from './dev';
+import { bindHost, mapOwner, mountAttr, newFs, statSource } from './mount-ops';
+import { pinForOthers } from './mount-places';
+import { emitOverlay, type OverlayOptions, type OverlaySpec, overlayKeys, parseOverlay } from './overlay';
+import { emitProc } from './proc';
+import type { RootTree } from './tree';
+
+/** One entry of {@link MountsOptions.mounts}. `target` is absolute, inside; what is missing on the way to it is made. */
+export type Mount =
+  /**
+   * A file or directory of the host with all that is mounted below it. Read-only unless `readonly: false`; never set-id, never devices.
+   * A symbolic link in `source` is an error (ELOOP) unless it is part of the system (directly in `/`, `/var` or `/run`, or below /usr, /etc, /nix or
+   * /gnu, in directories of root's that nobody else may write to): an earlier sandbox could have put it there. `followLinks: true` follows all.
+   */
+  | {
+      readonly type: 'bind';
+      readonly source: string | URL;
+      readonly target?: string;
+      readonly readonly?: boolean;
+      readonly followLinks?: boolean;
+    }
+  /** An empty folder in memory. `size` in bytes (default 64 MiB), `inodes` (default 16,384), `mode` (default 0o755). */
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size?: Bytes; readonly inodes?: number; readonly mode?: number }
+  /** proc(5) of the sandbox's own pid namespace. */
+  | { readonly type: 'proc'; readonly target: string }
+  /** null, zero, full, random, urandom, tty, shm and the links to the program's descriptors; nothing else. */
+  | { readonly type: 'dev'; readonly target: string }
+  /** A file with the given content, read-only. */
+  | { readonly type: 'file'; readonly target: string; readonly data: string | Uint8Array; readonly mode?: number }
+  /** A symbolic link at `target` that leads to `to`; below a writable bind it is made on the host. */
+  | { readonly type: 'symlink'; readonly target: string; readonly to: string }
+  /** An empty folder, read-only; below a writable bind it is made on the host and writable. */
+  | { readonly type: 'dir'; readonly target: string; readonly mode?: number }
+  /** Folders of the host as one that can be written; see {@link OverlayOptions}. */
+  | ({ readonly type: 'overlay'; readonly target: string } & OverlayOptions)
+  /** A {@link MountTree}, or any descriptor of a mount that is attached nowhere; it is the sandbox's from then on. */
+  | { readonly type: 'tree'; readonly tree: { readonly fd: number }; readonly target: string }
+  /**
+   * Makes `target` read-only, with everything mounted below it. If programs can write to a directory above it, each directory on the way is
+   * mounted on itself, so that it cannot be renamed (EBUSY); rename(2) and link(2) across it answer EXDEV. The same holds for every other mount
+   * in such a directory.
+   */
+  | { readonly type: 'readonly'; readonly target: string }
+  /** Hides what is at `target`: a file reads as empty, a folder is empty and read-only. */
+  | { readonly type: 'mask'; readonly target: string };
+
+export interface MountsOptions {
+  /** What is mounted into the root, in this order. Default: nothing beside what `root` brings. */
+  readonly mounts?: readonly Mount[];
+}
+
+export type MountSpec =
+  | {
+      readonly type: 'bind';
+      readonly source: string;
+      readonly target: string;
+      readonly readonly: boolean;
+      readonly followLinks: boolean;
+    }
+  | { readonly type: 'tmpfs'; readonly target: string; readonly size: number; readonly inodes: number; readonly mode: number }
+  | ({ readonly type: 'overlay'; readonly target: string } & OverlaySpec)
+  | { readonly type: 'tree'; readonly tree: number; readonly target: string }
+  | { readonly type: 'proc' | 'dev' | 'mask' | 'readonly'; readonly target: string }
+  | { readonly type: 'file'; readonly target: string; readonly data: Uint8Array; readonly mode: number }
+  | { readonly type: 'symlink'; readonly target: string; readonly to: string }
+  | { readonly type: 'dir'; readonly target: string; readonly mode: number };
+
+const keys = {
+  bind: ['type', 'source', 'target', 'readonly', 'followLinks'],
+  tmpfs: ['type', 'target', 'size', 'inodes', 'mode'],
+  proc: ['type', 'target'],
+  dev: ['type', 'target'],
+  file: ['type', 'target', 'data', 'mode'],
+  symlink: ['type', 'target', 'to'],
+  dir: ['type', 'target', 'mode'],
+  overlay: ['type', 'target', ...overlayKeys],
+  tree: ['type', 'tree', 'target'],
+  readonly: ['type', 'target'],
+  mask: ['type', 'target'],
+} as const;
+
+const types = Object.keys(keys) as (keyof typeof keys)[];
+const allKeys: readonly string[] = [...new Set(types.flatMap((type) => keys[type]))];
+const defaultSize = 64 * 2 ** 20;
+const defaultInodes = 16_384;
+// The kernel rounds a tmpfs up to whole pages and needs one inode for its root.
+const minSize = 4096;
+const minInodes = 2;
+
+export const mounts = feature({
+  key: 'mounts',
+  parse: (value = [], at): readonly MountSpec[] => parseArray(value, at).map((entry, index) => parseMount(entry, `${at}[${index}]`)),
+});
+
+function parseMount(value: unknown, at: string): MountSpec {
+  const entry: Partial<Record<string, unknown>> = parseObject(value, at, allKeys);
+  const type = parseOneOf(entry.type, `${at}.type`, types);
+  checkKnown(Object.keys(entry), at, keys[type]);
+  if (type === 'bind') return parseBind(entry, at);
+  const target = parseTarget(entry.target, `${at}.target`);
+  if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
+  const mode = (fallback: number) => (entry.mode === undefined ? fallback : parseInteger(entry.mode, `${at}.mode`, 0, 0o1777));
+  switch (type) {
+    case 'overlay': {
+      const { type: _type, target: _target, ...overlay } = entry;
+      return { type, target, ...parseOverlay(overlay, at) };
+    }
+    case 'tree': {
+      const { fd } = (entry.tree ?? {}) as { readonly fd?: unknown };
+      if (typeof fd !== 'number') throw new OptionError(`${at}.tree`, 'expected a MountTree', 'ERR_INVALID_ARG_TYPE');
+      return { type, target, tree: parseInteger(fd, `${at}.tree.fd`, 0, 2 ** 31 - 1) };
+    }
+    case 'tmpfs': {
+      const size = entry.size === undefined ? defaultSize : parseBytes(entry.size, `${at}.size`, minSize);
+      const inodes = entry.inodes === undefined ? defaultInodes : parseInteger(entry.inodes, `${at}.inodes`, minInodes, 2 ** 31);
+      return { type, target, size, inodes, mode: mode(0o755) };
+    }
+    case 'file':
+      return { type, target, data: parseData(entry.data, `${at}.data`), mode: mode(0o644) };
+    case 'symlink':
+      return { type, target, to: parseString(entry.to, `${at}.to`) };
+    case 'dir':
+      return { type, target, mode: mode(0o755) };
+    default:
+      return { type, target };
+  }
+}
+
+function parseBind(entry: Partial<Record<string, unknown>>, at: string): MountSpec {
+  const source = parseHostPath(entry.source, `${at}.source`);
+  const target = parseTarget(entry.target ?? source, `${at}.target`);
+  if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
+  const { readonly = true, followLinks = false } = entry;
+  const flags = { readonly: parseBoolean(readonly, `${at}.readonly`), followLinks: parseBoolean(followLinks, `${at}.followLinks`) };
+  return { type: 'bind', source, target, ...flags };
+}
+
+function parseData(value: unknown, at: string): Uint8Array {
+  if (typeof value === 'string') return Buffer.from(value);
+  if (isBytes(value)) return Uint8Array.from(value);
+  throw new OptionError(at, 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
+}
+
+/** The operations of one mount. */
+export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, origin: string, spec: Spec, scene: Scene): void {
+  switch (mount.type) {
+    case 'bind': {
+      const { source, readonly } = mount;
+      const slot = bindHost(plan, scene, { ...mount, origin, owned: true });
+      tree.mount(slot, mount.target, statSource(source, origin).kind, origin, { fixed: true, writable: !readonly });
+      if (!readonly) pinForOthers(tree, mount, origin, scene);
+      return;
+    }
+    case 'tmpfs':
+      tree.mount(emitTmpfs(plan, mount, origin, spec, scene), mount.target, 'dir', origin, { fresh: true, writable: true, fixed: true });
+      return;
+    case 'proc':
+      emitProc(plan, tree, mount.target, origin, spec, scene);
+      return;
+    case 'dev':
+      emitDev(plan, tree, mount.target, origin, spec, scene);
+      return;
+    case 'file':
+      emitFile(plan, tree, mount, origin);
+      return;
+    case 'symlink':
+      tree.symlink(mount.target, mount.to, origin);
+      return;
+    case 'dir':
+      tree.dir(mount.target, mount.mode, origin);
+      return;
+    case 'overlay':
+      if (spec.root === 'host') throw new OptionError(`${origin}.type`, "an overlay needs a root of its own, not 'host'");
+      tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin, { writable: true, fixed: true });
+      return;
+    case 'tree': {
+      const slot = plan.pass(origin, mount.tree);
+      const stats = fstatSync(mount.tree);
+      if (scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, origin, stats);
+      tree.mount(slot, mount.target, stats.isDirectory() ? 'dir' : 'file', origin, { writable: true, fixed: true });
+      return;
+    }
+    case 'readonly':
+      tree.readonly(mount.target, origin);
+      return;
+    case 'mask':
+      tree.mask(mount.target, origin);
+  }
+}
+
+function emitTmpfs(plan: PlanWriter, mount: Extract<MountSpec, { type: 'tmpfs' }>, origin: string, spec: Spec, { hostId }: Scene) {
+  const { size, inodes, mode } = mount;
+  // In the host's user namespace init is root and the program is not: what it may write to must be made its own.
+  const owner: Readonly<Record<string, string>> =
+    spec.namespaces.user || spec.namespaces.joined.user !== undefined || hostId === undefined ? {} : { uid: `${hostId}`, gid: `${hostId}` };
+  const options = { size: `${size}`, nr_inodes: `${inodes}`, mode: mode.toString(8), ...owner };
+  return newFs(plan, 'tmpfs', options, mountAttr.nosuid | mountAttr.nodev, origin);
+}
+
+// On the new root the file is simply made there, and on an empty file system. Elsewhere it comes on a file system of its own, mounted over
+// what exists: before Linux 6.15 that can't be cloned.
+function emitFile(plan: PlanWriter, tree: RootTree, { target, data, mode }: Extract<MountSpec, { type: 'file' }>, origin: string): void {
+  if (tree.isSealed(target)) {
+    tree.file(target, data, mode, origin);
+    return;
+  }
+  if (tree.fixedFile(target, data, mode, origin)) return;
+  const scratch = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, origin);
+  plan.op('inside', origin, 'MakeFile', scratch, '/file', data, mode);
+  const file = plan.slot(origin);
+  plan.op('inside', origin, 'OpenTree', file, scratch, '/file', 1);
+  plan.op('inside', origin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
+  tree.mount(file, target, 'file', origin, { fixed: true });
+}

@@ -1,0 +1,105 @@
+import { OptionError, SysError } from '../../base/errors';
+import { type Bytes, parseArray, parseBoolean, parseBytes, parseHostPath, parseInteger, parseObject } from '../../base/parse';
+import { noSlot, type PlanWriter, type Slot } from '../../plan/writer';
+import type { Scene } from '../feature';
+import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
+
+/** Folders in one another's place: what is written goes to `upper`, the others stay as they are (overlayfs, Linux 5.11). */
+export interface OverlayOptions {
+  /** Folders of the host, the topmost first. */
+  readonly lower: string | URL | readonly (string | URL)[];
+  /**
+   * Where changes go: `'memory'` (default), limited by `size` in bytes (default 64 MiB) and `inodes` (default 16,384), and gone
+   * with the sandbox; or a folder of the host, which then holds them in `upper` and must be the caller's alone (mode 0700).
+   */
+  readonly upper?: 'memory' | (string & {}) | URL;
+  readonly size?: Bytes;
+  readonly inodes?: number;
+  /** Follows symbolic links in `lower` and `upper` that are no part of the system; see the mount of type `bind`. Default false: an error. */
+  readonly followLinks?: boolean;
+}
+
+export interface OverlaySpec {
+  readonly lower: readonly string[];
+  readonly upper: string;
+  readonly size: number;
+  readonly inodes: number;
+  readonly followLinks: boolean;
+}
+
+export const overlayKeys = ['lower', 'upper', 'size', 'inodes', 'followLinks'] as const;
+const defaultSize = 64 * 2 ** 20;
+const defaultInodes = 16_384;
+const maxLower = 100;
+const stageKey = 'overlay stage';
+/** In a folder of the host that takes changes. */
+export const overlayFolders = { upper: '/upper', work: '/work' } as const;
+
+export function parseOverlay(value: unknown, at: string): OverlaySpec {
+  const { lower, upper = 'memory', size, inodes, followLinks } = parseObject(value, at, overlayKeys);
+  const list = Array.isArray(lower) ? parseArray(lower, `${at}.lower`) : [lower];
+  if (list.length === 0 || list.length > maxLower)
+    throw new OptionError(`${at}.lower`, `expected 1 to ${maxLower} folders, received ${list.length}`);
+  if (upper !== 'memory' && (size ?? inodes) !== undefined)
+    throw new OptionError(`${at}.size`, 'is for changes in memory; what a folder may hold is a matter of its file system');
+  return {
+    lower: list.map((entry, index) => parseHostPath(entry, Array.isArray(lower) ? `${at}.lower[${index}]` : `${at}.lower`)),
+    upper: upper === 'memory' ? upper : parseHostPath(upper, `${at}.upper`),
+    size: size === undefined ? defaultSize : parseBytes(size, `${at}.size`, 4096),
+    inodes: inodes === undefined ? defaultInodes : parseInteger(inodes, `${at}.inodes`, 16, 2 ** 31),
+    followLinks: followLinks === undefined ? false : parseBoolean(followLinks, `${at}.followLinks`),
+  };
+}
+
+/** Key under which the slot that holds an overlay's changes is known; `upper` in it is the folder. */
+export const upperKey = (origin: string): string => `upper of ${origin}`;
+
+/**
+ * A place outside of the new root that goes with the old one: layers must be attached somewhere. It lies below the new root, so
+ * it is opened first.
+ */
+export function openStage(plan: PlanWriter): void {
+  const stage = newFs(plan, 'tmpfs', { mode: '700' }, mountAttr.nosuid | mountAttr.nodev, 'root');
+  plan.op('inside', 'root', 'MoveMount', stage, noSlot, '/');
+  plan.shared(stageKey, () => stage);
+}
+
+/** The operations that make an overlay. */
+export function emitOverlay(plan: PlanWriter, overlay: OverlaySpec, origin: string, scene: Scene, slot: Slot = plan.slot(origin)): Slot {
+  const stage = plan.known(stageKey) ?? noSlot;
+  const layers = overlay.lower.map((source, index) => {
+    const layer = bindHost(plan, scene, { origin, source, readonly: true, owned: true, alone: true, followLinks: overlay.followLinks });
+    if (statSource(source, origin).kind !== 'dir') throw new OptionError(`${origin}.lower[${index}]`, `is no folder: ${source}`);
+    return attach(plan, stage, layer, origin);
+  });
+  const upper = attach(plan, stage, upperSlot(plan, overlay, origin, scene), origin);
+  for (const folder of Object.values(overlayFolders)) plan.op('inside', origin, 'MakeDir', upper, folder, 0o755);
+  plan.shared(upperKey(origin), () => upper);
+  const numbers = Uint32Array.from(layers.map(({ index }) => index));
+  plan.op('inside', origin, 'Overlay', slot, new Uint8Array(numbers.buffer), upper, mountAttr.nosuid | mountAttr.nodev);
+  return slot;
+}
+
+function attach(plan: PlanWriter, stage: Slot, layer: Slot, origin: string): Slot {
+  const path = `/${layer.index}`;
+  plan.op('inside', origin, 'MakeDir', stage, path, 0o700);
+  plan.op('inside', origin, 'MoveMount', layer, stage, path);
+  return layer;
+}
+
+function upperSlot(plan: PlanWriter, { upper, size, inodes, followLinks }: OverlaySpec, origin: string, scene: Scene): Slot {
+  if (upper !== 'memory') {
+    const slot = bindHost(plan, scene, { origin, source: upper, readonly: false, owned: true, alone: true, followLinks });
+    checkPrivate(upper, origin);
+    return slot;
+  }
+  return newFs(plan, 'tmpfs', { size: `${size}`, nr_inodes: `${inodes}`, mode: '755' }, mountAttr.nosuid | mountAttr.nodev, origin);
+}
+
+// A set-id file below is copied up with its mode: nobody else may come to it there.
+function checkPrivate(upper: string, origin: string): void {
+  const { kind, mode } = statSource(upper, origin);
+  if (kind !== 'dir') throw new OptionError(`${origin}.upper`, `is no folder: ${upper}`);
+  if ((mode & 0o077) !== 0)
+    throw new SysError({ errno: 13, syscall: 'stat', origin: `${origin}.upper`, path: upper, hint: 'others may enter it: chmod 700' });
+}

@@ -1,0 +1,134 @@
+import { readdirSync } from 'node:fs';
+import { OptionError } from '../../base/errors';
+import { parseOneOf } from '../../base/parse';
+import { noSlot, type PlanWriter } from '../../plan/writer';
+import { type Dropped, feature, type Scene } from '../feature';
+import type { Spec } from '../index';
+import { mountAttr, newFs } from './mount-ops';
+import type { RootTree } from './tree';
+
+export interface ProcOptions {
+  /**
+   * The /proc of a `system` root and of mounts of type `proc`, proc(5):
+   * - `'pids'` (default): only the folders of the sandbox's own processes (`subset=pid`, Linux 5.8). Where user namespaces may be
+   *   nested init's own is covered: the kernel then refuses a /proc that shows more.
+   * - `'masked'`: also what runtimes read of the machine (cpuinfo, meminfo, stat, …); all else is hidden.
+   * - `'prefer'`: as `'pids'`, and none at all, reported as dropped, where the kernel refuses a new /proc because the
+   *   host's own is covered by other mounts (inside most containers).
+   * - `'full'`: all of it, as the host shows it.
+   * - `'off'`: none.
+   *
+   * With `namespaces: { pid: false }` its processes are the host's: run by root, `'pids'` and `'masked'` show the program its own alone; a user
+   * cannot mount such a /proc, so they are an error there, and with `'prefer'` there is none. `'full'` is the host's own, read-only.
+   */
+  readonly proc?: 'pids' | 'masked' | 'full' | 'prefer' | 'off';
+}
+
+export type ProcSpec = NonNullable<ProcOptions['proc']>;
+
+const attributes = mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec;
+
+// What a masked /proc shows beside processes: facts about the machine that programs size themselves by.
+const shown = new Set([
+  'self',
+  'thread-self',
+  'cpuinfo',
+  'meminfo',
+  'stat',
+  'uptime',
+  'loadavg',
+  'version',
+  'filesystems',
+  'mounts',
+  'net',
+  'cgroups',
+]);
+
+const procOptions: Readonly<Record<Exclude<ProcSpec, 'off'>, Readonly<Record<string, string>>>> = {
+  pids: { subset: 'pid', hidepid: 'invisible' },
+  prefer: { subset: 'pid', hidepid: 'invisible' },
+  masked: { hidepid: 'invisible' },
+  full: {},
+};
+
+export const proc = feature({
+  key: 'proc',
+  parse: (value = 'pids', at): ProcSpec => parseOneOf(value, at, ['pids', 'masked', 'full', 'prefer', 'off']),
+});
+
+export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origin: string, spec: Spec, { hostId }: Scene): void {
+  const { proc: kind, namespaces, nestedUserNamespaces } = spec;
+  if (kind === 'off') return;
+  if (!namespaces.pid) {
+    emitHostProc(plan, tree, target, origin, kind, hostId !== undefined);
+    return;
+  }
+  if (tree.canMake(target)) tree.dir(target, 0o755, origin);
+  const options = procOptions[kind];
+  if (kind !== 'prefer') {
+    tree.mount(newFs(plan, 'proc', options, attributes, origin), target, 'dir', origin);
+    if (kind === 'masked') maskFacts(tree, target, origin);
+    if (kind === 'pids' && nestedUserNamespaces) tree.mask(`${target}/1`, origin);
+    return;
+  }
+  plan.optional('inside', () => {
+    tree.mount(newFs(plan, 'proc', options, attributes, 'proc'), target, 'dir', 'proc');
+    if (nestedUserNamespaces) tree.mask(`${target}/1`, 'proc');
+  });
+}
+
+// A procfs shows one pid namespace, and only who has rights over the host's can make one that shows less of it.
+function emitHostProc(
+  plan: PlanWriter,
+  tree: RootTree,
+  target: string,
+  origin: string,
+  kind: Exclude<ProcSpec, 'off'>,
+  isRoot: boolean,
+): void {
+  if (kind === 'full') bindHostProc(plan, tree, target, origin);
+  else if (isRoot) {
+    tree.mount(newFs(plan, 'proc', procOptions[kind], attributes, origin, plan.slot(origin), 'host'), target, 'dir', origin);
+    if (kind === 'masked') maskFacts(tree, target, origin);
+  } else if (kind !== 'prefer') throw new OptionError('proc', `'${kind}' can't be had by a user without a pid namespace: ${hostProcFix}`);
+}
+
+const hostProcFix = "write 'off' for none, or 'full' for the host's own /proc, which shows the processes and the kernel of the machine";
+
+/** What is given up without a pid namespace. */
+export function procDropped({ proc: kind, namespaces, root }: Spec, isRoot: boolean): readonly Dropped[] {
+  if (namespaces.pid || root !== 'system') return [];
+  if (kind === 'full')
+    return [
+      {
+        control: 'proc',
+        reason:
+          "without a pid namespace 'full' is the host's own /proc, read-only, which shows the processes and the kernel of the machine",
+        fix: "leave pid out of namespaces, or write proc: 'off'",
+      },
+    ];
+  if (kind !== 'prefer' || isRoot) return [];
+  const reason = 'without a pid namespace only root can mount a /proc that hides what is not the sandbox';
+  return [{ control: 'proc', reason, fix: hostProcFix }];
+}
+
+const maskFacts = (tree: RootTree, target: string, origin: string): void => {
+  for (const name of hiddenNames()) tree.mask(`${target}/${name}`, origin);
+};
+
+function bindHostProc(plan: PlanWriter, tree: RootTree, target: string, origin: string): void {
+  const slot = plan.slot(origin);
+  plan.op('inside', origin, 'OpenTree', slot, noSlot, '/proc', 0x8001);
+  plan.op('inside', origin, 'SetAttr', slot, attributes | mountAttr.readonly, 0, 0x8000, 0, noSlot);
+  tree.mount(slot, target, 'dir', origin);
+}
+
+/** Whether a masked /proc hides an entry of that name. */
+export const isHidden = (name: string): boolean => !/^\d+$/.test(name) && !shown.has(name);
+
+function hiddenNames(): readonly string[] {
+  // A link, as device-tree is on arm64, can't be mounted on; what it leads to is not there.
+  return readdirSync('/proc', { withFileTypes: true }).flatMap((entry) =>
+    entry.isSymbolicLink() || !isHidden(entry.name) ? [] : [entry.name],
+  );
+}

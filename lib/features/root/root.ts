@@ -1,0 +1,158 @@
+import { OptionError } from '../../base/errors';
+import { isUrl, parseHostPath } from '../../base/parse';
+import { pathFolder } from '../../native/open-flags';
+import { noSlot, type PlanWriter, type Slot } from '../../plan/writer';
+import { feature, type Scene, type Step } from '../feature';
+import type { Spec } from '../index';
+import { etcFiles } from './etc';
+import { homeFolder } from './home';
+import { bindHost, cloneTree, mountAttr, mountFlags, newFs, newRoot } from './mount-ops';
+import { pinForOthers, placeMount } from './mount-places';
+import { emitMount } from './mounts';
+import { emitOverlay, type OverlayOptions, type OverlaySpec, openStage, parseOverlay, upperKey } from './overlay';
+import { hiddenOrigin, RootTree } from './tree';
+
+export interface RootOptions {
+  /**
+   * The root folder inside, entered by pivot_root(2), or, in a mount namespace that has nothing of the host, by chroot(2):
+   * - `'system'` (default): a new read-only root with the host's programs and libraries (`/usr` and its aliases, the
+   *   running Node) mounted read-only, a small `/etc` of its own, `/dev`, `/proc`, and writable `/tmp` and home.
+   *   Run by root, sandboxes with the same options share it from the second on: what is on the new root itself, and not below
+   *   something else that is mounted, belongs to the sandbox's id or to nobody.
+   * - `'empty'`: a new read-only root with nothing but what `mounts` names.
+   * - a path: that folder, read-only; `mounts` needs its targets to exist in it.
+   * - an {@link OverlayOptions}: folders of the host, such as the layers of an image, with changes kept apart from them.
+   * - `'host'`: the host's own root, changed only by `mounts`. Isolates no files.
+   */
+  readonly root?: 'system' | 'empty' | 'host' | (string & {}) | URL | OverlayOptions;
+}
+
+export type RootSpec = string | OverlaySpec;
+
+const maxOverlays = 16;
+
+const kinds = ['system', 'empty', 'host'] as const;
+
+export const root = feature({
+  key: 'root',
+  parse(value = 'system', at): RootSpec {
+    if (typeof value === 'object' && value !== null && !isUrl(value)) return parseOverlay(value, at);
+    const kind = kinds.find((name) => name === value);
+    return kind ?? parseHostPath(value, at);
+  },
+});
+
+/** Builds the whole tree in init's mount namespace and makes it the root. */
+export const rootTree: Step = {
+  emit(plan, spec, scene) {
+    if (!spec.namespaces.mnt) {
+      if (spec.root !== 'host' || spec.mounts.length > 0)
+        throw new OptionError('namespaces.mnt', "sharing it needs root: 'host' and no mounts");
+      return;
+    }
+    plan.op('inside', 'root', 'Propagation', mountFlags.recursive | mountFlags.private);
+    if (typeof spec.root === 'object' || spec.mounts.some(({ type }) => type === 'overlay')) openStage(plan);
+    const tree = openRoot(plan, spec, scene);
+    if (spec.root === 'system') emitSystem(plan, tree, spec, scene);
+    if (spec.root === 'host') pinForOthers(tree, { source: '/', target: '' }, 'root', scene);
+    for (const [index, mount] of spec.mounts.entries()) emitMount(plan, tree, mount, `mounts[${index}]`, spec, scene);
+    if (spec.root !== 'host') finishRoot(plan, spec, tree);
+    if (scene.kind === 'sandbox' && !scene.single) shareFolders(plan, spec);
+  },
+};
+
+function finishRoot(plan: PlanWriter, spec: Spec, tree: RootTree): void {
+  if (tree.writable && typeof spec.root === 'string') plan.op('inside', 'root', 'SetAttr', plan.root, mountAttr.readonly, 0, 0, 0, noSlot);
+  plan.op('inside', 'root', 'PivotRoot', plan.root);
+}
+
+/** Says what a descriptor that is sent up is: the root folder, or, from `upper` on, what takes the changes of an overlay. */
+export const folderFd = { root: 2, upper: 16 } as const;
+
+/** Where the overlays of a sandbox are, and in which order their changes are sent up. */
+export function overlaysOf({ root: chosen, mounts }: Spec): readonly { readonly origin: string; readonly target: string }[] {
+  return [
+    ...(typeof chosen === 'object' ? [{ origin: 'root', target: '/' }] : []),
+    ...mounts.flatMap((mount, index) => (mount.type === 'overlay' ? [{ origin: `mounts[${index}]`, target: mount.target }] : [])),
+  ];
+}
+
+// For who has opened the sandbox: the only way to its files, since nobody may look into init's /proc files.
+function shareFolders(plan: PlanWriter, spec: Spec): void {
+  const own = plan.slot('root');
+  plan.op('inside', 'root', 'Open', own, noSlot, '/', pathFolder);
+  plan.op('inside', 'root', 'SendFd', own, folderFd.root);
+  const overlays = overlaysOf(spec);
+  if (overlays.length > maxOverlays) throw new OptionError('mounts', `a sandbox that stays has at most ${maxOverlays} overlays`);
+  for (const [index, { origin }] of overlays.entries())
+    plan.op('inside', origin, 'SendFd', plan.known(upperKey(origin)) ?? noSlot, folderFd.upper + index);
+}
+
+function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
+  const { root: slot } = plan;
+  if (spec.root === 'host') {
+    plan.op('inside', 'root', 'OpenTree', slot, noSlot, '/', 0);
+    return new RootTree(plan, slot, false, false, true);
+  }
+  if (spec.root === 'system' || spec.root === 'empty') {
+    newRoot(plan, slot);
+    return new RootTree(plan, slot, true);
+  }
+  if (typeof spec.root === 'object') {
+    plan.op('inside', 'root', 'MoveMount', emitOverlay(plan, spec.root, 'root', scene, slot), noSlot, '/');
+    return new RootTree(plan, slot, true, false, true);
+  }
+  bindHost(plan, scene, { origin: 'root', source: spec.root, slot, readonly: true, owned: true });
+  plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
+  return new RootTree(plan, slot, false);
+}
+
+function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene): void {
+  const { host } = scene;
+  for (const { target, link } of host.system) {
+    if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
+    else tree.symlink(target, link, 'root');
+  }
+  // A Node below /tmp, /dev or the home folder is mounted after the file systems that are mounted there.
+  const isCovered = ({ target }: { readonly target: string }) =>
+    ['/tmp/', '/dev/', `${homeFolder}/`].some((folder) => target.startsWith(folder));
+  for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, scene, target, kind);
+  // A mount of the caller's at such a path, or below it, takes the place of the host's file.
+  const isOwn = (path: string) => spec.mounts.some(({ target }) => target === path || target.startsWith(`${path}/`));
+  for (const { target, kind, isRuntime } of host.etc) if (!isRuntime || !isOwn(target)) bindSystem(plan, tree, scene, target, kind);
+  hideForeign(plan, tree, spec, scene);
+  for (const [path, text] of etcFiles(spec, scene)) tree.file(path, Buffer.from(text), 0o644, 'root');
+  emitMount(plan, tree, { type: 'dev', target: '/dev' }, 'root', spec, scene);
+  emitMount(plan, tree, { type: 'proc', target: '/proc' }, 'proc', spec, scene);
+  const scratch = { size: spec.scratch.size, inodes: spec.scratch.inodes } as const;
+  emitMount(plan, tree, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch }, 'scratch', spec, scene);
+  emitMount(plan, tree, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch }, 'scratch', spec, scene);
+  for (const { target, kind } of host.node.filter(isCovered)) bindSystem(plan, tree, scene, target, kind);
+  tree.symlink('/var/tmp', '/tmp', 'root');
+  if (!isOwn('/etc/os-release')) tree.symlink('/etc/os-release', '/usr/lib/os-release', 'root');
+}
+
+// Hides the parts of /usr that do not belong to the system: an empty directory covers each, with places for the caller's own mounts.
+function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, scene: Scene): void {
+  for (const { target, kind, kept } of scene.hidden ?? []) {
+    const cover = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, hiddenOrigin);
+    if (kind === 'file') {
+      const file = plan.slot(hiddenOrigin);
+      plan.op('inside', hiddenOrigin, 'MakeFile', cover, '/file', '', 0o444);
+      plan.op('inside', hiddenOrigin, 'OpenTree', file, cover, '/file', cloneTree);
+      plan.op('inside', hiddenOrigin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
+      tree.mount(file, target, 'file', hiddenOrigin);
+      continue;
+    }
+    tree.mount(cover, target, 'dir', hiddenOrigin, { fresh: true });
+    for (const name of kept) bindSystem(plan, tree, scene, `${target}/${name}`, 'dir');
+    for (const [index, mount] of mounts.entries()) if (mount.target.startsWith(`${target}/`)) placeMount(tree, mount, `mounts[${index}]`);
+    plan.op('inside', hiddenOrigin, 'SetAttr', cover, mountAttr.readonly, 0, 0, 0, noSlot);
+  }
+}
+
+function bindSystem(plan: PlanWriter, tree: RootTree, scene: Scene, path: string, kind: 'dir' | 'file'): Slot {
+  const slot = bindHost(plan, scene, { origin: 'root', source: path, readonly: true, owned: false });
+  tree.mount(slot, path, kind, 'root');
+  return slot;
+}

@@ -1,0 +1,94 @@
+import { pathFolder } from '../../native/open-flags';
+import { noSlot, type PlannedOp, type PlanWriter, type RootRecipe, Slot } from '../../plan/writer';
+import { hiddenOrigin } from './tree';
+
+/** A recipe, and the operations of init that remain where it has been followed. */
+export interface SplitRoot {
+  readonly recipe: RootRecipe;
+  readonly own: readonly PlannedOp[];
+}
+
+const read = 0o4;
+const readAndSearch = 0o5;
+
+// It will be root's, so that the program is one of the others: that must make no difference. And no content of a caller's is kept.
+function isForAll({ name, origin, args: [, , third, fourth] }: PlannedOp): boolean {
+  if (name === 'Symlink') return true;
+  const mode = Number(name === 'MakeDir' ? third : fourth);
+  const needed = name === 'MakeDir' ? readAndSearch : read;
+  const isSame = ((mode >> 6) & readAndSearch) === (mode & readAndSearch) && (mode & needed) === needed;
+  const isEmpty = name === 'MakeDir' || (third instanceof Uint8Array && third.length === 0);
+  return isSame && (isEmpty || origin === 'root');
+}
+
+/**
+ * Splits the operations by which init builds its root. Undefined where what the sandbox alone has would have to be there first, or where
+ * something is written into its root that nobody else may see.
+ */
+export function splitRoot(plan: PlanWriter, inside: readonly PlannedOp[]): SplitRoot | undefined {
+  const { root } = plan;
+  const sources = systemBinds(plan);
+  const build: PlannedOp[] = [];
+  const own: PlannedOp[] = [];
+  const covered: string[] = [];
+  let optional = 0;
+  for (const op of inside) {
+    optional = Math.max(optional - 1, op.optional);
+    const place = placeOf(op, root, sources, covered);
+    // What is left out together must stay together.
+    if (place === 'nowhere' || (place === 'build' && optional > 0)) return undefined;
+    if (place === 'build') build.push(op);
+    else own.push(op);
+    if (op.name === 'NewFs' && op.args[0] === root) own.push({ ...op, name: 'Open', args: [root, noSlot, '/', pathFolder] });
+    if (place === 'own' && op.name === 'MoveMount' && op.args[1] === root) covered.push(String(op.args[2]));
+  }
+  // One that is not sealed in the end is written to, or was there before.
+  if (!['NewFs', 'MoveMount', 'SetAttr'].every((step) => build.some(({ name, args: [slot] }) => name === step && slot === root)))
+    return undefined;
+  const made = [...sources.values()].flat();
+  return { recipe: { key: keyOf([...made, ...build]), sources: made, build }, own };
+}
+
+type Place = 'build' | 'own' | 'nowhere';
+
+function placeOf(op: PlannedOp, root: Slot, sources: ReadonlyMap<Slot, unknown>, covered: readonly string[]): Place {
+  const [first, second, third] = op.args;
+  const { name } = op;
+  if (op.origin === hiddenOrigin) return 'build';
+  if (first === root && (name === 'NewFs' || name === 'SetAttr' || name === 'MoveMount')) return 'build';
+  const mounts = name === 'MoveMount' && first instanceof Slot && sources.has(first);
+  const makes = first === root && (name === 'MakeDir' || name === 'MakeFile' || name === 'Symlink');
+  if (!mounts && !makes) return 'own';
+  const target = String(mounts ? third : second);
+  const isBelow = covered.some((path) => target === path || target.startsWith(`${path}/`));
+  const covers = covered.some((path) => path.startsWith(`${target}/`));
+  if (mounts) return isBelow || covers ? 'nowhere' : 'build';
+  if (isBelow) return 'own';
+  return isForAll(op) ? 'build' : 'nowhere';
+}
+
+// By slot; none of them is changed once the sandbox's ids are known.
+function systemBinds({ ops: { host, maps } }: PlanWriter): ReadonlyMap<Slot, readonly PlannedOp[]> {
+  const found = new Map<Slot, PlannedOp[]>();
+  for (const op of host) {
+    const [slot] = op.args;
+    if (op.origin !== 'root' || !(slot instanceof Slot)) continue;
+    if (op.name === 'OpenTree') found.set(slot, [op]);
+    else if (op.name === 'SetAttr') found.get(slot)?.push(op);
+  }
+  for (const { args } of maps) for (const slot of args) if (slot instanceof Slot) found.delete(slot);
+  return found;
+}
+
+// Slots by the order in which they come: their numbers depend on what else a plan holds.
+function keyOf(ops: readonly PlannedOp[]): string {
+  const slots = new Map<Slot, number>();
+  const text = (argument: PlannedOp['args'][number]) => {
+    if (argument instanceof Slot) {
+      if (!slots.has(argument)) slots.set(argument, slots.size);
+      return slots.get(argument);
+    }
+    return argument instanceof Uint8Array ? Buffer.from(argument).toString('base64') : argument;
+  };
+  return JSON.stringify(ops.map(({ name, args }) => [name, ...args.map(text)]));
+}

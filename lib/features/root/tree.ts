@@ -1,0 +1,157 @@
+import { bare } from '../../base/parse';
+import { noSlot, type PlanWriter, type Slot } from '../../plan/writer';
+import { atRecursive, cloneTree, mountAttr } from './mount-ops';
+import { foldersBetween } from './pins';
+
+/** Of what hides parts of /usr: its operations are the same for every sandbox. */
+export const hiddenOrigin = 'root.hidden';
+
+/** How something is mounted. */
+interface Manner {
+  /** An empty file system, in which more can be made. */
+  readonly fresh?: boolean;
+  /** Programs may write to it. */
+  readonly writable?: boolean;
+  /** It protects what is at its target: nothing on the way there may be renamed. */
+  readonly fixed?: boolean;
+}
+
+/**
+ * The tree that init builds, as far as the plan knows it: which folders it has made already, and below which paths
+ * something else is mounted, where nothing can be made.
+ */
+export class RootTree {
+  private readonly made = new Set<string>(['/']);
+  private readonly mounted: { readonly prefix: string; readonly fresh: boolean; readonly writable: boolean }[] = [];
+  private readonly pinned = new Set<string>();
+
+  constructor(
+    private readonly plan: PlanWriter,
+    private readonly base: Slot,
+    /** The root itself is a new file system: what is missing in it can be made. */
+    readonly writable: boolean,
+    /** And it is empty, and read-only in the end. */
+    private readonly sealed = writable,
+    /** What is in the root may be changed by programs, as far as their ids allow. */
+    private readonly isWritten = false,
+  ) {}
+
+  /** Attaches a mount; its target is made where that is possible. */
+  mount(tree: Slot, target: string, kind: 'dir' | 'file', origin: string, manner: Manner = {}): void {
+    const { fresh = false, writable = false, fixed = false } = bare(manner);
+    if (this.canMake(target)) {
+      if (kind === 'dir') this.dir(target, 0o755, origin);
+      else this.emptyFile(target, origin);
+    }
+    if (fixed) this.pin(target, origin);
+    this.plan.op('inside', origin, 'MoveMount', tree, this.base, target);
+    this.cover(`${target}/`, fresh, writable);
+  }
+
+  /** Makes the place that something is mounted on later, when nothing can be made there any more. */
+  place(target: string, kind: 'dir' | 'file'): void {
+    if (kind === 'dir') this.dir(target, 0o755, hiddenOrigin);
+    else this.emptyFile(target, hiddenOrigin);
+  }
+
+  /** Hides what is at `path`: a folder by an empty read-only one, anything else by /dev/null. */
+  mask(path: string, origin: string): void {
+    this.pin(path, origin);
+    this.plan.op('inside', origin, 'Mask', this.base, path);
+  }
+
+  /** Makes what is at `path`, and all below it, read-only: a copy of it is mounted over it. */
+  readonly(path: string, origin: string): void {
+    this.pin(path, origin);
+    const copy = this.plan.slot(origin);
+    this.plan.op('inside', origin, 'OpenTree', copy, this.base, path, cloneTree);
+    this.plan.op('inside', origin, 'SetAttr', copy, mountAttr.readonly, 0, atRecursive, 0, noSlot);
+    this.plan.op('inside', origin, 'MoveMount', copy, this.base, path);
+    this.cover(`${path}/`, false, false);
+  }
+
+  // A mount hides earlier mounts and pins below it: forget them.
+  private cover(prefix: string, fresh: boolean, writable: boolean): void {
+    for (const path of this.pinned) if (path.startsWith(prefix)) this.pinned.delete(path);
+    for (let index = this.mounted.length - 1; index >= 0; index--)
+      if (this.mounted[index]?.prefix.startsWith(prefix)) this.mounted.splice(index, 1);
+    this.mounted.push({ prefix, fresh, writable });
+  }
+
+  /** Keeps all on the way from `from`, which can be written, to the path below it in its place, and what is there as well. */
+  pinAll(from: string, below: string, origin: string): void {
+    const end = `${from}${below}`;
+    this.plan.optional('inside', () => {
+      for (const path of [...foldersBetween(from, end), end]) this.plan.op('inside', origin, 'Pin', this.base, path);
+    });
+  }
+
+  // Whoever may write to a directory can rename what is in it, and put something else in its place.
+  private pin(path: string, origin: string): void {
+    const cover = this.above(path.slice(0, path.lastIndexOf('/')));
+    const from = cover?.prefix.slice(0, -1) ?? '';
+    if (cover ? cover.writable : this.isWritten) for (const folder of foldersBetween(from, path)) this.pinOne(folder, origin);
+    if (from !== '') this.pin(from, origin);
+  }
+
+  private pinOne(path: string, origin: string): void {
+    if (this.pinned.has(path) || this.mounted.some(({ prefix }) => prefix === `${path}/`)) return;
+    this.plan.op('inside', origin, 'Pin', this.base, path);
+    this.pinned.add(path);
+  }
+
+  dir(path: string, mode: number, origin: string): void {
+    if (this.made.has(path)) return;
+    this.parents(path, origin);
+    this.plan.op('inside', origin, 'MakeDir', this.base, path, mode);
+    this.made.add(path);
+  }
+
+  file(path: string, data: Uint8Array, mode: number, origin: string): void {
+    this.parents(path, origin);
+    this.plan.op('inside', origin, 'MakeFile', this.base, path, data, mode);
+    this.made.add(path);
+  }
+
+  /** Makes a file on an empty file system, if there is none; it is read-only for whoever may write to that. Whether it did. */
+  fixedFile(path: string, data: Uint8Array, mode: number, origin: string): boolean {
+    if (!this.canMake(path) || this.made.has(path)) return false;
+    this.file(path, data, mode, origin);
+    this.readonly(path, origin);
+    return true;
+  }
+
+  symlink(path: string, to: string, origin: string): void {
+    this.parents(path, origin);
+    this.plan.op('inside', origin, 'Symlink', this.base, path, to);
+  }
+
+  /** Whether what is missing at `path` can be made: on the new root, or on an empty file system mounted since. */
+  canMake(path: string): boolean {
+    return this.above(path)?.fresh ?? this.writable;
+  }
+
+  /** Whether `path` lies on the new root itself, which is read-only in the end. */
+  isSealed(path: string): boolean {
+    return this.sealed && this.above(path) === undefined;
+  }
+
+  // The mount that covers the path: the last one on it or above it.
+  private above(path: string) {
+    const folder = `${path}/`;
+    for (let index = this.mounted.length - 1; index >= 0; index--) {
+      const mount = this.mounted[index];
+      if (mount && folder.startsWith(mount.prefix)) return mount;
+    }
+    return undefined;
+  }
+
+  private emptyFile(path: string, origin: string): void {
+    if (!this.made.has(path)) this.file(path, new Uint8Array(), 0o644, origin);
+  }
+
+  private parents(path: string, origin: string): void {
+    const parent = path.slice(0, path.lastIndexOf('/'));
+    if (parent !== '' && this.canMake(parent)) this.dir(parent, 0o755, origin);
+  }
+}

@@ -1,0 +1,80 @@
+import { closeSync, constants, openSync, readSync, statSync } from 'node:fs';
+import { posix } from 'node:path';
+import { errnoName, SysError } from '../base/errors';
+import type { Spec } from '../features';
+import type { MountSpec } from '../features/root/mounts';
+import { host } from '../host/host';
+import { usrMasks } from '../host/usr-masks';
+
+/** Of what a program starts from, as far as it can be seen from here. */
+interface Found {
+  /** Its first bytes. */
+  readonly head: Buffer;
+  readonly isExecutable: boolean;
+}
+
+const headSize = 4096;
+const anybodyExecutes = 0o111;
+const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
+
+/** The same error, which says why a program that is there could not be started. Any other error as it is. */
+export function explainExec(error: Error | undefined, spec: Spec, file: string): Error | undefined {
+  if (!(error instanceof SysError) || error.syscall !== `spawn ${file}`) return error;
+  const hint = execHint(errnoName(-error.errno), spec, file) ?? error.hint;
+  if (hint === error.hint) return error;
+  const { errno, syscall, path, spawnargs } = error;
+  return new SysError({ errno: -errno, syscall, hint, ...(path === undefined ? {} : { path }), ...(spawnargs ? { spawnargs } : {}) });
+}
+
+function execHint(code: string, spec: Spec, file: string): string | undefined {
+  if (!file.includes('/')) return undefined;
+  const path = posix.resolve(spec.cwd ?? '/', file);
+  const found = look(spec, path);
+  if (code === 'ENOEXEC')
+    return `it has no #! line and is no program for ${process.arch}: name its interpreter, as in spawnIsolated('/bin/sh', ['${file}'])`;
+  if (code === 'EACCES') return found && !found.isExecutable ? `it is not executable: chmod +x, or start it by its interpreter` : undefined;
+  if (code !== 'ENOENT') return undefined;
+  if (!found) return file.startsWith('/') ? undefined : `there is no ${path} inside: a relative path starts from cwd`;
+  const [, interpreter] = /^#![ \t]*([^ \t\n]*)/.exec(found.head.toString('latin1')) ?? [];
+  if (interpreter === undefined) return 'it is there; its loader, or the loader’s own file, is not visible inside: see `file` and `ldd`';
+  if (interpreter.endsWith('\r'))
+    return `its first line ends with CRLF, so its interpreter is '${interpreter.slice(0, -1)}' and a carriage return: convert its line ends`;
+  return `it is there; its interpreter ${interpreter} is not: add a mount for that, or start it by another one`;
+}
+
+/** What is at a path inside; undefined where there is nothing, or it can't be told. */
+function look(spec: Spec, path: string): Found | undefined {
+  const mount = spec.mounts.findLast(({ target }) => path === target || path.startsWith(`${target}/`));
+  if (mount?.type === 'file')
+    return { head: Buffer.from(mount.data.subarray(0, headSize)), isExecutable: (mount.mode & anybodyExecutes) !== 0 };
+  const source = mount ? sourceOf(mount, path) : rootSource(spec, path);
+  return source === undefined ? undefined : read(source);
+}
+
+const sourceOf = (mount: MountSpec, path: string): string | undefined =>
+  mount.type === 'bind' ? `${mount.source}${path.slice(mount.target.length)}` : undefined;
+
+function rootSource({ root }: Spec, path: string): string | undefined {
+  if (root === 'host') return path;
+  if (root === 'system') {
+    const isThere = host().system.some(({ target }) => path.startsWith(`${target}/`));
+    return isThere && !usrMasks().some(({ target }) => path === target || path.startsWith(`${target}/`)) ? path : undefined;
+  }
+  return typeof root === 'string' && root !== 'empty' ? `${root}${path}` : undefined;
+}
+
+function read(path: string): Found | undefined {
+  try {
+    const stats = statSync(path);
+    if (!stats.isFile()) return undefined;
+    const fd = openSync(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    try {
+      const head = Buffer.alloc(headSize);
+      return { head: head.subarray(0, readSync(fd, head, 0, headSize, 0)), isExecutable: (stats.mode & anybodyExecutes) !== 0 };
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return undefined;
+  }
+}

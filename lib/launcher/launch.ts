@@ -1,0 +1,111 @@
+import { debuglog } from 'node:util';
+import { bare } from '../base/parse';
+import type { Spec } from '../features';
+import type { Program, Scene } from '../features/feature';
+import { outsideIds } from '../features/user';
+import { host } from '../host/host';
+import type { LiveNetwork } from '../network/setup/sandbox-network';
+import type { ParsedOptions } from '../options/options';
+import { type LaunchPlan, sections } from '../plan/writer';
+import type { FactTexts } from '../report/kernel-facts';
+import type { GroupsKind } from '../setup/choose-cgroup';
+import { openScene } from '../setup/context';
+import { planFor } from '../setup/plan-cache';
+import { keepPins } from '../setup/shared-pins';
+import { dropSpareNet } from '../setup/spare-network';
+import { cleanupPlan, writePlan } from '../setup/write-plan';
+import { closeLauncher, openLauncher } from './image';
+import { Session } from './session';
+import { sharing } from './shared-descriptors';
+import { dropSharedRoots } from './shared-roots';
+
+const debug = debuglog('nsjs');
+
+/** A launcher that has been started for parsed options. */
+export interface Started {
+  readonly session: Session;
+  readonly plan: LaunchPlan;
+  readonly scene: Scene;
+  /** The network that was set up for it; to be closed when the sandbox is gone. */
+  readonly network?: LiveNetwork | undefined;
+  /** This side's descriptor for each of the program's, by its number; -1 where there is none. */
+  readonly ours: readonly number[];
+  /** Lets go of what this process remembers of it while it is there. */
+  readonly forget?: (() => void) | undefined;
+  /** What the kernel told of a sandbox that was there before its program. */
+  readonly prepared?: FactTexts | undefined;
+}
+
+/** From parsed options to a running launcher, in one native call. Throws what kept it from starting. */
+export function start(parsed: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind = 'run'): Started {
+  try {
+    return startNow(parsed, kind);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EMFILE' && code !== 'ENFILE') throw error;
+    // What is kept for sandboxes to come must not be what this one lacks.
+    const had = [dropSharedRoots(), dropSpareNet()];
+    if (!had.includes(true)) throw error;
+    return startNow(parsed, kind);
+  }
+}
+
+function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind): Started {
+  const { begun, restore } = sharing(bare(program), host().privileged, (shared) => launch(spec, shared, kind));
+  const { forget } = begun;
+  const both = () => {
+    restore?.();
+    forget?.();
+  };
+  return restore ? bare({ ...begun, forget: both }) : begun;
+}
+
+function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
+  const scene = openScene(spec, program, kind);
+  const { network } = scene;
+  try {
+    const plan = kind === 'sandbox' ? writePlan(spec, scene) : planFor(spec, scene);
+    const launcher = openLauncher(spec.launcherPath);
+    try {
+      const session = new Session(plan, launcher, scene.hostId === undefined ? undefined : outsideIds(spec, scene).uid);
+      if (debug.enabled)
+        debug(
+          'started %s: %d operations',
+          program.argv[0],
+          sections.reduce((sum, name) => sum + plan.section(name).length, 0),
+        );
+      return bare({
+        session,
+        plan,
+        scene,
+        ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1),
+        ...(network ? { network } : {}),
+        ...(spec.mounts.length > 1 ? { forget: keepPins(spec) } : {}),
+      });
+    } finally {
+      closeLauncher(launcher);
+    }
+  } catch (error) {
+    network?.close();
+    throw error;
+  } finally {
+    scene.release();
+  }
+}
+
+/** A launcher that only cleans up after one that could not; undefined if there is nothing to do, or no way to start it. */
+export function openCleanup(plan: LaunchPlan, launcherPath: string | undefined): Session | undefined {
+  const cleanup = cleanupPlan(plan);
+  if (!cleanup) return undefined;
+  try {
+    const launcher = launcherPath === undefined ? -1 : openLauncher(launcherPath);
+    try {
+      return new Session(cleanup, launcher, undefined);
+    } finally {
+      closeLauncher(launcher);
+    }
+  } catch (error) {
+    debug('could not clean up: %s', (error as Error).message);
+    return undefined;
+  }
+}

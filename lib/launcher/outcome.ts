@@ -1,0 +1,238 @@
+import { constants } from 'node:os';
+import { errnoName, NsError, SysError } from '../base/errors';
+import type { Dropped } from '../features/feature';
+import type { Stats } from '../monitor/stats';
+import type { StuckProcess } from '../monitor/stuck';
+import { type LaunchPlan, type PlannedOp, sections } from '../plan/writer';
+import { FactTexts } from '../report/kernel-facts';
+import { type Arch, syscallName } from '../seccomp/tables';
+import { hintFor } from './hints';
+import { type HeldLimit, type LaunchRecord, recordKind } from './record';
+
+/** Why a program ended. What ended it first is named. */
+export type Reason = 'exited' | 'signaled' | 'timeout' | 'aborted' | 'killed' | 'oom' | 'output' | 'ipc' | 'supervisor';
+
+/** A limit of time: an option of `limits`, or `timeout`. */
+export type TimeLimit = 'timeout' | Exclude<HeldLimit, 'memory'>;
+
+/** How a sandbox ended, from the records of the kernel's word. */
+export interface Ending {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly reason: Reason;
+}
+
+const exitedNormally = 1; // CLD_EXITED
+
+/**
+ * What the records of one launch add up to. It is fed by whoever reads the channels, asynchronously or not, and knows
+ * nothing of either.
+ */
+export class Outcome {
+  started?: LaunchRecord;
+  exited?: LaunchRecord;
+  ended?: LaunchRecord;
+  /** Files of the control group, by name, as they were when the sandbox had ended. */
+  readonly lastWords = new Map<string, string>();
+  readonly dropped: Dropped[] = [];
+  /** What was in uninterruptible sleep when it should have been gone. */
+  stuck?: readonly StuckProcess[];
+  /** All of it is being killed. */
+  onEnding?: () => void;
+  /** CPU time that was used when this process ended it: what is killed with its pid namespace is counted for nobody. */
+  cpuAtEnd?: { readonly userMs?: number; readonly systemMs?: number };
+  /** What the control group of a program with limits of its own told when it had ended. */
+  groupAtEnd?: Partial<Pick<Stats, 'memory' | 'pids'>>;
+  /** What it was ended for, by this process or by its launcher. */
+  stopped?: Reason;
+  /** The limit of time that was over. */
+  timeLimit?: TimeLimit;
+  /** What the kernel has killed so far for lack of memory in a sandbox that goes on. */
+  ownKills?: number;
+  /** Those of groups below its own, where its own does not count them. */
+  nestedKills = 0;
+  /** Of those of a sandbox that stays: those that were known when one of its programs had ended. */
+  claimedKills = 0;
+  /** Whether the kernel killed for lack of memory meanwhile, where last words can't tell. */
+  oomKilled?: boolean;
+  private failed?: LaunchRecord;
+
+  constructor(
+    private readonly plan: LaunchPlan,
+    private readonly command: readonly string[],
+    /** What the kernel told, where it was asked to be verified. */
+    readonly facts = new FactTexts(),
+  ) {}
+
+  feed(record: LaunchRecord): void {
+    switch (record.kind) {
+      case recordKind.started:
+        this.started = record;
+        break;
+      case recordKind.failed:
+        this.failed ??= record;
+        break;
+      case recordKind.dropped:
+        this.drop(record);
+        break;
+      case recordKind.exited:
+        this.endedFor(record);
+        this.exited = record;
+        break;
+      case recordKind.ending:
+        this.onEnding?.();
+        break;
+      case recordKind.text:
+        this.takeText(record);
+        break;
+      case recordKind.ended:
+        // Time that is over once the program has ended, while what it left is taken down, ends nothing.
+        if (!this.exited || record.cause === 'memory') this.endedFor(record);
+        // Init itself can be what the kernel kills, before it has told of its program's start or with all that is left of a sandbox.
+        if (!this.started && !this.failed && this.ownOomKills > this.claimedKills) this.stopped ??= 'oom';
+        this.ended = record;
+    }
+  }
+
+  /** What an operation failed with, if one did. */
+  get failure(): Error | undefined {
+    return this.failed && this.toError(this.failed);
+  }
+
+  /** The error of a set-up that failed; undefined if the program ran. */
+  setupError(): Error | undefined {
+    if (this.failed) return this.toError(this.failed);
+    if (this.started) return undefined;
+    return new NsError('ERR_NSJS_LAUNCHER', 'the set-up ended without a word', {
+      hint: 'the launcher was killed, perhaps for lack of memory; look at the kernel log',
+    });
+  }
+
+  /** As setupError, of a sandbox that ended before it was open; a limit that ended it is named. */
+  openError(): Error | undefined {
+    const { stopped, timeLimit } = this;
+    if (stopped !== 'timeout' && stopped !== 'oom') return this.setupError();
+    return new NsError('ERR_NSJS_CLOSED', `the sandbox was ended by limits.${timeLimit ?? 'memory'} before it was open`, {
+      hint: 'setting it up takes some ms and MiB itself',
+    });
+  }
+
+  /** How the program itself ended, as soon as init has told. */
+  exit(): Pick<Ending, 'exitCode' | 'signal'> {
+    const { exited } = this;
+    const exitCode = exited?.code === exitedNormally ? exited.status : null;
+    return { exitCode, signal: exitCode === null ? signalName(exited?.status ?? constants.signals.SIGKILL) : null };
+  }
+
+  /** How the sandbox ended. */
+  ending(): Ending {
+    if (!this.ended && this.stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'supervisor' };
+    const { exitCode, signal } = this.exit();
+    return { exitCode, signal, reason: this.stopped ?? this.kernelReason(exitCode, signal) };
+  }
+
+  /** How often the kernel killed for lack of memory in the sandbox. */
+  get oomKills(): number {
+    return this.ownOomKills + this.nestedKills;
+  }
+
+  private get ownOomKills(): number {
+    return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.ownKills ?? 0;
+  }
+
+  /** A number from one of the last words: the whole file, or the line of a name. */
+  counter(file: string, name?: string): number | undefined {
+    const text = this.lastWords.get(file);
+    if (text === undefined) return undefined;
+    if (name === undefined) return Number(text);
+    const start = text.startsWith(`${name} `) ? 0 : text.indexOf(`\n${name} `) + 1;
+    if (start === 0 && !text.startsWith(`${name} `)) return undefined;
+    return Number.parseInt(text.slice(start + name.length), 10);
+  }
+
+  // What came first is what it ended for.
+  private endedFor({ cause }: LaunchRecord): void {
+    if (cause === undefined || this.stopped !== undefined) return;
+    this.stopped = cause === 'memory' ? 'oom' : 'timeout';
+    if (cause !== 'memory') this.timeLimit = cause;
+  }
+
+  private takeText({ section, step, text }: LaunchRecord): void {
+    const name = sections[section];
+    if (name === 'after') this.addLastWord(this.plan.lastWord(step), text);
+    else if (name === 'program') this.facts.addProgram(step, text);
+    else this.facts.add(fileName(this.plan.section('inside')[step]), text);
+  }
+
+  // Groups of several hierarchies may have files of one name, and say different things in them.
+  private addLastWord(file: string, text: string): void {
+    this.lastWords.set(file, (this.lastWords.get(file) ?? '') + text);
+  }
+
+  private kernelReason(exitCode: number | null, signal: NodeJS.Signals | null): Reason {
+    if (exitCode !== null) return 'exited';
+    if (signal === 'SIGKILL' && (this.oomKilled ?? this.oomKills > 0)) return 'oom';
+    return this.exited ? 'signaled' : 'killed';
+  }
+
+  private opOf({ section, step }: LaunchRecord): PlannedOp | undefined {
+    const name = sections[section];
+    return name && this.plan.section(name)[step];
+  }
+
+  private drop(record: LaunchRecord): void {
+    const op = this.opOf(record);
+    if (!op || sections[record.section] === 'after') return;
+    const code = errnoName(record.err);
+    this.dropped.push({
+      control: op.origin,
+      reason: `${syscallOf(record)} failed: ${code}`,
+      fix: hintFor(op.name, code) ?? 'see errno(3) and `nsjs probe`',
+    });
+  }
+
+  private toError(record: LaunchRecord): SysError {
+    const op = this.opOf(record);
+    const [file = ''] = this.command;
+    if (op?.name === 'Exec') {
+      return new SysError({
+        errno: record.err,
+        syscall: `spawn ${file}`,
+        path: file,
+        spawnargs: this.command.slice(1),
+        hint: execHint(errnoName(record.err), file),
+      });
+    }
+    const hint = op && (hintOf[op.origin] ?? hintFor(op.name, errnoName(record.err)));
+    return new SysError({ errno: record.err, syscall: syscallOf(record), origin: op?.origin ?? 'program', hint, path: pathOf(op) });
+  }
+}
+
+/** Where an option says more than its operation. */
+const hintOf: Readonly<Record<string, string>> = { oomScoreAdj: "less than the caller's own needs CAP_SYS_RESOURCE" };
+
+const fileName = (op: PlannedOp | undefined): string => {
+  const path = String(op?.args[0] ?? '');
+  return path.slice(path.lastIndexOf('/') + 1);
+};
+
+function syscallOf({ nr }: LaunchRecord): string {
+  return syscallName(nr, process.arch as Arch);
+}
+
+// The last text among the arguments of a mount or file operation that looks like a path.
+function pathOf(op: PlannedOp | undefined): string | undefined {
+  const paths = op?.args.filter((argument): argument is string => typeof argument === 'string' && argument.startsWith('/'));
+  return paths?.[0];
+}
+
+function signalName(number: number): NodeJS.Signals {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number);
+  return (found?.[0] ?? `SIG${number}`) as NodeJS.Signals;
+}
+
+function execHint(code: string, file: string): string | undefined {
+  if (code !== 'ENOENT' || !file.startsWith('/'))
+    return code === 'ENOENT' && !file.includes('/') ? 'no folder of PATH inside has it' : undefined;
+  return `if it exists on the host it is not visible inside: add {type: 'bind', source: '${file}'} to mounts`;
+}

@@ -1,0 +1,215 @@
+import { clearTimeout, setTimeout } from 'node:timers';
+import { debuglog } from 'node:util';
+import { callNumber } from '../features/hardening';
+import { cloneFlags } from '../features/namespaces';
+import { areSameFiles, type FileIds, identify, KnownFiles } from '../host/file-ids';
+import { channel, native, stdioKind } from '../native/addon';
+import { lastSlot, PlanWriter, type RootRecipe } from '../plan/writer';
+import { close, openat2 } from '../sys/file';
+import { closeLauncher, openLauncher } from './image';
+import { Outcome } from './outcome';
+import { Session } from './session';
+
+const debug = debuglog('nsjs');
+
+const idleMs = 10_000;
+// Where the host's mounts change all the time it is not worth it to follow them.
+const pauseMs = 1000;
+const makeMs = 1000;
+const timerMs = 50;
+const maxRoots = 4;
+// Most of what comes once comes never again.
+const maxRecipes = 16;
+const cwd = -100; // AT_FDCWD
+const readOnly = 0o2000000; // O_RDONLY | O_CLOEXEC
+const pollIn = 1;
+const pollPriority = 2;
+const eintr = -4;
+
+/** What is known of one recipe; `fd` is there while there is a root. */
+interface SharedRoot {
+  fd: number | undefined;
+  sources: KnownFiles | undefined;
+  usedAt: number;
+  /** Not before then. */
+  makeAt: number;
+}
+
+/** What the host has mounted, as long as this thread sees it so. */
+interface Watch {
+  readonly fd: number;
+  readonly seenFrom: FileIds;
+}
+
+/**
+ * Roots that sandboxes with the same options share: each starts from a copy of a mount namespace that has one. Made when a recipe comes
+ * again soon; dropped when it has not been used for a while (what is mounted on the host stays in use as long), or when what it was made of
+ * has changed on the host. Each thread has its own.
+ */
+class SharedRoots {
+  // The one that was used last is the last.
+  private readonly roots = new Map<string, SharedRoot>();
+  private watch: Watch | undefined;
+  private timer: NodeJS.Timeout | undefined;
+
+  /** A mount namespace in which the root is there; undefined if there is none. Not the caller's to close. */
+  find(recipe: RootRecipe, launcherPath: string | undefined): number | undefined {
+    const now = performance.now();
+    if (this.hasChanged()) this.dropAll();
+    const root = this.roots.get(recipe.key) ?? this.add(recipe.key);
+    const isSoon = now - root.usedAt < idleMs;
+    root.usedAt = now;
+    this.roots.delete(recipe.key);
+    this.roots.set(recipe.key, root);
+    if (root.sources && !root.sources.areSame()) this.drop(root);
+    if (root.fd === undefined && isSoon && now > root.makeAt && this.hasRoom()) this.make(root, recipe, launcherPath);
+    this.timer ??= setTimeout(() => this.sweep(), idleMs + timerMs).unref();
+    return root.fd;
+  }
+
+  /** All of them are given back. Whether there were any. */
+  clear(): boolean {
+    const had = this.watch !== undefined;
+    this.dropAll();
+    this.roots.clear();
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    return had;
+  }
+
+  private add(key: string): SharedRoot {
+    const [oldest] = this.roots;
+    if (oldest && this.roots.size === maxRecipes) this.forget(...oldest);
+    const never = Number.NEGATIVE_INFINITY;
+    const root = { fd: undefined, sources: undefined, usedAt: never, makeAt: never };
+    this.roots.set(key, root);
+    return root;
+  }
+
+  private hasRoom(): boolean {
+    let made = 0;
+    for (const { fd } of this.roots.values()) if (fd !== undefined) made++;
+    return made < maxRoots;
+  }
+
+  private make(root: SharedRoot, recipe: RootRecipe, launcherPath: string | undefined): void {
+    try {
+      this.watch ??= openWatch();
+      root.sources = new KnownFiles(recipe.sources.filter(({ name }) => name === 'OpenTree').map(({ args }) => String(args[2])));
+      root.fd = kept(makeRoot(recipe, launcherPath));
+      root.makeAt = performance.now() + pauseMs;
+    } catch (error) {
+      // Sandboxes make their own.
+      root.makeAt = performance.now() + idleMs;
+      debug('no shared root: %s', (error as Error).message);
+    }
+  }
+
+  // Whether what is mounted on the host has changed, anywhere (proc_pid_mountinfo(5)), or is another host to this thread.
+  private hasChanged(): boolean {
+    const { watch } = this;
+    return watch !== undefined && (native().poll(Int32Array.of((watch.fd << 3) | pollPriority), 0) > 0 || !areSameFiles(watch.seenFrom));
+  }
+
+  private drop(root: SharedRoot): void {
+    if (root.fd !== undefined) native().dropFd(root.fd);
+    root.fd = undefined;
+    root.sources = undefined;
+  }
+
+  private dropAll(): void {
+    for (const root of this.roots.values()) this.drop(root);
+    if (this.watch) native().dropFd(this.watch.fd);
+    this.watch = undefined;
+  }
+
+  private forget(key: string, root: SharedRoot): void {
+    this.drop(root);
+    this.roots.delete(key);
+  }
+
+  private sweep(): void {
+    this.timer = undefined;
+    const now = performance.now();
+    for (const [key, root] of this.roots) if (now - root.usedAt >= idleMs) this.forget(key, root);
+    const [oldest] = this.roots.values();
+    if (oldest) this.timer = setTimeout(() => this.sweep(), oldest.usedAt + idleMs + timerMs - now).unref();
+    else this.clear();
+  }
+}
+
+const roots = new SharedRoots();
+
+/** See {@link SharedRoots.find}. */
+export const sharedRoot = (recipe: RootRecipe, launcherPath: string | undefined): number | undefined => roots.find(recipe, launcherPath);
+
+/** Gives all of them back at once. Whether there were any. */
+export const dropSharedRoots = (): boolean => roots.clear();
+
+// Of this thread: it may have left the mount namespace of the others.
+function openWatch(): Watch {
+  const fd = kept(openat2(cwd, '/proc/thread-self/mountinfo', { flags: readOnly }));
+  return { fd, seenFrom: identify(['/proc/thread-self/ns/mnt', '/']) };
+}
+
+// Until it is dropped, or this thread ends.
+function kept(fd: number): number {
+  if (native().keepFd(fd)) return fd;
+  close(fd);
+  throw new Error('too many descriptors are kept');
+}
+
+// Blocks: it is a matter of some ms, and what is not waited for could be seen as a child of this process.
+function makeRoot(recipe: RootRecipe, launcherPath: string | undefined): number {
+  const launcher = launcherPath === undefined ? -1 : openLauncher(launcherPath);
+  try {
+    const plan = rootPlan(recipe);
+    const outcome = new Outcome(plan, []);
+    const fd = receiveRoot(new Session(plan, launcher, undefined), outcome);
+    if (fd === undefined) throw outcome.failure ?? new Error('the launcher did not answer');
+    return fd;
+  } finally {
+    closeLauncher(launcher);
+  }
+}
+
+function receiveRoot(session: Session, outcome: Outcome): number | undefined {
+  if (!hasEnded(session)) {
+    session.watch((which) => which === channel.keeperEnd && session.close());
+    session.abandon();
+    return undefined;
+  }
+  let made: number | undefined;
+  for (const { record, fds } of session.messages(channel.control)) {
+    outcome.feed(record);
+    [made = made] = fds;
+  }
+  session.close();
+  return made;
+}
+
+function hasEnded(session: Session): boolean {
+  const latest = performance.now() + makeMs;
+  for (;;) {
+    const entries = Int32Array.of((session.fd(channel.keeperEnd) << 3) | pollIn);
+    const ready = native().poll(entries, Math.max(0, Math.ceil(latest - performance.now())));
+    if (ready !== eintr) return ready > 0;
+  }
+}
+
+const remountReadonly = 0x20 | 0x1 | 0x2 | 0x4; // MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV
+
+function rootPlan({ sources, build }: RootRecipe): PlanWriter {
+  const plan = new PlanWriter();
+  const empty = plan.pass('root', stdioKind.emptyMounts);
+  const procfs = plan.pass('root', stdioKind.procfs);
+  plan.ops.host.push(...sources);
+  plan.op('host', 'root', 'SetNs', empty, cloneFlags.mnt);
+  plan.op('host', 'root', 'Unshare', cloneFlags.mnt);
+  plan.ops.host.push(...build);
+  // The file system as well, whatever becomes of its mounts. What is mounted over the root is above it.
+  plan.op('host', 'root', 'CallWith', callNumber('mount'), 1, '/..', 0, 0, remountReadonly, 0);
+  plan.op('host', 'root', 'OpenOwn', lastSlot, procfs, 'self/ns/mnt');
+  plan.op('host', 'root', 'SendFd', lastSlot, 0);
+  return plan;
+}

@@ -1,0 +1,64 @@
+import { OptionError } from '../base/errors';
+import { parseArray, parseObject, parseOneOf, parseSignal } from '../base/parse';
+import type { SandboxOptions } from '../features';
+import { type NamespaceType, namespaceTypes } from '../features/namespaces';
+import { host } from '../host/host';
+import { parseProgramOptions, type SpawnOptions } from '../options/options';
+import { parseSandboxOptions } from '../options/spec';
+import { handle } from '../run/isolated-process';
+import type { IsolatedProcess } from '../run/types';
+import { openResident } from '../runtime/open';
+import { dup } from '../sys/file';
+
+/** What new namespaces are given. */
+export interface CreateOptions extends Pick<SandboxOptions, 'hostname' | 'domainname' | 'time' | 'launcherPath'> {
+  readonly signal?: AbortSignal;
+}
+
+/** A parked launcher: what keeps a pid namespace, and can start programs in it. */
+export interface Holder extends AsyncDisposable {
+  spawn(command: string, args: readonly string[] | undefined, options: SpawnOptions): IsolatedProcess<string | Buffer>;
+}
+
+/** Descriptors of what was made, and what must stay for them. */
+export interface Made {
+  readonly fds: readonly (readonly [type: NamespaceType, fd: number])[];
+  readonly held?: Holder;
+}
+
+/** Makes namespaces in a launcher that starts no program. Rejects with a SysError, OptionError or AbortError. */
+export async function createNamespaces(wanted: readonly NamespaceType[], given: CreateOptions): Promise<Made> {
+  const { signal: abort, ...options } = parseObject(given, '', ['signal', 'hostname', 'domainname', 'time', 'launcherPath']);
+  const signal = abort === undefined ? undefined : parseSignal(abort);
+  const list = parseArray(wanted, 'types').map((type, index) => parseOneOf(type, `types[${index}]`, namespaceTypes));
+  if (list.length === 0) throw new OptionError('types', 'is empty');
+  if (new Set(list).size < list.length) throw new OptionError('types', 'names one twice');
+  const types: readonly NamespaceType[] = host().privileged || list.includes('user') ? list : ['user', ...list];
+  const chosenOptions: SandboxOptions = {
+    ...(options as SandboxOptions),
+    root: 'host',
+    proc: 'off',
+    cgroup: 'off',
+    user: types.includes('pid') ? {} : { uid: 0, gid: 0, inner: false },
+  };
+  const spec = parseSandboxOptions(chosenOptions);
+  // No program runs in it, so what a sandbox must not share with the host does not matter here.
+  if (spec.time && !types.includes('time')) throw new OptionError('time', "needs 'time' among the types");
+  const isNew = (type: NamespaceType) => types.includes(type);
+  const chosen = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
+  const { resident, opened } = await openResident({ ...spec, mounts: [], namespaces: { ...chosen, joined: {} } }, signal);
+  const fds = types.map((type) => [type, dup(opened.namespaces[type])] as const);
+  // A pid namespace whose first process has ended takes no other; everything else lives by its descriptors.
+  if (types.includes('pid')) {
+    const held: Holder = {
+      spawn: (command, args, runOptions) => {
+        const parsed = parseProgramOptions({ options: chosenOptions, spec: resident.spec }, command, args, runOptions);
+        return handle(parsed, (ready, events) => resident.spawn(ready, events));
+      },
+      [Symbol.asyncDispose]: () => resident.close(),
+    };
+    return { fds, held };
+  }
+  await resident.close();
+  return { fds };
+}

@@ -1,0 +1,106 @@
+import { closeSync, fstatSync, readFileSync } from 'node:fs';
+import { OptionError, SysError } from '../base/errors';
+import { parseInteger, parseObject, parseOneOf, parseString } from '../base/parse';
+import { type NamespaceType, namespaceTypes } from '../features/namespaces';
+import { AT } from '../sys/constants';
+import { FD_NSFS_ROOT, type FileHandle, nameToHandleAt, openByHandleAt } from '../sys/file';
+import { PidFd } from '../sys/pidfd';
+import { membersOf } from './list';
+
+/** A namespace written down, as JSON. */
+export interface NamespaceReference {
+  readonly type: NamespaceType;
+  readonly inode: number;
+  /** Which life of the machine: /proc/sys/kernel/random/boot_id. */
+  readonly bootId: string;
+  /** Of nsfs, Linux 6.18. */
+  readonly handle?: FileHandle;
+  /** A member, where the kernel has no handles, and when it started (proc_pid_stat(5)). */
+  readonly pid?: number;
+  readonly startTime?: number;
+}
+
+const keys = ['type', 'inode', 'bootId', 'handle', 'pid', 'startTime'] as const;
+const stale = 116;
+
+export function referenceTo(fd: number, type: NamespaceType, inode: number): NamespaceReference {
+  const bootId = readBootId();
+  try {
+    const { type: kind, bytes } = nameToHandleAt(fd, '', AT.EMPTY_PATH);
+    return { type, inode, bootId, handle: { type: kind, bytes } };
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+  }
+  const [member] = membersOf(type, inode);
+  return member === undefined ? { type, inode, bootId } : { type, inode, bootId, pid: member, startTime: startTime(member) };
+}
+
+/** Opens what was written down. Throws SysError ESTALE if it is gone, or was of another life of the machine; OptionError if it is no reference. */
+export function openReference(given: unknown, type: NamespaceType, openOf: (process: PidFd, type: NamespaceType) => number): number {
+  const reference = parseReference(given, type);
+  if (reference.bootId !== readBootId()) throw gone('the machine has been started anew since it was written down');
+  const fd = openBy(reference, openOf);
+  if (fstatSync(fd).ino === reference.inode) return fd;
+  closeSync(fd);
+  throw gone('what is there now is another one');
+}
+
+function parseReference(given: unknown, type: NamespaceType): NamespaceReference {
+  const { handle, pid, startTime: started, ...found } = parseObject(given, 'target', keys);
+  const wanted = parseOneOf(found.type, 'target.type', namespaceTypes);
+  if (wanted !== type) throw new OptionError('target', `is a namespace of type '${wanted}', not '${type}'`);
+  return {
+    type,
+    inode: parseInteger(found.inode, 'target.inode', 1),
+    bootId: parseString(found.bootId, 'target.bootId'),
+    ...(handle === undefined ? {} : { handle: parseHandle(handle) }),
+    ...(pid === undefined
+      ? {}
+      : { pid: parseInteger(pid, 'target.pid', 1, 2 ** 22), startTime: parseInteger(started, 'target.startTime', 0) }),
+  };
+}
+
+function parseHandle(given: unknown): FileHandle {
+  const { type, bytes } = parseObject(given, 'target.handle', ['type', 'bytes']);
+  const text = parseString(bytes, 'target.handle.bytes');
+  if (!/^([0-9a-f]{2})+$/.test(text)) throw new OptionError('target.handle.bytes', 'is not written in hex');
+  return { type: parseInteger(type, 'target.handle.type', 0, 2 ** 31 - 1), bytes: text };
+}
+
+function openBy(reference: NamespaceReference, openOf: (process: PidFd, type: NamespaceType) => number): number {
+  if (reference.handle) return openHandle(reference.handle);
+  if (reference.pid === undefined) throw gone('nothing in it was known by which it could be found');
+  using process = openProcess(reference.pid);
+  if (startTime(reference.pid) !== reference.startTime) throw gone('its process has ended');
+  return openOf(process, reference.type);
+}
+
+function openHandle(handle: FileHandle): number {
+  try {
+    return openByHandleAt(FD_NSFS_ROOT, handle);
+  } catch (error) {
+    if (error instanceof SysError && error.code === 'ESTALE') throw gone('nothing has kept it alive');
+    throw error;
+  }
+}
+
+function openProcess(pid: number): PidFd {
+  try {
+    return PidFd.open(pid);
+  } catch (error) {
+    if (error instanceof SysError && error.code === 'ESRCH') throw gone('its process has ended');
+    throw error;
+  }
+}
+
+function gone(hint: string): SysError {
+  return new SysError({ errno: stale, syscall: 'open_by_handle_at', origin: 'namespace', hint });
+}
+
+// Field 22 of proc_pid_stat(5); the name in parentheses may hold anything.
+function startTime(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+}
+
+const readBootId = () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();

@@ -1,0 +1,39 @@
+import { NsError } from '../../base/errors';
+import { type Cidr, cidrsOverlap } from '../../base/ip';
+import { decodeRoute } from '../../netlink/decode';
+import { dumpRoutes } from '../../netlink/route';
+import type { NetlinkSocket } from '../../sys/netlink-socket';
+
+/** Where a free subnet is looked for: 10.88.0.0/24 to 10.103.255.0/24. */
+const freeSubnets = Array.from({ length: 4096 }, (_, index) => ({ address: `10.${88 + (index >> 8)}.${index & 255}.0`, prefix: 24 }));
+
+const isSix = ({ address }: Cidr): boolean => address.includes(':');
+
+function usedNetworks(route: NetlinkSocket): readonly Cidr[] {
+  return (['inet', 'inet6'] as const)
+    .flatMap((family) => route.get(dumpRoutes(family)))
+    .flatMap((message) => decodeRoute(message) ?? [])
+    .filter(({ destination, type }) => destination.prefix > 0 && type !== 'multicast' && !destination.address.startsWith('fe80'))
+    .map(({ destination }) => destination);
+}
+
+/** A subnet of IPv4 that no route of the namespace touches, and none of `others`. Throws NsError ERR_NSJS_NETWORK. */
+export function freeSubnet(route: NetlinkSocket, others: readonly Cidr[]): Cidr {
+  const used = [...usedNetworks(route), ...others].filter((one) => !isSix(one));
+  const found = freeSubnets.find((subnet) => !used.some((one) => cidrsOverlap(one, subnet)));
+  if (!found) throw new NsError('ERR_NSJS_NETWORK', 'no subnet is free from 10.88.0.0 to 10.103.255.0', { hint: 'name one' });
+  return found;
+}
+
+/** Throws NsError ERR_NSJS_NETWORK where a route of the namespace leads to one of the subnets, or into it. */
+export function checkFree(route: NetlinkSocket, subnets: readonly Cidr[]): void {
+  const used = usedNetworks(route);
+  for (const subnet of subnets) {
+    const taken = used.find((one) => isSix(one) === isSix(subnet) && cidrsOverlap(one, subnet));
+    if (!taken) continue;
+    const text = ({ address, prefix }: Cidr) => `${address}/${prefix}`;
+    throw new NsError('ERR_NSJS_NETWORK', `subnet: ${text(subnet)} overlaps with ${text(taken)} of this host`, {
+      hint: 'choose another, or leave it out',
+    });
+  }
+}

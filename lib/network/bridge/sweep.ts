@@ -1,0 +1,50 @@
+import { statSync } from 'node:fs';
+import { debuglog } from 'node:util';
+import { decodeLink } from '../../netlink/decode';
+import { deleteLink, dumpLinks } from '../../netlink/link';
+import { deleteTable, dumpTables, tableName } from '../../netlink/nftables';
+import { startedAt } from '../../proc/start-time';
+import { NetlinkSocket } from '../../sys/netlink-socket';
+import { tableOf } from './nft-rules';
+
+const debug = debuglog('nsjs');
+const bridgeName = /^nsjs-[0-9a-f]{10}$/;
+
+/** What a bridge says of its owner: pids come again, when a process began does not. */
+export const ownerMark = (): string => `nsjs ${pidNamespace()} ${process.pid} ${startedAt('self')}`;
+
+const pidNamespace = (): number => statSync('/proc/self/ns/pid').ino;
+
+function isAlive(mark: string): boolean {
+  const [, namespace, pid, started] = /^nsjs (\d+) (\d+) (\d+)$/.exec(mark) ?? [];
+  // What bears no mark is not known to be anybody's; of another pid namespace nothing is known.
+  if (pid === undefined || Number(namespace) !== pidNamespace()) return true;
+  try {
+    return startedAt(pid) === started;
+  } catch {
+    return false;
+  }
+}
+
+/** Removes what processes left in this network namespace that died: bridges that nobody is plugged into, and their rules. */
+export function sweepNetworks(): void {
+  const route = NetlinkSocket.open('route');
+  const filter = NetlinkSocket.open('netfilter');
+  try {
+    // Tables first: what is made meanwhile has its link before its table.
+    const tables = filter.get(dumpTables('inet')).map(tableName);
+    const links = route.get(dumpLinks()).flatMap((message) => decodeLink(message) ?? []);
+    const bridges = links.filter(({ kind, name }) => kind === 'bridge' && bridgeName.test(name));
+    const isUsed = (index: number) => links.some(({ master }) => master === index);
+    const dead = bridges.filter(({ index, alias = '' }) => !isAlive(alias) && !isUsed(index));
+    for (const { index } of dead) route.request(deleteLink(index));
+    const left = new Set(bridges.filter((one) => !dead.includes(one)).map(({ name }) => name));
+    for (const name of tables) if (bridgeName.test(name) && !left.has(name)) filter.batch([deleteTable(tableOf(name))]);
+  } catch (error) {
+    // Two may sweep at once: what one has removed the other does not find.
+    debug('sweep: %s', (error as Error).message);
+  } finally {
+    route.close();
+    filter.close();
+  }
+}

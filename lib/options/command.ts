@@ -1,0 +1,21 @@
+import { OptionError } from '../base/errors';
+import { parseArray, parseString } from '../base/parse';
+
+/** A command as it was given. */
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+export function parseCommand(file: unknown, args: unknown): Command {
+  const name = parseString(file, 'command');
+  if (name === '') throw new OptionError('command', 'is empty');
+  const list = args === undefined || args === null ? [] : parseArray(args, 'args');
+  return { file: name, args: list.map((entry, index) => parseString(entry, `args[${index}]`)) };
+}
+
+/** Paths that execvp(3) would try inside: the command itself if it has a slash, else one for each folder of PATH. */
+export function candidates(file: string, path: string | undefined): readonly string[] {
+  if (file.includes('/')) return [file];
+  return (path ?? '/bin:/usr/bin').split(':').map((folder) => `${folder || '.'}/${file}`);
+}

@@ -1,0 +1,221 @@
+import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
+import { OptionError } from '../base/errors';
+import { type Bytes, bare, parseBoolean, parseInteger, parseObject, parseOneOf, parseSignal } from '../base/parse';
+import type { LimitsSpec } from '../cgroup/limits';
+import type { SandboxOptions, Spec } from '../features';
+import type { Program } from '../features/feature';
+import { parseLimits } from '../features/limits';
+import { stdioKind } from '../native/addon';
+import type { IsolatedProcess } from '../run/types';
+import { ownLimits } from '../runtime/program-group';
+import { type Command, candidates, parseCommand } from './command';
+import { sandboxKeys } from './merge';
+import { parseInput, parseMaxBuffer, parseMaxMessage, parseSize } from './run-values';
+import { parseProgramChanges, specFor } from './spec';
+import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
+import { parseSyscalls, type SyscallOptions, type SyscallsSpec, syscallKeys } from './syscalls';
+
+/** What one run of a program may be given beside its sandbox. */
+export interface RunOptions extends SyscallOptions {
+  /** The program's descriptors. Default: stdin from /dev/null, stdout and stderr as pipes. */
+  readonly stdio?: StdioOption;
+  /** Size of the terminal of `stdio: 'pty'` in characters. Default 80 by 24. */
+  readonly tty?: { readonly columns?: number; readonly rows?: number };
+  /** Written to the program's stdin, which then is closed. */
+  readonly input?: string | Uint8Array | Readable;
+  /** Type of `stdout` and `stderr` in the result. Default `'utf8'`. */
+  readonly encoding?: 'utf8' | 'buffer';
+  /** Ends the sandbox when it is aborted; the promise then rejects with an AbortError. */
+  readonly signal?: AbortSignal;
+  /** After this many ms the program gets `killSignal` (reason `timeout`). Default: none. */
+  readonly timeout?: number;
+  /** What ends the program on timeout, abort and stop(). Default `'SIGTERM'`. */
+  readonly killSignal?: NodeJS.Signals | number;
+  /** ms from `killSignal` to SIGKILL. Default 5,000. */
+  readonly killGrace?: number;
+  /**
+   * Bytes of stdout and of stderr that are kept; past them the sandbox is killed (reason `output`), and text is cut at the last whole character.
+   * Default 10 MiB, at most what a string (536,870,888) or, with `encoding: 'buffer'`, a Buffer can hold.
+   */
+  readonly maxBuffer?: Bytes;
+  /** Whether a program that fails rejects the promise. Default true. */
+  readonly reject?: boolean;
+  /** Whether output is collected into the result. With false it is only streamed, with backpressure. Default true. */
+  readonly buffer?: boolean;
+  /** Takes one line break off the end of collected text. Default true; `encoding: 'buffer'` gives every byte. */
+  readonly stripFinalNewline?: boolean;
+  /**
+   * `'json'`: a channel as child_process.fork has, which an unmodified Node inside uses for `process.send`. Messages are taken as fast as this
+   * process handles them; a program that sends more waits. Default false.
+   */
+  readonly ipc?: 'json' | false;
+  /** Bytes of one message of `ipc`; a longer one ends the sandbox (reason `ipc`). Default 16 MiB. */
+  readonly maxMessage?: Bytes;
+}
+
+/** What programs can be started in. */
+export interface SpawnTarget {
+  spawn(command: string, args?: readonly string[], options?: ProgramOptions): IsolatedProcess<string | Buffer>;
+}
+
+/** Options of `spawnIsolated`: the sandbox's and the run's. */
+export interface SpawnOptions extends SandboxOptions, RunOptions {
+  /** An open {@link Sandbox} to run in, instead of one of its own: the same as its `spawn`. */
+  readonly sandbox?: SpawnTarget;
+}
+
+/** All of it read: frozen data but for `input` and `signal`. */
+export interface ParsedOptions {
+  readonly command: Command;
+  readonly spec: Spec;
+  readonly program: Program;
+  readonly stdio: readonly ParsedStdio[];
+  readonly input?: string | Uint8Array | Readable;
+  readonly encoding: 'utf8' | 'buffer';
+  readonly signal?: AbortSignal;
+  readonly timeout?: number;
+  readonly killSignal: number;
+  readonly killGrace: number;
+  readonly maxBuffer: number;
+  readonly reject: boolean;
+  readonly buffer: boolean;
+  readonly stripFinalNewline: boolean;
+  /** Limits that were given for this program alone, in a sandbox that has others. */
+  readonly ownLimits?: LimitsSpec;
+  readonly syscalls?: SyscallsSpec;
+  /** Descriptor number of the channel inside, if there is one. */
+  readonly ipcFd?: number;
+  readonly killTree?: boolean;
+  readonly maxMessage: number;
+}
+
+const runKeys = [
+  'stdio',
+  'tty',
+  'input',
+  'encoding',
+  'signal',
+  'timeout',
+  'killSignal',
+  'killGrace',
+  'maxBuffer',
+  'reject',
+  'buffer',
+  'stripFinalNewline',
+  'ipc',
+  'maxMessage',
+  'sandbox',
+  'killTree',
+  ...syscallKeys,
+] as const;
+const maxDelay = 2 ** 31 - 1;
+const defaultGrace = 5000;
+
+/** Reads the options of a run themselves, not what is in them, each once. Throws an OptionError for an unknown one. */
+export const readSpawnOptions = (options: unknown): SpawnOptions =>
+  parseObject(options ?? {}, '', [...sandboxKeys, ...runKeys]) as SpawnOptions;
+
+/** Parses a command and the options that {@link readSpawnOptions} has read. Throws OptionError or OptionRangeError; creates nothing. */
+export function parseOptions(file: unknown, args: unknown, options: SpawnOptions): ParsedOptions {
+  const command = parseCommand(file, args);
+  const given = options as Readonly<Record<string, unknown>>;
+  if (given.killTree === false)
+    throw new OptionError('killTree', 'a program on its own ends with its sandbox, and all that it has started');
+  const spec = specFor(pickKeys(given, sandboxKeys));
+  if (typeof spec.network === 'object' && spec.network.pasta)
+    throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
+  const run = parseRun(given, command, spec);
+  return bare({ command, spec: run.program.pty && !spec.terminal ? Object.freeze(bare({ ...spec, terminal: true })) : spec, ...run });
+}
+
+const pickKeys = (given: Readonly<Record<string, unknown>>, keys: readonly string[]): Readonly<Record<string, unknown>> =>
+  bare(Object.fromEntries(keys.filter((key) => given[key] !== undefined).map((key) => [key, given[key]])));
+
+function parseRun(given: Readonly<Record<string, unknown>>, command: Command, spec: Spec): Omit<ParsedOptions, 'command' | 'spec'> {
+  const input = given.input === undefined ? undefined : parseInput(given.input);
+  const signal = given.signal === undefined ? undefined : parseSignal(given.signal);
+  const parsed = parseStdio(given.stdio, input !== undefined);
+  const ipc = given.ipc !== undefined && given.ipc !== false && parseOneOf(given.ipc, 'ipc', ['json']) === 'json';
+  const stdio = ipc ? [...parsed, { pass: stdioKind.socketPair }] : parsed;
+  const channel = ipc ? { NODE_CHANNEL_FD: `${parsed.length}`, NODE_CHANNEL_SERIALIZATION_MODE: 'json' } : {};
+  const pty = parsed[0] === 'pty' ? parseSize(given.tty) : undefined;
+  if (given.tty !== undefined && !pty) throw new OptionError('tty', "needs stdio: 'pty'");
+  const syscalls = parseSyscalls(given);
+  const encoding = given.encoding === undefined ? 'utf8' : parseOneOf(given.encoding, 'encoding', ['utf8', 'buffer']);
+  const flag = (key: string, fallback: boolean) => (given[key] === undefined ? fallback : parseBoolean(given[key], key));
+  return bare({
+    stdio,
+    program: bare({
+      candidates: candidates(command.file, spec.env.PATH),
+      argv: [spec.argv0 ?? command.file, ...command.args],
+      env: { ...spec.env, ...(pty && spec.env.TERM === 'dumb' ? { TERM: terminalType } : {}), ...channel },
+      stdio: stdio.map((entry) => (typeof entry === 'string' ? entry : entry.pass)),
+      ...(pty ? { pty } : {}),
+      ...(syscalls ? { notify: syscalls.notify } : {}),
+    }),
+    ...(syscalls ? { syscalls } : {}),
+    encoding,
+    killSignal: parseSignalNumber(given.killSignal ?? 'SIGTERM', 'killSignal'),
+    killGrace: given.killGrace === undefined ? defaultGrace : parseInteger(given.killGrace, 'killGrace', 0, maxDelay),
+    maxBuffer: given.maxBuffer === undefined ? 10 * 2 ** 20 : parseMaxBuffer(given.maxBuffer, encoding),
+    reject: flag('reject', true),
+    buffer: flag('buffer', true),
+    stripFinalNewline: flag('stripFinalNewline', true),
+    ...(given.timeout === undefined ? {} : { timeout: parseInteger(given.timeout, 'timeout', 1, maxDelay) }),
+    ...(input === undefined ? {} : { input }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(given.killTree === undefined ? {} : { killTree: parseBoolean(given.killTree, 'killTree') }),
+    ...(ipc ? { ipcFd: parsed.length } : {}),
+    maxMessage: given.maxMessage === undefined ? 16 * 2 ** 20 : parseMaxMessage(given.maxMessage, ipc),
+  });
+}
+
+const terminalType = 'xterm-256color';
+
+/** What may differ from program to program in one sandbox. */
+export const programKeys = ['env', 'cwd', 'argv0', 'umask', 'rlimits', 'limits'] as const;
+const programLimits: readonly string[] = [...ownLimits, 'fileSize', 'openFiles'];
+
+/** Options of `sandbox.spawn`: the run's, and what one program may be given of its own. */
+export interface ProgramOptions extends RunOptions, Pick<SandboxOptions, (typeof programKeys)[number]> {
+  /**
+   * Whether all that the program has started ends with it when it is ended: by `timeout`, abort, stop(), SIGKILL or a limit. What ends by itself
+   * leaves what it has started running either way. Default true: by a control group of its own where there are some and `timeout` or `signal` is
+   * given (with `true`: always), else by descent, with a subreaper for the program: of many processes some may go on (`report.dropped` says so).
+   */
+  readonly killTree?: boolean;
+}
+
+/** Reads a command for a sandbox that is there. Throws OptionError or OptionRangeError; creates nothing. */
+export function parseProgramOptions(
+  sandbox: { readonly options: SandboxOptions; readonly spec: Spec },
+  file: unknown,
+  args: unknown,
+  options: unknown,
+): ParsedOptions {
+  const command = parseCommand(file, args);
+  const given = readSpawnOptions(options) as Readonly<Record<string, unknown>>;
+  const ofSandbox = Object.keys(given).find((key) => !programKeys.some((name) => name === key) && !runKeys.some((name) => name === key));
+  if (ofSandbox !== undefined) throw new OptionError(ofSandbox, 'belongs to the sandbox: give it to Sandbox.open or SandboxPool.open');
+  if (given.limits !== undefined) {
+    const stray = Object.keys(parseLimits(given.limits, 'limits')).find((key) => !programLimits.includes(key));
+    if (stray !== undefined)
+      throw new OptionError(`limits.${stray}`, 'holds for the whole sandbox: give it to Sandbox.open or SandboxPool.open');
+  }
+  const spec = parseProgramChanges(sandbox.options, sandbox.spec, pickKeys(given, programKeys));
+  const run = parseRun(given, command, spec);
+  if (run.program.pty && !spec.terminal && spec.root !== 'host')
+    throw new OptionError('stdio', "'pty' needs a sandbox that was opened with terminal: true");
+  const own = given.limits === undefined ? {} : { ownLimits: parseLimits(given.limits, 'limits') };
+  return bare({ command, spec, ...run, ...own });
+}
+
+/** A signal of signal(7) by name or number. */
+export function parseSignalNumber(value: unknown, at: string): number {
+  if (typeof value === 'number') return parseInteger(value, at, 0, 64);
+  const number = (constants.signals as Readonly<Record<string, number>>)[String(value)];
+  if (typeof value !== 'string' || number === undefined)
+    throw new OptionError(at, `expected a signal like 'SIGTERM', received ${String(value)}`);
+  return number;
+}

@@ -1,0 +1,192 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { NsError } from '../base/errors';
+import { bare } from '../base/parse';
+import type { LimitsSpec } from '../cgroup/limits';
+import type { Spec } from '../features';
+import { capabilityNames, capabilitySets } from '../features/capabilities';
+import type { Cgroups } from '../features/feature';
+import type { IdMapEntry } from '../features/id-map';
+import { homeFolder } from '../features/root/home';
+import { fixedTargets, isWritableMount, mayBePinned } from '../features/root/pins';
+import { host } from '../host/host';
+import { parseMountLines } from '../proc/mountinfo';
+
+/** A mount as the kernel tells of it, proc_pid_mountinfo(5). */
+export interface MountFact {
+  readonly target: string;
+  /** What of its file system is there. */
+  readonly root: string;
+  readonly type: string;
+  /** Its own flags: `ro`, `nosuid`, `nodev`, `noexec`, … */
+  readonly flags: readonly string[];
+}
+
+/** What the kernel tells of a program once it runs: read back, not what was asked for. */
+export interface KernelFacts {
+  /** proc_pid_status(5). */
+  readonly capabilities?: Readonly<Record<(typeof capabilitySets)[number], readonly string[]>>;
+  readonly noNewPrivileges?: boolean;
+  /** Mode 2 is a filter; filters are all that are in force, those around this process too. */
+  readonly seccomp?: { readonly mode: number; readonly filters: number };
+  /** Ids as the namespace sees them that owns the sandbox's mounts: 0 is its host id. */
+  readonly uids?: readonly number[];
+  readonly gids?: readonly number[];
+  readonly groups?: readonly number[];
+  readonly uidMap?: readonly IdMapEntry[];
+  readonly gidMap?: readonly IdMapEntry[];
+  readonly mounts?: readonly MountFact[];
+  /** What its control groups hold it to: bytes, and processes with init among them. */
+  readonly cgroup?: { readonly memory?: number; readonly pids?: number };
+}
+
+/** Names of the files that init sends, in its order. */
+const programFiles = ['status', 'uid_map', 'gid_map'] as const;
+
+/** The texts that were sent, by name. */
+export class FactTexts {
+  private readonly texts = new Map<string, string>();
+
+  add(name: string, part: string): void {
+    this.texts.set(name, (this.texts.get(name) ?? '') + part);
+  }
+
+  /** Of a program: its file by number. */
+  addProgram(step: number, part: string): void {
+    const name = programFiles[step];
+    if (name) this.add(name, part);
+  }
+
+  get isEmpty(): boolean {
+    return this.texts.size === 0;
+  }
+
+  facts(): KernelFacts {
+    const status = this.texts.get('status');
+    const mounts = this.texts.get('mountinfo');
+    const [uidMap, gidMap] = [this.texts.get('uid_map'), this.texts.get('gid_map')];
+    return {
+      ...(status === undefined ? {} : parseStatus(status)),
+      ...(uidMap === undefined ? {} : { uidMap: parseMap(uidMap) }),
+      ...(gidMap === undefined ? {} : { gidMap: parseMap(gidMap) }),
+      ...(mounts === undefined ? {} : { mounts: parseMountinfo(mounts) }),
+    };
+  }
+}
+
+const statusNames = { bounding: 'CapBnd', permitted: 'CapPrm', effective: 'CapEff', inheritable: 'CapInh', ambient: 'CapAmb' } as const;
+
+export function parseStatus(text: string): KernelFacts {
+  const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(text)?.[1] ?? '';
+  const numbers = (name: string) => field(name).split(/\s+/).filter(Boolean).map(Number);
+  const named = (name: string) => {
+    const bits = BigInt(`0x${field(name) || '0'}`);
+    return capabilityNames.filter((_, bit) => (bits >> BigInt(bit)) & 1n);
+  };
+  return {
+    capabilities: Object.fromEntries(capabilitySets.map((set) => [set, named(statusNames[set])])) as unknown as NonNullable<
+      KernelFacts['capabilities']
+    >,
+    noNewPrivileges: field('NoNewPrivs') === '1',
+    seccomp: { mode: Number(field('Seccomp')), filters: Number(field('Seccomp_filters') || '0') },
+    uids: numbers('Uid'),
+    gids: numbers('Gid'),
+    groups: numbers('Groups'),
+  };
+}
+
+export function parseMap(text: string): readonly IdMapEntry[] {
+  return text
+    .trim()
+    .split('\n')
+    .filter((line) => /^\s*\d+\s+\d+\s+\d+\s*$/.test(line))
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .map(([inside = 0, outside = 0, count = 0]) => ({ inside, outside, count }));
+}
+
+const limitFiles = { 1: { memory: 'memory.limit_in_bytes', pids: 'pids.max' }, 2: { memory: 'memory.max', pids: 'pids.max' } } as const;
+
+/** The limits in force of a sandbox's control groups; undefined where it has none, or is gone. */
+export function cgroupFacts({ version, folders }: Pick<Cgroups, 'version' | 'folders'>): Pick<KernelFacts, 'cgroup'> {
+  if (version === undefined) return {};
+  const read = (name: 'memory' | 'pids') => {
+    const folder = folders[name] ?? folders.memory;
+    const value = folder === undefined ? Number.NaN : Number(readFileSync(join(folder, limitFiles[version][name]), 'latin1'));
+    return Number.isNaN(value) ? {} : { [name]: value };
+  };
+  try {
+    return { cgroup: { ...read('memory'), ...read('pids') } };
+  } catch {
+    return {};
+  }
+}
+
+/** Lines of mountinfo; what is no line is passed over. */
+export const parseMountinfo = (text: string): readonly MountFact[] =>
+  parseMountLines(text).map(({ target, root, type, flags }) => ({ target, root, type, flags }));
+
+/** An NsError ERR_NSJS_VERIFY where the kernel tells less than was asked for, or than `limits` for its groups: such a program must not go on. */
+export function factsError(spec: Spec, facts: KernelFacts | undefined, limits: LimitsSpec = spec.limits): Error | undefined {
+  try {
+    if (facts) checkFacts(spec, facts, limits);
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec): void {
+  const { capabilities, noNewPrivileges, seccomp, mounts, cgroup } = bare({ ...facts });
+  const fail = (control: string, found: string) => {
+    throw new NsError('ERR_NSJS_VERIFY', `${control}: the kernel tells ${found}`, {
+      hint: 'this is a defect of nsjs, or something interfered; nothing ran on',
+    });
+  };
+  // Where user namespaces may be nested it can be in one of its own by now, with every capability there.
+  if (capabilities && !spec.nestedUserNamespaces)
+    for (const set of capabilitySets) {
+      const stray = capabilities[set].find((name) => !isExpected(spec, set, name));
+      if (stray) fail('capabilities', `${stray} in the ${set} set`);
+    }
+  if (noNewPrivileges === false && spec.noNewPrivileges) fail('noNewPrivileges', 'that it is not set');
+  if (seccomp && spec.seccomp !== 'off' && (seccomp.mode !== 2 || seccomp.filters === 0)) fail('seccomp', `mode ${seccomp.mode}`);
+  // The kernel rounds memory down to whole pages.
+  if (cgroup && memory !== undefined && !(cgroup.memory !== undefined && cgroup.memory <= memory))
+    fail('limits.memory', `${cgroup.memory}`);
+  if (cgroup && pids !== undefined && cgroup.pids !== pids + 1) fail('limits.pids', `${cgroup.pids}`);
+  for (const mount of mounts ?? []) if (!isDevice(mount)) checkMount(spec, mount, fail);
+  // What is not where it was mounted has been renamed from outside.
+  const lost = mounts && fixedTargets(spec).find(({ target }) => !mounts.some((mount) => mount.target === target));
+  if (lost && spec.root !== 'host') fail(`the ${lost.type} at ${lost.target}`, 'that nothing is mounted there');
+}
+
+// A user without a user namespace of its own keeps its bounding set; root among several ids has what is permitted by being 0.
+function isExpected(spec: Spec, set: (typeof capabilitySets)[number], name: string): boolean {
+  const { capabilities, namespaces, user } = spec;
+  const all = [...capabilities.bounding, ...capabilities.permitted];
+  if (set === 'bounding' && !namespaces.user && namespaces.joined.user === undefined) return true;
+  return user.ids !== 'one' || capabilities[set].includes(name as never) || all.includes(name as never);
+}
+
+// A single device of the host, on itself or over what is masked: no program, and nothing to write to but the device.
+const isDevice = ({ root }: MountFact): boolean => host().devices.some((name) => root === `/${name}` || root.endsWith(`/dev/${name}`));
+
+function checkMount(spec: Spec, { target, flags, type }: MountFact, fail: (control: string, found: string) => void): void {
+  if (spec.root === 'host' || !spec.namespaces.mnt) return;
+  if (!flags.includes('nosuid')) fail(`the mount at ${target}`, 'that set-id files work');
+  if (!flags.includes('nodev') && !target.startsWith('/dev/') && !isMountOf(spec, 'dev', target) && target !== '/dev')
+    fail(`the mount at ${target}`, 'that devices work');
+  if (!flags.includes('ro') && type !== 'proc' && !isWritable(spec, target)) fail(`the mount at ${target}`, 'that it can be written');
+}
+
+const isMountOf = (spec: Spec, type: string, target: string): boolean =>
+  spec.mounts.some((mount) => mount.type === type && (target === mount.target || target.startsWith(`${mount.target}/`)));
+
+function isWritable(spec: Spec, target: string): boolean {
+  if (mayBePinned(spec, target)) return true;
+  if (target === '/') return typeof spec.root === 'object';
+  if (target === '/dev' || target.startsWith('/dev/') || ['/tmp', homeFolder].includes(target)) return true;
+  return spec.mounts.some(
+    (mount) => (isWritableMount(mount) || mount.type === 'dev') && (target === mount.target || target.startsWith(`${mount.target}/`)),
+  );
+}

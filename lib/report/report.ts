@@ -1,0 +1,102 @@
+import { deepFreeze } from '../base/parse';
+import { foldersOf } from '../cgroup/layout';
+import type { Spec } from '../features';
+import type { Dropped, Scene } from '../features/feature';
+import { landlockFor } from '../features/landlock';
+import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
+import { type NamespaceType, namespaceTypes } from '../features/namespaces';
+import { isSetUp } from '../features/network';
+import { filterFor, notifyingFilter } from '../features/seccomp-filter';
+import { outsideIds } from '../features/user';
+import type { Outcome } from '../launcher/outcome';
+import type { LaunchRecord } from '../launcher/record';
+import { cgroupFacts, type KernelFacts } from './kernel-facts';
+
+/** What is in force in a sandbox. */
+export interface Report {
+  /** Inode numbers of the program's namespaces, as `ls -l /proc/<pid>/ns` shows them; those in `shared` were there before. */
+  readonly namespaces: Readonly<Record<NamespaceType, number>>;
+  readonly shared: readonly NamespaceType[];
+  /** The program's uid and gid on the host. */
+  readonly hostId: { readonly uid: number; readonly gid: number };
+  /** Supplementary groups of an unprivileged caller: the kernel lets no one take them away without newgidmap(1). */
+  readonly groups: readonly number[];
+  readonly capabilities: readonly string[];
+  readonly noNewPrivileges: boolean;
+  /** The filter: SHA-256 of its bytes, its length, and names of its profile that no architecture has; undefined without one. */
+  readonly seccomp?: { readonly hash: string; readonly instructions: number; readonly unknown: readonly string[] };
+  /** The ruleset of its programs: the kernel's ABI, what it handles, and rights by path; undefined without one. */
+  readonly landlock?: {
+    readonly abi: number;
+    readonly fs: readonly string[];
+    readonly tcp: readonly string[];
+    readonly scopes: readonly string[];
+    readonly paths: Readonly<Record<string, readonly string[]>>;
+  };
+  readonly limits: Spec['limits'];
+  /** Of a network that was set up: name servers, and how connections to outside are taken. */
+  readonly network?: { readonly resolvers: readonly string[]; readonly via?: 'nftables' | 'ports' };
+  /** Folders of the control groups, and the version of cgroups(7); undefined where limits hold per process. */
+  readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
+  /** How pause() stops it, of a sandbox that stays: by a control group, or by SIGSTOP. */
+  readonly freezer?: 'cgroup' | 'signal';
+  /** What the kernel told, with option `verify`. */
+  readonly kernel?: KernelFacts;
+  /** What was preferred and could not be had. */
+  readonly dropped: readonly Dropped[];
+}
+
+export function makeReport(
+  spec: Spec,
+  scene: Scene,
+  started: LaunchRecord,
+  { dropped, facts }: Pick<Outcome, 'dropped' | 'facts'>,
+): Report {
+  const { host, hostId, cgroups, network } = scene;
+  const { notify } = scene.program;
+  const filter = spec.seccomp === 'off' ? undefined : notify ? notifyingFilter(spec, notify) : filterFor(spec);
+  return Object.freeze({
+    namespaces: started.namespaces,
+    shared: namespaceTypes.filter((type) => !spec.namespaces[type] && !(type === 'net' && isSetUp(spec.network))),
+    ...(network ? { network: { resolvers: network.resolvers, ...(network.via ? { via: network.via } : {}) } } : {}),
+    hostId: outsideIds(spec, scene),
+    groups: hostId === undefined ? host.groups.filter((group) => group !== host.gid) : [],
+    capabilities: spec.capabilities.permitted,
+    noNewPrivileges: spec.noNewPrivileges,
+    ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions, unknown: filter.unknown } } : {}),
+    ...describeLandlock(spec, scene),
+    limits: spec.limits,
+    ...(cgroups.version === undefined ? {} : { cgroup: { version: cgroups.version, folders: foldersOf(cgroups.folders) } }),
+    ...(scene.kind === 'run' || scene.single ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
+    ...(facts.isEmpty ? {} : { kernel: { ...facts.facts(), ...cgroupFacts(cgroups) } }),
+    dropped: [...scene.dropped, ...dropped],
+  });
+}
+
+const described = new WeakMap<Spec, Map<string, Pick<Report, 'landlock'>>>();
+
+// The same for each sandbox of a spec, unless the host's files are listed in it.
+function describeLandlock(spec: Spec, scene: Scene): Pick<Report, 'landlock'> {
+  if (spec.landlock.paths) return readLandlock(spec, scene);
+  const kind = `${scene.kind} ${scene.single ?? false}`;
+  const ofSpec = described.get(spec) ?? new Map<string, Pick<Report, 'landlock'>>();
+  described.set(spec, ofSpec);
+  const found = ofSpec.get(kind) ?? deepFreeze(readLandlock(spec, scene));
+  ofSpec.set(kind, found);
+  return found;
+}
+
+function readLandlock(spec: Spec, scene: Scene): Pick<Report, 'landlock'> {
+  const ruleset = landlockFor(spec, scene);
+  if (!ruleset) return {};
+  const { abi, fs, net, scoped, paths } = ruleset;
+  return {
+    landlock: {
+      abi,
+      fs: rightNames(fs),
+      tcp: ['bind', 'connect'].filter((_, bit) => (net & (1 << bit)) !== 0),
+      scopes: scopeNames.filter((name) => (scoped & scopes[name]) !== 0),
+      paths: Object.fromEntries(paths.map(({ path, rights }) => [path, rightNames(rights)])),
+    },
+  };
+}

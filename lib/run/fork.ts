@@ -1,0 +1,24 @@
+import { parseArray, parseHostPath } from '../base/parse';
+import type { Mount } from '../features/root/mounts';
+import { readSpawnOptions, type SpawnOptions } from '../options/options';
+import { spawnIsolated } from './spawn';
+import type { IsolatedProcess } from './types';
+
+/**
+ * Runs a JavaScript file with this Node in a sandbox, with a JSON channel, as child_process.fork does: `process.send`
+ * and `'message'` work inside. Preset `node`. Only the file itself is visible inside, at its own path; what it requires
+ * is to be added to `mounts`.
+ */
+export function forkIsolated(modulePath: string | URL, args?: readonly string[], options?: SpawnOptions): IsolatedProcess {
+  const file = parseHostPath(modulePath, 'modulePath');
+  const own = { type: 'bind', source: file } as const;
+  const rest = args === undefined ? [] : parseArray(args, 'args').map(String);
+  const given = readSpawnOptions(options);
+  if (given.sandbox !== undefined) return spawnIsolated(process.execPath, [file, ...rest], { ipc: 'json', ...given }) as IsolatedProcess;
+  return spawnIsolated(process.execPath, [file, ...rest], {
+    preset: 'node',
+    ipc: 'json',
+    ...given,
+    mounts: [own, ...((given.mounts === undefined ? [] : parseArray(given.mounts, 'mounts')) as readonly Mount[])],
+  }) as IsolatedProcess;
+}

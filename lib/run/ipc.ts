@@ -1,0 +1,103 @@
+import type { Socket } from 'node:net';
+import { setImmediate } from 'node:timers';
+import { NsError } from '../base/errors';
+
+// So long messages are handled without a pause; then everything else of this process has its turn.
+const turnMs = 5;
+const newline = 0x0a;
+
+/**
+ * The JSON channel of child_process.fork: one message a line. Only plain messages pass; those that Node keeps for
+ * itself (`cmd: 'NODE_…'`, which hand over sockets) are dropped.
+ */
+export class JsonChannel {
+  private rest: Buffer[] = [];
+  private size = 0;
+  /** What has come and was not looked at yet. */
+  private waiting: Buffer | undefined;
+  private isOver = false;
+
+  constructor(
+    private readonly stream: Socket,
+    /** Bytes of one message. A message is the program's word: longer ones end the sandbox instead of filling this process. */
+    private readonly maxMessage: number,
+    private readonly onMessage: (message: unknown) => void,
+    private readonly onOverflow: () => void,
+  ) {
+    stream.on('data', (chunk: Buffer) => {
+      const isBehind = this.waiting !== undefined;
+      this.waiting = this.waiting ? Buffer.concat([this.waiting, chunk]) : chunk;
+      if (!isBehind) this.handle();
+    });
+    stream.unref();
+  }
+
+  /** Resolves when the message is handed to the kernel. */
+  send(message: unknown): Promise<void> {
+    const text = JSON.stringify(message);
+    if (text === undefined) return Promise.reject(new NsError('ERR_NSJS_IPC', 'the message has no JSON form'));
+    return new Promise((resolve, reject) => {
+      this.stream.write(`${text}\n`, (error) => {
+        if (error) reject(new NsError('ERR_NSJS_IPC', 'the program closed the channel', { cause: error }));
+        else resolve();
+      });
+    });
+  }
+
+  // Handles messages for a few ms, then pauses the stream until a later turn of the event loop. The program's writes block meanwhile.
+  private handle(): void {
+    const chunk = this.waiting ?? Buffer.alloc(0);
+    const end = performance.now() + turnMs;
+    let from = 0;
+    for (let at = chunk.indexOf(newline); at >= 0 && !this.isOver; at = chunk.indexOf(newline, from)) {
+      this.collect(chunk.subarray(from, at));
+      from = at + 1;
+      if (this.isOver) break;
+      const line = Buffer.concat(this.rest.splice(0));
+      this.size = 0;
+      this.waiting = chunk.subarray(from);
+      let isDone = false;
+      try {
+        this.deliver(line);
+        isDone = performance.now() < end;
+      } finally {
+        // Also where a listener throws.
+        if (!isDone) this.later();
+      }
+      if (!isDone) return;
+    }
+    if (!this.isOver) this.collect(chunk.subarray(from));
+    this.waiting = undefined;
+    this.stream.resume();
+  }
+
+  private later(): void {
+    this.stream.pause();
+    setImmediate(() => this.handle());
+  }
+
+  private collect(part: Buffer): void {
+    this.rest.push(part);
+    this.size += part.length;
+    if (this.size <= this.maxMessage) return;
+    this.isOver = true;
+    this.rest = [];
+    this.stream.destroy();
+    this.onOverflow();
+  }
+
+  private deliver(line: Buffer): void {
+    let message: unknown;
+    try {
+      message = JSON.parse(line.toString('utf8'));
+    } catch {
+      return;
+    }
+    if (!isInternal(message)) this.onMessage(message);
+  }
+}
+
+function isInternal(message: unknown): boolean {
+  if (typeof message !== 'object' || message === null || !('cmd' in message)) return false;
+  return typeof message.cmd === 'string' && message.cmd.startsWith('NODE_');
+}

@@ -1,0 +1,244 @@
+import { AbortError } from '../base/errors';
+import { bare } from '../base/parse';
+import { notifyFd } from '../features/seccomp';
+import { policyFor } from '../features/seccomp-filter';
+import { masterFd } from '../features/terminal';
+import { explainExec } from '../launcher/exec-hint';
+import { Outcome, type Reason } from '../launcher/outcome';
+import { type LaunchRecord, recordKind, unstarted } from '../launcher/record';
+import type { Overrun } from '../monitor/limit-watch';
+import type { Stats } from '../monitor/stats';
+import type { ParsedOptions } from '../options/options';
+import { factsError } from '../report/kernel-facts';
+import { makeReport, type Report } from '../report/report';
+import { ExitError, isFailure, makeUsage, type Result } from '../report/result';
+import { close } from '../sys/file';
+import { Supervisor } from '../syscalls/notifier';
+import { onAbort } from './abort';
+import { feedInput } from './input';
+import type { Link, RunEvents } from './link';
+import { finish, Output } from './output';
+import type { TerminalSize } from './pty';
+import { ProgramStreams } from './streams';
+import { Timers } from './timers';
+
+const kill = 9;
+
+/** One program, from its start to the end of its streams: streams, timers, and what the records about it add up to. */
+export class Run {
+  /** By descriptor number; null where the program's descriptor is not a pipe to this process. */
+  readonly streams: ProgramStreams['list'];
+  private readonly sides: ProgramStreams;
+  readonly outcome: Outcome;
+  report: Report | undefined;
+  private supervisor: Supervisor | undefined;
+  private readonly startedAt = performance.now();
+  private readonly outputs: readonly Output[];
+  private readonly timers = new Timers();
+  private readonly waiting: number[] = [];
+  private openStreams = 0;
+  private inputError: Error | undefined;
+  private verifyError: Error | undefined;
+  private gone = false;
+  private settled = false;
+  private forgetAbort = () => {};
+
+  constructor(
+    private readonly parsed: ParsedOptions,
+    private readonly events: RunEvents,
+    private readonly link: Link,
+  ) {
+    this.outcome = new Outcome(link.plan, [parsed.command.file, ...parsed.command.args], link.prepared);
+    this.sides = new ProgramStreams(link.ours, parsed.program.stdio);
+    this.streams = this.sides.list;
+    this.outputs = this.collect();
+    feedInput(this.streams[0], parsed.input, (error) => {
+      this.inputError = error;
+      this.end('killed');
+    });
+    this.arm();
+  }
+
+  /** Its caller gave it up. */
+  get aborted(): boolean {
+    return this.parsed.signal?.aborted ?? false;
+  }
+
+  /** False once the program has ended. */
+  get alive(): boolean {
+    return !this.gone && !this.outcome.exited;
+  }
+
+  /** Sends a signal; SIGKILL ends the whole sandbox of its own. What comes before the program runs waits for it. */
+  signal(number: number): boolean {
+    if (!this.alive) return false;
+    if (number === kill) this.end('killed');
+    else if (!this.outcome.started) this.waiting.push(number);
+    else this.link.signal(number);
+    return true;
+  }
+
+  /** killSignal, then SIGKILL after the grace. */
+  stop(reason: Reason, grace = this.parsed.killGrace): void {
+    if (!this.alive || this.outcome.stopped) return;
+    this.outcome.stopped = reason;
+    this.link.ending?.();
+    if (grace > 0) this.signal(this.parsed.killSignal);
+    this.timers.after(grace, () => this.end(reason));
+  }
+
+  /** Kills it now. */
+  end(reason: Reason): void {
+    if (this.gone) return;
+    this.outcome.stopped ??= reason;
+    this.link.end();
+  }
+
+  /** Whether the program has a terminal; its size is then set. */
+  resize(size: TerminalSize): boolean {
+    this.sides.pty?.resize(size);
+    return this.sides.pty !== undefined;
+  }
+
+  /** What it uses, while it runs. */
+  stats(): Stats | undefined {
+    return this.outcome.started && this.alive ? this.link.stats() : undefined;
+  }
+
+  /** A limit that nsjs itself watches was passed. */
+  overrun(limit: Overrun): void {
+    if (!this.alive || this.outcome.stopped) return;
+    if (limit !== 'memory') this.outcome.timeLimit = limit;
+    this.end(limit === 'memory' ? 'oom' : 'timeout');
+  }
+
+  ref(on: boolean): void {
+    this.link.ref(on);
+    this.sides.ref(on);
+  }
+
+  /** A record about this program, or about its sandbox; what is beside it is taken over. */
+  feed(record: LaunchRecord, pid: number, fds: readonly number[]): void {
+    for (const fd of fds) {
+      if (record.kind === recordKind.fd && record.status === masterFd && this.sides.pty) this.sides.pty.attach(fd);
+      else if (record.kind === recordKind.fd && record.status === notifyFd && this.parsed.syscalls)
+        this.supervisor = new Supervisor(fd, this.parsed.syscalls, policyFor(this.parsed.spec), (one) => this.events.violation(one));
+      else close(fd);
+    }
+    const { started, exited } = this.outcome;
+    this.outcome.feed(record);
+    if (!started && this.outcome.started) this.onStarted(this.parsed.spec.namespaces.pid ? pid : record.status);
+    if (!exited && this.outcome.exited && this.outcome.started) this.tellExit();
+  }
+
+  /** It has ended, but what it left running may hold its streams open. */
+  drain(idleMs: number): void {
+    this.sides.drain(idleMs);
+  }
+
+  /** It is gone, and with it all that could still write. */
+  onGone(): void {
+    if (this.gone) return;
+    this.gone = true;
+    this.supervisor?.close();
+    this.link.gone();
+    this.sides.release(this.outcome.started !== undefined, this.parsed.buffer);
+    this.timers.clear();
+    this.forgetAbort();
+    this.settleIfDone();
+  }
+
+  private collect(): readonly Output[] {
+    return [1, 2].map((number) => {
+      const output = new Output(this.parsed.maxBuffer, () => this.overflow());
+      const stream = this.streams[number];
+      if (!stream || !this.parsed.buffer) return output;
+      output.attach(stream);
+      this.openStreams++;
+      stream.once('close', () => {
+        this.openStreams--;
+        this.settleIfDone();
+      });
+      return output;
+    });
+  }
+
+  // Also when the sandbox is gone already: output that was cut is no success.
+  private overflow(): void {
+    this.outcome.stopped ??= 'output';
+    this.end('output');
+  }
+
+  private arm(): void {
+    const { timeout, signal } = this.parsed;
+    if (timeout !== undefined) this.timers.after(timeout, () => this.onTimeout());
+    this.forgetAbort = onAbort(signal, () => this.stop('aborted'));
+  }
+
+  private onTimeout(): void {
+    if (!this.alive || this.outcome.stopped) return;
+    this.outcome.timeLimit = 'timeout';
+    this.stop('timeout');
+  }
+
+  private onStarted(pid: number): void {
+    const { started } = this.outcome;
+    if (started) this.report = makeReport(this.parsed.spec, this.link.scene, started, this.outcome);
+    this.verifyError = factsError(this.parsed.spec, bare({ ...this.report }).kernel, this.link.limits);
+    if (this.verifyError) this.end('killed');
+    for (const number of this.waiting.splice(0)) this.link.signal(number);
+    this.link.started();
+    this.events.started(pid);
+  }
+
+  private tellExit(): void {
+    const { exitCode, signal } = this.outcome.exit();
+    this.events.exited(exitCode, signal);
+  }
+
+  private settleIfDone(): void {
+    if (!this.gone || this.openStreams > 0 || this.settled) return;
+    this.settled = true;
+    try {
+      if (this.outcome.started && !this.outcome.exited) this.tellExit();
+    } finally {
+      // Also where a listener throws.
+      this.settle();
+    }
+  }
+
+  private settle(): void {
+    const { outcome, parsed } = this;
+    if (outcome.stopped === 'aborted') {
+      this.events.settled(new AbortError(parsed.signal?.reason), undefined);
+      return;
+    }
+    const setUp = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
+    const error = this.verifyError ?? this.inputError ?? explainExec(setUp, parsed.spec, parsed.command.file);
+    if (error) {
+      for (const stream of this.streams) stream?.destroy();
+      this.events.settled(error, undefined);
+      return;
+    }
+    try {
+      const result = this.result();
+      this.events.settled(parsed.reject && isFailure(result) ? new ExitError(result) : undefined, result);
+    } catch (error) {
+      this.events.settled(error as Error, undefined);
+    }
+  }
+
+  private result(): Result<string | Buffer> {
+    const { parsed, outcome } = this;
+    const [stdout, stderr] = this.outputs.map((output) => finish(output, parsed));
+    return {
+      command: [parsed.command.file, ...parsed.command.args],
+      ...outcome.ending(),
+      stdout: stdout ?? '',
+      stderr: stderr ?? '',
+      durationMs: performance.now() - this.startedAt,
+      ...makeUsage(outcome),
+      report: this.report ?? makeReport(parsed.spec, this.link.scene, unstarted, outcome),
+    };
+  }
+}

@@ -1,0 +1,249 @@
+import { closeSync, readSync, writeSync } from 'node:fs';
+import { OptionError } from '../base/errors';
+import { isBytes } from '../base/parse';
+import { hasOwnNetwork } from '../features/network';
+import { explainExec } from '../launcher/exec-hint';
+import { openCleanup, type Started, start } from '../launcher/launch';
+import { Outcome, type Reason } from '../launcher/outcome';
+import { lookMs, Overseer } from '../monitor/limit-watch';
+import { StatsSource } from '../monitor/source';
+import { channel, native, stdioKind } from '../native/addon';
+import { type ParsedOptions, parseOptions, readSpawnOptions, type SpawnOptions } from '../options/options';
+import { makeReport, type Report } from '../report/report';
+import { ExitError, isFailure, makeUsage, type Result } from '../report/result';
+import { finish, Output } from './output';
+import { noteCpu } from './single-run';
+import { traceSpawn } from './tracing';
+
+const pollIn = 1;
+const pollOut = 4;
+const chunkSize = 65_536;
+
+/**
+ * As {@link spawnIsolated}, but blocks until the sandbox is gone. Throws what the promise would reject with.
+ * `signal`, `ipc` and streams as input are for the asynchronous form.
+ */
+export function spawnIsolatedSync(
+  command: string,
+  args?: readonly string[],
+  options?: SpawnOptions & { readonly encoding?: 'utf8' },
+): Result<string>;
+export function spawnIsolatedSync(
+  command: string,
+  args: readonly string[] | undefined,
+  options: SpawnOptions & { readonly encoding: 'buffer' },
+): Result<Buffer>;
+export function spawnIsolatedSync(command: string, args?: readonly string[], options: SpawnOptions = {}): Result<string | Buffer> {
+  const given = readSpawnOptions(options);
+  const parsed = parseOptions(command, args, given);
+  if (given.sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');
+  if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
+  if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous form');
+  if (parsed.syscalls) throw new OptionError('onSyscall', 'needs the asynchronous form');
+  if (typeof parsed.spec.network === 'object' && parsed.spec.network.egress)
+    throw new OptionError(
+      'network.egress',
+      'this process decides on connections, which a blocking call keeps it from: use the asynchronous form',
+    );
+  if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');
+  if (parsed.input !== undefined && typeof parsed.input !== 'string' && !isBytes(parsed.input))
+    throw new OptionError('input', 'a stream needs the asynchronous form');
+  const end = traceSpawn([parsed.command.file, ...parsed.command.args]);
+  try {
+    const result = new SyncRun(parsed).result();
+    end(undefined, result);
+    return result;
+  } catch (error) {
+    end(error as Error, error instanceof ExitError ? error : undefined);
+    throw error;
+  }
+}
+
+/** A deadline and what to do at it. */
+interface Alarm {
+  readonly at: number;
+  readonly act: () => void;
+}
+
+class SyncRun {
+  private readonly startedAt = performance.now();
+  private readonly launch: Started;
+  private readonly outcome: Outcome;
+  private readonly outputs: readonly Output[];
+  private readonly open = new Set<number>();
+  private alarms: Alarm[] = [];
+  private input: Uint8Array;
+  private report: Report | undefined;
+  private release = () => {};
+
+  constructor(private readonly parsed: ParsedOptions) {
+    this.launch = start(parsed);
+    this.launch.session.adopt();
+    this.outcome = new Outcome(this.launch.plan, [parsed.command.file, ...parsed.command.args]);
+    this.outputs = [1, 2].map(() => new Output(parsed.maxBuffer, () => this.end('output')));
+    this.input =
+      typeof parsed.input === 'string' ? Buffer.from(parsed.input) : ((parsed.input as Uint8Array | undefined) ?? new Uint8Array());
+    for (const [number, fd] of this.launch.ours.entries()) if (fd >= 0) this.open.add(number);
+    this.arm();
+    this.watch();
+    this.loop();
+    this.release();
+  }
+
+  result(): Result<string | Buffer> {
+    const { parsed, outcome } = this;
+    const error = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
+    if (error) throw explainExec(error, parsed.spec, parsed.command.file);
+    const [stdout, stderr] = this.outputs.map((output) => finish(output, parsed));
+    const { started } = outcome;
+    if (started) this.report = makeReport(parsed.spec, this.launch.scene, started, outcome);
+    const result = {
+      command: [parsed.command.file, ...parsed.command.args],
+      ...outcome.ending(),
+      stdout: stdout ?? '',
+      stderr: stderr ?? '',
+      durationMs: performance.now() - this.startedAt,
+      ...makeUsage(outcome),
+      report: this.report as Report,
+    };
+    if (parsed.reject && isFailure(result)) throw new ExitError(result);
+    return result;
+  }
+
+  // Where no control group counts.
+  private watch(): void {
+    const { scene, session } = this.launch;
+    const { limits } = this.parsed.spec;
+    const source = new StatsSource(scene, session.pid, hasOwnNetwork(this.parsed.spec));
+    const watched = {
+      stats: () => source.read(limits),
+      held: () => source.held(),
+      runs: () => source.runs(),
+      sockets: () => source.sockets(),
+    };
+    const overseer = Overseer.for(limits, { version: scene.cgroups.version, countsCpu: scene.cgroups.cpuUsage !== undefined }, watched);
+    const look = () => {
+      const overrun = this.outcome.stopped === undefined ? overseer?.look() : undefined;
+      if (overrun === undefined) this.alarm(lookMs, look);
+      else {
+        if (overrun !== 'memory') this.outcome.timeLimit = overrun;
+        this.end(overrun === 'memory' ? 'oom' : 'timeout');
+      }
+    };
+    if (overseer) this.alarm(lookMs, look);
+    this.release = () => {
+      source.close();
+      this.launch.network?.close();
+      this.launch.forget?.();
+    };
+  }
+
+  private arm(): void {
+    const { timeout, killGrace, killSignal } = this.parsed;
+    if (timeout === undefined) return;
+    this.alarm(timeout, () => {
+      if (this.outcome.exited || this.outcome.ended) return;
+      if (this.outcome.stopped === undefined) this.outcome.timeLimit = 'timeout';
+      this.outcome.stopped ??= 'timeout';
+      this.launch.session.signal(killSignal);
+      this.alarm(killGrace, () => this.end('timeout'));
+    });
+  }
+
+  private alarm(ms: number, act: () => void): void {
+    this.alarms.push({ at: performance.now() + ms, act });
+  }
+
+  private end(reason: Reason): void {
+    this.outcome.stopped ??= reason;
+    noteCpu(this.outcome, this.launch);
+    this.launch.session.kill();
+  }
+
+  private loop(): void {
+    const { session } = this.launch;
+    for (let running = true; running; ) {
+      const numbers = [...this.open];
+      const streams = numbers.map((number) => ((this.launch.ours[number] ?? -1) << 3) | (this.isInput(number) ? pollOut : pollIn));
+      const channels = Object.values(channel).map((which) => (session.fd(which) << 3) | pollIn);
+      const entries = Int32Array.from([...channels, ...streams]);
+      native().poll(entries, this.nextAlarm());
+      // Before the alarms: what ended in time while nobody looked has not been stopped.
+      for (const which of [channel.init, channel.control]) this.read(which);
+      this.ring();
+      for (const [index, number] of numbers.entries()) if (entries[channels.length + index]) this.serve(number);
+      running = !entries[channel.keeperEnd];
+      // A channel at its end would be ready for ever; what counts from then on is the keeper.
+    }
+    session.close();
+    for (const number of [...this.open]) this.drain(number);
+    if (this.outcome.ended?.err !== 0) this.cleanUp();
+  }
+
+  private cleanUp(): void {
+    const session = openCleanup(this.launch.plan, this.parsed.spec.launcherPath);
+    if (!session) return;
+    native().poll(Int32Array.from([(session.fd(channel.keeperEnd) << 3) | pollIn]), -1);
+    session.close();
+  }
+
+  private nextAlarm(): number {
+    if (this.alarms.length === 0) return -1;
+    return Math.max(0, Math.ceil(Math.min(...this.alarms.map(({ at }) => at)) - performance.now()));
+  }
+
+  private ring(): void {
+    const now = performance.now();
+    const due = this.alarms.filter(({ at }) => at <= now);
+    this.alarms = this.alarms.filter(({ at }) => at > now);
+    for (const { act } of due) act();
+  }
+
+  private read(which: number): void {
+    for (const { record } of this.launch.session.inOrder(which)) this.outcome.feed(record);
+  }
+
+  private isInput(number: number): boolean {
+    return this.parsed.program.stdio[number] === stdioKind.readPipe;
+  }
+
+  private serve(number: number): void {
+    if (!this.isInput(number)) this.readSome(number);
+    // What is written is for descriptor 0 alone.
+    else if (number === 0) this.write(number);
+    else this.shut(number);
+  }
+
+  private write(number: number): void {
+    try {
+      // Small enough never to block on a pipe that poll(2) calls writable.
+      const written = this.input.length === 0 ? 0 : writeSync(this.fdOf(number), this.input, 0, Math.min(this.input.length, 4096));
+      this.input = this.input.subarray(written);
+    } catch {
+      this.input = new Uint8Array();
+    }
+    if (this.input.length === 0) this.shut(number);
+  }
+
+  private readSome(number: number): boolean {
+    const chunk = Buffer.alloc(chunkSize);
+    const size = readSync(this.fdOf(number), chunk);
+    if (size === 0) this.shut(number);
+    else this.outputs[number - 1]?.add(chunk.subarray(0, size));
+    return size > 0;
+  }
+
+  private drain(number: number): void {
+    if (this.isInput(number)) this.shut(number);
+    else while (this.readSome(number));
+  }
+
+  private shut(number: number): void {
+    this.open.delete(number);
+    closeSync(this.fdOf(number));
+  }
+
+  private fdOf(number: number): number {
+    return this.launch.ours[number] ?? -1;
+  }
+}

@@ -1,0 +1,33 @@
+import { OptionError } from '../base/errors';
+import { parseOptions, readSpawnOptions, type SpawnOptions } from '../options/options';
+import { handle } from './isolated-process';
+import { startSolo } from './single-run';
+import type { IsolatedProcess } from './types';
+
+/**
+ * Runs a program in a sandbox of its own: new namespaces, a root of its own, no network, no capabilities, a seccomp
+ * allow-list, limits. See {@link SandboxOptions} for what can be changed.
+ *
+ * Wrong options throw at once (OptionError, OptionRangeError). The promise rejects with a SysError if the kernel
+ * refused a step of the set-up (ENOENT for a command that does not exist inside, as child_process), an ExitError if the
+ * program failed (unless `reject: false`), an AbortError if `signal` was aborted. No shell is involved, ever.
+ * Linux 5.12 or later.
+ */
+export function spawnIsolated(
+  command: string,
+  args?: readonly string[],
+  options?: SpawnOptions & { readonly encoding?: 'utf8' },
+): IsolatedProcess<string>;
+export function spawnIsolated(
+  command: string,
+  args: readonly string[] | undefined,
+  options: SpawnOptions & { readonly encoding: 'buffer' },
+): IsolatedProcess<Buffer>;
+export function spawnIsolated(command: string, args?: readonly string[], options?: SpawnOptions): IsolatedProcess<string | Buffer>;
+export function spawnIsolated(command: string, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess<string | Buffer> {
+  const given = readSpawnOptions(options);
+  if (given.sandbox === undefined) return handle(parseOptions(command, args, given), startSolo);
+  const { sandbox, ...rest } = given;
+  if (typeof sandbox?.spawn !== 'function') throw new OptionError('sandbox', 'expected an open Sandbox', 'ERR_INVALID_ARG_TYPE');
+  return sandbox.spawn(command, args, rest);
+}

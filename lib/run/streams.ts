@@ -1,0 +1,78 @@
+import { Socket } from 'node:net';
+import { setImmediate, setTimeout } from 'node:timers';
+import type { Program } from '../features/feature';
+import { stdioKind } from '../native/addon';
+import { PtyStream } from './pty';
+
+/** Lets a stream come to its end, whatever the caller does with it: paused, or with a listener for `readable` that reads nothing. */
+function readOn(stream: Socket | PtyStream): void {
+  const pull = () => {
+    while (stream.read() !== null);
+  };
+  if (stream.listenerCount('readable') > 0) {
+    stream.on('readable', pull);
+    pull();
+  } else stream.resume();
+}
+
+/** This side of a program's descriptors. */
+export class ProgramStreams {
+  /** By descriptor number; null where the program's is not connected to this process. With a terminal 0 and 1 are one stream. */
+  readonly list: readonly (Socket | PtyStream | null)[];
+  readonly pty: PtyStream | undefined;
+
+  constructor(
+    ours: readonly number[],
+    private readonly stdio: Program['stdio'],
+  ) {
+    this.pty = stdio.includes('pty') ? new PtyStream() : undefined;
+    this.list = ours.map((fd, number) => this.open(fd, number));
+  }
+
+  ref(on: boolean): void {
+    for (const stream of this.list) on ? stream?.ref() : stream?.unref();
+  }
+
+  /** The program has ended, but others may hold its streams open: they end once nothing has come for so long. */
+  drain(idleMs: number): void {
+    const open = () => this.list.filter((stream) => stream !== null && !stream.destroyed);
+    const read = () => this.list.reduce((sum, stream) => sum + (stream?.bytesRead ?? 0), 0);
+    let before = read();
+    const look = () => {
+      const isBehind = open().some((stream) => (stream?.readableLength ?? 0) > 0);
+      if (!isBehind && read() === before) {
+        for (const stream of open()) stream?.destroy();
+        return;
+      }
+      before = read();
+      wait();
+    };
+    // Where the loop was busy the timer comes before what can be read meanwhile: that is read first, then looked at.
+    const wait = () => {
+      if (open().length > 0) setTimeout(() => setImmediate(look), idleMs);
+    };
+    wait();
+  }
+
+  /**
+   * All that wrote is gone. Without a program nothing comes out. Nobody reads any more what goes in; what comes out and nobody
+   * listens to must still reach its end.
+   */
+  release(hasRun: boolean, isCollected: boolean): void {
+    for (const [number, stream] of this.list.entries()) {
+      const isUnused = !hasRun || this.stdio[number] === stdioKind.readPipe;
+      if (isUnused) stream?.destroy();
+      else if (stream && (isCollected || number > 2)) readOn(stream);
+    }
+  }
+
+  private open(fd: number, number: number): Socket | PtyStream | null {
+    const entry = this.stdio[number];
+    if (entry === 'pty') return number < 2 ? (this.pty ?? null) : null;
+    if (fd < 0) return null;
+    const stream = new Socket({ fd, readable: entry !== stdioKind.readPipe, writable: entry !== stdioKind.writePipe });
+    // A program that ends without reading its input is no error of the caller's.
+    stream.on('error', () => stream.destroy());
+    return stream;
+  }
+}

@@ -1,0 +1,33 @@
+import { AbortError } from '../base/errors';
+import type { Spec } from '../features';
+import { closedError } from '../launcher/session';
+import { onAbort } from '../run/abort';
+import { type Opened, Resident } from './runtime';
+
+/** Opens a sandbox. Rejects once all of it is gone again: with what failed, or an AbortError. Throws no more than the launcher's own errors. */
+export async function openResident(
+  spec: Spec,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly resident: Resident; readonly opened: Opened }> {
+  if (signal?.aborted) throw new AbortError(signal.reason);
+  const resident = new Resident(spec);
+  void resident.ended.then(onAbort(signal, () => void resident.close()));
+  try {
+    const opened = await resident.opened;
+    if (signal?.aborted) throw closedError();
+    return { resident, opened };
+  } catch (error) {
+    throw signal?.aborted ? new AbortError(signal.reason) : error;
+  }
+}
+
+/**
+ * Rights over the network namespace come from the user namespace that owns it: the sandbox's own (`userFd`), or the one where it was set
+ * up. Root needs none.
+ */
+export function networkOwner({ scene, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
+  if (scene.hostId !== undefined) return {};
+  const owner = started.network?.where.userFd;
+  if (owner !== undefined) return { userFd: owner };
+  return spec.namespaces.user ? { userFd } : {};
+}

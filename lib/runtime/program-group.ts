@@ -1,0 +1,227 @@
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers';
+import { NsError, SysError } from '../base/errors';
+import { bare } from '../base/parse';
+import { type Controller, foldersOf, type GroupFolders } from '../cgroup/layout';
+import type { LimitsSpec } from '../cgroup/limits';
+import { controllersFor, onlyVersion2, settingsOf } from '../cgroup/settings';
+import { writeSettings } from '../cgroup/write';
+import { quotaFile } from '../features/cgroup';
+import type { ProgramGroup, Scene } from '../features/feature';
+import { closedError } from '../launcher/session';
+import { GroupReader } from '../monitor/group-reader';
+import { members, openIfThere, passOn, removed } from '../setup/cgroup-directories';
+import { resolve, version2Reason } from '../setup/choose-cgroup';
+import { killEach } from './kill-each';
+
+const retryMs = 5;
+const tries = 200;
+const usPerMs = 1000;
+const nsPerMs = 1_000_000;
+
+/** Limits that one program of a sandbox can have of its own, beside those of each process. */
+export const ownLimits = [
+  'memory',
+  'memoryHigh',
+  'memoryLow',
+  'swap',
+  'oomGroup',
+  'pids',
+  'cpu',
+  'cpuPeriod',
+  'cpuBurst',
+  'cpuWeight',
+  'cpuTime',
+  'wallTime',
+  'idle',
+] as const;
+
+// Without any group: memory by RLIMIT_DATA, CPU time by RLIMIT_CPU, and this process adds up.
+const softLimits: readonly string[] = ['memory', 'swap', 'cpuWeight', 'cpuTime', 'wallTime', 'idle', 'fileSize', 'openFiles'];
+
+/**
+ * The control group of one program of a sandbox, below the sandbox's own: its limits hold for all that the program starts, and all of
+ * that ends with it.
+ */
+export class OwnGroup {
+  readonly forPlan: ProgramGroup;
+  private readonly reader: GroupReader;
+
+  private constructor(
+    private readonly folders: GroupFolders,
+    private readonly unified: string | undefined,
+    version: 1 | 2 | undefined,
+    hasQuota: boolean,
+    /** It limits nothing: it is there for all of it to be found. */
+    readonly isTree = false,
+  ) {
+    const all = this.all();
+    const own = unified ?? folders.memory;
+    const usage =
+      unified !== undefined || version === 2 ? join(own ?? '', 'cpu.stat') : folders.cpuacct && join(folders.cpuacct, 'cpuacct.usage');
+    this.reader = new GroupReader({ version, folders }, unified);
+    const opened: number[] = [];
+    const open = (path: string, flags: string) => {
+      const fd = openSync(path, flags);
+      opened.push(fd);
+      return fd;
+    };
+    try {
+      // Of a program that has ended by itself what it started goes on: init is not to kill it.
+      const kill =
+        !isTree && own !== undefined && (unified !== undefined || version === 2) ? openIfThere(join(own, 'cgroup.kill')) : undefined;
+      if (kill !== undefined) opened.push(kill);
+      this.forPlan = bare({
+        entries: all.map((folder) => open(join(folder, version === 2 || folder === unified ? 'cgroup.procs' : 'tasks'), 'w')),
+        ...(usage === undefined || isTree ? {} : { usageFd: open(usage, 'r') }),
+        perMs: usage?.endsWith('cpuacct.usage') ? nsPerMs : usPerMs,
+        ...(kill === undefined ? {} : { killFd: kill }),
+        ...(hasQuota && version !== undefined && folders.cpu !== undefined
+          ? { quotaFd: open(join(folders.cpu, quotaFile(version)), 'w') }
+          : {}),
+      });
+    } catch (error) {
+      for (const fd of opened) closeSync(fd);
+      throw error;
+    }
+  }
+
+  /**
+   * Makes the group that `limits` ask for, or, with `forTree`, one by which all that the program starts is found; undefined if there is nothing to
+   * make, or no way to. Throws NsError ERR_NSJS_UNSUPPORTED where one is needed and
+   * cannot be had, a SysError where the kernel refuses.
+   */
+  static make(scene: Scene, limits: LimitsSpec, id: number, forTree: boolean): OwnGroup | undefined {
+    const { cgroups, freezer } = scene;
+    const wanted = controllersFor(limits);
+    const timed = limits.cpuTime !== undefined || limits.idle !== undefined || limits.wallTime !== undefined;
+    const isTree = wanted.length === 0 && !timed;
+    if (isTree && !forTree) return undefined;
+    if (cgroups.version === 1) refuse(onlyVersion2(limits, true));
+    const missing = wanted.filter((name) => cgroups.folders[name] === undefined);
+    const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
+    if (missing.length > 0 && !softly) throw unsupported(limits, missing);
+    const name = `p${id}`;
+    const counted: readonly Controller[] = timed && cgroups.folders.cpuacct !== undefined ? ['cpuacct'] : [];
+    // Without control groups for limits there may be one that counts and kills.
+    const there =
+      cgroups.version === undefined
+        ? []
+        : [...(isTree ? [] : ['memory', 'pids']), ...wanted, ...counted].filter((one): one is Controller => one in cgroups.folders);
+    const chosen = cgroups.version === 2 ? (['memory'] as const) : there;
+    // On version 1 its kills would be counted apart from those that the launcher watches.
+    const isWatched = cgroups.version === 1 && cgroups.limits.oomGroup === true;
+    if (isWatched && wanted.includes('memory'))
+      throw new NsError(
+        'ERR_NSJS_UNSUPPORTED',
+        'limits.memory: its sandbox has oomGroup, which needs control groups of version 2 for that',
+        {
+          hint: 'give the limit to the sandbox, or open it without oomGroup',
+        },
+      );
+    const folders: GroupFolders = bare(
+      Object.fromEntries(
+        chosen.filter((one) => !isWatched || one !== 'memory').map((one) => [one, join(cgroups.folders[one] ?? '', name)]),
+      ),
+    );
+    const all2: GroupFolders =
+      cgroups.version === 2 ? bare(Object.fromEntries(Object.keys(cgroups.folders).map((one) => [one, folders.memory]))) : folders;
+    const unified = freezer?.own && freezer.version === 2 ? join(freezer.folder, name) : undefined;
+    if (foldersOf(folders).length === 0 && unified === undefined) return undefined;
+    const made: string[] = [];
+    try {
+      if (cgroups.version === 2) passOn(cgroups.folders.memory ?? '', Object.keys(cgroups.folders));
+      for (const folder of [...foldersOf(folders), ...(unified === undefined ? [] : [unified])]) {
+        mkdirSync(folder);
+        made.push(folder);
+      }
+      const { version } = cgroups;
+      const held = version === undefined ? limits : resolve(limits, { version, parents: cgroups.folders });
+      if (version !== undefined)
+        writeSettings(settingsOf(held, { version, swapAccounting: cgroups.swapAccounting, ownProcesses: 0 }), all2);
+      return new OwnGroup(all2, unified, version, limits.cpu !== undefined, isTree);
+    } catch (error) {
+      for (const folder of made) removed(folder);
+      if ([...foldersOf(cgroups.folders), ...(freezer ? [freezer.folder] : [])].some((folder) => !existsSync(folder))) throw closedError();
+      throw asSysError(error);
+    }
+  }
+
+  /** Whether the kernel counts that for all of it. */
+  counts(what: 'memory' | 'cpu'): boolean {
+    return what === 'cpu' ? this.forPlan.usageFd !== undefined : this.folders.memory !== undefined;
+  }
+
+  /** What it uses; undefined once it is gone. */
+  stats() {
+    return this.reader.read();
+  }
+
+  /** How many of its processes the kernel has killed for lack of memory. */
+  get oomKills(): number {
+    return this.reader.read()?.memory?.oomKills ?? 0;
+  }
+
+  /** The program has the group's descriptors now, or was not started. */
+  release(): void {
+    const { entries, usageFd, killFd, quotaFd } = this.forPlan;
+    for (const fd of [...entries, usageFd, killFd, quotaFd]) if (fd !== undefined) closeSync(fd);
+  }
+
+  /** Kills what is left in it and removes it; what cannot be removed yet goes with the sandbox. */
+  async remove(): Promise<void> {
+    this.reader.close();
+    for (let attempt = 0; attempt < tries; attempt++) {
+      this.kill();
+      const left = this.all().filter((folder) => !removed(folder));
+      if (left.length === 0) return;
+      await new Promise((done) => setTimeout(done, retryMs).unref());
+    }
+  }
+
+  /** Removes it if nothing is left in it; else it goes with the sandbox. */
+  leave(): void {
+    this.reader.close();
+    for (const folder of this.all()) removed(folder);
+  }
+
+  kill(): void {
+    const [folder] = this.unified === undefined ? this.all() : [this.unified];
+    if (folder === undefined) return;
+    try {
+      writeFileSync(join(folder, 'cgroup.kill'), '1');
+    } catch {
+      killEach(members(folder), () => members(folder));
+    }
+  }
+
+  private all(): readonly string[] {
+    return [...foldersOf(this.folders), ...(this.unified === undefined ? [] : [this.unified])];
+  }
+}
+
+/** Throws NsError ERR_NSJS_UNSUPPORTED for the first of what version 1 cannot hold. */
+export function refuse([name]: readonly (keyof LimitsSpec)[]): void {
+  if (name !== undefined)
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `limits.${name}: ${version2Reason(name)}`, { hint: 'see `nsjs probe` for cgroup' });
+}
+
+const unsupported = (limits: LimitsSpec, missing: readonly Controller[]) => {
+  const [name = 'memory'] = Object.keys(limits).filter((key) =>
+    controllersFor({ cpu: 1, [key]: limits[key as keyof LimitsSpec] }).some((one) => missing.includes(one)),
+  );
+  return new NsError(
+    'ERR_NSJS_UNSUPPORTED',
+    `limits.${name}: the sandbox has no control group to make one for this program in (${missing.join(', ')})`,
+    {
+      hint: 'give the limit to the sandbox, or see `nsjs probe` for cgroup',
+    },
+  );
+};
+
+function asSysError(error: unknown): unknown {
+  const { errno, syscall, path, code } = error as NodeJS.ErrnoException;
+  if (error instanceof SysError || error instanceof NsError || errno === undefined || code === undefined) return error;
+  return new SysError({ errno: -errno, syscall: syscall ?? 'open', origin: 'limits', path, hint: 'see cgroups(7)' });
+}

@@ -1,0 +1,215 @@
+import { constants } from 'node:os';
+import { NsError } from '../base/errors';
+import { bare } from '../base/parse';
+import { type LimitsSpec, noLimits } from '../cgroup/limits';
+import type { Spec } from '../features';
+import type { Dropped, Program, Scene } from '../features/feature';
+import type { Started } from '../launcher/launch';
+import type { Outcome, Reason, TimeLimit } from '../launcher/outcome';
+import { type LaunchRecord, recordKind } from '../launcher/record';
+import { sharing } from '../launcher/shared-descriptors';
+import type { ParsedOptions } from '../options/options';
+import { PlanWriter } from '../plan/writer';
+import type { RunEvents } from '../run/link';
+import { Run } from '../run/run';
+import { planFor } from '../setup/plan-cache';
+import { OomWatch } from './oom-watch';
+import type { Pauser } from './pause';
+import { OwnGroup } from './program-group';
+import { maxTree, ProgramLink } from './program-link';
+
+// Others may hold a program's pipes open after its end: they get this long to write more.
+const idleMs = 100;
+const insideSection = 1;
+
+/** What programs need of their sandbox. */
+export interface ProgramHost {
+  readonly spec: Spec;
+  readonly started: Started;
+  /** What its control groups hold it to now. */
+  readonly limits: LimitsSpec;
+  readonly outcome: Outcome;
+  readonly pauser: Pick<Pauser, 'isPaused'>;
+  holdLoop(): void;
+}
+
+/** Limits of one program that no control group holds. */
+function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): readonly Dropped[] {
+  const counted = { memory: group?.counts('memory'), cpuTime: group?.counts('cpu'), idle: group?.counts('cpu') };
+  return (['memory', 'cpuTime', 'idle'] as const)
+    .filter((name) => limits[name] !== undefined && !counted[name])
+    .map((name) => ({
+      control: `limits.${name}`,
+      reason: 'the sandbox has no control group for it: this process watches its processes ten times a second',
+      fix: 'see `nsjs probe` for cgroup',
+    }));
+}
+
+// Who did not ask for one goes on without it, where none can be made.
+function makeGroup(scene: Scene, { ownLimits, killTree }: ParsedOptions, id: number, forTree: boolean): OwnGroup | undefined {
+  try {
+    return OwnGroup.make(scene, ownLimits ?? noLimits, id, forTree);
+  } catch (error) {
+    const isClosed = error instanceof NsError && error.code === 'ERR_NSJS_CLOSED';
+    if (ownLimits !== undefined || killTree || isClosed) throw error;
+    return undefined;
+  }
+}
+
+const treeDropped: Dropped = {
+  control: 'killTree',
+  reason: `without a control group what a program has started is found by descent: of more than ${maxTree} processes, or of those that start others meanwhile, some go on`,
+  fix: 'see `nsjs probe` for cgroup',
+};
+
+/** The programs that run in one sandbox that stays. */
+export class Programs {
+  private readonly links = new Map<number, ProgramLink>();
+  private readonly oomWatch: OomWatch;
+  private lastId = 0;
+
+  constructor(private readonly host: ProgramHost) {
+    this.oomWatch = new OomWatch(host.started.plan);
+  }
+
+  get size(): number {
+    return this.links.size;
+  }
+
+  /** Whether one of them keeps this process's loop alive. */
+  get holdsLoop(): boolean {
+    return [...this.links.values()].some(({ isHeld }) => isHeld);
+  }
+
+  /** Starts a program. Throws what kept it from being asked for. */
+  start(parsed: ParsedOptions, events: RunEvents): Run {
+    const { session, scene } = this.host.started;
+    const { lockFd: _, ...lasting } = scene;
+    const id = ++this.lastId;
+    const forTree = parsed.killTree ?? (parsed.timeout !== undefined || parsed.signal !== undefined);
+    const group = makeGroup(scene, parsed, id, forTree);
+    const minded = !group && (forTree || (parsed.ownLimits !== undefined && parsed.killTree !== false));
+    let isAsked = false;
+    const begin = (program: Program) => {
+      isAsked = true;
+      const ownScene = bare({
+        ...lasting,
+        kind: 'program',
+        dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group), ...(minded ? [treeDropped] : [])],
+        program,
+        ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
+        ...(group ? { group: group.forPlan } : {}),
+        minded,
+      } as const);
+      return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
+    };
+    const { begun, restore } = (() => {
+      try {
+        return sharing(parsed.program, scene.host.privileged, begin);
+      } catch (error) {
+        if (!isAsked) group?.release();
+        if (!isAsked) void group?.remove();
+        throw error;
+      }
+    })();
+    const ours = begun.plan.stdio.map((slot) => begun.fds[slot.index] ?? -1);
+    const link = new ProgramLink(
+      bare({ session, ...begun, ours, forget: restore }),
+      id,
+      group,
+      this.host,
+      () => this.giveUp(link),
+      parsed.killTree ?? true,
+    );
+    link.run = new Run(parsed, events, link);
+    session.adopt();
+    this.links.set(id, link);
+    this.host.holdLoop();
+    return link.run;
+  }
+
+  private request(parsed: ParsedOptions, scene: Scene, id: number, group: OwnGroup | undefined) {
+    const { session, plan: sandbox } = this.host.started;
+    try {
+      const plan = planFor(parsed.spec, scene, sandbox instanceof PlanWriter ? sandbox : undefined);
+      return { plan, fds: session.spawn(plan, id) };
+    } catch (error) {
+      void group?.remove();
+      throw error;
+    } finally {
+      group?.release();
+    }
+  }
+
+  /** A message about one of them; false if it is about none. */
+  feed(record: LaunchRecord, pid: number, fds: readonly number[]): boolean {
+    const link = this.links.get(record.program);
+    if (link?.run) this.feedProgram(link, link.run, record, pid, fds);
+    return link !== undefined;
+  }
+
+  /** Sends a signal to each of them. */
+  signal(number: number): void {
+    for (const link of this.links.values()) link.signal(number);
+  }
+
+  /** They end with their sandbox, and for what it ends for, unless they had a reason of their own. */
+  endFor(reason: Reason, timeLimit?: TimeLimit): void {
+    for (const { run } of this.links.values()) {
+      if (!run || run.outcome.stopped !== undefined) continue;
+      // Given up with its sandbox, by one signal for both.
+      run.outcome.stopped = run.aborted ? 'aborted' : reason;
+      if (timeLimit !== undefined) run.outcome.timeLimit = timeLimit;
+    }
+  }
+
+  /** All of them are gone. */
+  drop(): void {
+    for (const link of [...this.links.values()]) this.onGone(link);
+  }
+
+  private feedProgram(link: ProgramLink, run: Run, record: LaunchRecord, pid: number, fds: readonly number[]): void {
+    const failedInInit = record.kind === recordKind.failed && record.section === insideSection;
+    if (record.kind === recordKind.started) link.pid = this.host.spec.namespaces.pid ? pid : record.status;
+    if (record.kind === recordKind.exited) {
+      this.countKills(link, run, record);
+      run.outcome.ended = record;
+    }
+    try {
+      run.feed(record, pid, fds);
+    } finally {
+      // Also when a listener throws.
+      if (record.kind === recordKind.exited || failedInInit) this.onGone(link);
+    }
+  }
+
+  // What shares a group is told apart by when it was killed; what has one of its own by its group.
+  private countKills({ group }: ProgramLink, { outcome }: Run, record: LaunchRecord): void {
+    const { oomWatch, host } = this;
+    const own = group?.counts('memory') ? group : undefined;
+    const isKilled = record.status === constants.signals.SIGKILL;
+    if (group) outcome.groupAtEnd = group.stats() ?? {};
+    oomWatch.look();
+    host.outcome.claimedKills = oomWatch.seen;
+    outcome.ownKills = own?.oomKills ?? (isKilled ? oomWatch.take(1) : 0);
+    outcome.oomKilled = isKilled && outcome.ownKills > 0;
+    // Version 1 counts for each group alone, version 2 for the one above as well.
+    if (own && host.started.scene.cgroups.version === 1) host.outcome.nestedKills += outcome.ownKills;
+    else if (own) oomWatch.take(outcome.ownKills);
+    // Before it ran.
+    if (outcome.oomKilled && !outcome.started) outcome.stopped ??= 'oom';
+  }
+
+  // Init is stopped and can neither start nor end it: it is killed as soon as it is started.
+  private giveUp(link: ProgramLink): void {
+    if (this.host.pauser.isPaused && !link.run?.outcome.started) this.onGone(link);
+  }
+
+  private onGone(link: ProgramLink): void {
+    this.links.delete(link.id);
+    link.forget?.();
+    link.run?.drain(idleMs);
+    link.run?.onGone();
+    this.host.holdLoop();
+  }
+}

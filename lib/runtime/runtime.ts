@@ -1,0 +1,249 @@
+import { constants } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
+import { bare } from '../base/parse';
+import { foldersOf } from '../cgroup/layout';
+import type { LimitsSpec } from '../cgroup/limits';
+import type { Spec } from '../features';
+import type { EgressEvent } from '../features/egress-events';
+import type { NamespaceType } from '../features/namespaces';
+import { hasOwnNetwork } from '../features/network';
+import type { MountSpec } from '../features/root/mounts';
+import { follow } from '../launcher/follow';
+import { type Started, start } from '../launcher/launch';
+import { Outcome, type Reason } from '../launcher/outcome';
+import { type LaunchRecord, namespaceOrder, recordKind } from '../launcher/record';
+import { closedError, type Message } from '../launcher/session';
+import { type Watchdog, watchdogFor } from '../monitor/limit-watch';
+import { StatsSource, withEgress } from '../monitor/source';
+import type { Stats } from '../monitor/stats';
+import { type StuckProcess, StuckWatch } from '../monitor/stuck';
+import type { ParsedOptions } from '../options/options';
+import { factsError } from '../report/kernel-facts';
+import type { RunEvents } from '../run/link';
+import type { Run } from '../run/run';
+import { close } from '../sys/file';
+import { Pauser } from './pause';
+import { Programs } from './programs';
+import { updateLimits } from './update';
+
+const pollMs = 5;
+const everyone = 0xffffffff; // every process of the sandbox
+
+/** What a sandbox is when it is ready for programs. */
+export interface Opened {
+  readonly record: LaunchRecord;
+  /** A descriptor for each namespace; they stay open until the sandbox has ended. */
+  readonly namespaces: Readonly<Record<NamespaceType, number>>;
+  /** Folders of it, by what they are (`folderFd`). */
+  readonly folders: ReadonlyMap<number, number>;
+}
+
+/** A launcher that stays: its init starts one program after the other, on request. */
+export class Resident {
+  readonly opened: Promise<Opened>;
+  /** Settles when everything of it is gone. */
+  readonly ended: Promise<void>;
+  readonly outcome: Outcome;
+  readonly started: Started;
+  private readonly source: StatsSource;
+  private readonly stuck: StuckWatch;
+  /** It was killed, and is still there. */
+  onStuck?: (found: readonly StuckProcess[]) => void;
+  /** Something happened at its way out. */
+  onEgress?: (event: EgressEvent) => void;
+  private watchdog: Watchdog | undefined;
+  /** Those of its control groups that are in force. */
+  limits: LimitsSpec;
+  private readonly folders = new Map<number, number>();
+  private readonly programs: Programs;
+  readonly pauser: Pauser;
+  private isOpen = false;
+  private isClosing = false;
+  private resolveOpened!: (opened: Opened) => void;
+  private rejectOpened!: (error: Error) => void;
+  private resolveEnded!: () => void;
+
+  /** Throws what kept the launcher from starting. */
+  constructor(private current: Spec) {
+    this.opened = new Promise((resolve, reject) => {
+      this.resolveOpened = resolve;
+      this.rejectOpened = reject;
+    });
+    this.opened.catch(() => {});
+    this.ended = new Promise((resolve) => {
+      this.resolveEnded = resolve;
+    });
+    this.started = start({ spec: current, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'sandbox');
+    this.outcome = new Outcome(this.started.plan, ['sandbox']);
+    this.limits = bare({ ...current.limits, ...this.scene.cgroups.limits });
+    this.programs = new Programs(this);
+    this.pauser = new Pauser(this.started, current.namespaces.pid, () => this.usable);
+    this.source = new StatsSource(this.scene, this.started.session.pid, hasOwnNetwork(current));
+    this.started.network?.connect(
+      () => this.source.initPid,
+      (event) => this.onEgress?.(event),
+    );
+    this.stuck = new StuckWatch(
+      this.outcome,
+      () => this.source.initPid,
+      (found) => this.onStuck?.(found),
+    );
+    try {
+      follow(this.started, {
+        outcome: this.outcome,
+        launcherPath: current.launcherPath,
+        take: (message) => this.take(message),
+        gone: () => this.onGone(),
+      });
+    } catch (error) {
+      this.started.network?.close();
+      throw error;
+    }
+  }
+
+  /** Its options, with what was mounted since it was opened. */
+  get spec(): Spec {
+    return this.current;
+  }
+
+  /** Takes note of what was mounted into it while it runs. */
+  addMount(mount: MountSpec): void {
+    this.current = Object.freeze(bare({ ...this.spec, mounts: Object.freeze([...this.spec.mounts, mount]) }));
+  }
+
+  get scene(): Started['scene'] {
+    return this.started.scene;
+  }
+
+  /** False once it is closing, or has ended by itself. */
+  get usable(): boolean {
+    return this.isOpen && !this.isClosing;
+  }
+
+  /** On this host; undefined once it is gone. */
+  get initPid(): number | undefined {
+    return this.source.initPid;
+  }
+
+  /** The name of its control groups; undefined where it has none. */
+  get groupName(): string | undefined {
+    const [folder = this.scene.freezer?.folder] = foldersOf(this.scene.cgroups.folders);
+    return folder?.slice(folder.lastIndexOf('/') + 1);
+  }
+
+  /** Why it ended, once it has. */
+  get reason(): Reason {
+    const { stopped, ended, oomKills } = this.outcome;
+    // One that was killed for lack of memory does not take the others with it unless that was asked for.
+    return stopped ?? (!ended ? 'supervisor' : this.limits.oomGroup && oomKills > 0 ? 'oom' : 'killed');
+  }
+
+  /** Starts a program. Throws what kept it from being asked for. */
+  spawn(parsed: ParsedOptions, events: RunEvents): Run {
+    if (!this.usable) throw closedError();
+    return this.programs.start(parsed, events);
+  }
+
+  /** What all of it uses; undefined once it is gone. */
+  stats(): Stats | undefined {
+    const stats = this.usable ? withEgress(this.source.read(this.limits), this.started.network) : undefined;
+    if (!stats || this.outcome.nestedKills === 0) return stats;
+    return { ...stats, memory: { ...stats.memory, oomKills: (stats.memory.oomKills ?? 0) + this.outcome.nestedKills } };
+  }
+
+  /** Changes limits of its control groups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED, or a SysError; then all is as before. */
+  update(changes: LimitsSpec): void {
+    if (!this.usable) throw closedError();
+    this.limits = updateLimits(this.scene.cgroups, this.limits, changes);
+  }
+
+  /** Stops every process of it, or lets them go on; one after the other if asked for at once. */
+  setPaused(paused: boolean): Promise<void> {
+    return this.pauser.set(paused);
+  }
+
+  /** Sends SIGTERM to every process and waits until no program is left, `grace` ms at most. */
+  async terminate(grace: number): Promise<void> {
+    await this.setPaused(false).catch(() => {});
+    if (this.spec.namespaces.pid) this.started.session.signal(constants.signals.SIGTERM, everyone);
+    else this.programs.signal(constants.signals.SIGTERM);
+    const end = performance.now() + grace;
+    while (this.programs.size > 0 && this.usable && performance.now() < end) await pause(pollMs);
+  }
+
+  /** Kills every process of it. Settles when all is gone. */
+  close(): Promise<void> {
+    if (!this.isClosing) {
+      this.isClosing = true;
+      this.holdLoop();
+      this.programs.endFor('killed');
+      this.outcome.stopped ??= 'killed';
+      this.started.session.kill();
+    }
+    return this.ended;
+  }
+
+  // An idle sandbox does not keep the process alive; one that starts, ends or has programs does.
+  holdLoop(): void {
+    this.started.session.ref(!this.isOpen || this.isClosing || this.programs.holdsLoop);
+  }
+
+  private take({ record, pid, fds }: Message): void {
+    if (this.programs.feed(record, pid, fds)) return;
+    if (record.kind === recordKind.opened) this.onOpened(record, fds);
+    else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) {
+      this.folders.set(record.status, fds[0]);
+      this.started.session.hold(fds);
+    } else {
+      for (const fd of fds) close(fd);
+      if (record.program === 0) this.outcome.feed(record);
+    }
+  }
+
+  private onOpened(record: LaunchRecord, fds: readonly number[]): void {
+    this.started.session.hold(fds);
+    if (this.isClosing) return;
+    this.isOpen = true;
+    const error = factsError(this.spec, this.outcome.facts.facts(), this.limits);
+    if (error) {
+      this.rejectOpened(error);
+      void this.close();
+      return;
+    }
+    this.started.network?.started();
+    this.watch();
+    const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1])) as Opened['namespaces'];
+    this.resolveOpened({ record, namespaces, folders: this.folders });
+    this.holdLoop();
+  }
+
+  private watch(): void {
+    this.watchdog = watchdogFor(
+      this.spec.limits,
+      this.scene.cgroups,
+      { stats: () => this.stats(), held: () => this.source.held(), runs: () => this.source.runs(), sockets: () => this.source.sockets() },
+      (overrun) => {
+        this.outcome.stopped ??= overrun === 'memory' ? 'oom' : 'timeout';
+        if (overrun !== 'memory') this.outcome.timeLimit ??= overrun;
+        this.started.session.kill();
+      },
+    );
+  }
+
+  private onGone(): void {
+    const wasOpen = this.isOpen;
+    this.isOpen = false;
+    this.isClosing = true;
+    this.watchdog?.stop();
+    this.stuck.stop();
+    this.source.close();
+    this.started.network?.close();
+    const { reason } = this;
+    // Without its launcher they are killed by the kernel, and nobody has told why.
+    if (reason !== 'supervisor') this.programs.endFor(reason, this.outcome.timeLimit);
+    this.programs.drop();
+    this.started.session.dropHeld();
+    if (!wasOpen) this.rejectOpened(this.outcome.openError() ?? closedError());
+    this.resolveEnded();
+  }
+}

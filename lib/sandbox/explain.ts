@@ -1,0 +1,62 @@
+import type { SandboxOptions } from '../features';
+import { rangeSize } from '../features/id-map';
+import { host } from '../host/host';
+import { usrMasks } from '../host/usr-masks';
+import { parseOptions, readSpawnOptions } from '../options/options';
+import { type Argument, type PlannedOp, Slot, sections } from '../plan/writer';
+import { chooseGroups } from '../setup/choose-cgroup';
+import { firstHostId } from '../setup/host-id';
+import { writePlan } from '../setup/write-plan';
+
+/** What `spawnIsolated` would do, step by step. Needs no privileges and creates nothing. */
+export interface Plan {
+  readonly steps: readonly {
+    readonly section: string;
+    readonly operation: string;
+    readonly origin: string;
+    readonly args: readonly string[];
+  }[];
+  /** The plan as text, one operation a line. */
+  toString(): string;
+}
+
+/**
+ * Prints the plan that options lead to: every operation, in order, with the option that asks for it. It is the first sandbox's: run by root,
+ * the next ones with the same options find their root made by the same operations, and a network namespace.
+ */
+export function explain(options: SandboxOptions = {}, command = 'program', args: readonly string[] = []): Plan {
+  const { spec, program } = parseOptions(command, args, readSpawnOptions(options));
+  const { privileged } = host();
+  // Where groups would be made is not touched.
+  const { level } = spec.cgroup;
+  const { cgroups, freezer } = chooseGroups({ ...spec, cgroup: { level } }, 'run', 'nsjs-…');
+  const plan = writePlan(spec, {
+    host: host(),
+    cgroups,
+    ...(freezer ? { freezer } : {}),
+    dropped: [],
+    program,
+    kind: 'run',
+    hidden: usrMasks(),
+    emptyMounts: privileged,
+    ...(privileged ? { hostId: firstHostId, hostIds: spec.user.ids === 'range' ? rangeSize : 1 } : {}),
+  });
+  const steps = sections.flatMap((section) =>
+    plan.section(section).map((op) => ({ section, operation: op.name, origin: op.origin, args: op.args.map(text), op })),
+  );
+  return {
+    steps: steps.map(({ op: _, ...step }) => step),
+    toString: () => steps.map(({ section, op }) => line(section, op)).join('\n'),
+  };
+}
+
+function line(section: string, { name, origin, args, optional }: PlannedOp): string {
+  return `${section.padEnd(8)}${name.padEnd(16)}${args.map(text).join(' ')}${optional > 0 ? '  [preferred]' : ''}  # ${origin}`;
+}
+
+function text(argument: Argument): string {
+  if (argument instanceof Slot) return argument.index === 0xffffffff ? '-' : `$${argument.index}`;
+  if (typeof argument === 'number') return argument > 9 ? `0x${argument.toString(16)}` : `${argument}`;
+  if (typeof argument === 'string') return JSON.stringify(argument.replaceAll('\0', ' ').trim());
+  return `<${argument.byteLength} bytes>`;
+}

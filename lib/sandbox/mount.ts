@@ -1,0 +1,65 @@
+import { fstatSync } from 'node:fs';
+import { OptionError } from '../base/errors';
+import { bindHost, mapOwner, mountAttr, newFs, statSource } from '../features/root/mount-ops';
+import type { Mount } from '../features/root/mounts';
+import { type MountSpec, mounts as mountsFeature } from '../features/root/mounts';
+import { looseFolders } from '../features/root/pins';
+import { hostWrites, refuseSetIdHole } from '../features/seccomp';
+import { runHost } from '../launcher/run-plan';
+import { PlanWriter, type Slot } from '../plan/writer';
+import type { Opened, Resident } from '../runtime/runtime';
+import { enter } from './enter';
+import { pinInto, shareMount } from './pins';
+
+const origin = 'mount';
+
+/**
+ * Mounts something into a sandbox that runs. A launcher of its own does it, which enters its user and mount namespace and no other: no
+ * process inside can see it, and no path that programs change meanwhile leads it elsewhere. What programs may rename on the way to it is pinned.
+ */
+export async function mountInto(resident: Resident, opened: Opened, mount: Mount): Promise<void> {
+  const [spec] = mountsFeature.parse([mount], origin);
+  const { scene } = resident;
+  const plan = new PlanWriter();
+  if (spec?.type !== 'bind' && spec?.type !== 'tree' && spec?.type !== 'tmpfs')
+    throw new OptionError(`${origin}[0].type`, "a running sandbox takes 'bind', 'tree' and 'tmpfs'");
+  if (spec.type === 'bind' && scene.hostId === undefined)
+    throw new OptionError(`${origin}[0].type`, 'only root can bind into a sandbox that runs; give it to Sandbox.open, or use fs.copyIn');
+
+  refuseSetId(resident, spec);
+  await pinInto(resident, looseFolders(resident.spec, spec.target));
+  let tree: Slot;
+  let isFolder = true;
+  if (spec.type === 'bind') {
+    tree = bindHost(plan, scene, { origin, source: spec.source, readonly: spec.readonly, owned: true, followLinks: spec.followLinks });
+    isFolder = statSource(spec.source, origin).kind === 'dir';
+  } else if (spec.type === 'tree') {
+    tree = plan.pass(origin, spec.tree);
+    isFolder = fstatSync(spec.tree).isDirectory();
+    if (scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, tree, origin, fstatSync(spec.tree));
+  } else tree = plan.slot(origin);
+  const root = enter(plan, opened, origin);
+  if (spec.type === 'tmpfs')
+    newFs(
+      plan,
+      'tmpfs',
+      { size: `${spec.size}`, nr_inodes: `${spec.inodes}`, mode: spec.mode.toString(8) },
+      mountAttr.nosuid | mountAttr.nodev,
+      origin,
+      tree,
+      'maps',
+    );
+  if (isFolder) plan.op('maps', origin, 'MakeDir', root, spec.target, 0o755);
+  else plan.op('maps', origin, 'MakeFile', root, spec.target, '', 0o644);
+  plan.op('maps', origin, 'MoveMount', tree, root, spec.target);
+  await runHost(plan, resident.spec.launcherPath);
+  resident.addMount(spec);
+  await shareMount(resident, spec);
+}
+
+// The sandbox's filter is in force already: it must refuse set-id files by itself.
+function refuseSetId({ spec }: Resident, mount: MountSpec): void {
+  refuseSetIdHole({ ...spec, mounts: [mount] });
+  if (hostWrites({ ...spec, root: 'empty', mounts: [mount] }) !== undefined && spec.seccomp !== 'off' && spec.seccomp.profile)
+    throw new OptionError(`${origin}[0]`, 'with a profile of its own the sandbox must know of folders it can write when it is opened');
+}

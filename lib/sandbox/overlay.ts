@@ -1,0 +1,36 @@
+import { OptionError } from '../base/errors';
+import { parseTarget } from '../base/parse';
+import type { Spec } from '../features';
+import type { OverlaySpec } from '../features/root/overlay';
+import { folderFd, overlaysOf } from '../features/root/root';
+import { insideIds } from '../features/user';
+import { OverlayChanges } from '../fs/overlay';
+import type { Root } from '../fs/root';
+import type { Resident } from '../runtime/runtime';
+
+/** The changes of the overlay at a target. */
+export function overlayChanges(at: string, resident: Resident, folder: (what: number) => Root, close: () => Promise<void>): OverlayChanges {
+  const target = parseTarget(at, 'target');
+  const { spec, scene } = resident;
+  const index = overlaysOf(spec).findIndex((one) => one.target === target);
+  const overlay = findOverlay(spec, target);
+  if (!overlay) throw new OptionError('target', `there is no overlay at ${target}`);
+  const what = folderFd.upper + index;
+  const own = insideIds(spec.user, scene.host);
+  const base = scene.hostId ?? 0;
+  return new OverlayChanges({
+    // Asked for each time: a closed sandbox has no folders.
+    root: () => folder(what),
+    lower: overlay.lower,
+    upper: overlay.upper === 'memory' ? undefined : overlay.upper,
+    keepsOwners: scene.hostId !== undefined && spec.user.ids !== 'one',
+    // With one id every file is its own; among several of root's they lie in a row.
+    idInside: (uid, gid) => (spec.user.ids === 'one' || scene.hostId === undefined ? own : { uid: uid - base, gid: gid - base }),
+    close,
+  });
+}
+
+function findOverlay(spec: Spec, target: string): OverlaySpec | undefined {
+  if (target === '/') return typeof spec.root === 'object' ? spec.root : undefined;
+  return spec.mounts.find((mount) => mount.type === 'overlay' && mount.target === target) as OverlaySpec | undefined;
+}

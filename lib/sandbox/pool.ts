@@ -1,0 +1,153 @@
+import { NsError, OptionError } from '../base/errors';
+import { parseInteger, parseObject } from '../base/parse';
+import type { SandboxOptions, Spec } from '../features';
+import { closedError } from '../launcher/session';
+import { type ParsedOptions, type ProgramOptions, parseProgramOptions } from '../options/options';
+import { parseSandboxOptions } from '../options/spec';
+import { handle } from '../run/isolated-process';
+import type { RunEvents } from '../run/link';
+import type { Run } from '../run/run';
+import { startPrepared, startSolo } from '../run/single-run';
+import type { IsolatedProcess } from '../run/types';
+import { Prepared } from '../runtime/parked';
+import { SandboxBuilder } from './builder';
+
+/** Beside the options of the sandboxes themselves. */
+export interface PoolOptions {
+  /** How many sandboxes wait for a program. Default 1. */
+  readonly size?: number;
+}
+
+const maxSize = 256;
+
+/**
+ * Sandboxes that are set up before they are needed. Each is for one program and ends with it, as with {@link spawnIsolated}: nothing of
+ * one program is there for the next. While a program runs, another sandbox is set up in its place.
+ *
+ * What waits has its namespaces, mounts and control groups, and runs nothing but its init: some 40 KB, what the kernel keeps for
+ * them, and three descriptors of this process each. Sources of mounts are looked up when a sandbox is set up, not when its program starts. Limits of time start with the program.
+ * All of it ends with close(), or with this process.
+ */
+export class SandboxPool {
+  /** As they were given. */
+  readonly options: SandboxOptions;
+  private readonly spec: Spec;
+  private readonly waiting = new Set<Prepared>();
+  private isClosed = false;
+
+  private constructor(
+    builder: SandboxBuilder,
+    private readonly size: number,
+  ) {
+    this.options = builder.options;
+    const spec = parseSandboxOptions(this.options);
+    if (typeof spec.network === 'object' && spec.network.pasta)
+      throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
+    this.spec = spec;
+  }
+
+  /**
+   * Sets the sandboxes up. Wrong options throw at once (OptionError, OptionRangeError); the promise rejects with a SysError if the kernel
+   * refused a step, and nothing is left then. Linux 5.12 or later.
+   */
+  static open(options: SandboxOptions | SandboxBuilder = {}, pool: PoolOptions = {}): Promise<SandboxPool> {
+    const { size = 1 } = parseObject(pool, '', ['size']);
+    const builder = options instanceof SandboxBuilder ? options : new SandboxBuilder(options);
+    const opened = new SandboxPool(builder, parseInteger(size, 'size', 1, maxSize));
+    return opened.open().then(() => opened);
+  }
+
+  private async open(): Promise<void> {
+    try {
+      this.fill();
+      await Promise.all([...this.waiting].map(({ ready }) => ready));
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** How many sandboxes wait for a program now. */
+  get ready(): number {
+    return [...this.waiting].filter(({ isReady }) => isReady).length;
+  }
+
+  /**
+   * Runs a program in a sandbox of its own, as {@link spawnIsolated} with the pool's options does; of these one program may have other
+   * `env`, `cwd`, `argv0`, `umask` and `rlimits`. Where no sandbox is ready one is set up for it. Rejects with ERR_NSJS_CLOSED once the
+   * pool is closed.
+   */
+  spawn(command: string, args?: readonly string[], options?: PoolProgramOptions & { readonly encoding?: 'utf8' }): IsolatedProcess<string>;
+  spawn(
+    command: string,
+    args: readonly string[] | undefined,
+    options: PoolProgramOptions & { readonly encoding: 'buffer' },
+  ): IsolatedProcess<Buffer>;
+  spawn(command: string, args?: readonly string[], options?: PoolProgramOptions): IsolatedProcess<string | Buffer>;
+  spawn(command: string, args?: readonly string[], options: PoolProgramOptions = {}): IsolatedProcess<string | Buffer> {
+    const parsed = parseProgramOptions({ options: this.options, spec: this.spec }, command, args, options);
+    if (parsed.ownLimits !== undefined) throw new OptionError('limits', 'belongs to the sandbox: give it to SandboxPool.open');
+    return handle(parsed, (ready, events) => this.start(ready, events));
+  }
+
+  /** Ends the sandboxes that wait; programs that run go on. Settles when they are gone. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await Promise.all([...this.waiting].map((prepared) => prepared.close()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  private start(parsed: ParsedOptions, events: RunEvents): Run {
+    if (this.isClosed) throw closedError();
+    // Beside its program, not before it.
+    const refilling: RunEvents = {
+      ...events,
+      started: (pid) => {
+        events.started(pid);
+        this.refill();
+      },
+      settled: (error, result) => {
+        events.settled(error, result);
+        this.refill();
+      },
+    };
+    for (const outdated of [...this.waiting].filter((one) => one.isOutdated)) {
+      this.waiting.delete(outdated);
+      void outdated.close();
+    }
+    const prepared = [...this.waiting].find(({ isReady }) => isReady);
+    if (!prepared) return startSolo(parsed, refilling);
+    this.waiting.delete(prepared);
+    try {
+      return startPrepared(prepared, parsed, refilling);
+    } catch (error) {
+      void prepared.close();
+      if (isGone(error)) return startSolo(parsed, refilling);
+      this.refill();
+      throw error;
+    }
+  }
+
+  // What keeps it from that the next program meets, and tells.
+  private refill(): void {
+    try {
+      if (!this.isClosed) this.fill();
+    } catch {}
+  }
+
+  private fill(): void {
+    while (this.waiting.size < this.size) {
+      const prepared = new Prepared(this.spec);
+      this.waiting.add(prepared);
+      void prepared.ended.then(() => this.waiting.delete(prepared));
+    }
+  }
+}
+
+/** Options of a program of a {@link SandboxPool}. */
+export type PoolProgramOptions = Omit<ProgramOptions, 'limits'>;
+
+const isGone = (error: unknown): boolean => error instanceof NsError && error.code === 'ERR_NSJS_CLOSED';

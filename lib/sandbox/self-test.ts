@@ -1,0 +1,111 @@
+import type { SandboxOptions, Spec } from '../features';
+import type { Attempt } from '../features/feature';
+import { callNumber } from '../features/hardening';
+import { isHidden } from '../features/root/proc';
+import { parseProgramOptions } from '../options/options';
+import type { Resident } from '../runtime/runtime';
+
+/** What came of one attempt to get out. */
+export interface SelfTestResult {
+  /** What was tried, by the name of the call or file. */
+  readonly attempt: string;
+  readonly why: string;
+  readonly blocked: boolean;
+  /** What the kernel answered: `EPERM`, `ENOENT`, …; undefined if it did not refuse, or where something else covers the path. */
+  readonly code?: string;
+}
+
+const newUser = 0x10000000;
+const newMounts = 0x00020000;
+const seize = 0x4206;
+const call = (name: string, why: string, ...args: readonly number[]): Attempt => ({
+  attempt: name,
+  why,
+  op: ['Call', callNumber(name), ...[...args, 0, 0, 0, 0, 0].slice(0, 5)],
+});
+const write = (path: string, why: string): Attempt => ({ attempt: path, why, op: ['WriteFile', 'none', path, ''] });
+const make = (path: string, why: string): Attempt => ({ attempt: path, why, op: ['MakeDir', 'none', path, 0o755] });
+const socket = (family: number, name: string): Attempt => ({
+  ...call('socket', 'sockets of the kernel’s own', family, 3, 0),
+  attempt: `socket ${name}`,
+});
+
+/** Harmless where they succeed; what they need of the kernel is refused in a sandbox that holds. */
+export const attempts: readonly Attempt[] = [
+  call('unshare', 'a user namespace has every capability over what is below', newUser),
+  call('clone3', 'the same, with flags behind a pointer'),
+  { ...call('unshare', 'mounts of its own', newMounts), attempt: 'unshare mnt' },
+  call('fsopen', 'new file systems'),
+  call('open_tree', 'mounts as descriptors', -100 >>> 0),
+  call('pivot_root', 'another root'),
+  call('chroot', 'another root'),
+  call('setns', 'other namespaces', 0),
+  call('ptrace', 'control over init', seize, 1),
+  call('process_vm_readv', 'memory of init', 1),
+  call('pidfd_getfd', 'descriptors of init', 0),
+  call('bpf', 'programs in the kernel'),
+  call('perf_event_open', 'counters of the kernel'),
+  call('userfaultfd', 'page faults held up'),
+  call('io_uring_setup', 'calls past the filter'),
+  call('keyctl', 'keys, which no namespace holds'),
+  call('add_key', 'keys, which no namespace holds'),
+  call('init_module', 'code of the kernel'),
+  call('kexec_load', 'another kernel'),
+  call('swapon', 'the machine’s memory'),
+  call('settimeofday', 'the machine’s clock'),
+  call('syslog', 'the kernel’s log', 10),
+  call('open_by_handle_at', 'files past their path'),
+  call('quotactl', 'quotas of the host'),
+  socket(16, 'netlink'),
+  socket(17, 'packet'),
+  socket(38, 'alg'),
+  socket(40, 'vsock'),
+  write('/proc/sys/kernel/core_pattern', 'a program of the host on a crash'),
+  write('/proc/sysrq-trigger', 'the machine itself'),
+  write('/proc/1/mem', 'memory of init'),
+  write('/dev/mem', 'memory of the machine'),
+  write('/sys/kernel/uevent_helper', 'a program of the host on an event'),
+  make('/usr/nsjs-self-test', 'programs of the host'),
+  make('/sys/fs/cgroup/nsjs-self-test', 'limits'),
+];
+
+/** Makes every attempt in a process that is confined as a program of the sandbox is. */
+export async function selfTest(sandbox: {
+  readonly options: SandboxOptions;
+  readonly resident: Resident;
+}): Promise<readonly SelfTestResult[]> {
+  const { resident, options } = sandbox;
+  const parsed = parseProgramOptions({ options, spec: resident.spec }, 'self-test', [], { stdio: 'ignore', reject: false });
+  const dropped = await new Promise<ReadonlyMap<string, string>>((resolve, reject) => {
+    const run = resident.spawn(
+      { ...parsed, program: { ...parsed.program, attempts } },
+      {
+        started: () => {},
+        exited: () => {},
+        violation: () => {},
+        stuck: () => {},
+        egress: () => {},
+        // No program was started, which is as it should be.
+        settled: () => {
+          const refused = run.outcome.dropped.map(({ control, reason }) => [control, reason] as const);
+          if (resident.usable) resolve(new Map(refused));
+          else reject(new Error('the sandbox was closed'));
+        },
+      },
+    );
+  });
+  return attempts.map(({ attempt, why }) => {
+    // What is there is another file, which may be written to.
+    if (isMasked(resident.spec, attempt)) return { attempt, why, blocked: true };
+    const code = / failed: (\w+)$/.exec(dropped.get(attempt) ?? '')?.[1];
+    return { attempt, why, blocked: code !== undefined && !reached.includes(code), ...(code === undefined ? {} : { code }) };
+  });
+}
+
+/** Whether a path is covered by /dev/null, or by a directory that is empty. Pure. */
+export const isMasked = ({ proc, mounts }: Pick<Spec, 'proc' | 'mounts'>, path: string): boolean =>
+  mounts.some(({ type, target }) => type === 'mask' && (path === target || path.startsWith(`${target}/`))) ||
+  (proc === 'masked' && /^\/proc\/[^/]+$/.test(path) && isHidden(path.slice('/proc/'.length)));
+
+// These the kernel answers only once it has begun.
+const reached = ['EFAULT', 'EINVAL', 'EBADF', 'EOPNOTSUPP', 'E2BIG', 'EBUSY'];

@@ -1,0 +1,144 @@
+import { closeSync, fstatSync, statSync } from 'node:fs';
+import { NsError, OptionError } from '../base/errors';
+import { bare } from '../base/parse';
+import type { Spec } from '../features';
+import { privilegesDropped } from '../features/capabilities';
+import { countsDropped } from '../features/counts';
+import type { Program, Scene } from '../features/feature';
+import { outsideOf, rangeSize } from '../features/id-map';
+import { landlockDropped } from '../features/landlock';
+import { isSetUp, type NetworkSpec } from '../features/network';
+import { procDropped } from '../features/root/proc';
+import { host, looked } from '../host/host';
+import { usrMasks } from '../host/usr-masks';
+import { sharedRoot } from '../launcher/shared-roots';
+import { native } from '../native/addon';
+import type { LiveNetwork } from '../network/setup/sandbox-network';
+import { close } from '../sys/file';
+import { nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
+import { chooseGroups, type GroupsKind } from './choose-cgroup';
+import { firstHostId, takeHostId } from './host-id';
+import { pinnedPaths } from './shared-pins';
+import { takeSpareNet, wantsSpareNet } from './spare-network';
+
+/** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
+export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Scene & { readonly network?: LiveNetwork; release(): void } {
+  const machine = looked();
+  const { dropped: groupsDropped, ...groups } = chooseGroups(spec, wanted);
+  const kind = wanted === 'run' ? 'run' : 'sandbox';
+  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, { kind, ...(wanted === 'single' ? { single: true } : {}) })];
+  if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
+  const ownerFd = machine.privileged ? undefined : openOwner(spec);
+  const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
+  const hostId = machine.privileged ? chooseHostId(spec) : undefined;
+  const spareNet = wanted !== 'sandbox' && wantsSpareNet(spec) ? takeSpareNet() : undefined;
+  // Last of all: nothing that comes after it can fail.
+  const network = isSetUp(spec.network) ? openNetwork(spec, spec.network, [hostId?.fd, ownerFd]) : undefined;
+  return bare({
+    host: machine,
+    ...groups,
+    dropped: [
+      ...dropped,
+      ...countsDropped(spec, machine.counts, machine.privileged),
+      ...privilegesDropped(spec, hostId?.id),
+      ...procDropped(spec, machine.privileged),
+    ],
+    program,
+    kind,
+    ...(wanted === 'single' ? { single: true } : {}),
+    ...(spec.mounts.length > 0 || spec.root === 'host' ? { pinned: pinnedPaths() } : {}),
+    hidden: usrMasks(),
+    emptyMounts: machine.privileged && canStartEmpty(),
+    sharedRoot: (recipe) => sharedRoot(recipe, spec.launcherPath),
+    ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
+    ...(spareNet === undefined ? {} : { spareNet }),
+    ...ownerOf(network, ownerFd, machine.privileged),
+    ...(network ? { network } : {}),
+    release: () => {
+      if (hostId?.fd !== undefined) closeSync(hostId.fd);
+      if (ownerFd !== undefined) closeSync(ownerFd);
+      if (spareNet !== undefined) close(spareNet);
+      network?.handOver();
+    },
+  });
+}
+
+// Known once for each thread: it lasts as long as this process may mount.
+let canStart: boolean | undefined;
+const canStartEmpty = (): boolean => {
+  canStart ??= native().emptyMounts() === 0;
+  return canStart;
+};
+
+// Where a network was set up, the user namespace that owns it gives the rights to enter.
+function ownerOf(network: LiveNetwork | undefined, ownerFd: number | undefined, privileged: boolean): Pick<Scene, 'ownerFd'> {
+  const fd = network && !privileged ? network.where.userFd : ownerFd;
+  return fd === undefined ? {} : { ownerFd: fd };
+}
+
+function openNetwork(
+  { user: { ids }, namespaces: { joined }, hostname }: Spec,
+  setup: NetworkSpec,
+  held: readonly (number | undefined)[],
+): LiveNetwork {
+  try {
+    if (Object.keys(joined).length > 0)
+      throw new OptionError('network', "one that is set up excludes namespaces that exist; share the other sandbox's network instead");
+    if (ids !== 'one' && !host().privileged)
+      throw new OptionError('user.ids', 'a user has no more than its own id where a network is set up');
+    // Loaded when it is needed: servers of HTTP and threads are a third of what importing nsjs takes.
+    const live = require('../network/setup/sandbox-network') as typeof import('../network/setup/sandbox-network');
+    return new live.LiveNetwork(setup, hostname);
+  } catch (error) {
+    for (const fd of held) if (fd !== undefined) closeSync(fd);
+    throw error;
+  }
+}
+
+// Of maps that the caller wrote it is what 0 inside is: nobody else but the caller can keep others from having it.
+function chooseHostId({ user: { ids }, stateDir }: Spec): { readonly id: number; readonly fd?: number } {
+  if (typeof ids !== 'object') return takeHostId(ids === 'range' ? rangeSize : 1, stateDir);
+  const [uid = 0, gid] = [outsideOf(ids.uids, 0), outsideOf(ids.gids, 0)];
+  if (uid !== gid) throw new OptionError('user.ids.gids', `0 must be the same outside as among uids, ${uid}`);
+  return { id: uid };
+}
+
+// Who owns a user namespace, or one around it, has every capability over what root would start there, init and its helpers too.
+function refuseForeign(user: number): void {
+  const own = statSync('/proc/self/ns/user').ino;
+  let opened: number | undefined;
+  try {
+    for (let fd = user; fstatSync(fd).ino !== own; ) {
+      const uid = nsOwnerUid(fd);
+      // One of nsjs's own ids: nobody is that on the host but a sandbox, which is in a namespace of its own.
+      if (uid !== 0 && uid < firstHostId)
+        throw new NsError('ERR_NSJS_UNSUPPORTED', `namespaces.user: it belongs to uid ${uid}, who could look into what root starts there`, {
+          hint: 'run as that user, or share a user namespace that root has made',
+        });
+      const parent = nsParent(fd);
+      if (opened !== undefined) closeSync(opened);
+      opened = parent;
+      fd = parent;
+    }
+  } finally {
+    if (opened !== undefined) closeSync(opened);
+  }
+}
+
+// A user has rights over a namespace only inside the user namespace that owns it.
+function openOwner({ namespaces: { joined } }: Spec): number | undefined {
+  if (joined.user !== undefined) return undefined;
+  const own = statSync('/proc/self/ns/user').ino;
+  let owner: { readonly fd: number; readonly ino: number } | undefined;
+  for (const [type, fd] of Object.entries(joined)) {
+    const opened = nsUserns(fd);
+    const { ino } = fstatSync(opened);
+    if (ino === own || ino === owner?.ino) closeSync(opened);
+    else if (owner === undefined) owner = { fd: opened, ino };
+    else {
+      for (const one of [opened, owner.fd]) closeSync(one);
+      throw new OptionError(`namespaces.${type}`, 'is owned by another user namespace than the others');
+    }
+  }
+  return owner?.fd;
+}

@@ -1,0 +1,87 @@
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { NsError, SysError } from '../base/errors';
+import type { rangeSize } from '../features/id-map';
+import { native } from '../native/addon';
+
+/** First host id that nsjs gives to sandboxes when it runs as root; far above every range that distributions hand out. */
+export const firstHostId = 1_900_000_000;
+const range = 65_536;
+/** First id of the ranges, for sandboxes that have several. */
+export const firstRangeId = 2_000_000_000;
+const ranges = 30_000;
+const tries = 4096;
+const lockName = 'ids.lock';
+const othersMayWrite = 0o022;
+
+/** A host id and the descriptor that keeps it. */
+export interface HostId {
+  readonly id: number;
+  readonly fd: number;
+}
+
+let next = Math.floor(Math.random() * range);
+let nextRange = Math.floor(Math.random() * ranges);
+
+/**
+ * Takes an id, or the first of a range, that no other sandbox on this machine has: one byte of a lock file for each. The lock belongs to the open
+ * file, so it ends with the last process that holds it, however that dies.
+ */
+export function takeHostId(size: 1 | typeof rangeSize, folder: string): HostId {
+  const fd = openLockFile(folder);
+  for (let attempt = 0; attempt < tries; attempt++) {
+    if (size === 1) {
+      next = (next + 1) % range;
+      if (native().lockByte(fd, next) === 0) return { id: firstHostId + next, fd };
+    } else {
+      nextRange = (nextRange + 1) % ranges;
+      if (native().lockByte(fd, range + nextRange) === 0) return { id: firstRangeId + nextRange * size, fd };
+    }
+  }
+  closeSync(fd);
+  throw new NsError('ERR_NSJS_UNSUPPORTED', 'no free host id for the sandbox', {
+    hint: `more than ${tries} sandboxes hold ids in ${folder}`,
+  });
+}
+
+const freshMs = 1000;
+let checked = { folder: '', at: Number.NEGATIVE_INFINITY };
+
+function openLockFile(folder: string): number {
+  const open = () => openSync(join(folder, lockName), 'a', 0o600);
+  try {
+    const now = performance.now();
+    if (checked.folder === folder && now - checked.at < freshMs)
+      try {
+        return open();
+      } catch {
+        // The directory may have been removed since.
+      }
+    if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700, recursive: true });
+    checkOwner(folder);
+    checked = { folder, at: now };
+    return open();
+  } catch (error) {
+    throw lockError(error, folder);
+  }
+}
+
+function checkOwner(folder: string): void {
+  const { uid, mode } = statSync(folder);
+  if (uid !== 0 || (mode & othersMayWrite) !== 0)
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `stateDir: others than root may write to ${folder}`, {
+      hint: 'name another directory, or chmod 0700',
+    });
+}
+
+function lockError(error: unknown, folder: string): unknown {
+  if (error instanceof NsError) return error;
+  const { errno = -5, syscall = 'open' } = error as NodeJS.ErrnoException;
+  return new SysError({
+    errno: -errno,
+    syscall,
+    origin: 'stateDir',
+    path: folder,
+    hint: 'root keeps there which ids sandboxes have: name a directory that can be written with the option stateDir',
+  });
+}

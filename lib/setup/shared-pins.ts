@@ -1,0 +1,63 @@
+import { realpathSync } from 'node:fs';
+import type { Spec } from '../features';
+import type { Scene } from '../features/feature';
+import { covers, foldersBetween, isFixed, writableAbove } from '../features/root/pins';
+
+/** Paths of the host that running sandboxes of this thread protect below directories they may write to, and how many of them do. */
+const kept = new Map<string, number>();
+
+/** All of them. */
+export const pinnedPaths = (): readonly string[] => [...kept.keys()];
+
+/** Remembers those of one sandbox until the returned function is called; others that may write to the same directories pin them too. */
+export function keepPins(spec: Pick<Spec, 'mounts'>): () => void {
+  const paths = [...protectedPaths(spec)];
+  for (const path of paths) kept.set(path, (kept.get(path) ?? 0) + 1);
+  return () => {
+    for (const path of paths.splice(0)) {
+      const count = (kept.get(path) ?? 1) - 1;
+      if (count === 0) kept.delete(path);
+      else kept.set(path, count);
+    }
+  };
+}
+
+/** Paths of the host that a sandbox protects below directories that it may write to. */
+export const protectedPaths = ({ mounts }: Pick<Spec, 'mounts'>): readonly string[] =>
+  mounts.flatMap((mount, index) => {
+    const cover = isFixed(mount) ? writableAbove(mounts.slice(0, index), mount.target) : undefined;
+    const real = cover?.type === 'bind' ? realPath(cover.source) : undefined;
+    return real === undefined || cover === undefined ? [] : [`${real}${mount.target.slice(cover.target.length)}`];
+  });
+
+/** Where some of the given paths of the host are in a sandbox that may write to directories above them, and what lies between. */
+export function placesOf({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, paths: readonly string[]): readonly string[] {
+  const binds = mounts.flatMap((mount, index) =>
+    mount.type === 'bind' && !mount.readonly
+      ? [{ real: realPath(mount.source), target: mount.target, later: mounts.slice(index + 1) }]
+      : [],
+  );
+  const shared = root === 'host' ? [{ real: '', target: '', later: mounts }, ...binds] : binds;
+  return shared.flatMap(({ real, target, later }) => {
+    const below = real === undefined ? [] : paths.filter((path) => path.startsWith(`${real}/`));
+    const ends = below.map((path) => `${target}${path.slice(real?.length)}`);
+    // What another mount covers is something else.
+    const there = ends.filter((end) => !later.some((one) => one.target === end || covers(one, end)));
+    return there.flatMap((end) => [...foldersBetween(target, end), end]);
+  });
+}
+
+/** Those of the given paths that a sandbox does not keep in place yet. */
+export function unpinned(spec: Spec, { pinned = [] }: Pick<Scene, 'pinned'>, paths: readonly string[] = pinnedPaths()): readonly string[] {
+  const known = new Set([...pinned, ...protectedPaths(spec)]);
+  return paths.filter((path) => !known.has(path));
+}
+
+// It was there a moment ago; if it is not any more there is nothing that others could bind.
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,23 @@
+import { bare } from '../base/parse';
+import { type Spec, steps } from '../features';
+import type { Scene } from '../features/feature';
+import { type LaunchPlan, PlanWriter } from '../plan/writer';
+
+const scopes = { run: ['sandbox', 'both', 'program'], sandbox: ['sandbox', 'both'], program: ['both', 'program'] };
+
+/** The whole way from spec to operations: pure but for what `scene` already holds. `running`: the plan of the program's sandbox. */
+export function writePlan(spec: Spec, scene: Scene, running?: PlanWriter): PlanWriter {
+  const plan = new PlanWriter(running);
+  const wanted = scopes[scene.kind];
+  for (const step of steps) if (wanted.includes(bare(step).scope ?? 'sandbox')) step.emit(plan, spec, scene);
+  return plan;
+}
+
+/** A plan that only cleans up what another one left, for a sandbox whose keeper was killed. */
+export function cleanupPlan(plan: LaunchPlan): PlanWriter | undefined {
+  const after = plan.section('after');
+  if (after.length === 0) return undefined;
+  const cleanup = new PlanWriter();
+  cleanup.ops.after.push(...after);
+  return cleanup;
+}

@@ -1,0 +1,73 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { SysError } from '../base/errors';
+import { parseInteger } from '../base/parse';
+import { parseErrno, type SyscallAnswer, type SyscallCall } from '../options/syscalls';
+import type { Notification } from './notifier';
+
+const maxMemory = 2 ** 20;
+const page = 4096n;
+
+/** A call that waits for its answer, as its handler sees it. */
+export class PendingCall implements SyscallCall {
+  readonly name: string;
+  readonly pid: number;
+  readonly args: readonly bigint[];
+
+  constructor(
+    notification: Notification,
+    private readonly isValid: () => boolean,
+  ) {
+    ({ name: this.name, pid: this.pid, args: this.args } = notification);
+  }
+
+  allow(): SyscallAnswer {
+    return { kind: 'allow' };
+  }
+
+  deny(errno: string | number): SyscallAnswer {
+    return { kind: 'deny', errno: parseErrno(errno) };
+  }
+
+  return(value: number | bigint): SyscallAnswer {
+    return { kind: 'return', value: BigInt(value) };
+  }
+
+  injectFd(fd: number, { cloexec = true }: { readonly cloexec?: boolean } = {}): SyscallAnswer {
+    return { kind: 'fd', fd: parseInteger(fd, 'fd', 0, 2 ** 31 - 1), cloexec };
+  }
+
+  readMemory(address: bigint, length: number): Buffer {
+    const bytes = Buffer.alloc(parseInteger(length, 'length', 0, maxMemory));
+    const read = this.read(address, bytes);
+    if (read === length) return bytes;
+    throw new SysError({ errno: 14, syscall: 'read', path: `/proc/${this.pid}/mem`, hint: `only ${read} bytes are there` });
+  }
+
+  readString(address: bigint, max = 4096): string {
+    const most = parseInteger(max, 'max', 1, maxMemory);
+    const parts: Buffer[] = [];
+    // Page by page: what follows the text need not be there.
+    for (let at = address, left = most; left > 0; ) {
+      const part = Buffer.alloc(Math.min(left, Number(page - (at % page))));
+      const read = this.read(at, part);
+      const end = part.indexOf(0);
+      if (end >= 0 && end < read) return Buffer.concat([...parts, part.subarray(0, end)]).toString('utf8');
+      if (read < part.length) break;
+      parts.push(part);
+      at += BigInt(part.length);
+      left -= part.length;
+    }
+    throw new SysError({ errno: 36, syscall: 'read', path: `/proc/${this.pid}/mem`, hint: `no text of ${most} bytes ends there` });
+  }
+
+  private read(address: bigint, into: Buffer): number {
+    const fd = openSync(`/proc/${this.pid}/mem`, 'r');
+    try {
+      // The number could be somebody else's by now; if the call still waits, it is not.
+      if (!this.isValid()) throw new SysError({ errno: 3, syscall: 'ioctl', hint: 'the call does not wait any more' });
+      return readSync(fd, into, 0, into.length, address as unknown as number);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
