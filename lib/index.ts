@@ -51,7 +51,7 @@ export type { NamespaceSockets, PublishedSocket } from './network/inside/sockets
 export { type Attachment, Network, type NetworkCreateOptions, type PublishOptions } from './network/network';
 export { type Image, type RootFs, type UnpackOptions, unpackImage, unpackTar } from './oci/image';
 export type { ImageConfig } from './oci/layout';
-export type { ProgramOptions, RunOptions, SpawnOptions } from './options/options';
+export type { ProgramOptions, RunOptions } from './options/options';
 export { presets } from './options/presets';
 export type { StdioEntry, StdioOption } from './options/stdio';
 export type { SyscallAnswer, SyscallCall, SyscallHandler, SyscallOptions, Violation } from './options/syscalls';
@@ -64,7 +64,7 @@ export type { IsolatedChildProcess } from './run/child-process';
 export { forkIsolated } from './run/fork';
 export { spawnIsolated } from './run/spawn';
 export { spawnIsolatedSync } from './run/spawn-sync';
-export type { IsolatedProcess, ProcessEvents } from './run/types';
+export type { IsolatedProcess, ProcessEvents, SpawnOptions } from './run/types';
 export { SandboxBuilder } from './sandbox/builder';
 export { explain, type Plan } from './sandbox/explain';
 export { type PoolOptions, type PoolProgramOptions, SandboxPool } from './sandbox/pool';

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { OptionError } from '../base/errors';
 import type { SandboxOptions } from '../features';
 import type { Mount } from '../features/root/mounts';
-import type { SpawnOptions } from '../options/options';
+import type { SpawnOptions } from '../run/types';
 
 /** A command line of `nsjs run`. */
 export interface RunArguments {

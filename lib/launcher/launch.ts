@@ -7,17 +7,17 @@ import { host } from '../host/host';
 import type { LiveNetwork } from '../network/setup/sandbox-network';
 import type { ParsedOptions } from '../options/options';
 import { type LaunchPlan, sections } from '../plan/writer';
-import type { FactTexts } from '../report/kernel-facts';
 import type { GroupsKind } from '../setup/choose-cgroup';
 import { openScene } from '../setup/context';
 import { planFor } from '../setup/plan-cache';
 import { keepPins } from '../setup/shared-pins';
 import { dropSpareNet } from '../setup/spare-network';
 import { cleanupPlan, writePlan } from '../setup/write-plan';
+import type { FactTexts } from './fact-texts';
 import { closeLauncher, openLauncher } from './image';
 import { Session } from './session';
 import { sharing } from './shared-descriptors';
-import { dropSharedRoots } from './shared-roots';
+import { dropSharedRoots, sharedRoot } from './shared-roots';
 
 const debug = debuglog('nsjs');
 
@@ -61,7 +61,7 @@ function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, ki
 }
 
 function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
-  const scene = openScene(spec, program, kind);
+  const scene = openScene(spec, program, kind, (recipe) => sharedRoot(recipe, spec.launcherPath));
   const { network } = scene;
   try {
     const plan = kind === 'sandbox' ? writePlan(spec, scene) : planFor(spec, scene);

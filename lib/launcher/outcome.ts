@@ -4,8 +4,8 @@ import type { Dropped } from '../features/feature';
 import type { Stats } from '../monitor/stats';
 import type { StuckProcess } from '../monitor/stuck';
 import { type LaunchPlan, type PlannedOp, sections } from '../plan/writer';
-import { FactTexts } from '../report/kernel-facts';
 import { type Arch, syscallName } from '../seccomp/tables';
+import { FactTexts } from './fact-texts';
 import { hintFor } from './hints';
 import { type HeldLimit, type LaunchRecord, recordKind } from './record';
 

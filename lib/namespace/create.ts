@@ -3,10 +3,10 @@ import { parseArray, parseObject, parseOneOf, parseSignal } from '../base/parse'
 import type { SandboxOptions } from '../features';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import { host } from '../host/host';
-import { parseProgramOptions, type SpawnOptions } from '../options/options';
+import { parseProgramOptions } from '../options/options';
 import { parseSandboxOptions } from '../options/spec';
 import { handle } from '../run/isolated-process';
-import type { IsolatedProcess } from '../run/types';
+import type { IsolatedProcess, SpawnOptions } from '../run/types';
 import { openResident } from '../runtime/open';
 import { dup } from '../sys/file';
 

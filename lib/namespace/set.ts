@@ -1,8 +1,7 @@
 import { NsError } from '../base/errors';
 import type { NamespaceType } from '../features/namespaces';
-import type { SpawnOptions } from '../options/options';
 import { spawnIsolated } from '../run/spawn';
-import type { IsolatedProcess } from '../run/types';
+import type { IsolatedProcess, SpawnOptions } from '../run/types';
 import type { Namespace } from './namespace';
 
 /** Several namespaces at once, by type. */

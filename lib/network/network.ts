@@ -7,7 +7,7 @@ import { parseArray, parseBoolean, parseInteger, parseObject, parseOneOf, parseS
 import { parseVeths, type Switch, type VethOptions } from '../features/interfaces';
 import { host } from '../host/host';
 import { native } from '../native/addon';
-import type { Sandbox } from '../sandbox/sandbox';
+import type { SocketNamespaces } from '../sys/in-namespace';
 import { nsUserns } from '../sys/namespace';
 import { NetlinkSocket } from '../sys/netlink-socket';
 import type { Bridge, BridgeSpec } from './bridge/bridge';
@@ -56,6 +56,12 @@ const lockFolder = '/run/nsjs';
 const lockByte = 0;
 const lockRetryMs = 5;
 const lockTries = 2000;
+
+/** A sandbox that can be plugged in: {@link Sandbox} is one. */
+export interface Pluggable {
+  readonly net: { readonly namespaces: SocketNamespaces };
+  readonly ended: Promise<unknown>;
+}
 
 /**
  * A bridge that sandboxes are plugged into, with addresses for them and names between them. As root it is an interface of this
@@ -116,7 +122,7 @@ export class Network implements Switch {
    * Plugs a sandbox in that is open. As a user it must have been opened with a network that is set up (`network: {}` is enough), so that
    * this process has rights over it. Throws OptionError, SysError, NsError ERR_NSJS_NETWORK, ERR_NSJS_UNSUPPORTED, ERR_NSJS_CLOSED.
    */
-  attach(sandbox: Sandbox, options: Omit<VethOptions, 'network'> = {}): Attachment {
+  attach(sandbox: Pluggable, options: Omit<VethOptions, 'network'> = {}): Attachment {
     const [spec] = parseVeths({ name: undefined, ...options, network: this }, 'options', 0);
     if (!spec) throw new OptionError('options', 'expected one interface');
     const { netFd, userFd } = sandbox.net.namespaces;

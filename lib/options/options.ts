@@ -1,14 +1,12 @@
-import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { OptionError } from '../base/errors';
 import { type Bytes, bare, parseBoolean, parseInteger, parseObject, parseOneOf, parseSignal } from '../base/parse';
+import { parseSignalNumber } from '../base/signals';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { SandboxOptions, Spec } from '../features';
 import type { Program } from '../features/feature';
 import { parseLimits } from '../features/limits';
 import { stdioKind } from '../native/addon';
-import type { IsolatedProcess } from '../run/types';
-import { ownLimits } from '../runtime/program-group';
 import { type Command, candidates, parseCommand } from './command';
 import { sandboxKeys } from './merge';
 import { parseInput, parseMaxBuffer, parseMaxMessage, parseSize } from './run-values';
@@ -54,15 +52,9 @@ export interface RunOptions extends SyscallOptions {
   readonly maxMessage?: Bytes;
 }
 
-/** What programs can be started in. */
-export interface SpawnTarget {
-  spawn(command: string, args?: readonly string[], options?: ProgramOptions): IsolatedProcess<string | Buffer>;
-}
-
-/** Options of `spawnIsolated`: the sandbox's and the run's. */
-export interface SpawnOptions extends SandboxOptions, RunOptions {
-  /** An open {@link Sandbox} to run in, instead of one of its own: the same as its `spawn`. */
-  readonly sandbox?: SpawnTarget;
+/** Options of a run and of its sandbox, read but not parsed. */
+interface GivenOptions extends SandboxOptions, RunOptions {
+  readonly sandbox?: unknown;
 }
 
 /** All of it read: frozen data but for `input` and `signal`. */
@@ -113,11 +105,11 @@ const maxDelay = 2 ** 31 - 1;
 const defaultGrace = 5000;
 
 /** Reads the options of a run themselves, not what is in them, each once. Throws an OptionError for an unknown one. */
-export const readSpawnOptions = (options: unknown): SpawnOptions =>
-  parseObject(options ?? {}, '', [...sandboxKeys, ...runKeys]) as SpawnOptions;
+export const readSpawnOptions = (options: unknown): GivenOptions =>
+  parseObject(options ?? {}, '', [...sandboxKeys, ...runKeys]) as GivenOptions;
 
 /** Parses a command and the options that {@link readSpawnOptions} has read. Throws OptionError or OptionRangeError; creates nothing. */
-export function parseOptions(file: unknown, args: unknown, options: SpawnOptions): ParsedOptions {
+export function parseOptions(file: unknown, args: unknown, options: GivenOptions): ParsedOptions {
   const command = parseCommand(file, args);
   const given = options as Readonly<Record<string, unknown>>;
   if (given.killTree === false)
@@ -175,6 +167,22 @@ const terminalType = 'xterm-256color';
 
 /** What may differ from program to program in one sandbox. */
 export const programKeys = ['env', 'cwd', 'argv0', 'umask', 'rlimits', 'limits'] as const;
+/** Limits that one program of a sandbox can have of its own, beside those of each process. */
+const ownLimits = [
+  'memory',
+  'memoryHigh',
+  'memoryLow',
+  'swap',
+  'oomGroup',
+  'pids',
+  'cpu',
+  'cpuPeriod',
+  'cpuBurst',
+  'cpuWeight',
+  'cpuTime',
+  'wallTime',
+  'idle',
+] as const;
 const programLimits: readonly string[] = [...ownLimits, 'fileSize', 'openFiles'];
 
 /** Options of `sandbox.spawn`: the run's, and what one program may be given of its own. */
@@ -209,13 +217,4 @@ export function parseProgramOptions(
     throw new OptionError('stdio', "'pty' needs a sandbox that was opened with terminal: true");
   const own = given.limits === undefined ? {} : { ownLimits: parseLimits(given.limits, 'limits') };
   return bare({ command, spec, ...run, ...own });
-}
-
-/** A signal of signal(7) by name or number. */
-export function parseSignalNumber(value: unknown, at: string): number {
-  if (typeof value === 'number') return parseInteger(value, at, 0, 64);
-  const number = (constants.signals as Readonly<Record<string, number>>)[String(value)];
-  if (typeof value !== 'string' || number === undefined)
-    throw new OptionError(at, `expected a signal like 'SIGTERM', received ${String(value)}`);
-  return number;
 }

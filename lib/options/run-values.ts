@@ -2,7 +2,12 @@ import buffer from 'node:buffer';
 import type { Readable } from 'node:stream';
 import { OptionError, OptionRangeError } from '../base/errors';
 import { isBytes, parseBytes, parseInteger, parseObject } from '../base/parse';
-import type { TerminalSize } from '../run/pty';
+
+/** Size in characters. */
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+}
 
 // A string of so many bytes or fewer has never more characters than a string can have.
 export function parseMaxBuffer(value: unknown, encoding: 'utf8' | 'buffer', at = 'maxBuffer'): number {

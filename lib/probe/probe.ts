@@ -3,8 +3,8 @@ import { isNsjsError, SysError } from '../base/errors';
 import { cgroupLayout } from '../cgroup/layout';
 import { host } from '../host/host';
 import { pastaMissing } from '../network/setup/pasta';
-import type { SpawnOptions } from '../options/options';
 import { spawnIsolated } from '../run/spawn';
+import type { SpawnOptions } from '../run/types';
 import { type ProbedCall, probeCalls } from './calls';
 
 /** What {@link probe} tells of one feature of the host. */

@@ -1,5 +1,4 @@
 import { readdirSync, readlinkSync } from 'node:fs';
-import type { Stats } from '../monitor/stats';
 import { boundedText } from './bounded-text';
 
 const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
@@ -14,8 +13,15 @@ interface Sample {
   readonly threads: number;
 }
 
-/** Numbers of one sandbox as the sum over its processes, where it has no control group: all that descend from init. */
-export function readProcesses(init: number): Pick<Stats, 'cpu' | 'memory' | 'pids'> | undefined {
+/** What the processes of one sandbox use together: CPU time in ms, memory in bytes, processes and threads. */
+export interface ProcessTotals {
+  readonly cpu: { readonly usageMs: number; readonly userMs: number; readonly systemMs: number };
+  readonly memory: { readonly usage: number };
+  readonly pids: { readonly current: number };
+}
+
+/** The sum over the processes of one sandbox, where it has no cgroup: all that descend from init. */
+export function readProcesses(init: number): ProcessTotals | undefined {
   const samples = descendants(init).flatMap((pid) => readProcess(pid) ?? []);
   if (samples.length === 0) return undefined;
   const total = (pick: (sample: Sample) => number) => samples.reduce((sum, sample) => sum + pick(sample), 0);

@@ -10,6 +10,7 @@ import type { IdMapEntry } from '../features/id-map';
 import { homeFolder } from '../features/root/home';
 import { fixedTargets, isWritableMount, mayBePinned } from '../features/root/pins';
 import { host } from '../host/host';
+import type { FactTexts } from '../launcher/fact-texts';
 import { parseMountLines } from '../proc/mountinfo';
 
 /** A mount as the kernel tells of it, proc_pid_mountinfo(5). */
@@ -40,38 +41,15 @@ export interface KernelFacts {
   readonly cgroup?: { readonly memory?: number; readonly pids?: number };
 }
 
-/** Names of the files that init sends, in its order. */
-const programFiles = ['status', 'uid_map', 'gid_map'] as const;
-
-/** The texts that were sent, by name. */
-export class FactTexts {
-  private readonly texts = new Map<string, string>();
-
-  add(name: string, part: string): void {
-    this.texts.set(name, (this.texts.get(name) ?? '') + part);
-  }
-
-  /** Of a program: its file by number. */
-  addProgram(step: number, part: string): void {
-    const name = programFiles[step];
-    if (name) this.add(name, part);
-  }
-
-  get isEmpty(): boolean {
-    return this.texts.size === 0;
-  }
-
-  facts(): KernelFacts {
-    const status = this.texts.get('status');
-    const mounts = this.texts.get('mountinfo');
-    const [uidMap, gidMap] = [this.texts.get('uid_map'), this.texts.get('gid_map')];
-    return {
-      ...(status === undefined ? {} : parseStatus(status)),
-      ...(uidMap === undefined ? {} : { uidMap: parseMap(uidMap) }),
-      ...(gidMap === undefined ? {} : { gidMap: parseMap(gidMap) }),
-      ...(mounts === undefined ? {} : { mounts: parseMountinfo(mounts) }),
-    };
-  }
+/** What the texts of /proc say that a launcher has sent. */
+export function kernelFacts(texts: FactTexts): KernelFacts {
+  const [status, mounts, uidMap, gidMap] = ['status', 'mountinfo', 'uid_map', 'gid_map'].map((name) => texts.get(name));
+  return {
+    ...(status === undefined ? {} : parseStatus(status)),
+    ...(uidMap === undefined ? {} : { uidMap: parseMap(uidMap) }),
+    ...(gidMap === undefined ? {} : { gidMap: parseMap(gidMap) }),
+    ...(mounts === undefined ? {} : { mounts: parseMountinfo(mounts) }),
+  };
 }
 
 const statusNames = { bounding: 'CapBnd', permitted: 'CapPrm', effective: 'CapEff', inheritable: 'CapInh', ambient: 'CapAmb' } as const;

@@ -10,7 +10,7 @@ import { filterFor, notifyingFilter } from '../features/seccomp-filter';
 import { outsideIds } from '../features/user';
 import type { Outcome } from '../launcher/outcome';
 import type { LaunchRecord } from '../launcher/record';
-import { cgroupFacts, type KernelFacts } from './kernel-facts';
+import { cgroupFacts, type KernelFacts, kernelFacts } from './kernel-facts';
 
 /** What is in force in a sandbox. */
 export interface Report {
@@ -68,7 +68,7 @@ export function makeReport(
     limits: spec.limits,
     ...(cgroups.version === undefined ? {} : { cgroup: { version: cgroups.version, folders: foldersOf(cgroups.folders) } }),
     ...(scene.kind === 'run' || scene.single ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
-    ...(facts.isEmpty ? {} : { kernel: { ...facts.facts(), ...cgroupFacts(cgroups) } }),
+    ...(facts.isEmpty ? {} : { kernel: { ...kernelFacts(facts), ...cgroupFacts(cgroups) } }),
     dropped: [...scene.dropped, ...dropped],
   });
 }

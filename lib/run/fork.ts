@@ -1,8 +1,8 @@
 import { parseArray, parseHostPath } from '../base/parse';
 import type { Mount } from '../features/root/mounts';
-import { readSpawnOptions, type SpawnOptions } from '../options/options';
+import { readSpawnOptions } from '../options/options';
 import { spawnIsolated } from './spawn';
-import type { IsolatedProcess } from './types';
+import type { IsolatedProcess, SpawnOptions } from './types';
 
 /**
  * Runs a JavaScript file with this Node in a sandbox, with a JSON channel, as child_process.fork does: `process.send`
@@ -13,7 +13,7 @@ export function forkIsolated(modulePath: string | URL, args?: readonly string[],
   const file = parseHostPath(modulePath, 'modulePath');
   const own = { type: 'bind', source: file } as const;
   const rest = args === undefined ? [] : parseArray(args, 'args').map(String);
-  const given = readSpawnOptions(options);
+  const given = readSpawnOptions(options) as SpawnOptions;
   if (given.sandbox !== undefined) return spawnIsolated(process.execPath, [file, ...rest], { ipc: 'json', ...given }) as IsolatedProcess;
   return spawnIsolated(process.execPath, [file, ...rest], {
     preset: 'node',

@@ -1,14 +1,9 @@
 import { readSync, writeSync } from 'node:fs';
 import { Duplex } from 'node:stream';
 import { type NativeWatch, native } from '../native/addon';
+import type { TerminalSize } from '../options/run-values';
 import { call, ioctl } from '../sys/call';
 import { close, dup } from '../sys/file';
-
-/** Size in characters. */
-export interface TerminalSize {
-  readonly columns: number;
-  readonly rows: number;
-}
 
 const setWindowSize = 0x5414; // TIOCSWINSZ
 const setFlags = 4; // F_SETFL

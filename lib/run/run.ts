@@ -9,6 +9,7 @@ import { type LaunchRecord, recordKind, unstarted } from '../launcher/record';
 import type { Overrun } from '../monitor/limit-watch';
 import type { Stats } from '../monitor/stats';
 import type { ParsedOptions } from '../options/options';
+import type { TerminalSize } from '../options/run-values';
 import { factsError } from '../report/kernel-facts';
 import { makeReport, type Report } from '../report/report';
 import { ExitError, isFailure, makeUsage, type Result } from '../report/result';
@@ -18,7 +19,6 @@ import { onAbort } from './abort';
 import { feedInput } from './input';
 import type { Link, RunEvents } from './link';
 import { finish, Output } from './output';
-import type { TerminalSize } from './pty';
 import { ProgramStreams } from './streams';
 import { Timers } from './timers';
 

@@ -10,7 +10,6 @@ import type { Stats } from '../monitor/stats';
 import { StuckWatch } from '../monitor/stuck';
 import type { ParsedOptions } from '../options/options';
 import { childrenOf, readProcesses } from '../proc/processes';
-import type { Prepared } from '../runtime/parked';
 import { makeSpareNet, wantsSpareNet } from '../setup/spare-network';
 import type { Link, RunEvents } from './link';
 import { Run } from './run';
@@ -20,8 +19,13 @@ export function startSolo(parsed: ParsedOptions, events: RunEvents): Run {
   return new Solo(parsed, events, start(parsed)).run;
 }
 
+/** A sandbox that waits for its program. */
+export interface Parked {
+  start(parsed: ParsedOptions): Started;
+}
+
 /** The same in a sandbox that was prepared for it. Throws NsError ERR_NSJS_CLOSED if that is gone. */
-export function startPrepared(prepared: Prepared, parsed: ParsedOptions, events: RunEvents): Run {
+export function startPrepared(prepared: Parked, parsed: ParsedOptions, events: RunEvents): Run {
   return new Solo(parsed, events, prepared.start(parsed)).run;
 }
 

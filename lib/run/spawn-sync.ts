@@ -8,12 +8,13 @@ import { Outcome, type Reason } from '../launcher/outcome';
 import { lookMs, Overseer } from '../monitor/limit-watch';
 import { StatsSource } from '../monitor/source';
 import { channel, native, stdioKind } from '../native/addon';
-import { type ParsedOptions, parseOptions, readSpawnOptions, type SpawnOptions } from '../options/options';
+import { type ParsedOptions, parseOptions, readSpawnOptions } from '../options/options';
 import { makeReport, type Report } from '../report/report';
 import { ExitError, isFailure, makeUsage, type Result } from '../report/result';
 import { finish, Output } from './output';
 import { noteCpu } from './single-run';
 import { traceSpawn } from './tracing';
+import type { SpawnOptions } from './types';
 
 const pollIn = 1;
 const pollOut = 4;

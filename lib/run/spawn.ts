@@ -1,8 +1,8 @@
 import { OptionError } from '../base/errors';
-import { parseOptions, readSpawnOptions, type SpawnOptions } from '../options/options';
+import { parseOptions, readSpawnOptions } from '../options/options';
 import { handle } from './isolated-process';
 import { startSolo } from './single-run';
-import type { IsolatedProcess } from './types';
+import type { IsolatedProcess, SpawnOptions } from './types';
 
 /**
  * Runs a program in a sandbox of its own: new namespaces, a root of its own, no network, no capabilities, a seccomp
@@ -25,7 +25,7 @@ export function spawnIsolated(
 ): IsolatedProcess<Buffer>;
 export function spawnIsolated(command: string, args?: readonly string[], options?: SpawnOptions): IsolatedProcess<string | Buffer>;
 export function spawnIsolated(command: string, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess<string | Buffer> {
-  const given = readSpawnOptions(options);
+  const given = readSpawnOptions(options) as SpawnOptions;
   if (given.sandbox === undefined) return handle(parseOptions(command, args, given), startSolo);
   const { sandbox, ...rest } = given;
   if (typeof sandbox?.spawn !== 'function') throw new OptionError('sandbox', 'expected an open Sandbox', 'ERR_INVALID_ARG_TYPE');

@@ -1,8 +1,10 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex, Readable, Writable } from 'node:stream';
+import type { SandboxOptions } from '../features';
 import type { EgressEvent } from '../features/egress-events';
 import type { LimitEvent, Stats } from '../monitor/stats';
 import type { StuckProcess } from '../monitor/stuck';
+import type { ProgramOptions, RunOptions } from '../options/options';
 import type { Violation } from '../options/syscalls';
 import type { Report } from '../report/report';
 import type { Result } from '../report/result';
@@ -25,6 +27,17 @@ export interface ProcessEvents<Output extends string | Buffer = string> {
   egress: [event: EgressEvent];
   /** A limit was met, or almost; looked for five times a second while somebody listens. */
   limit: [event: LimitEvent];
+}
+
+/** What programs can be started in. */
+export interface SpawnTarget {
+  spawn(command: string, args?: readonly string[], options?: ProgramOptions): IsolatedProcess<string | Buffer>;
+}
+
+/** Options of `spawnIsolated`: the sandbox's and the run's. */
+export interface SpawnOptions extends SandboxOptions, RunOptions {
+  /** An open {@link Sandbox} to run in, instead of one of its own: the same as its `spawn`. */
+  readonly sandbox?: SpawnTarget;
 }
 
 /** A program in its sandbox, and the promise of its result. */

@@ -9,7 +9,7 @@ import { closedError, type Message } from '../launcher/session';
 import { sharing } from '../launcher/shared-descriptors';
 import type { ParsedOptions } from '../options/options';
 import type { LaunchPlan } from '../plan/writer';
-import { factsError } from '../report/kernel-facts';
+import { factsError, kernelFacts } from '../report/kernel-facts';
 import { planFor, writerOf } from '../setup/plan-cache';
 import { placesOf, unpinned } from '../setup/shared-pins';
 import { makeSpareNet, wantsSpareNet } from '../setup/spare-network';
@@ -109,7 +109,7 @@ export class Prepared {
   }
 
   private onOpened(): void {
-    const error = factsError(this.spec, this.outcome.facts.facts(), this.spec.limits);
+    const error = factsError(this.spec, kernelFacts(this.outcome.facts), this.spec.limits);
     if (this.state !== 'opening') return;
     if (error) {
       this.rejectReady(error);

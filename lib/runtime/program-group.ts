@@ -20,23 +20,6 @@ const tries = 200;
 const usPerMs = 1000;
 const nsPerMs = 1_000_000;
 
-/** Limits that one program of a sandbox can have of its own, beside those of each process. */
-export const ownLimits = [
-  'memory',
-  'memoryHigh',
-  'memoryLow',
-  'swap',
-  'oomGroup',
-  'pids',
-  'cpu',
-  'cpuPeriod',
-  'cpuBurst',
-  'cpuWeight',
-  'cpuTime',
-  'wallTime',
-  'idle',
-] as const;
-
 // Without any group: memory by RLIMIT_DATA, CPU time by RLIMIT_CPU, and this process adds up.
 const softLimits: readonly string[] = ['memory', 'swap', 'cpuWeight', 'cpuTime', 'wallTime', 'idle', 'fileSize', 'openFiles'];
 

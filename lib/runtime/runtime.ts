@@ -18,7 +18,7 @@ import { StatsSource, withEgress } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
 import { type StuckProcess, StuckWatch } from '../monitor/stuck';
 import type { ParsedOptions } from '../options/options';
-import { factsError } from '../report/kernel-facts';
+import { factsError, kernelFacts } from '../report/kernel-facts';
 import type { RunEvents } from '../run/link';
 import type { Run } from '../run/run';
 import { close } from '../sys/file';
@@ -204,7 +204,7 @@ export class Resident {
     this.started.session.hold(fds);
     if (this.isClosing) return;
     this.isOpen = true;
-    const error = factsError(this.spec, this.outcome.facts.facts(), this.limits);
+    const error = factsError(this.spec, kernelFacts(this.outcome.facts), this.limits);
     if (error) {
       this.rejectOpened(error);
       void this.close();

@@ -11,7 +11,6 @@ import { isSetUp, type NetworkSpec } from '../features/network';
 import { procDropped } from '../features/root/proc';
 import { host, looked } from '../host/host';
 import { usrMasks } from '../host/usr-masks';
-import { sharedRoot } from '../launcher/shared-roots';
 import { native } from '../native/addon';
 import type { LiveNetwork } from '../network/setup/sandbox-network';
 import { close } from '../sys/file';
@@ -22,7 +21,12 @@ import { pinnedPaths } from './shared-pins';
 import { takeSpareNet, wantsSpareNet } from './spare-network';
 
 /** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
-export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Scene & { readonly network?: LiveNetwork; release(): void } {
+export function openScene(
+  spec: Spec,
+  program: Program,
+  wanted: GroupsKind,
+  sharedRoot: Scene['sharedRoot'],
+): Scene & { readonly network?: LiveNetwork; release(): void } {
   const machine = looked();
   const { dropped: groupsDropped, ...groups } = chooseGroups(spec, wanted);
   const kind = wanted === 'run' ? 'run' : 'sandbox';
@@ -49,7 +53,7 @@ export function openScene(spec: Spec, program: Program, wanted: GroupsKind): Sce
     ...(spec.mounts.length > 0 || spec.root === 'host' ? { pinned: pinnedPaths() } : {}),
     hidden: usrMasks(),
     emptyMounts: machine.privileged && canStartEmpty(),
-    sharedRoot: (recipe) => sharedRoot(recipe, spec.launcherPath),
+    ...(sharedRoot ? { sharedRoot } : {}),
     ...(hostId ? { hostId: hostId.id, hostIds: hostCount, ...(hostId.fd === undefined ? {} : { lockFd: hostId.fd }) } : {}),
     ...(spareNet === undefined ? {} : { spareNet }),
     ...ownerOf(network, ownerFd, machine.privileged),

@@ -1,7 +1,7 @@
 import { AbortError, NsError, SysError } from '../base/errors';
 import { parseInteger } from '../base/parse';
+import { parseSignalNumber } from '../base/signals';
 import { type NativeWatch, native } from '../native/addon';
-import { parseSignalNumber } from '../options/options';
 import { W } from './constants';
 import { Fd } from './fd';
 import { close, dup } from './file';

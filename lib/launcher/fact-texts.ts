@@ -1,0 +1,25 @@
+/** Names of the files that init sends, in its order. */
+const programFiles = ['status', 'uid_map', 'gid_map'] as const;
+
+/** Files of /proc that a launcher has sent, by name. */
+export class FactTexts {
+  private readonly texts = new Map<string, string>();
+
+  add(name: string, part: string): void {
+    this.texts.set(name, (this.texts.get(name) ?? '') + part);
+  }
+
+  /** Of a program: its file by number. */
+  addProgram(step: number, part: string): void {
+    const name = programFiles[step];
+    if (name) this.add(name, part);
+  }
+
+  get isEmpty(): boolean {
+    return this.texts.size === 0;
+  }
+
+  get(name: string): string | undefined {
+    return this.texts.get(name);
+  }
+}
