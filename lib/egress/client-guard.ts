@@ -1,7 +1,7 @@
 import { Transform, type TransformCallback } from 'node:stream';
-import { Refusal } from './connection';
 import { firstNotBlank, hasProxySignature, isForProxy, isOldRequest, otherMark, readGreeting, requestMark } from './detect-protocol';
 import { findHello, tlsRecord } from './hello-shape';
+import { Refusal } from './refusal';
 import { TlsClient } from './tls-client';
 
 /** What a program speaks, as far as it is known when the first of it is passed on. */

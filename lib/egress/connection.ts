@@ -1,27 +1,18 @@
 import { isIP, type Socket } from 'node:net';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { clearTimeout, setTimeout } from 'node:timers';
-import type { EgressContext, EgressDecision } from '../features/egress';
-import type { EgressProgram, RefusalReason } from '../features/egress-events';
+import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
+import type { EgressCounters, EgressEvent, EgressProgram } from '../features/egress-events';
 import { type EgressRule, type EgressTarget, isDenied, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';
 import { connectTo } from './dial';
-import type { Gate } from './policy';
-import { join } from './relay';
+import { Refusal } from './refusal';
+import { type Bucket, join, type Meter } from './relay';
+import type { Resolver } from './resolver';
 
 /** How a connection came, and what is said to the program about it. */
 export interface Caller {
   readonly via: EgressContext['via'];
   readonly program: () => EgressProgram | undefined;
-}
-
-/** A connection is refused; `message` is the detail. */
-export class Refusal extends Error {
-  constructor(
-    readonly reason: RefusalReason,
-    readonly detail?: string,
-  ) {
-    super(detail ?? reason);
-  }
 }
 
 /** Where a connection may go. */
@@ -30,6 +21,19 @@ export type Way =
   | { readonly kind: 'stream'; readonly stream: Duplex }
   /** Any of these; `named`: this process's own code has named it. */
   | { readonly kind: 'dial'; readonly addresses: readonly string[]; readonly port: number };
+
+/** What all connections of one sandbox have in common. */
+export interface Shared {
+  readonly spec: EgressSpec;
+  readonly counters: EgressCounters;
+  readonly resolver: Resolver;
+  readonly meter: Meter;
+  readonly deniesNames: boolean;
+  readonly buckets: { readonly sent: Bucket; readonly received: Bucket } | undefined;
+  nextId(): number;
+  tell(event: EgressEvent): void;
+  spend(direction: 'sent' | 'received', bytes: number): void;
+}
 
 /** One connection that a program asks for: decides, dials, and keeps its numbers. */
 export class Connection {
@@ -41,7 +45,7 @@ export class Connection {
   private isDone = false;
 
   constructor(
-    private readonly gate: Gate,
+    private readonly gate: Shared,
     readonly target: EgressTarget & { readonly port: number },
     private readonly caller: Caller,
   ) {

@@ -1,8 +1,9 @@
 import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { isIPv6, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type Connection, countSocket, Refusal } from './connection';
+import { type Connection, countSocket } from './connection';
 import { answer, checkShape, closing, endToEnd, hasBody, headSize, headText, hostOf, namesIn, pathOf } from './http-text';
+import { Refusal } from './refusal';
 
 /** What one connection of a program is served with. */
 interface Served {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { normalName } from '../features/egress-rules';
-import { Refusal } from './connection';
+import { Refusal } from './refusal';
 
 const webPort = 80;
 

@@ -4,11 +4,12 @@ import { canonicalIp } from '../base/ip';
 import type { EgressSpec } from '../features/egress';
 import { EgressCounters, type EgressEvent, type EgressTotals } from '../features/egress-events';
 import { ClientGuard } from './client-guard';
-import { type Caller, Connection, countSocket, Refusal } from './connection';
+import { type Caller, Connection, countSocket } from './connection';
 import { type Greeting, isForeignRequest, isOpenLine } from './detect-protocol';
 import { readFirst } from './first-bytes';
 import { HttpFront } from './http-relay';
 import { isNameAddress, NameBook } from './name-addresses';
+import { Refusal } from './refusal';
 import { Bucket, Budget, Meter } from './relay';
 import { Resolver } from './resolver';
 

@@ -3,10 +3,11 @@ import { createServer as createNetServer, isIP, type Server, type Socket } from 
 import type { Duplex } from 'node:stream';
 import { canonicalIp } from '../base/ip';
 import { normalName } from '../features/egress-rules';
-import { type Caller, type Connection, Refusal } from './connection';
+import type { Caller, Connection } from './connection';
 import { forwardOne } from './http-relay';
 import { answer, closing } from './http-text';
 import type { Gate } from './policy';
+import { Refusal } from './refusal';
 
 type Target = { readonly name?: string; readonly address?: string; readonly port: number };
 

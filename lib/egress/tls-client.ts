@@ -1,6 +1,6 @@
-import { Refusal } from './connection';
 import { readHello } from './detect-protocol';
 import { clientHello, recordHeader, tlsRecord } from './hello-shape';
+import { Refusal } from './refusal';
 
 /** Of the shortest record that a cipher makes. */
 const minEncrypted = 24;

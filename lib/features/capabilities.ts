@@ -2,9 +2,9 @@ import { OptionError } from '../base/errors';
 import { parseArray, parseBoolean, parseObject, parseOneOf, parseString } from '../base/parse';
 import type { PlanWriter } from '../plan/writer';
 import { type Dropped, feature } from './feature';
-import type { Spec } from './index';
+import { insideIds } from './id-map';
 import { isHostUser } from './namespaces';
-import { insideIds } from './user';
+import type { Spec } from './spec';
 
 /** Names of capabilities(7); the position is the number. */
 export const capabilityNames = [
@@ -213,4 +213,12 @@ function words(kept: readonly Capability[]): readonly [low: number, high: number
   const word = (from: number) =>
     bits.filter((bit) => bit >= from && bit < from + 32).reduce((all, bit) => (all | (1 << (bit - from))) >>> 0, 0);
   return [word(0), word(32)];
+}
+
+declare module './spec' {
+  interface Spec {
+    readonly capabilities: ReturnType<(typeof capabilities)['parse']>;
+    readonly securebits: ReturnType<(typeof securebits)['parse']>;
+    readonly noNewPrivileges: ReturnType<(typeof noNewPrivileges)['parse']>;
+  }
 }

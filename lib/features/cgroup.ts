@@ -5,7 +5,8 @@ import { controllers, foldersOf, type GroupFolders } from '../cgroup/layout';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import { type GroupKind, settingsOf } from '../cgroup/settings';
 import { pathFolder } from '../native/open-flags';
-import { noSlot, type PlanWriter } from '../plan/writer';
+import { noSlot } from '../plan/operation';
+import type { PlanWriter } from '../plan/writer';
 import { type Cgroups, feature, type Scene, type Step } from './feature';
 
 /** Whether control groups must enforce limits, and where they are made. */
@@ -181,4 +182,10 @@ function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Scene): 
   const [cpu, still] = counts ? [cpuTime, idle] : [0, 0];
   plan.op('inside', 'limits', 'Clock', pass(group?.usageFd), pass(group?.killFd), group?.perMs ?? 1, wallTime, cpu, still, host.cpus);
   if (group?.quotaFd !== undefined) plan.op('inside', 'limits', 'ClockQuota', pass(group.quotaFd));
+}
+
+declare module './spec' {
+  interface Spec {
+    readonly cgroup: ReturnType<(typeof cgroup)['parse']>;
+  }
 }

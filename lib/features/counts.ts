@@ -1,7 +1,7 @@
 import type { Counts } from '../host/host';
-import { noSlot } from '../plan/writer';
+import { noSlot } from '../plan/operation';
 import type { Dropped, Step } from './feature';
-import type { Spec } from './index';
+import type { Spec } from './spec';
 
 /** Of what the kernel counts by user, so much is one sandbox's: five that take all they can leave the user and a sixth one theirs. */
 const sandboxes = 8;

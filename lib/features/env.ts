@@ -59,3 +59,11 @@ export const argv0 = feature({
   key: 'argv0',
   parse: (value, at): string | undefined => (value === undefined ? undefined : parseString(value, at)),
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly env: ReturnType<(typeof env)['parse']>;
+    readonly cwd: ReturnType<(typeof cwd)['parse']>;
+    readonly argv0: ReturnType<(typeof argv0)['parse']>;
+  }
+}

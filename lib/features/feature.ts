@@ -5,7 +5,7 @@ import type { Host } from '../host/host';
 import type { UsrMask } from '../host/usr-masks';
 import type { OpName } from '../plan/ops';
 import type { PlanWriter, RootRecipe } from '../plan/writer';
-import type { Spec } from './index';
+import type { Spec } from './spec';
 
 /** A control that was preferred and could not be applied. */
 export interface Dropped {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { pathFolder } from '../native/open-flags';
-import { noSlot } from '../plan/writer';
+import { noSlot } from '../plan/operation';
 import type { Step } from './feature';
 
 const writeOnly = 1;

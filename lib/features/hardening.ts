@@ -51,12 +51,12 @@ export function emitCall(plan: PlanWriter, level: Level, origin: string, name: s
   else emit();
 }
 
-const control = <const Key extends string>(key: Key, ...args: readonly number[]) =>
+const control = <const Key extends 'memoryDenyWriteExecute' | 'coreScheduling' | 'tscDeny'>(key: Key, ...args: readonly number[]) =>
   feature({
     key,
     scope: 'program',
     parse: parseLevel,
-    emit: (plan, spec) => emitCall(plan, (spec as Readonly<Record<string, unknown>>)[key] as Level, key, 'prctl', ...args),
+    emit: (plan, spec) => emitCall(plan, spec[key], key, 'prctl', ...args),
   });
 
 export const memoryDenyWriteExecute = control('memoryDenyWriteExecute', options.setMdwe, refuseExecGain);
@@ -78,3 +78,12 @@ export const speculation = feature({
     }
   },
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly memoryDenyWriteExecute: Level;
+    readonly coreScheduling: Level;
+    readonly tscDeny: Level;
+    readonly speculation: ReturnType<(typeof speculation)['parse']>;
+  }
+}

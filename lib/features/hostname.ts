@@ -2,7 +2,7 @@ import { OptionError } from '../base/errors';
 import { parseString } from '../base/parse';
 import type { PlanWriter } from '../plan/writer';
 import { feature } from './feature';
-import type { Spec } from './index';
+import type { Spec } from './spec';
 
 export interface HostnameOptions {
   /** Host name inside, 1 to 64 bytes (sethostname(2)). Default `'sandbox'` in a new uts namespace. /etc/hosts has it at 127.0.1.1. */
@@ -44,3 +44,10 @@ export const domainname = feature({
   parse: parseName,
   emit: (plan, spec) => emitName(plan, spec, 'domainname', '(none)'),
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly hostname: ReturnType<(typeof hostname)['parse']>;
+    readonly domainname: ReturnType<(typeof domainname)['parse']>;
+  }
+}

@@ -1,6 +1,7 @@
 import { OptionError } from '../base/errors';
 import { parseArray, parseInteger, parseObject } from '../base/parse';
 import type { Host } from '../host/host';
+import type { Spec } from './spec';
 
 /** A line of an id map, user_namespaces(7). */
 export interface IdMapEntry {
@@ -104,4 +105,15 @@ function spread(at: number, own: number, ranges: Host['subuids']): readonly IdMa
     }
   }
   return [...map, { inside: at, outside: own, count: 1 }].toSorted((one, other) => one.inside - other.inside);
+}
+
+// The overflow id stands for every id that is not mapped: a program that is 65534 would own the host's files.
+const overflowId = 65534;
+const fallbackId = 1000;
+
+/** Ids of the program as it sees them. */
+export function insideIds(spec: Spec['user'], host: Host): { readonly uid: number; readonly gid: number } {
+  if (spec.ids !== 'one' && spec.ids !== 'keep') return { uid: spec.uid ?? 0, gid: spec.gid ?? 0 };
+  const own = (id: number) => (host.privileged || id === overflowId ? fallbackId : id);
+  return { uid: spec.uid ?? own(host.uid), gid: spec.gid ?? own(host.gid) };
 }

@@ -2,7 +2,7 @@ import { type CapabilitiesOptions, capabilities, noNewPrivileges, securebits } f
 import { type CgroupOptions, cgroup, clock, joinCgroup, joinProgramGroup } from './cgroup';
 import { countShares } from './counts';
 import { argv0, cwd, type EnvOptions, env } from './env';
-import type { Step } from './feature';
+import type { Feature, Step } from './feature';
 import { freezer, joinFreezer } from './freezer';
 import { coreScheduling, type HardeningOptions, memoryDenyWriteExecute, speculation, tscDeny } from './hardening';
 import { domainname, type HostnameOptions, hostname } from './hostname';
@@ -24,6 +24,7 @@ import { type RootOptions, root, rootTree } from './root/root';
 import { type ScratchOptions, scratch } from './root/scratch';
 import { affinity, ioPriority, nice, oomScoreAdj, type SchedulingOptions, scheduler } from './scheduling';
 import { type SeccompOptions, seccomp } from './seccomp';
+import type { Spec } from './spec';
 import { type StateDirOptions, stateDir } from './state-dir';
 import { openTerminal, type TerminalOptions, terminal } from './terminal';
 import { type TimeOptions, time, timeOffsets } from './time';
@@ -110,10 +111,7 @@ export const features = {
   verify,
   launcherPath,
   stateDir,
-} as const;
-
-/** The options parsed: complete, checked, frozen. */
-export type Spec = { readonly [K in keyof typeof features]: ReturnType<(typeof features)[K]['parse']> };
+} as const satisfies { readonly [Key in keyof Spec]: Feature<Key, Spec[Key]> };
 
 /**
  * THE list: in each section of the plan the operations come in this order, which is the order of a safe set-up.

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { NsError, OptionError } from '../base/errors';
 import { parseString } from '../base/parse';
 import { pathFolder } from '../native/open-flags';
-import { noSlot, type PlanWriter } from '../plan/writer';
+import { noSlot } from '../plan/operation';
+import type { PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
 
 export interface LabelOptions {
@@ -62,3 +63,10 @@ export const selinuxLabel = feature({
     if (label !== undefined) emitLabel(plan, 'selinuxLabel', '/sys/fs/selinux', 'thread-self/attr/exec', label);
   },
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly apparmorProfile: ReturnType<(typeof apparmorProfile)['parse']>;
+    readonly selinuxLabel: ReturnType<(typeof selinuxLabel)['parse']>;
+  }
+}

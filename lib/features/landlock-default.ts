@@ -1,11 +1,10 @@
 import { readdirSync } from 'node:fs';
 import type { Host } from '../host/host';
 import type { UsrMask } from '../host/usr-masks';
-import type { Spec } from './index';
-import type { PathRule } from './landlock';
-import { executeRights, useRights, writeRights } from './landlock-rights';
+import { executeRights, type PathRule, useRights, writeRights } from './landlock-rights';
 import { homeFolder } from './root/home';
 import { isWritableMount } from './root/pins';
+import type { Spec } from './spec';
 
 /** The rules that follow from a sandbox's own mounts: nothing more can be written than they say already. */
 export function defaultPaths(spec: Spec): readonly PathRule[] {

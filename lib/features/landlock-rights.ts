@@ -53,3 +53,11 @@ export function rightNames(rights: number): readonly string[] {
   for (let bit = 0; bit < 31; bit++) if ((rights & (1 << bit)) !== 0) names.push(fsRights[bit] ?? `0x${(1 << bit).toString(16)}`);
   return names;
 }
+
+/** A rule on a path: its bits, by name or number. */
+export interface PathRule {
+  /** `'system'` for all of these. */
+  readonly path: string;
+  readonly rights: number;
+  readonly origin: string;
+}

@@ -2,14 +2,15 @@ import { NsError, OptionError } from '../base/errors';
 import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseTarget } from '../base/parse';
 import type { Host } from '../host/host';
 import { openFlags } from '../native/open-flags';
-import { noSlot, type PlanWriter } from '../plan/writer';
+import { noSlot } from '../plan/operation';
+import type { PlanWriter } from '../plan/writer';
 import { type Dropped, feature, type Scene, type Step } from './feature';
-import type { Spec } from './index';
 import { defaultPaths, systemPaths } from './landlock-default';
 import {
   executeRights,
   type LandlockFsRight,
   type LandlockScope,
+  type PathRule,
   parseRights,
   readRights,
   scopeNames,
@@ -19,6 +20,7 @@ import {
 import { isHostUser } from './namespaces';
 import { queuesKey } from './root/dev';
 import { mountAttr, newFs } from './root/mount-ops';
+import type { Spec } from './spec';
 import { verifyProcKey } from './verify';
 
 /** What a program may reach by path, port and signal; all else that Landlock can take away is taken away. */
@@ -48,14 +50,6 @@ export interface LandlockOptions {
    * namespaces needs that.
    */
   readonly landlock?: 'require' | 'prefer' | 'off' | LandlockPolicy;
-}
-
-/** A rule on a path: its bits, by name or number. */
-export interface PathRule {
-  /** `'system'` for all of these. */
-  readonly path: string;
-  readonly rights: number;
-  readonly origin: string;
 }
 
 export interface LandlockSpec {
@@ -246,4 +240,10 @@ function parsePaths(given: Partial<Record<(typeof keys)[number], unknown>>, at: 
       return { path: parseTarget(path, origin), rights: parseRights(rights, origin), origin };
     }),
   ];
+}
+
+declare module './spec' {
+  interface Spec {
+    readonly landlock: ReturnType<(typeof landlock)['parse']>;
+  }
 }

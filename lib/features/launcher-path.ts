@@ -13,3 +13,9 @@ export const launcherPath = feature({
   key: 'launcherPath',
   parse: (value, at): string | undefined => (value === undefined ? undefined : parseHostPath(value, at)),
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly launcherPath: ReturnType<(typeof launcherPath)['parse']>;
+  }
+}

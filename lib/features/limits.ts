@@ -211,3 +211,9 @@ function parseUnified(value: unknown, at: string): Readonly<Record<string, strin
     }),
   );
 }
+
+declare module './spec' {
+  interface Spec {
+    readonly limits: ReturnType<(typeof limits)['parse']>;
+  }
+}

@@ -1,9 +1,10 @@
 import { OptionError } from '../base/errors';
 import { bare, parseBoolean, parseInteger, parseObject } from '../base/parse';
-import { noSlot, type PlanWriter } from '../plan/writer';
+import { noSlot } from '../plan/operation';
+import type { PlanWriter } from '../plan/writer';
 import { type Feature, feature, type Scene, type Step } from './feature';
-import type { Spec } from './index';
-import { isNetBeside } from './network';
+import { isNetBeside } from './network-kind';
+import type { Spec } from './spec';
 
 /** The eight namespace types of namespaces(7), as /proc/<pid>/ns names them. */
 export const namespaceTypes = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
@@ -134,4 +135,10 @@ export const lateNamespaces: Step = {
 
 function sum(flags: readonly number[]): number {
   return flags.reduce((all, flag) => all | flag, 0);
+}
+
+declare module './spec' {
+  interface Spec {
+    readonly namespaces: ReturnType<(typeof namespaces)['parse']>;
+  }
 }

@@ -1,10 +1,10 @@
 import { OptionError } from '../base/errors';
 import { parseBoolean } from '../base/parse';
-import { noSlot } from '../plan/writer';
+import { noSlot } from '../plan/operation';
 import { feature } from './feature';
-import type { Spec } from './index';
-import { isBeside } from './network';
+import { isBeside } from './network-kind';
 import { filterFor } from './seccomp-filter';
+import type { Spec } from './spec';
 
 export interface NestedUserNamespacesOptions {
   /**
@@ -51,3 +51,9 @@ export const nestedUserNamespaces = feature({
     limitTo('1');
   },
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly nestedUserNamespaces: ReturnType<(typeof nestedUserNamespaces)['parse']>;
+  }
+}

@@ -10,3 +10,9 @@ export const netlink = feature({
   key: 'netlink',
   parse: (value = false, at): boolean => parseBoolean(value, at),
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly netlink: ReturnType<(typeof netlink)['parse']>;
+  }
+}

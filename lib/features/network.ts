@@ -5,8 +5,7 @@ import { setLinkUp } from '../netlink/link';
 import { encodeMessage, netlinkProtocols } from '../netlink/message';
 import { type EgressOptions, type EgressSpec, parseEgress } from './egress';
 import { normalName } from './egress-rules';
-import { type Feature, feature, type Scene } from './feature';
-import type { Spec } from './index';
+import { type Feature, feature } from './feature';
 import {
   type InterfaceOptions,
   type InterfaceSpec,
@@ -18,6 +17,7 @@ import {
 } from './interfaces';
 import { cloneFlags, type NamespaceHandle } from './namespaces';
 import { boundsText, loopbackBounds } from './network-bounds';
+import { isNetBeside } from './network-kind';
 import { type PastaOptions, type PastaSpec, parsePasta } from './pasta';
 
 /** A network namespace that is made and set up before the sandbox, which enters it; nothing inside can change it. */
@@ -64,38 +64,6 @@ export interface NetworkSpec {
 
 const loopback = 1;
 
-/**
- * A network namespace is the dearest of all: of a single program its own process makes it, beside init's work, and init
- * enters it when both are done.
- */
-export const isNetBeside = (spec: Spec, scene: Scene): boolean =>
-  spec.namespaces.net && scene.spareNet === undefined && isBeside(spec, scene);
-
-/**
- * Whether it may be one that this process has made before, and owns: where nobody inside has rights over the network, nor sees the files by
- * which it could be changed, there is no difference.
- */
-export const mayBeSpare = ({ namespaces, network: mode, capabilities, proc, root, user }: Spec): boolean =>
-  namespaces.user &&
-  namespaces.net &&
-  (mode === undefined || mode === 'none') &&
-  user.ids === 'one' &&
-  user.inner &&
-  Object.values(capabilities).every((set) => set.length === 0) &&
-  root !== 'host' &&
-  proc !== 'full' &&
-  proc !== 'masked';
-
-/** Whether the program's process is forked early. In a user namespace that is shared init must first make one below it. */
-export const isBeside = ({ namespaces }: Spec, { kind }: Scene): boolean => kind === 'run' && namespaces.joined.user === undefined;
-
-/** Whether a network namespace is made for it before it starts. */
-export const isSetUp = (network: Spec['network']): network is NetworkSpec => typeof network === 'object' && network.share === undefined;
-
-/** Whether its network is not one that others have too. */
-export const hasOwnNetwork = ({ network, namespaces }: Spec): boolean => namespaces.net || isSetUp(network);
-
-// The type is written out: what it looks at refers to it in turn.
 export const network: Feature<'network', 'none' | 'host' | NetworkSpec | undefined> = feature({
   key: 'network',
   parse(value, at): 'none' | 'host' | NetworkSpec | undefined {
@@ -179,4 +147,10 @@ function parseHosts(value: unknown, at: string): readonly (readonly [string, str
     });
     return [parseIp(address, where), names.join(' ')] as const;
   });
+}
+
+declare module './spec' {
+  interface Spec {
+    readonly network: ReturnType<(typeof network)['parse']>;
+  }
 }

@@ -49,3 +49,12 @@ export const umask = feature({
   parse: (value = 0o022, at): number => parseInteger(value, at, 0, 0o777),
   emit: (plan, spec) => plan.op('program', 'umask', 'Umask', spec.umask),
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly personality: ReturnType<(typeof personality)['parse']>;
+    readonly newSession: ReturnType<(typeof newSession)['parse']>;
+    readonly keyring: ReturnType<(typeof keyring)['parse']>;
+    readonly umask: ReturnType<(typeof umask)['parse']>;
+  }
+}

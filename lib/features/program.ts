@@ -1,7 +1,8 @@
-import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
+import { noSlot, type Slot } from '../plan/operation';
+import type { PlanWriter } from '../plan/writer';
 import type { Program, Step } from './feature';
-import type { Spec } from './index';
-import { isBeside, isNetBeside } from './network';
+import { isBeside, isNetBeside } from './network-kind';
+import type { Spec } from './spec';
 
 const readWrite = 2;
 const nullDevice = '/dev/null';

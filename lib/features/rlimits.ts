@@ -94,3 +94,9 @@ function parseValue(value: unknown, at: string): number {
 function words(value: number): readonly [low: number, high: number] {
   return value === unlimited ? [0xffffffff, 0xffffffff] : [value % 2 ** 32, Math.floor(value / 2 ** 32)];
 }
+
+declare module './spec' {
+  interface Spec {
+    readonly rlimits: ReturnType<(typeof rlimits)['parse']>;
+  }
+}

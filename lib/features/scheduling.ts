@@ -133,3 +133,13 @@ export const oomScoreAdj = feature({
     if (score !== undefined) plan.op('maps', 'oomScoreAdj', 'WriteInit', 'oom_score_adj', `${score}`);
   },
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly nice: ReturnType<(typeof nice)['parse']>;
+    readonly ioPriority: ReturnType<(typeof ioPriority)['parse']>;
+    readonly scheduler: ReturnType<(typeof scheduler)['parse']>;
+    readonly affinity: ReturnType<(typeof affinity)['parse']>;
+    readonly oomScoreAdj: ReturnType<(typeof oomScoreAdj)['parse']>;
+  }
+}

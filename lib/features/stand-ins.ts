@@ -1,6 +1,6 @@
 import type { Scene } from './feature';
-import type { Spec } from './index';
 import { isHostUser } from './namespaces';
+import type { Spec } from './spec';
 
 /** Limits of each process that stand in for those of a control group, where there is none. */
 export const standIns = (spec: Spec, { cgroups, hostId }: Pick<Scene, 'cgroups' | 'hostId'>): readonly ('data' | 'nproc')[] =>

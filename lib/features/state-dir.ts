@@ -16,3 +16,9 @@ export const stateDir = feature({
   key: 'stateDir',
   parse: (value = defaultStateDir, at): string => parseHostPath(value, at),
 });
+
+declare module './spec' {
+  interface Spec {
+    readonly stateDir: ReturnType<(typeof stateDir)['parse']>;
+  }
+}

@@ -1,6 +1,6 @@
 import { OptionError } from '../base/errors';
 import { parseBoolean } from '../base/parse';
-import { noSlot } from '../plan/writer';
+import { noSlot } from '../plan/operation';
 import { feature, type Step } from './feature';
 
 export interface TerminalOptions {
@@ -34,3 +34,9 @@ export const openTerminal: Step = {
     plan.op('program', 'stdio', 'Terminal', slave);
   },
 };
+
+declare module './spec' {
+  interface Spec {
+    readonly terminal: ReturnType<(typeof terminal)['parse']>;
+  }
+}

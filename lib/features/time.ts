@@ -1,5 +1,5 @@
 import { parseInteger, parseObject } from '../base/parse';
-import { noSlot } from '../plan/writer';
+import { noSlot } from '../plan/operation';
 import { feature, type Step } from './feature';
 
 export interface TimeOptions {
@@ -45,4 +45,10 @@ export const timeOffsets: Step = {
 function seconds(ms: number): string {
   const whole = Math.floor(ms / 1000);
   return `${whole} ${(ms - whole * 1000) * 1_000_000}`;
+}
+
+declare module './spec' {
+  interface Spec {
+    readonly time: ReturnType<(typeof time)['parse']>;
+  }
 }

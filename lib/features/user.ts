@@ -1,14 +1,15 @@
 import { NsError, OptionError } from '../base/errors';
 import { parseBoolean, parseInteger, parseObject } from '../base/parse';
 import type { Host } from '../host/host';
-import { noSlot, type PlanWriter } from '../plan/writer';
+import { noSlot } from '../plan/operation';
+import type { PlanWriter } from '../plan/writer';
 import type { Capability } from './capabilities';
 import { type Feature, feature, type Scene, type Step } from './feature';
-import { contains, type IdMaps, type IdsOption, mapText, outsideOf, parseIds, rangeMaps } from './id-map';
-import type { Spec } from './index';
+import { contains, type IdMaps, type IdsOption, insideIds, mapText, outsideOf, parseIds, rangeMaps } from './id-map';
 import { cloneFlags, isHostUser } from './namespaces';
 import { refusedByFilter } from './nested-user-namespaces';
-import { isBeside } from './network';
+import { isBeside } from './network-kind';
+import type { Spec } from './spec';
 
 export interface UserOptions {
   /**
@@ -33,9 +34,6 @@ export interface UserSpec {
 }
 
 const maxId = 0xfffffffe;
-// The overflow id stands for every id that is not mapped: a program that is 65534 would own the host's files.
-const overflowId = 65534;
-const fallbackId = 1000;
 
 // The type is written out: the options it looks at refer to it in turn.
 export const user: Feature<'user', UserSpec> = feature({
@@ -161,13 +159,6 @@ function becomeRoot(plan: PlanWriter, privileged: boolean): void {
   plan.op('inside', 'user', 'SetIds', 0, 0);
 }
 
-/** Ids of the program as it sees them. */
-export function insideIds(spec: UserSpec, host: Host): { readonly uid: number; readonly gid: number } {
-  if (spec.ids !== 'one' && spec.ids !== 'keep') return { uid: spec.uid ?? 0, gid: spec.gid ?? 0 };
-  const own = (id: number) => (host.privileged || id === overflowId ? fallbackId : id);
-  return { uid: spec.uid ?? own(host.uid), gid: spec.gid ?? own(host.gid) };
-}
-
 /** Init dies with the keeper; after every change of credentials, which clears the signal (PR_SET_PDEATHSIG(2const)). */
 export const deathSignal: Step = {
   scope: 'both',
@@ -178,3 +169,9 @@ export const deathSignal: Step = {
     } else if (kind !== 'sandbox') plan.op('program', 'namespaces', 'DeathSignal');
   },
 };
+
+declare module './spec' {
+  interface Spec {
+    readonly user: ReturnType<(typeof user)['parse']>;
+  }
+}

@@ -1,9 +1,9 @@
 import { parseBoolean } from '../base/parse';
 import { pathFolder } from '../native/open-flags';
-import { noSlot } from '../plan/writer';
+import { noSlot } from '../plan/operation';
 import { feature, type Scene, type Step } from './feature';
-import type { Spec } from './index';
 import { protectsBelowWritable } from './root/pins';
+import type { Spec } from './spec';
 
 export interface VerifyOptions {
   /**
@@ -54,3 +54,9 @@ export const verifyMounts: Step = {
     plan.op('inside', 'verify', 'Verify');
   },
 };
+
+declare module './spec' {
+  interface Spec {
+    readonly verify: ReturnType<(typeof verify)['parse']>;
+  }
+}

@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync, readSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { errnoName, SysError } from '../base/errors';
-import type { Spec } from '../features';
 import type { MountSpec } from '../features/root/mounts';
+import type { Spec } from '../features/spec';
 import { host } from '../host/host';
 import { usrMasks } from '../host/usr-masks';
 

@@ -1,12 +1,13 @@
 import { debuglog } from 'node:util';
 import { bare } from '../base/parse';
-import type { Spec } from '../features';
 import type { Program, Scene } from '../features/feature';
+import type { Spec } from '../features/spec';
 import { outsideIds } from '../features/user';
 import { host } from '../host/host';
 import type { LiveNetwork } from '../network/setup/sandbox-network';
 import type { ParsedOptions } from '../options/options';
-import { type LaunchPlan, sections } from '../plan/writer';
+import { sections } from '../plan/operation';
+import type { LaunchPlan } from '../plan/writer';
 import type { GroupsKind } from '../setup/choose-cgroup';
 import { openScene } from '../setup/context';
 import { planFor } from '../setup/plan-cache';

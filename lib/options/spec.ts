@@ -1,9 +1,10 @@
 import { OptionError } from '../base/errors';
 import { bare, deepFreeze, parseOneOf } from '../base/parse';
-import { features, type PresetName, presetNames, type SandboxOptions, type Spec } from '../features';
-import { isSetUp } from '../features/network';
-import { refuseSetIdHole } from '../features/seccomp';
+import { features, type PresetName, presetNames, type SandboxOptions } from '../features';
+import { refuseSetIdHole } from '../features/host-writes';
+import { isSetUp } from '../features/network-kind';
 import { refusesSockets } from '../features/seccomp-filter';
+import type { Spec } from '../features/spec';
 import { type Host, host, lookAgain } from '../host/host';
 import { cappedRlimits, mergeOption, mergeOptions, readOptions } from './merge';
 import { presets } from './presets';

@@ -1,6 +1,6 @@
 import { OptionRangeError } from '../base/errors';
+import { type PlannedOp, Slot } from './operation';
 import { ops } from './ops';
-import { type PlannedOp, Slot } from './writer';
 
 const magic = 0x324e534e;
 const headerSize = 64;

@@ -1,12 +1,12 @@
 import { deepFreeze } from '../base/parse';
 import { foldersOf } from '../cgroup/layout';
-import type { Spec } from '../features';
 import type { Dropped, Scene } from '../features/feature';
 import { landlockFor } from '../features/landlock';
 import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
-import { isSetUp } from '../features/network';
+import { isSetUp } from '../features/network-kind';
 import { filterFor, notifyingFilter } from '../features/seccomp-filter';
+import type { Spec } from '../features/spec';
 import { outsideIds } from '../features/user';
 import type { Outcome } from '../launcher/outcome';
 import type { LaunchRecord } from '../launcher/record';

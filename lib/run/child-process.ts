@@ -1,23 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Duplex, Readable, Writable } from 'node:stream';
-import type { IsolatedProcess, ProcessEvents } from './types';
-
-/** What libraries use of a ChildProcess: streams, `pid`, `kill`, and the events of child_process. */
-export interface IsolatedChildProcess extends EventEmitter {
-  readonly pid: number | undefined;
-  readonly stdin: Writable | null;
-  readonly stdout: Readable | null;
-  readonly stderr: Readable | null;
-  readonly stdio: readonly (Duplex | null)[];
-  readonly exitCode: number | null;
-  readonly signalCode: NodeJS.Signals | null;
-  readonly killed: boolean;
-  readonly connected: boolean;
-  kill(signal?: NodeJS.Signals | number): boolean;
-  send(message: unknown, callback?: (error: Error | null) => void): boolean;
-  ref(): void;
-  unref(): void;
-}
+import type { IsolatedChildProcess, IsolatedProcess, ProcessEvents } from './types';
 
 /** Turns the promise's process into an emitter of `spawn`, `exit`, `close`, `error` and `message`. */
 export function asChildProcess(

@@ -1,14 +1,13 @@
-import { pipeline, type Readable } from 'node:stream';
+import { type Duplex, pipeline, type Readable } from 'node:stream';
 import { isBytes } from '../base/parse';
 import { checkedInput } from './output';
-import type { Run } from './run';
 
 // A program that stops reading is none of the caller's errors; a source that fails is.
 const ends: readonly string[] = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'];
 
 /** Writes what the caller has given to the program's descriptor 0, and closes it. `fail` is told of a source that fails. */
 export function feedInput(
-  stdin: Run['streams'][number] | undefined,
+  stdin: Duplex | null | undefined,
   input: string | Uint8Array | Readable | undefined,
   fail: (error: Error) => void,
 ): void {

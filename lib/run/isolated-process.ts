@@ -13,7 +13,7 @@ import { ExitError, type Result } from '../report/result';
 import { JsonChannel } from './ipc';
 import type { RunEvents } from './link';
 import { lines } from './output';
-import { ProcessPromise } from './process-promise';
+import { type ProcessControls, ProcessPromise } from './process-promise';
 import type { Run } from './run';
 import { traceSpawn } from './tracing';
 import type { IsolatedProcess, ProcessEvents } from './types';
@@ -26,7 +26,7 @@ export function handle(parsed: ParsedOptions, begin: (parsed: ParsedOptions, eve
 }
 
 /** Everything behind one IsolatedProcess. */
-export class Handle {
+class Handle implements ProcessControls {
   readonly promise: ProcessPromise;
   readonly events = new EventEmitter<ProcessEvents<string | Buffer>>();
   readonly spawned = deferred<void>();

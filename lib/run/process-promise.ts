@@ -1,32 +1,50 @@
+import type { Stats } from '../monitor/stats';
 import type { Result } from '../report/result';
 import { asChildProcess } from './child-process';
-import type { Handle } from './isolated-process';
+import type { Run } from './run';
 import type { IsolatedProcess } from './types';
 
 type AnyResult = Result<string | Buffer>;
+type Process = IsolatedProcess<string | Buffer>;
 
-/** The promise of a program's result, and what else can be done with the program. All of it is its {@link Handle}'s. */
-export class ProcessPromise extends Promise<AnyResult> implements IsolatedProcess<string | Buffer> {
+/** What is behind the promise. */
+export interface ProcessControls {
+  readonly pid: number | undefined;
+  readonly run: Pick<Run, 'report' | 'streams' | 'ref'> | undefined;
+  readonly events: Process['events'];
+  readonly spawned: { readonly promise: Process['spawned'] };
+  readonly exited: { readonly promise: Process['exited'] };
+  handled<T>(promise: Promise<T>): Promise<T>;
+  kill(signal: NodeJS.Signals | number): boolean;
+  stop(grace?: number): Promise<AnyResult | undefined>;
+  stats(): Stats;
+  send(message: unknown): Promise<void>;
+  resize(columns: number, rows: number): void;
+  iterate(): AsyncGenerator<string>;
+}
+
+/** The promise of a program's result, and what else can be done with the program: all by its {@link ProcessControls}. */
+export class ProcessPromise extends Promise<AnyResult> implements Process {
   // What then() returns is a promise alone.
   static override readonly [Symbol.species] = Promise;
-  readonly #handle: Handle;
+  readonly #controls: ProcessControls;
 
-  constructor(handle: Handle, executor: (resolve: (result: AnyResult) => void, reject: (error: Error) => void) => void) {
+  constructor(controls: ProcessControls, executor: (resolve: (result: AnyResult) => void, reject: (error: Error) => void) => void) {
     super(executor);
-    this.#handle = handle;
+    this.#controls = controls;
   }
 
   get pid() {
-    return this.#handle.pid;
+    return this.#controls.pid;
   }
   get report() {
-    return this.#handle.run?.report;
+    return this.#controls.run?.report;
   }
   get spawned() {
-    return this.#handle.handled(this.#handle.spawned.promise);
+    return this.#controls.handled(this.#controls.spawned.promise);
   }
   get exited() {
-    return this.#handle.handled(this.#handle.exited.promise);
+    return this.#controls.handled(this.#controls.exited.promise);
   }
   get stdin() {
     return this.stdio[0] ?? null;
@@ -38,39 +56,39 @@ export class ProcessPromise extends Promise<AnyResult> implements IsolatedProces
     return this.stdio[2] ?? null;
   }
   get stdio() {
-    return this.#handle.run?.streams ?? [];
+    return this.#controls.run?.streams ?? [];
   }
   get events() {
-    return this.#handle.events;
+    return this.#controls.events;
   }
   kill(signal: NodeJS.Signals | number = 'SIGTERM') {
-    return this.#handle.kill(signal);
+    return this.#controls.kill(signal);
   }
   stop(grace?: number) {
-    return this.#handle.stop(grace);
+    return this.#controls.stop(grace);
   }
   stats() {
-    return this.#handle.stats();
+    return this.#controls.stats();
   }
   send(message: unknown) {
-    return this.#handle.send(message);
+    return this.#controls.send(message);
   }
   resize(columns: number, rows: number) {
-    this.#handle.resize(columns, rows);
+    this.#controls.resize(columns, rows);
   }
   ref() {
-    this.#handle.run?.ref(true);
+    this.#controls.run?.ref(true);
     return this;
   }
   unref() {
-    this.#handle.run?.ref(false);
+    this.#controls.run?.ref(false);
     return this;
   }
   asChildProcess() {
     return asChildProcess(this, this.events);
   }
   [Symbol.asyncIterator]() {
-    return this.#handle.iterate();
+    return this.#controls.iterate();
   }
   async [Symbol.asyncDispose]() {
     await this.stop();

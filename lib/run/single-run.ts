@@ -1,5 +1,5 @@
 import type { LimitsSpec } from '../cgroup/limits';
-import { hasOwnNetwork } from '../features/network';
+import { hasOwnNetwork } from '../features/network-kind';
 import { follow } from '../launcher/follow';
 import { type Started, start } from '../launcher/launch';
 import type { Outcome } from '../launcher/outcome';

@@ -1,7 +1,7 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { OptionError } from '../base/errors';
 import { isBytes } from '../base/parse';
-import { hasOwnNetwork } from '../features/network';
+import { hasOwnNetwork } from '../features/network-kind';
 import { explainExec } from '../launcher/exec-hint';
 import { openCleanup, type Started, start } from '../launcher/launch';
 import { Outcome, type Reason } from '../launcher/outcome';

@@ -8,7 +8,6 @@ import type { ProgramOptions, RunOptions } from '../options/options';
 import type { Violation } from '../options/syscalls';
 import type { Report } from '../report/report';
 import type { Result } from '../report/result';
-import type { IsolatedChildProcess } from './child-process';
 
 /** Events of {@link IsolatedProcess.events}. `error` is emitted only if somebody listens. */
 export interface ProcessEvents<Output extends string | Buffer = string> {
@@ -73,4 +72,21 @@ export interface IsolatedProcess<Output extends string | Buffer = string> extend
   asChildProcess(): IsolatedChildProcess;
   /** As `stop()`: TERM, grace, KILL. Never throws for a program that has ended. */
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What libraries use of a ChildProcess: streams, `pid`, `kill`, and the events of child_process. */
+export interface IsolatedChildProcess extends EventEmitter {
+  readonly pid: number | undefined;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+  readonly stdio: readonly (Duplex | null)[];
+  readonly exitCode: number | null;
+  readonly signalCode: NodeJS.Signals | null;
+  readonly killed: boolean;
+  readonly connected: boolean;
+  kill(signal?: NodeJS.Signals | number): boolean;
+  send(message: unknown, callback?: (error: Error | null) => void): boolean;
+  ref(): void;
+  unref(): void;
 }

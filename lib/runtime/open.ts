@@ -1,5 +1,5 @@
 import { AbortError } from '../base/errors';
-import type { Spec } from '../features';
+import type { Spec } from '../features/spec';
 import { closedError } from '../launcher/session';
 import { onAbort } from '../run/abort';
 import { type Opened, Resident } from './runtime';

@@ -1,6 +1,6 @@
 import { bare } from '../base/parse';
-import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
+import type { Spec } from '../features/spec';
 import { follow } from '../launcher/follow';
 import { type Started, start } from '../launcher/launch';
 import { Outcome } from '../launcher/outcome';

@@ -1,6 +1,8 @@
 import { constants } from 'node:os';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
+import type { Spec } from '../features/spec';
 import type { Started } from '../launcher/launch';
+import type { Outcome } from '../launcher/outcome';
 import { HeldMemory } from '../monitor/held-memory';
 import { type Overrun, Overseer, Watchdog } from '../monitor/limit-watch';
 import { withProcesses } from '../monitor/source';
@@ -11,13 +13,24 @@ import type { Run } from '../run/run';
 import { Timers } from '../run/timers';
 import { PidFd } from '../sys/pidfd';
 import { killEach } from './kill-each';
+import type { Pauser } from './pause';
 import type { OwnGroup } from './program-group';
-import type { ProgramHost } from './programs';
 
 // Init holds the clock; it may be slow where its sandbox has used its CPU time up.
 const backupMs = 50;
 /** Processes that are ended with a program. */
 export const maxTree = 256;
+
+/** What programs need of their sandbox. */
+export interface ProgramHost {
+  readonly spec: Spec;
+  readonly started: Started;
+  /** What its control groups hold it to now. */
+  readonly limits: LimitsSpec;
+  readonly outcome: Outcome;
+  readonly pauser: Pick<Pauser, 'isPaused'>;
+  holdLoop(): void;
+}
 
 /** The way from a run to its program in a sandbox that stays. */
 export class ProgramLink implements Link {

@@ -2,10 +2,8 @@ import { constants } from 'node:os';
 import { NsError } from '../base/errors';
 import { bare } from '../base/parse';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
-import type { Spec } from '../features';
 import type { Dropped, Program, Scene } from '../features/feature';
-import type { Started } from '../launcher/launch';
-import type { Outcome, Reason, TimeLimit } from '../launcher/outcome';
+import type { Reason, TimeLimit } from '../launcher/outcome';
 import { type LaunchRecord, recordKind } from '../launcher/record';
 import { sharing } from '../launcher/shared-descriptors';
 import type { ParsedOptions } from '../options/options';
@@ -14,24 +12,12 @@ import type { RunEvents } from '../run/link';
 import { Run } from '../run/run';
 import { planFor } from '../setup/plan-cache';
 import { OomWatch } from './oom-watch';
-import type { Pauser } from './pause';
 import { OwnGroup } from './program-group';
-import { maxTree, ProgramLink } from './program-link';
+import { maxTree, type ProgramHost, ProgramLink } from './program-link';
 
 // Others may hold a program's pipes open after its end: they get this long to write more.
 const idleMs = 100;
 const insideSection = 1;
-
-/** What programs need of their sandbox. */
-export interface ProgramHost {
-  readonly spec: Spec;
-  readonly started: Started;
-  /** What its control groups hold it to now. */
-  readonly limits: LimitsSpec;
-  readonly outcome: Outcome;
-  readonly pauser: Pick<Pauser, 'isPaused'>;
-  holdLoop(): void;
-}
 
 /** Limits of one program that no control group holds. */
 function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): readonly Dropped[] {

@@ -1,6 +1,7 @@
 import { cloneFlags } from '../features/namespaces';
 import { pathFolder } from '../native/open-flags';
-import { noSlot, type PlanWriter, type Slot } from '../plan/writer';
+import { noSlot, type Slot } from '../plan/operation';
+import type { PlanWriter } from '../plan/writer';
 import type { Opened } from '../runtime/runtime';
 
 /** What a launcher does to act in the user and mount namespace of a sandbox that runs; the slot of the sandbox's root. */

@@ -3,7 +3,7 @@ import { rangeSize } from '../features/id-map';
 import { host } from '../host/host';
 import { usrMasks } from '../host/usr-masks';
 import { parseOptions, readSpawnOptions } from '../options/options';
-import { type Argument, type PlannedOp, Slot, sections } from '../plan/writer';
+import { type Argument, type PlannedOp, Slot, sections } from '../plan/operation';
 import { chooseGroups } from '../setup/choose-cgroup';
 import { firstHostId } from '../setup/host-id';
 import { writePlan } from '../setup/write-plan';

@@ -1,12 +1,13 @@
 import { fstatSync } from 'node:fs';
 import { OptionError } from '../base/errors';
+import { hostWrites, refuseSetIdHole } from '../features/host-writes';
 import { bindHost, mapOwner, mountAttr, newFs, statSource } from '../features/root/mount-ops';
 import type { Mount } from '../features/root/mounts';
 import { type MountSpec, mounts as mountsFeature } from '../features/root/mounts';
 import { looseFolders } from '../features/root/pins';
-import { hostWrites, refuseSetIdHole } from '../features/seccomp';
 import { runHost } from '../launcher/run-plan';
-import { PlanWriter, type Slot } from '../plan/writer';
+import type { Slot } from '../plan/operation';
+import { PlanWriter } from '../plan/writer';
 import type { Opened, Resident } from '../runtime/runtime';
 import { enter } from './enter';
 import { pinInto, shareMount } from './pins';

@@ -1,9 +1,9 @@
 import { OptionError } from '../base/errors';
 import { parseTarget } from '../base/parse';
-import type { Spec } from '../features';
+import { insideIds } from '../features/id-map';
 import type { OverlaySpec } from '../features/root/overlay';
 import { folderFd, overlaysOf } from '../features/root/root';
-import { insideIds } from '../features/user';
+import type { Spec } from '../features/spec';
 import { OverlayChanges } from '../fs/overlay';
 import type { Root } from '../fs/root';
 import type { Resident } from '../runtime/runtime';

@@ -1,6 +1,7 @@
 import { NsError, OptionError } from '../base/errors';
 import { parseInteger, parseObject } from '../base/parse';
-import type { SandboxOptions, Spec } from '../features';
+import type { SandboxOptions } from '../features';
+import type { Spec } from '../features/spec';
 import { closedError } from '../launcher/session';
 import { type ParsedOptions, type ProgramOptions, parseProgramOptions } from '../options/options';
 import { parseSandboxOptions } from '../options/spec';

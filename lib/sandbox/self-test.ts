@@ -1,7 +1,8 @@
-import type { SandboxOptions, Spec } from '../features';
+import type { SandboxOptions } from '../features';
 import type { Attempt } from '../features/feature';
 import { callNumber } from '../features/hardening';
 import { isHidden } from '../features/root/proc';
+import type { Spec } from '../features/spec';
 import { parseProgramOptions } from '../options/options';
 import type { Resident } from '../runtime/runtime';
 

@@ -7,8 +7,8 @@ import { type CgroupLayout, type Controller, cgroupLayout, controllers, freezerL
 import type { LimitsSpec } from '../cgroup/limits';
 import { controllersFor, onlyVersion2 } from '../cgroup/settings';
 import { nextGroupName } from '../cgroup/sweep';
-import type { Spec } from '../features';
 import type { Cgroups, Dropped, Scene } from '../features/feature';
+import type { Spec } from '../features/spec';
 import { countsPids } from '../features/stand-ins';
 import { host } from '../host/host';
 

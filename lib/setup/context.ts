@@ -1,14 +1,15 @@
 import { closeSync, fstatSync, statSync } from 'node:fs';
 import { NsError, OptionError } from '../base/errors';
 import { bare } from '../base/parse';
-import type { Spec } from '../features';
 import { privilegesDropped } from '../features/capabilities';
 import { countsDropped } from '../features/counts';
 import type { Program, Scene } from '../features/feature';
 import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
-import { isSetUp, type NetworkSpec } from '../features/network';
+import type { NetworkSpec } from '../features/network';
+import { isSetUp } from '../features/network-kind';
 import { procDropped } from '../features/root/proc';
+import type { Spec } from '../features/spec';
 import { host, looked } from '../host/host';
 import { usrMasks } from '../host/usr-masks';
 import { native } from '../native/addon';

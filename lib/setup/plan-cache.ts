@@ -1,9 +1,10 @@
 import { bare } from '../base/parse';
-import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
 import { execTexts } from '../features/program';
+import type { Spec } from '../features/spec';
 import { changePlan, lastOpOf } from '../plan/encode';
-import { type LaunchPlan, type PlannedOp, PlanWriter, type Section, sections } from '../plan/writer';
+import { type PlannedOp, type Section, sections } from '../plan/operation';
+import { type LaunchPlan, PlanWriter } from '../plan/writer';
 import { writePlan } from './write-plan';
 
 /**

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
-import type { Spec } from '../features';
 import type { Scene } from '../features/feature';
 import { covers, foldersBetween, isFixed, writableAbove } from '../features/root/pins';
+import type { Spec } from '../features/spec';
 
 /** Paths of the host that running sandboxes of this thread protect below directories they may write to, and how many of them do. */
 const kept = new Map<string, number>();

@@ -1,7 +1,7 @@
 import { clearTimeout, setTimeout } from 'node:timers';
-import type { Spec } from '../features';
-import { mayBeSpare } from '../features/network';
 import { boundsText, loopbackBounds } from '../features/network-bounds';
+import { mayBeSpare } from '../features/network-kind';
+import type { Spec } from '../features/spec';
 import { host } from '../host/host';
 import { native } from '../native/addon';
 import { close } from '../sys/file';

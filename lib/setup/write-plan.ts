@@ -1,6 +1,7 @@
 import { bare } from '../base/parse';
-import { type Spec, steps } from '../features';
+import { steps } from '../features';
 import type { Scene } from '../features/feature';
+import type { Spec } from '../features/spec';
 import { type LaunchPlan, PlanWriter } from '../plan/writer';
 
 const scopes = { run: ['sandbox', 'both', 'program'], sandbox: ['sandbox', 'both'], program: ['both', 'program'] };

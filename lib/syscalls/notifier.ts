@@ -8,7 +8,7 @@ import type { SyscallAnswer, SyscallsSpec, Violation } from '../options/syscalls
 import { decide, type Policy } from '../seccomp/policy';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { ioctl } from '../sys/call';
-import { PendingCall } from './pending-call';
+import { type Notification, PendingCall } from './pending-call';
 
 const debug = debuglog('nsjs');
 
@@ -23,14 +23,6 @@ const eperm = 1;
 const readable = 1;
 const maxPending = 64;
 const maxPerTurn = 16;
-
-/** A call as the kernel tells of it. */
-export interface Notification {
-  readonly id: bigint;
-  readonly pid: number;
-  readonly name: string;
-  readonly args: readonly bigint[];
-}
 
 /**
  * Answers the system calls of one program that its filter hands over. If this process ends, the calls that wait fail with

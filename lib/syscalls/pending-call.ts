@@ -2,10 +2,17 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { SysError } from '../base/errors';
 import { parseInteger } from '../base/parse';
 import { parseErrno, type SyscallAnswer, type SyscallCall } from '../options/syscalls';
-import type { Notification } from './notifier';
 
 const maxMemory = 2 ** 20;
 const page = 4096n;
+
+/** A call as the kernel tells of it. */
+export interface Notification {
+  readonly id: bigint;
+  readonly pid: number;
+  readonly name: string;
+  readonly args: readonly bigint[];
+}
 
 /** A call that waits for its answer, as its handler sees it. */
 export class PendingCall implements SyscallCall {

@@ -1,7 +1,7 @@
 import { host } from '../../dist/host/host';
 import { parseOptions, readSpawnOptions } from '../../dist/options/options';
+import { sections } from '../../dist/plan/operation';
 import { ops } from '../../dist/plan/ops';
-import { sections } from '../../dist/plan/writer';
 import { firstHostId } from '../../dist/setup/host-id';
 import { planFor } from '../../dist/setup/plan-cache';
 import { writePlan } from '../../dist/setup/write-plan';

@@ -1,6 +1,7 @@
 import { explain, presets } from 'nsjs';
 import { OptionRangeError } from '../../dist/base/errors';
-import { noSlot, PlanWriter } from '../../dist/plan/writer';
+import { noSlot } from '../../dist/plan/operation';
+import { PlanWriter } from '../../dist/plan/writer';
 import { thrown } from '../support';
 
 test('a plan has the layout of src/plan/wire.h', () => {

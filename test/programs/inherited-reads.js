@@ -11,7 +11,7 @@ const files = readdirSync(build, { recursive: true })
   .filter((name) => name.endsWith('.js') && !/^cli\b/.test(name))
   .map((name) => join(build, name));
 // What is loaded later would be read with the names in place already.
-for (const file of files.filter((path) => !path.endsWith('-worker.js'))) require(file);
+for (const file of files.filter((path) => !path.endsWith('worker.js'))) require(file);
 
 // Asked for by the language itself, wherever there is an iterator or an await.
 const ofTheLanguage = ['next', 'return', 'then', 'value', 'get', 'set', 'writable', 'enumerable', 'configurable'];

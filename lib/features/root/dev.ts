@@ -1,7 +1,8 @@
-import { noSlot, type PlanWriter } from '../../plan/writer';
+import { noSlot } from '../../plan/operation';
+import type { PlanWriter } from '../../plan/writer';
 import { maxTerminals } from '../counts';
 import type { Scene } from '../feature';
-import type { Spec } from '../index';
+import type { Spec } from '../spec';
 import { cloneFile, mountAttr, newFs } from './mount-ops';
 import { RootTree } from './tree';
 

@@ -1,8 +1,9 @@
 import { stdioKind } from '../../native/addon';
-import { noSlot, type PlannedOp, type PlanWriter, type Slot } from '../../plan/writer';
+import { noSlot, type PlannedOp, type Slot } from '../../plan/operation';
+import type { PlanWriter } from '../../plan/writer';
 import type { Scene, Step } from '../feature';
-import type { Spec } from '../index';
-import { isBeside } from '../network';
+import { isBeside } from '../network-kind';
+import type { Spec } from '../spec';
 import { splitRoot } from './shared';
 
 // None of them reads a path of the host.

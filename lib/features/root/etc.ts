@@ -1,8 +1,8 @@
 import { hostname as ownHostname } from 'node:os';
 import type { Scene } from '../feature';
 import { defaultHostname } from '../hostname';
-import type { Spec } from '../index';
-import { insideIds } from '../user';
+import { insideIds } from '../id-map';
+import type { Spec } from '../spec';
 import { homeFolder, userName } from './home';
 
 /** The files of a `system` root's own /etc: nothing in them is the host's. */

@@ -2,7 +2,8 @@ import { statSync } from 'node:fs';
 import { SysError } from '../../base/errors';
 import { bare } from '../../base/parse';
 import { realHostPath } from '../../host/host-path';
-import { noSlot, type PlanWriter, type Slot } from '../../plan/writer';
+import { noSlot, type Slot } from '../../plan/operation';
+import type { PlanWriter } from '../../plan/writer';
 import type { Scene } from '../feature';
 
 /** Attributes of mount_setattr(2) and fsmount(2). */

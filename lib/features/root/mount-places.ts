@@ -1,8 +1,10 @@
 import { existsSync, fstatSync, realpathSync } from 'node:fs';
 import type { Scene } from '../feature';
+import type { Spec } from '../spec';
 import { statSource } from './mount-ops';
-import type { MountSpec } from './mounts';
 import type { RootTree } from './tree';
+
+type MountSpec = Spec['mounts'][number];
 
 /** Makes the place of a mount in a directory that is read-only when it is mounted; what is there already, or hidden, has none. */
 export function placeMount(tree: RootTree, mount: MountSpec, origin: string): void {

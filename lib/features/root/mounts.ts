@@ -14,9 +14,10 @@ import {
   parseString,
   parseTarget,
 } from '../../base/parse';
-import { noSlot, type PlanWriter } from '../../plan/writer';
+import { noSlot } from '../../plan/operation';
+import type { PlanWriter } from '../../plan/writer';
 import { feature, type Scene } from '../feature';
-import type { Spec } from '../index';
+import type { Spec } from '../spec';
 import { emitDev } from './dev';
 import { bindHost, mapOwner, mountAttr, newFs, statSource } from './mount-ops';
 import { pinForOthers } from './mount-places';
@@ -230,4 +231,10 @@ function emitFile(plan: PlanWriter, tree: RootTree, { target, data, mode }: Extr
   plan.op('inside', origin, 'OpenTree', file, scratch, '/file', 1);
   plan.op('inside', origin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
   tree.mount(file, target, 'file', origin, { fixed: true });
+}
+
+declare module '../spec' {
+  interface Spec {
+    readonly mounts: ReturnType<(typeof mounts)['parse']>;
+  }
 }

@@ -1,6 +1,7 @@
 import { OptionError, SysError } from '../../base/errors';
 import { type Bytes, parseArray, parseBoolean, parseBytes, parseHostPath, parseInteger, parseObject } from '../../base/parse';
-import { noSlot, type PlanWriter, type Slot } from '../../plan/writer';
+import { noSlot, type Slot } from '../../plan/operation';
+import type { PlanWriter } from '../../plan/writer';
 import type { Scene } from '../feature';
 import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
 

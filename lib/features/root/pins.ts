@@ -1,6 +1,7 @@
-import type { Spec } from '../index';
+import type { Spec } from '../spec';
 import { homeFolder } from './home';
-import type { MountSpec } from './mounts';
+
+type MountSpec = Spec['mounts'][number];
 
 /** Whether programs may write to what is mounted, as far as their ids allow. */
 export const isWritableMount = (mount: MountSpec): boolean =>

@@ -1,9 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { OptionError } from '../../base/errors';
 import { parseOneOf } from '../../base/parse';
-import { noSlot, type PlanWriter } from '../../plan/writer';
+import { noSlot } from '../../plan/operation';
+import type { PlanWriter } from '../../plan/writer';
 import { type Dropped, feature, type Scene } from '../feature';
-import type { Spec } from '../index';
+import type { Spec } from '../spec';
 import { mountAttr, newFs } from './mount-ops';
 import type { RootTree } from './tree';
 
@@ -131,4 +132,10 @@ function hiddenNames(): readonly string[] {
   return readdirSync('/proc', { withFileTypes: true }).flatMap((entry) =>
     entry.isSymbolicLink() || !isHidden(entry.name) ? [] : [entry.name],
   );
+}
+
+declare module '../spec' {
+  interface Spec {
+    readonly proc: ReturnType<(typeof proc)['parse']>;
+  }
 }

@@ -1,9 +1,10 @@
 import { OptionError } from '../../base/errors';
 import { isUrl, parseHostPath } from '../../base/parse';
 import { pathFolder } from '../../native/open-flags';
-import { noSlot, type PlanWriter, type Slot } from '../../plan/writer';
+import { noSlot, type Slot } from '../../plan/operation';
+import type { PlanWriter } from '../../plan/writer';
 import { feature, type Scene, type Step } from '../feature';
-import type { Spec } from '../index';
+import type { Spec } from '../spec';
 import { etcFiles } from './etc';
 import { homeFolder } from './home';
 import { bindHost, cloneTree, mountAttr, mountFlags, newFs, newRoot } from './mount-ops';
@@ -155,4 +156,10 @@ function bindSystem(plan: PlanWriter, tree: RootTree, scene: Scene, path: string
   const slot = bindHost(plan, scene, { origin: 'root', source: path, readonly: true, owned: false });
   tree.mount(slot, path, kind, 'root');
   return slot;
+}
+
+declare module '../spec' {
+  interface Spec {
+    readonly root: ReturnType<(typeof root)['parse']>;
+  }
 }

@@ -21,3 +21,9 @@ export const scratch = feature({
     return { size: parseBytes(size, `${at}.size`, 4096), inodes: parseInteger(inodes, `${at}.inodes`, 2, 2 ** 31) };
   },
 });
+
+declare module '../spec' {
+  interface Spec {
+    readonly scratch: ReturnType<(typeof scratch)['parse']>;
+  }
+}

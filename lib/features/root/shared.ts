@@ -1,5 +1,6 @@
 import { pathFolder } from '../../native/open-flags';
-import { noSlot, type PlannedOp, type PlanWriter, type RootRecipe, Slot } from '../../plan/writer';
+import { noSlot, type PlannedOp, Slot } from '../../plan/operation';
+import type { PlanWriter, RootRecipe } from '../../plan/writer';
 import { hiddenOrigin } from './tree';
 
 /** A recipe, and the operations of init that remain where it has been followed. */

@@ -1,5 +1,6 @@
 import { bare } from '../../base/parse';
-import { noSlot, type PlanWriter, type Slot } from '../../plan/writer';
+import { noSlot, type Slot } from '../../plan/operation';
+import type { PlanWriter } from '../../plan/writer';
 import { atRecursive, cloneTree, mountAttr } from './mount-ops';
 import { foldersBetween } from './pins';
 
