@@ -27,37 +27,13 @@ const unknown: Target = { address: '0.0.0.0', port: 0 };
 /** An HTTP proxy for the programs of a sandbox: CONNECT, and requests with a whole URL. */
 export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['program']): HttpServer {
   const server = createHttpServer({ requireHostHeader: false, insecureHTTPParser: false });
-  const begin = (socket: Duplex, target: Target): Connection =>
-    gate.begin(socket, target, { via: 'http-proxy', program: programOf(socket as Socket) });
-
-  const single = (socket: Socket, target: Target): Connection => gate.single(target, { via: 'http-proxy', program: programOf(socket) });
-
-  server.on('connect', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const [, host = '', port = ''] = /^(.*):(\d{1,5})$/.exec(message.url ?? '') ?? [];
-    let connection: Connection | undefined;
-    const refuse = (error: unknown) => {
-      (connection ?? begin(socket, unknown)).refuse(error);
-      if (socket.writable && !isReady) socket.end(closing(403, (error as Error).message));
-      else socket.destroy();
-    };
-    let isReady = false;
-    try {
-      connection = begin(socket, targetOf(host, Number(port)));
-      if (head.length > 0) socket.unshift(head);
-      gate
-        .carry(connection, socket, () => {
-          isReady = true;
-          socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
-        })
-        .catch(refuse);
-    } catch (error) {
-      refuse(error);
-    }
-  });
+  const callerOf = (socket: Socket): Caller => ({ via: 'http-proxy', program: programOf(socket) });
   const asking = new WeakSet<Socket>();
   server.on('connection', (socket: Socket) => gate.keep(socket));
+  server.on('connect', (message: IncomingMessage, socket: Duplex, head: Buffer) => {
+    serveConnect(gate, callerOf(socket as Socket), message, { socket, head });
+  });
   server.on('request', (message: IncomingMessage, response: ServerResponse) => {
-    let connection: Connection | undefined;
     // One after the other: each may make a connection of its own.
     if (asking.has(message.socket)) {
       message.socket.destroy();
@@ -65,16 +41,7 @@ export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['pro
     }
     asking.add(message.socket);
     response.once('close', () => asking.delete(message.socket));
-    try {
-      if (!/^http:/i.test(message.url ?? '') || !URL.canParse(message.url ?? ''))
-        throw new Refusal('protocol', 'expected a whole http: URL');
-      const url = new URL(message.url ?? '');
-      connection = single(message.socket, targetOf(rawHost(message.url ?? ''), Number(url.port || 80)));
-      forwardOne(connection, message, response, (other) => gate.keep(other));
-    } catch (error) {
-      (connection ?? single(message.socket, unknown)).refuse(error);
-      answer(response, 403, (error as Error).message);
-    }
+    serveRequest(gate, callerOf(message.socket), message, response);
   });
   server.on('upgrade', (_: IncomingMessage, socket: Duplex) => {
     socket.on('error', () => {});
@@ -83,6 +50,46 @@ export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['pro
   });
   server.on('clientError', (_: Error, socket: Duplex) => (socket.writable ? socket.end(closing(400, 'malformed HTTP')) : socket.destroy()));
   return server;
+}
+
+function serveConnect(
+  gate: Gate,
+  caller: Caller,
+  { url = '' }: IncomingMessage,
+  { socket, head }: { readonly socket: Duplex; readonly head: Buffer },
+): void {
+  const [, host = '', port = ''] = /^(.*):(\d{1,5})$/.exec(url) ?? [];
+  let connection: Connection | undefined;
+  let isReady = false;
+  const refuse = (error: unknown) => {
+    (connection ?? gate.begin(socket, unknown, caller)).refuse(error);
+    if (socket.writable && !isReady) socket.end(closing(403, (error as Error).message));
+    else socket.destroy();
+  };
+  try {
+    connection = gate.begin(socket, targetOf(host, Number(port)), caller);
+    if (head.length > 0) socket.unshift(head);
+    const ready = () => {
+      isReady = true;
+      socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
+    };
+    gate.carry(connection, socket, ready).catch(refuse);
+  } catch (error) {
+    refuse(error);
+  }
+}
+
+function serveRequest(gate: Gate, caller: Caller, message: IncomingMessage, response: ServerResponse): void {
+  const { url = '' } = message;
+  let connection: Connection | undefined;
+  try {
+    if (!/^http:/i.test(url) || !URL.canParse(url)) throw new Refusal('protocol', 'expected a whole http: URL');
+    connection = gate.single(targetOf(rawHost(url), Number(new URL(url).port || 80)), caller);
+    forwardOne(connection, message, response, (other) => gate.keep(other));
+  } catch (error) {
+    (connection ?? gate.single(unknown, caller)).refuse(error);
+    answer(response, 403, (error as Error).message);
+  }
 }
 
 // As it was written: the URL parser reads other notations of addresses, which programs use to hide them.

@@ -37,7 +37,7 @@ export async function copyIn(root: Root, source: string, target: string, limits:
   const to = parseTarget(target, 'target');
   await onHost(from, async (host, name) => {
     await refuseExisting(root, to);
-    await copyOrRemove(host, name, root, to, inwards, limits);
+    await copyOrRemove({ from: host, to: root, manner: inwards }, name, to, limits);
   });
 }
 
@@ -48,7 +48,7 @@ export async function copyOut(root: Root, source: string, target: string, limits
   await onHost(to, async (host, name) => {
     await refuseExisting(host, name);
     const draft = `/.nsjs-${randomBytes(12).toString('hex')}`;
-    await copyOrRemove(root, from, host, draft, outwards, limits);
+    await copyOrRemove({ from: root, to: host, manner: outwards }, from, draft, limits);
     try {
       await callLater('renameat2', host.fd, draft.slice(1), host.fd, name.slice(1), noReplace);
     } catch (error) {
@@ -73,15 +73,28 @@ async function refuseExisting(root: Root, path: string): Promise<void> {
   if (found) throw new SysError({ errno: eexist, syscall: 'copy', path, hint: 'the target must not exist' });
 }
 
-async function copyOrRemove(from: Root, path: string, to: Root, target: string, manner: Manner, limits: CopyLimits): Promise<void> {
-  const made = { any: false };
+/** What is copied, and how. */
+interface Job {
+  readonly from: Root;
+  readonly to: Root;
+  readonly manner: Manner;
+  readonly budget: Budget;
+  /** Something was made at the target. */
+  made: boolean;
+}
+
+async function copyOrRemove(
+  { from, to, manner }: Pick<Job, 'from' | 'to' | 'manner'>,
+  path: string,
+  target: string,
+  limits: CopyLimits,
+): Promise<void> {
+  const job = { from, to, manner, budget: new Budget(limits), made: false };
   try {
-    await copy(from, path, to, target, manner, new Budget(limits), () => {
-      made.any = true;
-    });
+    await copy(job, path, target);
   } catch (error) {
     // Only what this call has made itself.
-    if (made.any) await remove(to, target);
+    if (job.made) await remove(to, target);
     throw error;
   }
 }
@@ -89,38 +102,32 @@ async function copyOrRemove(from: Root, path: string, to: Root, target: string, 
 const remove = (root: Root, path: string): Promise<void> =>
   root.parent(path, (fd, name) => removeTree(root, fd, name, true)).catch(() => {});
 
-async function copy(from: Root, path: string, to: Root, target: string, manner: Manner, budget: Budget, onMade: () => void): Promise<void> {
+async function copy(job: Job, path: string, target: string): Promise<void> {
+  const { from, to, manner, budget } = job;
   budget.entry(path);
   const stats = await from.stat(path);
   if (stats.isDirectory()) {
     await to.parent(target, (fd, name) => to.call('mkdirat', fd, name, manner.mode(stats.mode) | 0o700));
-    onMade();
+    job.made = true;
     const entries = await withFd(await from.open(path, openFlags.readOnly | openFlags.directory), (fd) =>
       readEntries(fd, maxEntries, path),
     );
     for (const entry of entries) {
       checkName(entry, path);
-      await copy(from, `${path === '/' ? '' : path}/${entry.name}`, to, `${target}/${entry.name}`, manner, budget, onMade);
+      await copy(job, `${path === '/' ? '' : path}/${entry.name}`, `${target}/${entry.name}`);
     }
   } else if (stats.isSymbolicLink()) {
     if (!manner.links)
       throw new SysError({ errno: eloop, syscall: 'copy', path, hint: 'it is a symbolic link, which could lead anywhere on the host' });
     const link = await readLink(from, path);
     await to.parent(target, (fd, name) => to.call('symlinkat', link, fd, name));
-    onMade();
-  } else if (stats.isFile()) await copyFile(from, path, to, target, manner, budget, onMade);
+    job.made = true;
+  } else if (stats.isFile()) await copyFile(job, path, target);
   else throw new SysError({ errno: einval, syscall: 'copy', path, hint: 'only files, folders and links are copied' });
 }
 
-async function copyFile(
-  from: Root,
-  path: string,
-  to: Root,
-  target: string,
-  manner: Manner,
-  budget: Budget,
-  onMade: () => void,
-): Promise<void> {
+async function copyFile(job: Job, path: string, target: string): Promise<void> {
+  const { from, to, manner, budget } = job;
   const source = await from.openFile(path, openFlags.readOnly);
   let made: number;
   try {
@@ -133,7 +140,7 @@ async function copyFile(
     close(source.fd);
     throw error;
   }
-  onMade();
+  job.made = true;
   // What is written is what was made here, whatever its name leads to by now.
   await pipeline(createReadStream('', { fd: source.fd }), budget.counter(path), createWriteStream('', { fd: made }));
 }

@@ -1,4 +1,4 @@
-// Made by scripts/gen-ops.mjs from src/plan/ops.def.
+// Made by scripts/build/operations.mjs from src/plan/ops.def.
 
 /** Every operation of the launcher: its code in a plan and the kinds of its arguments (T text, S slot, O slot that receives, N number). */
 export const ops = {

@@ -1,61 +1,76 @@
 import { EventEmitter } from 'node:events';
 import type { IsolatedChildProcess, IsolatedProcess, ProcessEvents } from './types';
 
+type Process = IsolatedProcess<string | Buffer>;
+
 /** Turns the promise's process into an emitter of `spawn`, `exit`, `close`, `error` and `message`. */
-export function asChildProcess(
-  process: IsolatedProcess<string | Buffer>,
-  events: EventEmitter<ProcessEvents<string | Buffer>>,
-): IsolatedChildProcess {
-  const state = { exitCode: null as number | null, signalCode: null as NodeJS.Signals | null, killed: false };
-  const emitter = new EventEmitter();
-  process.catch((error: Error & { code?: string }) => {
-    // child_process has no error for a program that ran and failed.
-    if (error.code === 'ERR_NSJS_EXIT') return;
-    emitter.emit('error', error);
-    emitter.emit('close', state.exitCode, state.signalCode);
-  });
-  events.on('spawn', () => emitter.emit('spawn'));
-  events.on('message', (message) => emitter.emit('message', message));
-  events.on('exit', (code, signal) => {
-    state.exitCode = code;
-    state.signalCode = signal;
-    emitter.emit('exit', code, signal);
-  });
-  events.on('close', ({ exitCode, signal }) => emitter.emit('close', exitCode, signal));
-  const properties = {
-    get pid() {
-      return process.pid;
-    },
-    get exitCode() {
-      return state.exitCode;
-    },
-    get signalCode() {
-      return state.signalCode;
-    },
-    get killed() {
-      return state.killed;
-    },
-    get connected() {
-      return process.stdio.length > 3 && state.exitCode === null && state.signalCode === null;
-    },
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
-    stdio: process.stdio,
-    kill: (signal?: NodeJS.Signals | number) => {
-      const sent = process.kill(signal);
-      state.killed ||= sent;
-      return sent;
-    },
-    send: (message: unknown, callback?: (error: Error | null) => void) => {
-      process.send(message).then(
-        () => callback?.(null),
-        (error: Error) => (callback ? callback(error) : emitter.emit('error', error)),
-      );
-      return true;
-    },
-    ref: () => void process.ref(),
-    unref: () => void process.unref(),
-  };
-  return Object.defineProperties(emitter, Object.getOwnPropertyDescriptors(properties)) as IsolatedChildProcess;
+export const asChildProcess = (process: Process, events: EventEmitter<ProcessEvents<string | Buffer>>): IsolatedChildProcess =>
+  new ChildProcess(process, events);
+
+class ChildProcess extends EventEmitter implements IsolatedChildProcess {
+  exitCode: number | null = null;
+  signalCode: NodeJS.Signals | null = null;
+  killed = false;
+
+  constructor(
+    private readonly process: Process,
+    events: EventEmitter<ProcessEvents<string | Buffer>>,
+  ) {
+    super();
+    process.catch((error: Error & { code?: string }) => {
+      // child_process has no error for a program that ran and failed.
+      if (error.code === 'ERR_NSJS_EXIT') return;
+      this.emit('error', error);
+      this.emit('close', this.exitCode, this.signalCode);
+    });
+    events.on('spawn', () => this.emit('spawn'));
+    events.on('message', (message) => this.emit('message', message));
+    events.on('exit', (code, signal) => {
+      this.exitCode = code;
+      this.signalCode = signal;
+      this.emit('exit', code, signal);
+    });
+    events.on('close', ({ exitCode, signal }) => this.emit('close', exitCode, signal));
+  }
+
+  get pid() {
+    return this.process.pid;
+  }
+  get stdin() {
+    return this.process.stdin;
+  }
+  get stdout() {
+    return this.process.stdout;
+  }
+  get stderr() {
+    return this.process.stderr;
+  }
+  get stdio() {
+    return this.process.stdio;
+  }
+  get connected() {
+    return this.process.stdio.length > 3 && this.exitCode === null && this.signalCode === null;
+  }
+
+  kill(signal?: NodeJS.Signals | number): boolean {
+    const isSent = this.process.kill(signal);
+    this.killed ||= isSent;
+    return isSent;
+  }
+
+  send(message: unknown, callback?: (error: Error | null) => void): boolean {
+    this.process.send(message).then(
+      () => callback?.(null),
+      (error: Error) => (callback ? callback(error) : this.emit('error', error)),
+    );
+    return true;
+  }
+
+  ref(): void {
+    this.process.ref();
+  }
+
+  unref(): void {
+    this.process.unref();
+  }
 }

@@ -81,34 +81,10 @@ export class OwnGroup {
     const timed = limits.cpuTime !== undefined || limits.idle !== undefined || limits.wallTime !== undefined;
     const isTree = wanted.length === 0 && !timed;
     if (isTree && !forTree) return undefined;
-    if (cgroups.version === 1) refuse(onlyVersion2(limits, true));
-    const missing = wanted.filter((name) => cgroups.folders[name] === undefined);
-    const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
-    if (missing.length > 0 && !softly) throw unsupported(limits, missing);
+    refuseWhatCannotBeHeld(scene, limits, wanted);
     const name = `p${id}`;
-    const counted: readonly Controller[] = timed && cgroups.folders.cpuacct !== undefined ? ['cpuacct'] : [];
-    // Without control groups for limits there may be one that counts and kills.
-    const there =
-      cgroups.version === undefined
-        ? []
-        : [...(isTree ? [] : ['memory', 'pids']), ...wanted, ...counted].filter((one): one is Controller => one in cgroups.folders);
-    const chosen = cgroups.version === 2 ? (['memory'] as const) : there;
-    // On version 1 its kills would be counted apart from those that the launcher watches.
-    const isWatched = cgroups.version === 1 && cgroups.limits.oomGroup === true;
-    if (isWatched && wanted.includes('memory'))
-      throw new NsError(
-        'ERR_NSJS_UNSUPPORTED',
-        'limits.memory: its sandbox has oomGroup, which needs control groups of version 2 for that',
-        {
-          hint: 'give the limit to the sandbox, or open it without oomGroup',
-        },
-      );
-    const folders: GroupFolders = bare(
-      Object.fromEntries(
-        chosen.filter((one) => !isWatched || one !== 'memory').map((one) => [one, join(cgroups.folders[one] ?? '', name)]),
-      ),
-    );
-    const all2: GroupFolders =
+    const folders = OwnGroup.foldersFor(cgroups, name, { wanted, timed, isTree });
+    const all: GroupFolders =
       cgroups.version === 2 ? bare(Object.fromEntries(Object.keys(cgroups.folders).map((one) => [one, folders.memory]))) : folders;
     const unified = freezer?.own && freezer.version === 2 ? join(freezer.folder, name) : undefined;
     if (foldersOf(folders).length === 0 && unified === undefined) return undefined;
@@ -121,14 +97,29 @@ export class OwnGroup {
       }
       const { version } = cgroups;
       const held = version === undefined ? limits : resolve(limits, { version, parents: cgroups.folders });
-      if (version !== undefined)
-        writeSettings(settingsOf(held, { version, swapAccounting: cgroups.swapAccounting, ownProcesses: 0 }), all2);
-      return new OwnGroup(all2, unified, version, limits.cpu !== undefined, isTree);
+      if (version !== undefined) writeSettings(settingsOf(held, { version, swapAccounting: cgroups.swapAccounting, ownProcesses: 0 }), all);
+      return new OwnGroup(all, unified, version, limits.cpu !== undefined, isTree);
     } catch (error) {
       for (const folder of made) removed(folder);
       if ([...foldersOf(cgroups.folders), ...(freezer ? [freezer.folder] : [])].some((folder) => !existsSync(folder))) throw closedError();
       throw asSysError(error);
     }
+  }
+
+  private static foldersFor(
+    { version, folders, limits }: Scene['cgroups'],
+    name: string,
+    { wanted, timed, isTree }: { readonly wanted: readonly Controller[]; readonly timed: boolean; readonly isTree: boolean },
+  ): GroupFolders {
+    const counted: readonly Controller[] = timed && folders.cpuacct !== undefined ? ['cpuacct'] : [];
+    // Without control groups for limits there may be one that counts and kills.
+    const there =
+      version === undefined
+        ? []
+        : [...(isTree ? [] : ['memory', 'pids']), ...wanted, ...counted].filter((one): one is Controller => one in folders);
+    const chosen = version === 2 ? (['memory'] as const) : there;
+    const inParent = chosen.filter((one) => !(one === 'memory' && isWatched({ version, limits })));
+    return bare(Object.fromEntries(inParent.map((one) => [one, join(folders[one] ?? '', name)])));
   }
 
   /** Whether the kernel counts that for all of it. */
@@ -207,4 +198,18 @@ function asSysError(error: unknown): unknown {
   const { errno, syscall, path, code } = error as NodeJS.ErrnoException;
   if (error instanceof SysError || error instanceof NsError || errno === undefined || code === undefined) return error;
   return new SysError({ errno: -errno, syscall: syscall ?? 'open', origin: 'limits', path, hint: 'see cgroups(7)' });
+}
+
+// On version 1 its kills would be counted apart from those that the launcher watches.
+const isWatched = ({ version, limits }: Pick<Scene['cgroups'], 'version' | 'limits'>): boolean => version === 1 && limits.oomGroup === true;
+
+function refuseWhatCannotBeHeld({ cgroups }: Scene, limits: LimitsSpec, wanted: readonly Controller[]): void {
+  if (cgroups.version === 1) refuse(onlyVersion2(limits, true));
+  const missing = wanted.filter((name) => cgroups.folders[name] === undefined);
+  const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
+  if (missing.length > 0 && !softly) throw unsupported(limits, missing);
+  if (isWatched(cgroups) && wanted.includes('memory'))
+    throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits.memory: its sandbox has oomGroup, which needs control groups of version 2 for that', {
+      hint: 'give the limit to the sandbox, or open it without oomGroup',
+    });
 }

@@ -47,18 +47,22 @@ export class ProgramLink implements Link {
   private watchdog: Watchdog | undefined;
   private readonly kept = new Map<number, PidFd>();
 
+  /** Where it has limits of its own. */
+  readonly group: OwnGroup | undefined;
+  /** Whether all that the program has started ends with it, where that is ended. */
+  private readonly endsTree: boolean;
+
   constructor(
     started: Started,
     readonly id: number,
-    /** Where it has limits of its own. */
-    readonly group: OwnGroup | undefined,
+    { group, endsTree }: { readonly group: OwnGroup | undefined; readonly endsTree: boolean },
     private readonly sandbox: Pick<ProgramHost, 'limits' | 'holdLoop'>,
     private readonly giveUp: () => void,
-    /** Whether all that the program has started ends with it, where that is ended. */
-    private readonly endsTree: boolean,
   ) {
     ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = started);
     this.forget = started.forget;
+    this.group = group;
+    this.endsTree = endsTree;
   }
 
   signal(number: number): void {

@@ -102,10 +102,9 @@ export class Programs {
     const link = new ProgramLink(
       bare({ session, ...begun, ours, forget: restore }),
       id,
-      group,
+      { group, endsTree: parsed.killTree ?? true },
       this.host,
       () => this.giveUp(link),
-      parsed.killTree ?? true,
     );
     link.run = new Run(parsed, events, link);
     session.adopt();

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { OptionError } from '../base/errors';
 import { hostWrites, refuseSetIdHole } from '../features/host-writes';
-import { bindHost, mapOwner, mountAttr, newFs, statSource } from '../features/root/mount-ops';
+import { bindHost, makeFs, mapOwner, mountAttr, statSource } from '../features/root/mount-ops';
 import type { Mount } from '../features/root/mounts';
 import { type MountSpec, mounts as mountsFeature } from '../features/root/mounts';
 import { looseFolders } from '../features/root/pins';
@@ -37,19 +37,19 @@ export async function mountInto(resident: Resident, opened: Opened, mount: Mount
   } else if (spec.type === 'tree') {
     tree = plan.pass(origin, spec.tree);
     isFolder = fstatSync(spec.tree).isDirectory();
-    if (scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, tree, origin, fstatSync(spec.tree));
+    if (scene.hostId !== undefined)
+      mapOwner(plan, { hostId: scene.hostId, hostIds: scene.hostIds ?? 1 }, tree, origin, fstatSync(spec.tree));
   } else tree = plan.slot(origin);
   const root = enter(plan, opened, origin);
   if (spec.type === 'tmpfs')
-    newFs(
-      plan,
-      'tmpfs',
-      { size: `${spec.size}`, nr_inodes: `${spec.inodes}`, mode: spec.mode.toString(8) },
-      mountAttr.nosuid | mountAttr.nodev,
+    makeFs(plan, {
+      type: 'tmpfs',
+      options: { size: `${spec.size}`, nr_inodes: `${spec.inodes}`, mode: spec.mode.toString(8) },
+      attributes: mountAttr.nosuid | mountAttr.nodev,
       origin,
-      tree,
-      'maps',
-    );
+      slot: tree,
+      section: 'maps',
+    });
   if (isFolder) plan.op('maps', origin, 'MakeDir', root, spec.target, 0o755);
   else plan.op('maps', origin, 'MakeFile', root, spec.target, '', 0o644);
   plan.op('maps', origin, 'MoveMount', tree, root, spec.target);

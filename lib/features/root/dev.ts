@@ -2,9 +2,8 @@ import { noSlot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
 import { maxTerminals } from '../counts';
 import type { Scene } from '../feature';
-import type { Spec } from '../spec';
 import { cloneFile, mountAttr, newFs } from './mount-ops';
-import { RootTree } from './tree';
+import { type MountContext, RootTree } from './tree';
 
 const links = [
   ['fd', '/proc/self/fd'],
@@ -21,7 +20,7 @@ export const queuesKey = 'mqueue';
 const attachedKey = 'mqueue, attached';
 
 /** The least that programs expect of /dev: the host's harmless character devices, and shared memory of its own. */
-export function emitDev(plan: PlanWriter, tree: RootTree, target: string, origin: string, { terminal }: Spec, scene: Scene): void {
+export function emitDev({ plan, tree, origin, spec: { terminal }, scene }: MountContext, target: string): void {
   if (tree.isSealed(target)) {
     fill(plan, tree, target, origin, scene);
     if (terminal) addTerminals(plan, tree, target, origin, scene);

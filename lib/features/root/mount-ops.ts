@@ -45,22 +45,21 @@ export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
   plan.op(section, bind.origin, 'OpenTree', slot, noSlot, source, openTreeClone | recursive | (isReal ? noLinks : 0));
   plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, recursive, mountFlags.private, noSlot);
   if (bind.owned && scene.hostId !== undefined)
-    mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, bind.origin, statSource(source, bind.origin));
+    mapOwner(plan, { hostId: scene.hostId, hostIds: scene.hostIds ?? 1 }, slot, bind.origin, statSource(source, bind.origin));
   return slot;
 }
 
 // The sandbox's outer user namespace maps 0 to its host id, so it is itself the map that a source of root needs.
 export function mapOwner(
   plan: PlanWriter,
-  hostId: number,
-  ids: number,
+  { hostId, hostIds }: { readonly hostId: number; readonly hostIds: number },
   slot: Slot,
   origin: string,
   { uid, gid }: { readonly uid: number; readonly gid: number },
 ): void {
   const map = plan.shared(`idmap ${uid}:${gid}`, () => {
     const ns = plan.slot(origin);
-    const map = (owner: number) => (ids === 1 ? `${owner} ${hostId} 1` : `0 ${hostId} ${ids}`);
+    const map = (owner: number) => (hostIds === 1 ? `${owner} ${hostId} 1` : `0 ${hostId} ${hostIds}`);
     plan.op('maps', origin, 'UserNs', ns, map(uid), map(gid));
     return ns;
   });
@@ -74,16 +73,20 @@ export function cloneFile(plan: PlanWriter, { hostId }: Scene, path: string, ori
   return slot;
 }
 
-/** A new file system; options as in `mount -o`, an empty value is a flag. */
-export function newFs(
-  plan: PlanWriter,
-  type: string,
-  options: Readonly<Record<string, string>>,
-  attributes: number,
-  origin: string,
-  slot = plan.slot(origin),
-  section: 'host' | 'inside' | 'maps' = 'inside',
-): Slot {
+/** What is mounted new. */
+interface NewFs {
+  readonly type: string;
+  /** As in `mount -o`; an empty value is a flag. */
+  readonly options: Readonly<Record<string, string>>;
+  readonly attributes: number;
+  readonly origin: string;
+  readonly slot?: Slot;
+  readonly section?: 'host' | 'inside' | 'maps';
+}
+
+/** A new file system. */
+export function makeFs(plan: PlanWriter, fs: NewFs): Slot {
+  const { type, options, attributes, origin, slot = plan.slot(origin), section = 'inside' } = bare(fs);
   const text = Object.entries(options)
     .map(([key, value]) => `${key}\0${value}\0`)
     .join('');
@@ -91,9 +94,13 @@ export function newFs(
   return slot;
 }
 
+/** The same by init, in a slot of its own. */
+export const newFs = (plan: PlanWriter, type: string, options: NewFs['options'], attributes: number, origin: string): Slot =>
+  makeFs(plan, { type, options, attributes, origin });
+
 /** A new tmpfs on top of the old root: no folder of the host is needed to put it on. */
 export function newRoot(plan: PlanWriter, slot: Slot): void {
-  newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, 'root', slot);
+  makeFs(plan, { type: 'tmpfs', options: { mode: '755' }, attributes: mountAttr.nosuid | mountAttr.nodev, origin: 'root', slot });
   plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
 }
 

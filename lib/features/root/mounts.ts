@@ -14,16 +14,15 @@ import {
   parseString,
   parseTarget,
 } from '../../base/parse';
-import { noSlot } from '../../plan/operation';
+import { noSlot, type Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
-import { feature, type Scene } from '../feature';
-import type { Spec } from '../spec';
+import { feature } from '../feature';
 import { emitDev } from './dev';
 import { bindHost, mapOwner, mountAttr, newFs, statSource } from './mount-ops';
 import { pinForOthers } from './mount-places';
 import { emitOverlay, type OverlayOptions, type OverlaySpec, overlayKeys, parseOverlay } from './overlay';
 import { emitProc } from './proc';
-import type { RootTree } from './tree';
+import type { MountContext, RootTree } from './tree';
 
 /** One entry of {@link MountsOptions.mounts}. `target` is absolute, inside; what is missing on the way to it is made. */
 export type Mount =
@@ -162,7 +161,8 @@ function parseData(value: unknown, at: string): Uint8Array {
 }
 
 /** The operations of one mount. */
-export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, origin: string, spec: Spec, scene: Scene): void {
+export function emitMount(context: MountContext, mount: MountSpec): void {
+  const { plan, tree, origin, spec, scene } = context;
   switch (mount.type) {
     case 'bind': {
       const { source, readonly } = mount;
@@ -172,13 +172,13 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
       return;
     }
     case 'tmpfs':
-      tree.mount(emitTmpfs(plan, mount, origin, spec, scene), mount.target, 'dir', origin, { fresh: true, writable: true, fixed: true });
+      tree.mount(emitTmpfs(context, mount), mount.target, 'dir', origin, { fresh: true, writable: true, fixed: true });
       return;
     case 'proc':
-      emitProc(plan, tree, mount.target, origin, spec, scene);
+      emitProc(context, mount.target);
       return;
     case 'dev':
-      emitDev(plan, tree, mount.target, origin, spec, scene);
+      emitDev(context, mount.target);
       return;
     case 'file':
       emitFile(plan, tree, mount, origin);
@@ -196,7 +196,7 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
     case 'tree': {
       const slot = plan.pass(origin, mount.tree);
       const stats = fstatSync(mount.tree);
-      if (scene.hostId !== undefined) mapOwner(plan, scene.hostId, scene.hostIds ?? 1, slot, origin, stats);
+      if (scene.hostId !== undefined) mapOwner(plan, { hostId: scene.hostId, hostIds: scene.hostIds ?? 1 }, slot, origin, stats);
       tree.mount(slot, mount.target, stats.isDirectory() ? 'dir' : 'file', origin, { writable: true, fixed: true });
       return;
     }
@@ -208,7 +208,7 @@ export function emitMount(plan: PlanWriter, tree: RootTree, mount: MountSpec, or
   }
 }
 
-function emitTmpfs(plan: PlanWriter, mount: Extract<MountSpec, { type: 'tmpfs' }>, origin: string, spec: Spec, { hostId }: Scene) {
+function emitTmpfs({ plan, origin, spec, scene: { hostId } }: MountContext, mount: Extract<MountSpec, { type: 'tmpfs' }>): Slot {
   const { size, inodes, mode } = mount;
   // In the host's user namespace init is root and the program is not: what it may write to must be made its own.
   const owner: Readonly<Record<string, string>> =

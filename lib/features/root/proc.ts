@@ -3,10 +3,10 @@ import { OptionError } from '../../base/errors';
 import { parseOneOf } from '../../base/parse';
 import { noSlot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
-import { type Dropped, feature, type Scene } from '../feature';
+import { type Dropped, feature } from '../feature';
 import type { Spec } from '../spec';
-import { mountAttr, newFs } from './mount-ops';
-import type { RootTree } from './tree';
+import { makeFs, mountAttr, newFs } from './mount-ops';
+import type { MountContext, RootTree } from './tree';
 
 export interface ProcOptions {
   /**
@@ -57,11 +57,12 @@ export const proc = feature({
   parse: (value = 'pids', at): ProcSpec => parseOneOf(value, at, ['pids', 'masked', 'full', 'prefer', 'off']),
 });
 
-export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origin: string, spec: Spec, { hostId }: Scene): void {
+export function emitProc(context: MountContext, target: string): void {
+  const { plan, tree, origin, spec } = context;
   const { proc: kind, namespaces, nestedUserNamespaces } = spec;
   if (kind === 'off') return;
   if (!namespaces.pid) {
-    emitHostProc(plan, tree, target, origin, kind, hostId !== undefined);
+    emitHostProc(context, target, kind);
     return;
   }
   if (tree.canMake(target)) tree.dir(target, 0o755, origin);
@@ -79,17 +80,10 @@ export function emitProc(plan: PlanWriter, tree: RootTree, target: string, origi
 }
 
 // A procfs shows one pid namespace, and only who has rights over the host's can make one that shows less of it.
-function emitHostProc(
-  plan: PlanWriter,
-  tree: RootTree,
-  target: string,
-  origin: string,
-  kind: Exclude<ProcSpec, 'off'>,
-  isRoot: boolean,
-): void {
+function emitHostProc({ plan, tree, origin, scene }: MountContext, target: string, kind: Exclude<ProcSpec, 'off'>): void {
   if (kind === 'full') bindHostProc(plan, tree, target, origin);
-  else if (isRoot) {
-    tree.mount(newFs(plan, 'proc', procOptions[kind], attributes, origin, plan.slot(origin), 'host'), target, 'dir', origin);
+  else if (scene.hostId !== undefined) {
+    tree.mount(makeFs(plan, { type: 'proc', options: procOptions[kind], attributes, origin, section: 'host' }), target, 'dir', origin);
     if (kind === 'masked') maskFacts(tree, target, origin);
   } else if (kind !== 'prefer') throw new OptionError('proc', `'${kind}' can't be had by a user without a pid namespace: ${hostProcFix}`);
 }

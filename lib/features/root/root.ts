@@ -56,7 +56,7 @@ export const rootTree: Step = {
     const tree = openRoot(plan, spec, scene);
     if (spec.root === 'system') emitSystem(plan, tree, spec, scene);
     if (spec.root === 'host') pinForOthers(tree, { source: '/', target: '' }, 'root', scene);
-    for (const [index, mount] of spec.mounts.entries()) emitMount(plan, tree, mount, `mounts[${index}]`, spec, scene);
+    for (const [index, mount] of spec.mounts.entries()) emitMount({ plan, tree, origin: `mounts[${index}]`, spec, scene }, mount);
     if (spec.root !== 'host') finishRoot(plan, spec, tree);
     if (scene.kind === 'sandbox' && !scene.single) shareFolders(plan, spec);
   },
@@ -109,6 +109,7 @@ function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
 }
 
 function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene): void {
+  const context = { plan, tree, spec, scene };
   const { host } = scene;
   for (const { target, link } of host.system) {
     if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
@@ -123,11 +124,11 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   for (const { target, kind, isRuntime } of host.etc) if (!isRuntime || !isOwn(target)) bindSystem(plan, tree, scene, target, kind);
   hideForeign(plan, tree, spec, scene);
   for (const [path, text] of etcFiles(spec, scene)) tree.file(path, Buffer.from(text), 0o644, 'root');
-  emitMount(plan, tree, { type: 'dev', target: '/dev' }, 'root', spec, scene);
-  emitMount(plan, tree, { type: 'proc', target: '/proc' }, 'proc', spec, scene);
+  emitMount({ ...context, origin: 'root' }, { type: 'dev', target: '/dev' });
+  emitMount({ ...context, origin: 'proc' }, { type: 'proc', target: '/proc' });
   const scratch = { size: spec.scratch.size, inodes: spec.scratch.inodes } as const;
-  emitMount(plan, tree, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch }, 'scratch', spec, scene);
-  emitMount(plan, tree, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch }, 'scratch', spec, scene);
+  emitMount({ ...context, origin: 'scratch' }, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch });
+  emitMount({ ...context, origin: 'scratch' }, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch });
   for (const { target, kind } of host.node.filter(isCovered)) bindSystem(plan, tree, scene, target, kind);
   tree.symlink('/var/tmp', '/tmp', 'root');
   if (!isOwn('/etc/os-release')) tree.symlink('/etc/os-release', '/usr/lib/os-release', 'root');

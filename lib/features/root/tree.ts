@@ -1,6 +1,8 @@
 import { bare } from '../../base/parse';
 import { noSlot, type Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
+import type { Scene } from '../feature';
+import type { Spec } from '../spec';
 import { atRecursive, cloneTree, mountAttr } from './mount-ops';
 import { foldersBetween } from './pins';
 
@@ -15,6 +17,15 @@ interface Manner {
   readonly writable?: boolean;
   /** It protects what is at its target: nothing on the way there may be renamed. */
   readonly fixed?: boolean;
+}
+
+/** What the operations of a mount are written with. `origin`: the option that asks for it. */
+export interface MountContext {
+  readonly plan: PlanWriter;
+  readonly tree: RootTree;
+  readonly origin: string;
+  readonly spec: Spec;
+  readonly scene: Scene;
 }
 
 /**

@@ -1,4 +1,4 @@
-// Made by scripts/gen-syscalls.mjs from the headers of Linux 7.3.
+// Made by scripts/build/syscalls.mjs from the headers of Linux 7.3.
 
 /** System calls of x64 by name. */
 export const x64: Readonly<Record<string, number>> = {
