@@ -35,9 +35,9 @@
       "sources": ["<!@(ls src/addon/*.cc)", "<(INTERMEDIATE_DIR)/image.S"],
       "actions": [{
         "action_name": "embed_launcher",
-        "inputs": ["scripts/embed.mjs", "<(PRODUCT_DIR)/nsjs-launcher"],
+        "inputs": ["scripts/build/embed.mjs", "<(PRODUCT_DIR)/nsjs-launcher"],
         "outputs": ["<(INTERMEDIATE_DIR)/image.S"],
-        "action": ["node", "scripts/embed.mjs", "<(PRODUCT_DIR)/nsjs-launcher", "<(INTERMEDIATE_DIR)/image.S"]
+        "action": ["node", "scripts/build/embed.mjs", "<(PRODUCT_DIR)/nsjs-launcher", "<(INTERMEDIATE_DIR)/image.S"]
       }],
       "defines": ["NAPI_VERSION=9"],
       "cflags": ["-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"],

@@ -19,7 +19,7 @@ function run(title, command, args) {
 const tsc = (project) => ['node_modules/typescript/bin/tsc', '-p', project];
 
 function buildTypeScript() {
-  run('operations', process.execPath, ['scripts/gen-ops.mjs']);
+  run('operations', process.execPath, ['scripts/build/operations.mjs']);
   run('library', process.execPath, tsc('.'));
   for (const entry of ['index', 'sys/index', 'sys/netlink', 'metrics/otel']) writeFacade(join('dist', entry));
   run('examples', process.execPath, tsc('examples'));

@@ -7,6 +7,7 @@ const files = [
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${folder}/${name}`),
   'lib/options/options.ts',
+  'lib/run/types.ts',
 ];
 
 // Only what is an option of the sandbox itself, or of the run: others say what an option holds.
@@ -59,7 +60,7 @@ const section = (isRun) =>
     .join('\n');
 const output = `# Options
 
-Made from the doc comments by \`scripts/gen-docs.mjs\`.
+Made from the doc comments by \`scripts/build/docs.mjs\`.
 
 ## The sandbox
 
@@ -70,7 +71,7 @@ ${section(true)}`;
 
 if (process.argv.includes('--check')) {
   if (readFileSync('docs/options.md', 'utf8') !== output) {
-    console.error('docs/options.md is not what scripts/gen-docs.mjs makes: run it and commit the result');
+    console.error('docs/options.md is not what scripts/build/docs.mjs makes: run it and commit the result');
     process.exit(1);
   }
 } else {

@@ -15,6 +15,6 @@ for (const [arch, header] of [
   const lines = calls.map(([name, number]) => `  ${name}: ${number},`).join('\n');
   writeFileSync(
     `lib/seccomp/tables/${arch}.ts`,
-    `// Made by scripts/gen-syscalls.mjs from the headers of Linux ${version}.\n\n/** System calls of ${arch} by name. */\nexport const ${arch}: Readonly<Record<string, number>> = {\n${lines}\n};\n`,
+    `// Made by scripts/build/syscalls.mjs from the headers of Linux ${version}.\n\n/** System calls of ${arch} by name. */\nexport const ${arch}: Readonly<Record<string, number>> = {\n${lines}\n};\n`,
   );
 }

@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { buildLauncher, sourcesOf } from './launcher.mjs';
+import { buildLauncher, sourcesOf } from '../build/launcher.mjs';
 
 const compiler = 'aarch64-linux-gnu-g++';
 const folder = 'build/arm64';
@@ -14,7 +14,7 @@ if (spawnSync(compiler, ['--version']).error) {
 }
 mkdirSync(folder, { recursive: true });
 buildLauncher({ compiler, output: `${folder}/nsjs-launcher` });
-execFileSync(process.execPath, ['scripts/embed.mjs', `${folder}/nsjs-launcher`, `${folder}/image.S`]);
+execFileSync(process.execPath, ['scripts/build/embed.mjs', `${folder}/nsjs-launcher`, `${folder}/image.S`]);
 const flags = [
   '-std=c++20',
   '-O2',
@@ -31,6 +31,6 @@ const linking = ['-Wl,--gc-sections', '-Wl,--version-script=src/addon/exports.ma
 execFileSync(compiler, [...flags, ...linking, ...sourcesOf('src/addon'), `${folder}/image.S`], { stdio: 'inherit' });
 execFileSync(
   process.execPath,
-  ['scripts/check-binaries.mjs', `${folder}/nsjs-launcher`, `${folder}/nsjs.node`, 'aarch64-linux-gnu-nm', 'aarch64-linux-gnu-readelf'],
+  ['scripts/check/binaries.mjs', `${folder}/nsjs-launcher`, `${folder}/nsjs.node`, 'aarch64-linux-gnu-nm', 'aarch64-linux-gnu-readelf'],
   { stdio: 'inherit' },
 );

@@ -1,80 +1,138 @@
-// Imports point down only (C++ and TypeScript), files keep to their budget.
-import { readdirSync, readFileSync } from 'node:fs';
+// What the code is built like: imports point down, by directory; no file is part of a circle; no file lies loose; files and functions keep to
+// their size. Reads the syntax tree. `layers.mjs DIRECTORY` checks another tree, `--numbers` prints the sizes.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
+import { parse } from '@babel/parser';
 
-const maxLines = 250;
-const files = (folder) =>
-  readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
-    entry.isDirectory() ? files(join(folder, entry.name)) : [join(folder, entry.name)],
-  );
+const [root = '.'] = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const maxFile = 400;
+const maxFunction = 50;
+const maxParameters = 5;
 
-/** What each folder may import beside itself. */
-const allowed = {
+/** Directories of lib, the lowest first: each may import those before it. */
+const order = [
+  ...['base', 'native', 'proc', 'netlink', 'seccomp', 'plan', 'tar', 'dbus', 'sys', 'host', 'fs', 'cgroup', 'features', 'options'],
+  ...['egress', 'network', 'monitor', 'setup', 'launcher', 'report', 'syscalls', 'run', 'runtime', 'namespace', 'sandbox', 'oci'],
+  ...['metrics', 'probe', 'cli', 'index'],
+];
+
+/** What each directory of C++ may include beside itself. */
+const includes = {
   'src/sys': [],
   'src/plan': ['src/sys'],
   'src/launch': ['src/plan', 'src/sys'],
   'src/addon': ['src/plan', 'src/sys'],
-  'lib/seccomp': ['lib'],
-  'lib/netlink': ['lib'],
-  'lib/network': ['lib', 'lib/sys', 'lib/netlink', 'lib/features', 'lib/monitor'],
-  'lib/plan': ['lib'],
-  'lib/cgroup': ['lib'],
-  'lib/monitor': ['lib', 'lib/cgroup', 'lib/features'],
-  'lib/dbus': ['lib'],
-  'lib/metrics': ['lib/monitor'],
-  'lib/features': ['lib', 'lib/cgroup', 'lib/plan', 'lib/seccomp', 'lib/netlink'],
-  'lib/launch': ['lib', 'lib/plan', 'lib/seccomp', 'lib/cgroup', 'lib/features', 'lib/monitor', 'lib/network', 'lib/sys'],
-  'lib/fs': ['lib', 'lib/sys', 'lib/tar'],
-  'lib/tar': ['lib'],
-  'lib/oci': ['lib', 'lib/sys', 'lib/tar', 'lib/launch', 'lib/features'],
-  'lib/sys': ['lib', 'lib/seccomp', 'lib/netlink'],
 };
-// Of the files directly in lib, these are floor 0: what is below them may not import upward.
-const top = [
-  'index',
-  'explain',
-  'probe',
-  'presets',
-  'systemd-scope',
-  'prometheus',
-  'otel',
-  'sandbox',
-  'sandbox-builder',
-  'sandbox-pool',
-  'network',
-  'sandbox-resources',
-  'sandbox-overlay',
-  'sandbox-pasta',
-  'sandbox-mount',
-  'mount-tree',
-  'seccomp-filter',
-  'namespace',
-  'namespace-create',
-  'namespace-inspect',
-  'namespace-reference',
-  'namespace-set',
-  'namespace-target',
-  'list-namespaces',
-].map((name) => `lib/${name}.ts`);
 
-const home = (file) => Object.keys(allowed).find((folder) => file.startsWith(`${folder}/`)) ?? dirname(file);
 const problems = [];
+const list = (directory) => {
+  const path = join(root, directory);
+  if (!existsSync(path)) return [];
+  return readdirSync(path, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)));
+};
+const read = (path) => readFileSync(join(root, path), 'utf8');
+const sizes = { files: [], functions: [], parameters: [] };
 
-function imports(file, text) {
-  if (file.endsWith('.ts')) return [...text.matchAll(/from '(\.[^']*)'/g)].map(([, path]) => normalize(join(dirname(file), path)));
-  return [...text.matchAll(/#include "([^"]+)"/g)].map(([, path]) => normalize(join(dirname(file), path)));
+function checkSize(file, text) {
+  const lines = text.split('\n').length - 1;
+  sizes.files.push(lines);
+  if (lines > maxFile && !file.includes('/tables/')) problems.push(`${file}: ${lines} lines, the limit is ${maxFile}`);
 }
 
-for (const file of [...files('src'), ...files('lib')].map((path) => relative('.', path))) {
-  const text = readFileSync(file, 'utf8');
-  const lines = text.split('\n').length;
-  if (lines > maxLines && !file.includes('/tables/')) problems.push(`${file}: ${lines} lines, the limit is ${maxLines}`);
+/** Calls back with each node below one. */
+function walk(node, visit) {
+  if (Array.isArray(node)) for (const one of node) walk(one, visit);
+  if (typeof node?.type !== 'string') return;
+  visit(node);
+  for (const [key, value] of Object.entries(node)) if (key !== 'loc' && typeof value === 'object') walk(value, visit);
+}
+
+/** The module that a node imports, whether by value or by type. */
+function imported(node) {
+  if (/^(Import|ExportNamed|ExportAll)Declaration$/.test(node.type)) return node.source?.value;
+  if (node.type === 'TSImportType') return (node.argument.literal ?? node.argument).value;
+  if (node.type === 'ImportExpression') return node.source.value;
+  const isCall = node.type === 'CallExpression' && (node.callee.type === 'Import' || node.callee.name === 'require');
+  return isCall && node.arguments[0]?.type === 'StringLiteral' ? node.arguments[0].value : undefined;
+}
+
+function checkFunction(file, node) {
+  if (!/Function|Method/.test(node.type) || !node.body || /^TS/.test(node.type)) return;
+  const lines = node.loc.end.line - node.loc.start.line + 1;
+  sizes.functions.push(lines);
+  sizes.parameters.push(node.params.length);
+  const at = `${file}:${node.loc.start.line}`;
+  if (lines > maxFunction) problems.push(`${at}: a function of ${lines} lines, the limit is ${maxFunction}`);
+  if (node.params.length > maxParameters) problems.push(`${at}: ${node.params.length} parameters, the limit is ${maxParameters}`);
+}
+
+function fileOf(path) {
+  return [`${path}.ts`, path.replace(/\.js$/, '.ts'), `${path}/index.ts`].find((name) => existsSync(join(root, name)));
+}
+
+const directoryOf = (file) => (/^lib\/[^/]+$/.test(file) ? file.slice(4, -3) : file.split('/')[1]);
+
+const imports = new Map();
+for (const file of list('lib').filter((name) => name.endsWith('.ts'))) {
+  const text = read(file);
+  checkSize(file, text);
+  if (/^lib\/[^/]+$/.test(file) && file !== 'lib/index.ts') problems.push(`${file} lies loose in lib: put it into a directory`);
+  if (!order.includes(directoryOf(file))) problems.push(`${file}: scripts/check/layers.mjs does not list its directory`);
+  const targets = [];
+  walk(parse(text, { sourceType: 'module', plugins: ['typescript', 'explicitResourceManagement'] }).program, (node) => {
+    checkFunction(file, node);
+    const path = imported(node);
+    if (!path?.startsWith('.')) return;
+    const target = fileOf(normalize(join(dirname(file), path)));
+    if (target === undefined) problems.push(`${file} imports ${path}, which is not there`);
+    else targets.push(target);
+  });
+  imports.set(file, targets);
+  for (const target of targets)
+    if (order.indexOf(directoryOf(target)) > order.indexOf(directoryOf(file)))
+      problems.push(`${file} imports ${target}, which is above it`);
+}
+
+/** Files that import each other, by way of others or not (Tarjan's algorithm). */
+function circles() {
+  const found = [];
+  const [index, low, stack] = [new Map(), new Map(), []];
+  const visit = (file) => {
+    index.set(file, index.size);
+    low.set(file, index.get(file));
+    stack.push(file);
+    for (const next of imports.get(file) ?? []) {
+      if (!index.has(next)) visit(next);
+      if (stack.includes(next)) low.set(file, Math.min(low.get(file), low.get(next)));
+    }
+    if (low.get(file) !== index.get(file)) return;
+    const members = stack.splice(stack.indexOf(file));
+    if (members.length > 1 || imports.get(file)?.includes(file)) found.push(members);
+  };
+  for (const file of imports.keys()) if (!index.has(file)) visit(file);
+  return found;
+}
+for (const members of circles()) problems.push(`these import each other: ${members.sort().join(', ')}`);
+
+for (const file of list('src')) {
+  const text = read(file);
+  checkSize(file, text);
+  const home = (path) => Object.keys(includes).find((directory) => path.startsWith(`${directory}/`)) ?? dirname(path);
   const from = home(file);
-  for (const target of imports(file, text)) {
-    const to = home(target);
-    const upward = top.includes(`${target}.ts`) && !file.startsWith('lib/cli/') && !top.includes(file) && target !== 'lib/presets';
-    if (upward || (allowed[from] && to !== from && !allowed[from].includes(to))) problems.push(`${file} imports ${target}`);
+  for (const [, path] of text.matchAll(/#include "([^"]+)"/g)) {
+    const to = home(normalize(join(dirname(file), path)));
+    if (includes[from] && to !== from && !includes[from].includes(to)) problems.push(`${file} includes ${path}, which is not below it`);
   }
+}
+
+if (process.argv.includes('--numbers')) {
+  const at = (numbers, part) => numbers.toSorted((a, b) => a - b)[Math.floor((numbers.length - 1) * part)];
+  for (const [name, numbers] of Object.entries(sizes))
+    console.log(
+      `${name.padEnd(11)}${numbers.length}, p50 ${at(numbers, 0.5)}, p90 ${at(numbers, 0.9)}, p99 ${at(numbers, 0.99)}, max ${at(numbers, 1)}`,
+    );
 }
 for (const problem of problems) console.error(problem);
 process.exit(problems.length === 0 ? 0 : 1);

@@ -93,7 +93,7 @@ function copyForUser() {
     'build/test',
     'test/data',
     'test/programs',
-    'scripts/lab.sh',
+    'scripts/test/lab.sh',
   ]) {
     if (existsSync(name)) cpSync(name, join(folder, name), { recursive: true });
   }
@@ -106,9 +106,9 @@ function copyForUser() {
   return folder;
 }
 
-/** In a network namespace of its own, which scripts/lab.sh sets up; a user makes it within a user namespace, and is itself again there. */
+/** In a network namespace of its own, which scripts/test/lab.sh sets up; a user makes it within a user namespace, and is itself again there. */
 function inLab(options) {
-  const lab = ['sh', 'scripts/lab.sh'];
+  const lab = ['sh', 'scripts/test/lab.sh'];
   const { prefix = [] } = options;
   if (isRoot) return { ...options, prefix: ['unshare', '--net', ...lab, ...prefix] };
   const itself = ['unshare', '--user', `--map-user=${process.geteuid()}`, `--map-group=${process.getegid()}`];
@@ -149,21 +149,21 @@ function kernelSuites(title, options) {
 const suites = {
   lint() {
     check('lint: biome', 'node_modules/.bin/biome', ['check', '.']);
-    node('lint: layers', 'scripts/check-layers.mjs');
-    node('lint: generated files', 'scripts/gen-ops.mjs', '--check');
-    node('lint: documentation', 'scripts/gen-docs.mjs', '--check');
-    node('lint: C++', 'scripts/check-cpp.mjs');
+    node('lint: layers', 'scripts/check/layers.mjs');
+    node('lint: generated files', 'scripts/build/operations.mjs', '--check');
+    node('lint: documentation', 'scripts/build/docs.mjs', '--check');
+    node('lint: C++', 'scripts/check/cpp.mjs');
   },
   build() {
-    node('build', 'scripts/build.mjs');
-    node('build: programs for tests', 'scripts/build-tests.mjs');
+    node('build', 'scripts/build/all.mjs');
+    node('build: programs for tests', 'scripts/build/tests.mjs');
   },
   floors() {
-    node('floors: launcher and addon', 'scripts/check-binaries.mjs');
-    node('floors: arm64', 'scripts/check-arm64.mjs');
+    node('floors: launcher and addon', 'scripts/check/binaries.mjs');
+    node('floors: arm64', 'scripts/check/arm64.mjs');
   },
   native() {
-    node('native: plan reader and operations under ASan and UBSan', 'scripts/test-native.mjs');
+    node('native: plan reader and operations under ASan and UBSan', 'scripts/test/native.mjs');
   },
   kernel() {
     kernelSuites(isRoot ? 'root' : 'user', {});
@@ -173,17 +173,17 @@ const suites = {
     asUser((options) => kernelSuites('user', { ...options, env: { ...options.env, NSJS_FAULTS: 'some', NSJS_ROUNDS: '20' } }));
   },
   nodes() {
-    counting('other versions of Node', 'scripts/test-matrix.mjs', '--subset');
+    counting('other versions of Node', 'scripts/test/matrix.mjs', '--subset');
   },
   vm() {
-    if (isRoot) counting('guest kernels: control groups of version 2', 'scripts/test-vm.mjs', '--subset');
+    if (isRoot) counting('guest kernels: control groups of version 2', 'scripts/test/vm.mjs', '--subset');
   },
   package() {
-    node('package: pack, install, load, types', 'scripts/test-package.mjs');
+    node('package: pack, install, load, types', 'scripts/test/package.mjs');
   },
 };
 
-/** Not by themselves, but with a Node that scripts/test-matrix.mjs chose. */
+/** Not by themselves, but with a Node that scripts/test/matrix.mjs chose. */
 const ofMatrix = {
   matrix() {
     nodeSuites(isRoot ? 'root' : 'user', true, {});

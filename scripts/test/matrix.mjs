@@ -35,7 +35,7 @@ try {
     }
     console.log(`matrix: Node ${version}`);
     const output = join(folder, `${version}.json`);
-    spawnSync(node, ['scripts/test.mjs', isSubset ? 'versions' : 'matrix', `--count=${output}`], {
+    spawnSync(node, ['scripts/test/all.mjs', isSubset ? 'versions' : 'matrix', `--count=${output}`], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     const counted = existsSync(output) ? JSON.parse(readFileSync(output, 'utf8')) : { passed: 0, failed: 1, skipped: 0 };

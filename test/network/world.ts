@@ -8,9 +8,9 @@ import type { EgressEvent, EgressOptions, SpawnOptions } from 'nsjs';
 import { spawnIsolated } from 'nsjs';
 import { temporaryFolder } from '../support';
 
-/** Whether this process is in a network namespace that scripts/lab.sh has set up. */
+/** Whether this process is in a network namespace that scripts/test/lab.sh has set up. */
 export const inLab = process.env.NSJS_LAB === '1';
-export const labNeeded = 'a network namespace of the tests, see scripts/lab.sh';
+export const labNeeded = 'a network namespace of the tests, see scripts/test/lab.sh';
 
 export const outside = '93.184.216.34';
 export const elsewhere = '93.184.216.35';
