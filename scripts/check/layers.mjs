@@ -79,7 +79,7 @@ for (const file of list('lib').filter((name) => name.endsWith('.ts'))) {
   const text = read(file);
   checkSize(file, text);
   if (/^lib\/[^/]+$/.test(file) && file !== 'lib/index.ts') problems.push(`${file} lies loose in lib: put it into a directory`);
-  if (!order.includes(directoryOf(file))) problems.push(`${file}: scripts/check/layers.mjs does not list its directory`);
+  else if (!order.includes(directoryOf(file))) problems.push(`${file}: scripts/check/layers.mjs does not list its directory`);
   const targets = [];
   walk(parse(text, { sourceType: 'module', plugins: ['typescript', 'explicitResourceManagement'] }).program, (node) => {
     checkFunction(file, node);
