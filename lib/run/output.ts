@@ -22,12 +22,15 @@ export class Output {
     private readonly onOverflow: () => void,
   ) {}
 
-  attach(stream: Readable): void {
+  /** `onEnd`: everything has come in, though nobody may have read it yet. */
+  attach(stream: Readable, onEnd: () => void): void {
     // As they come in: an encoding that the caller sets for itself is not the result's.
     const push = stream.push.bind(stream);
     stream.push = (chunk: Buffer | null, encoding) => {
       if (chunk) this.add(chunk);
-      return push(chunk, encoding);
+      const hasRoom = push(chunk, encoding);
+      if (chunk === null) onEnd();
+      return hasRoom;
     };
     stream.on('data', () => {});
   }

@@ -23,28 +23,33 @@ export interface ProcessControls {
   iterate(): AsyncGenerator<string>;
 }
 
-/** The promise of a program's result, and what else can be done with the program: all by its {@link ProcessControls}. */
+const behind = Symbol('nsjs');
+
+/**
+ * The promise of a program's result, and what else can be done with the program: all by its {@link ProcessControls}. What is a function works
+ * without the promise as `this`, too.
+ */
 export class ProcessPromise extends Promise<AnyResult> implements Process {
   // What then() returns is a promise alone.
   static override readonly [Symbol.species] = Promise;
-  readonly #controls: ProcessControls;
+  declare readonly [behind]: ProcessControls;
 
   constructor(controls: ProcessControls, executor: (resolve: (result: AnyResult) => void, reject: (error: Error) => void) => void) {
     super(executor);
-    this.#controls = controls;
+    Object.defineProperty(this, behind, { value: controls });
   }
 
   get pid() {
-    return this.#controls.pid;
+    return this[behind].pid;
   }
   get report() {
-    return this.#controls.run?.report;
+    return this[behind].run?.report;
   }
   get spawned() {
-    return this.#controls.handled(this.#controls.spawned.promise);
+    return this[behind].handled(this[behind].spawned.promise);
   }
   get exited() {
-    return this.#controls.handled(this.#controls.exited.promise);
+    return this[behind].handled(this[behind].exited.promise);
   }
   get stdin() {
     return this.stdio[0] ?? null;
@@ -56,41 +61,48 @@ export class ProcessPromise extends Promise<AnyResult> implements Process {
     return this.stdio[2] ?? null;
   }
   get stdio() {
-    return this.#controls.run?.streams ?? [];
+    return this[behind].run?.streams ?? [];
   }
   get events() {
-    return this.#controls.events;
+    return this[behind].events;
   }
-  kill(signal: NodeJS.Signals | number = 'SIGTERM') {
-    return this.#controls.kill(signal);
+  get kill() {
+    return (signal: NodeJS.Signals | number = 'SIGTERM') => this[behind].kill(signal);
   }
-  stop(grace?: number) {
-    return this.#controls.stop(grace);
+  get stop() {
+    return (grace?: number) => this[behind].stop(grace);
   }
-  stats() {
-    return this.#controls.stats();
+  get stats() {
+    return () => this[behind].stats();
   }
-  send(message: unknown) {
-    return this.#controls.send(message);
+  get send() {
+    return (message: unknown) => this[behind].send(message);
   }
-  resize(columns: number, rows: number) {
-    this.#controls.resize(columns, rows);
+  get resize() {
+    return (columns: number, rows: number) => this[behind].resize(columns, rows);
   }
-  ref() {
-    this.#controls.run?.ref(true);
-    return this;
+  get ref() {
+    return () => {
+      this[behind].run?.ref(true);
+      return this;
+    };
   }
-  unref() {
-    this.#controls.run?.ref(false);
-    return this;
+  get unref() {
+    return () => {
+      this[behind].run?.ref(false);
+      return this;
+    };
   }
-  asChildProcess() {
-    return asChildProcess(this, this.events);
+  get asChildProcess() {
+    return () => asChildProcess(this, this.events);
   }
   [Symbol.asyncIterator]() {
-    return this.#controls.iterate();
+    return this[behind].iterate();
   }
   async [Symbol.asyncDispose]() {
     await this.stop();
   }
 }
+
+// So that Promise.resolve() and await take it as the promise that it is, without another one around it.
+Object.defineProperty(ProcessPromise.prototype, 'constructor', { value: Promise });

@@ -153,12 +153,14 @@ export class Run {
       const output = new Output(this.parsed.maxBuffer, () => this.overflow());
       const stream = this.streams[number];
       if (!stream || !this.parsed.buffer) return output;
-      output.attach(stream);
       this.openStreams++;
-      stream.once('close', () => {
+      const done = once(() => {
         this.openStreams--;
         this.settleIfDone();
       });
+      stream.once('close', done);
+      // Whoever listens for `readable` reads when it wants to, or never.
+      output.attach(stream, () => stream.listenerCount('readable') > 0 && done());
       return output;
     });
   }
@@ -241,4 +243,13 @@ export class Run {
       report: this.report ?? makeReport(parsed.spec, this.link.scene, unstarted, outcome),
     };
   }
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    act();
+  };
 }

@@ -4,21 +4,49 @@ import type { Program } from '../features/feature';
 import { stdioKind } from '../native/addon';
 import { PtyStream } from './pty';
 
-/** Lets a stream come to its end, whatever the caller does with it: paused, or with a listener for `readable` that reads nothing. */
-function readOn(stream: Socket | PtyStream): void {
-  const pull = () => {
-    while (stream.read() !== null);
+type ProgramStream = Socket | PtyStream;
+
+/** Lets a stream come to its end, whether or not the caller reads it. */
+function readOn(stream: ProgramStream): void {
+  if (stream.listenerCount('readable') > 0) takeIn(stream);
+  else stream.resume();
+}
+
+const taking = new WeakMap<ProgramStream, () => void>();
+
+/**
+ * Reads what is left into the stream, also more than its highWaterMark: a listener for `readable`, or an asynchronous iterator, may read it later
+ * or never.
+ */
+function takeIn(stream: ProgramStream): void {
+  if (taking.has(stream)) return;
+  const push = stream.push.bind(stream);
+  let isOver = stream.readableEnded || stream.destroyed;
+  const more = () => {
+    if (!isOver && !stream.destroyed) stream._read(stream.readableHighWaterMark);
   };
-  if (stream.listenerCount('readable') > 0) {
-    stream.on('readable', pull);
-    pull();
-  } else stream.resume();
+  stream.push = (chunk: Buffer | null, encoding) => {
+    if (isOver) return false;
+    isOver = chunk === null;
+    const hasRoom = push(chunk, encoding);
+    if (!hasRoom) setImmediate(more);
+    return hasRoom;
+  };
+  taking.set(stream, () => void stream.push(null));
+  more();
+}
+
+// A reader of what was taken in comes to its end.
+function finish(stream: ProgramStream): void {
+  const end = taking.get(stream);
+  if (end) end();
+  else stream.destroy();
 }
 
 /** This side of a program's descriptors. */
 export class ProgramStreams {
   /** By descriptor number; null where the program's is not connected to this process. With a terminal 0 and 1 are one stream. */
-  readonly list: readonly (Socket | PtyStream | null)[];
+  readonly list: readonly (ProgramStream | null)[];
   readonly pty: PtyStream | undefined;
 
   constructor(
@@ -39,9 +67,9 @@ export class ProgramStreams {
     const read = () => this.list.reduce((sum, stream) => sum + (stream?.bytesRead ?? 0), 0);
     let before = read();
     const look = () => {
-      const isBehind = open().some((stream) => (stream?.readableLength ?? 0) > 0);
+      const isBehind = open().some((stream) => (stream?.readableLength ?? 0) > 0 && !taking.has(stream as ProgramStream));
       if (!isBehind && read() === before) {
-        for (const stream of open()) stream?.destroy();
+        for (const stream of open()) finish(stream as ProgramStream);
         return;
       }
       before = read();
@@ -66,7 +94,7 @@ export class ProgramStreams {
     }
   }
 
-  private open(fd: number, number: number): Socket | PtyStream | null {
+  private open(fd: number, number: number): ProgramStream | null {
     const entry = this.stdio[number];
     if (entry === 'pty') return number < 2 ? (this.pty ?? null) : null;
     if (fd < 0) return null;

@@ -45,6 +45,27 @@ describe('whatever the caller does to its streams, the promise settles', () => {
     expect(found).toEqual(['a', 'b']);
   });
 
+  both('read line by line, slowly, or after its end, none of it is lost', async (spawn) => {
+    for (let round = 0; round < 60; round++) {
+      const found: string[] = [];
+      for await (const line of spawn('printf', ['a\\nb\\n'])) found.push(line);
+      expect(found).toEqual(['a', 'b']);
+    }
+    const running = spawn('sh', ['-c', 'head -c 200000 /dev/zero; (sleep 1; echo late) & exit 0']);
+    let size = 0;
+    for await (const chunk of running.stdout ?? []) {
+      size += (chunk as Buffer).length;
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+    expect(size).toBeGreaterThanOrEqual(200_000);
+    const unread = spawn('head', ['-c', '60000', '/dev/zero']);
+    unread.stdout?.on('readable', () => {});
+    expect((await unread).stdout).toHaveLength(60_000);
+    let left = 0;
+    for (let chunk = unread.stdout?.read(); chunk !== null; chunk = unread.stdout?.read()) left += (chunk as Buffer).length;
+    expect(left).toBe(60_000);
+  });
+
   both('paused, destroyed, or with a listener that reads nothing', async (spawn) => {
     const paused = spawn('head', ['-c', '30000', '/dev/zero']);
     paused.stdout?.pause();
