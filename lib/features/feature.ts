@@ -49,8 +49,8 @@ export interface Scene {
   readonly sharedRoot?: (recipe: RootRecipe) => number | undefined;
   /** The sandbox is there for one program that comes later, and ends with it. */
   readonly single?: true;
-  /** A process of its own is what orphans of the program become children of: all that it has started can be found. */
-  readonly minded?: boolean;
+  /** Orphans of the program become its own children, so that all that it has started can be found. */
+  readonly adopts?: boolean;
   /** What is below /usr and no part of the system. */
   readonly hidden?: readonly UsrMask[];
   /** Paths of the host that sandboxes of this process protect below directories they may write to. */

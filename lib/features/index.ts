@@ -15,7 +15,7 @@ import { type NestedUserNamespacesOptions, nestedUserNamespaces } from './nested
 import { type NetlinkOptions, netlink } from './netlink';
 import { type NetworkOptions, network } from './network';
 import { keyring, newSession, type ProcessOptions, personality, umask } from './process';
-import { descriptors, exec, openHostNull, openOwnNull, releaseProgram, startBeside, startLater } from './program';
+import { adoptOrphans, descriptors, exec, openHostNull, openOwnNull, releaseProgram, startBeside, startLater } from './program';
 import { type RlimitsOptions, rlimits } from './rlimits';
 import { ownMounts } from './root/empty-namespace';
 import { type MountsOptions, mounts } from './root/mounts';
@@ -146,6 +146,7 @@ export const steps: readonly Step[] = [
   startLater,
   joinProgramGroup, // while the descriptors of the group are open
   newSession,
+  adoptOrphans,
   openTerminal,
   openOwnNull, // before a limit of descriptors holds
   programUser, // the program's own user namespace, while it still may

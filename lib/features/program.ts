@@ -1,6 +1,7 @@
 import { noSlot, type Slot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
 import type { Program, Step } from './feature';
+import { callNumber } from './hardening';
 import { isBeside, isNetBeside } from './network-kind';
 import type { Spec } from './spec';
 
@@ -10,7 +11,7 @@ const nullDevice = '/dev/null';
 /** The first program's process, forked early: what it does by itself takes no time of init's. */
 export const startBeside: Step = {
   emit(plan, spec, scene) {
-    if (isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0, 0, 0);
+    if (isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0, 0);
   },
 };
 
@@ -25,7 +26,17 @@ export const releaseProgram: Step = {
 export const startLater: Step = {
   scope: 'program',
   emit(plan, spec, scene) {
-    if (!isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 0, 0, scene.single ? 1 : 0, scene.minded ? 1 : 0);
+    if (!isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 0, 0, scene.single ? 1 : 0);
+  },
+};
+
+const setChildSubreaper = 36; // PR_SET_CHILD_SUBREAPER
+
+/** Orphans of the program become its own children, by which they are found; exec keeps that. */
+export const adoptOrphans: Step = {
+  scope: 'program',
+  emit(plan, _spec, { adopts }) {
+    if (adopts) plan.op('program', 'killTree', 'Call', callNumber('prctl'), setChildSubreaper, 1, 0, 0, 0);
   },
 };
 

@@ -15,7 +15,7 @@ export const ops = {
   Clock: { code: 10, kinds: 'SSNNNNN' },
   ClockHold: { code: 11, kinds: '' },
   ClockQuota: { code: 12, kinds: 'S' },
-  StartProgram: { code: 13, kinds: 'NNNN' },
+  StartProgram: { code: 13, kinds: 'NNN' },
   ReleaseProgram: { code: 14, kinds: '' },
   SendFile: { code: 15, kinds: 'T' },
   Verify: { code: 16, kinds: '' },

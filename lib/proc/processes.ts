@@ -68,12 +68,6 @@ export function childrenOf(pid: number): readonly number[] {
   return threadsOf(pid).flatMap((thread) => boundedText(`/proc/${pid}/task/${thread}/children`).split(' ').filter(Boolean).map(Number));
 }
 
-/** The parent of a process; undefined where that is not to be seen. */
-export function parentOf(pid: number): number | undefined {
-  const stat = boundedText(`/proc/${pid}/stat`);
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) || undefined;
-}
-
 function threadsOf(pid: number): readonly string[] {
   try {
     return readdirSync(`/proc/${pid}/task`);

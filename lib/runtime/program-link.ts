@@ -7,7 +7,7 @@ import { HeldMemory } from '../monitor/held-memory';
 import { type Overrun, Overseer, Watchdog } from '../monitor/limit-watch';
 import { withProcesses } from '../monitor/source';
 import type { Stats } from '../monitor/stats';
-import { childrenOf, descendants, isRunning, parentOf } from '../proc/processes';
+import { descendants, isRunning } from '../proc/processes';
 import type { Link } from '../run/link';
 import type { Run } from '../run/run';
 import { Timers } from '../run/timers';
@@ -18,6 +18,7 @@ import type { OwnGroup } from './program-group';
 
 // Init holds the clock; it may be slow where its sandbox has used its CPU time up.
 const backupMs = 50;
+const rememberMs = 20;
 /** Processes that are ended with a program. */
 export const maxTree = 256;
 
@@ -105,8 +106,12 @@ export class ProgramLink implements Link {
       } catch {
         // It has ended.
       }
-      pidfd.close();
     }
+    this.forgetTree();
+  }
+
+  private forgetTree(): void {
+    for (const pidfd of this.kept.values()) pidfd.close();
     this.kept.clear();
   }
 
@@ -135,7 +140,11 @@ export class ProgramLink implements Link {
   started(): void {
     const { ownLimits = noLimits, group } = this.scene;
     const { wallTime } = ownLimits;
-    if (wallTime !== undefined) this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
+    if (wallTime !== undefined) {
+      // Init kills the program alone: what it has started is remembered before that.
+      this.timers.after(Math.max(0, wallTime - rememberMs), () => this.ending());
+      this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
+    }
     const counted = { version: group ? this.scene.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };
     const { pid = 0 } = this;
     const held = new HeldMemory();
@@ -150,8 +159,10 @@ export class ProgramLink implements Link {
   gone(): void {
     this.timers.clear();
     this.watchdog?.stop();
-    this.killTree();
-    const wasEnded = this.endsTree && this.run?.outcome.stopped !== undefined;
+    const { stopped, ended } = this.run?.outcome ?? {};
+    const wasEnded = this.endsTree && (stopped !== undefined || ended?.cause !== undefined);
+    if (wasEnded) this.killTree();
+    else this.forgetTree();
     if (this.group?.isTree && !wasEnded) this.group.leave();
     else void this.group?.remove();
   }
@@ -163,12 +174,8 @@ export class ProgramLink implements Link {
     if (below.length > 0) killEach(below, () => this.tree());
   }
 
-  // All that the program has started and that runs now: its orphans are children of its minder.
+  // All that the program has started and that runs now.
   private tree(): readonly number[] {
-    const { pid } = this;
-    if (pid === undefined) return [];
-    const minder = this.scene.minded ? parentOf(pid) : undefined;
-    const isInit = minder === undefined || minder === childrenOf(this.session.pid)[0];
-    return isInit ? descendants(pid).slice(1) : descendants(minder).filter((one) => one !== minder && one !== pid);
+    return this.pid === undefined ? [] : descendants(this.pid).slice(1);
   }
 }

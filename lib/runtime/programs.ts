@@ -44,7 +44,7 @@ function makeGroup(scene: Scene, { ownLimits, killTree }: ParsedOptions, id: num
 
 const treeDropped: Dropped = {
   control: 'killTree',
-  reason: `without a control group what a program has started is found by descent: of more than ${maxTree} processes, or of those that start others meanwhile, some go on`,
+  reason: `without a control group what a program has started is found by descent, its orphans as children of the program: of more than ${maxTree} processes, or of those that start others meanwhile, some go on; so does what the program keeps from becoming its child`,
   fix: 'see `nsjs probe` for cgroup',
 };
 
@@ -74,18 +74,18 @@ export class Programs {
     const id = ++this.lastId;
     const forTree = parsed.killTree ?? (parsed.timeout !== undefined || parsed.signal !== undefined);
     const group = makeGroup(scene, parsed, id, forTree);
-    const minded = !group && (forTree || (parsed.ownLimits !== undefined && parsed.killTree !== false));
+    const adopts = !group && (forTree || (parsed.ownLimits !== undefined && parsed.killTree !== false));
     let isAsked = false;
     const begin = (program: Program) => {
       isAsked = true;
       const ownScene = bare({
         ...lasting,
         kind: 'program',
-        dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group), ...(minded ? [treeDropped] : [])],
+        dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group), ...(adopts ? [treeDropped] : [])],
         program,
         ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
         ...(group ? { group: group.forPlan } : {}),
-        minded,
+        adopts,
       } as const);
       return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
     };

@@ -30,7 +30,7 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   if (!isRepeatable(spec, scene)) return writePlan(spec, scene, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
-  const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.minded ? 'minded ' : ''}${scene.spareNet === undefined ? '' : 'net '}${scene.program.stdio.map(shapeOf).join('')} ${scene.hidden?.map(({ target }) => target)}`;
+  const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.adopts ? 'adopts ' : ''}${scene.spareNet === undefined ? '' : 'net '}${scene.program.stdio.map(shapeOf).join('')} ${scene.hidden?.map(({ target }) => target)}`;
   const kept = ofSpec.get(shape);
   const found = kept?.host === scene.host ? kept : undefined;
   const recipe = found?.writer.recipe;

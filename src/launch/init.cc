@@ -75,11 +75,7 @@ bool reap(Context& context, bool serves) {
     if (program != nullptr) read_exec_channel(context, *program);
     status = sys::waitid(kOneChild, info.si_pid, &info, WEXITED | kWaitAll, &usage);
     if (!status.ok()) return true;
-    if (program == nullptr) {
-      program = g_programs.find([&info](const Program& one) { return one.minder == info.si_pid; });
-      if (program != nullptr) program->minder = 0;
-      continue;
-    }
+    if (program == nullptr) continue;
     if (serves || (program->started && !program->failed)) send_exited(context, *program, info, usage);
     if (!serves || program->last) return true;
     // What it left in a group of its own ends with it.
@@ -153,32 +149,16 @@ long ring_clocks() {
 
 constexpr unsigned kOwnPolls = 3;
 
-// The channel of a program until it runs. After that the end of one that has a minder, which could have been stopped from inside.
-int polled(const Program& program) {
-  if (program.exec.is_open()) return program.exec.get();
-  return program.minder != 0 ? program.pidfd.get() : -1;
-}
-
-void attend(Context& context, Program& program) {
-  if (program.exec.is_open()) {
-    read_exec_channel(context, program);
-    return;
-  }
-  // It is init's to wait for from now on.
-  if (program.minder != 0) (void)sys::raw(__NR_kill, program.minder, SIGKILL);
-  program.minder = 0;
-}
-
 // Serves until the only program has ended, the keeper is gone or Node is. Signals only wake it: they can be forged from inside.
 void serve(Context& context, const Fd& signals, bool serves) {
   for (;;) {
     pollfd fds[kOwnPolls + kMaxPrograms] = {{signals.get(), POLLIN, 0}, {context.out, POLLIN, 0}, {context.go.get(), POLLIN, 0}};
     const unsigned programs = g_programs.end();
     for (unsigned index = 0; index < programs; ++index)
-      fds[kOwnPolls + index] = {g_programs[index] != nullptr ? polled(*g_programs[index]) : -1, POLLIN, 0};
+      fds[kOwnPolls + index] = {g_programs[index] != nullptr ? g_programs[index]->exec.get() : -1, POLLIN, 0};
     if (!sys::ppoll(fds, kOwnPolls + programs, ring_clocks()).ok()) return;
     for (unsigned index = 0; index < programs; ++index)
-      if (fds[kOwnPolls + index].revents != 0) attend(context, *g_programs[index]);
+      if (fds[kOwnPolls + index].revents != 0) read_exec_channel(context, *g_programs[index]);
     if (fds[0].revents != 0) {
       unsigned char drained[128 * 4];
       (void)sys::read(signals.get(), drained, sizeof drained);

@@ -1,13 +1,12 @@
 #include "programs.h"
 
-#include "../sys/cred.h"
+#include <initializer_list>
+
 #include "../sys/process.h"
 #include "../sys/socket.h"
 #include "context.h"
 #include "path.h"
-#include "reap.h"
 #include "run.h"
-#include "started.h"
 
 namespace nsjs {
 
@@ -15,9 +14,9 @@ constinit Programs g_programs;
 
 namespace {
 
-constexpr int kTryAgain = 11;    // EAGAIN
-constexpr int kAllChildren = 0;  // P_ALL
-constexpr int kOneChild = 1;     // P_PID
+constexpr unsigned kProcPrefix = sizeof "/proc/" - 1;
+
+constexpr int kTryAgain = 11;  // EAGAIN
 
 // Nothing to say: what kept the set-up from going on is known already, or nobody is left who wants to know.
 [[noreturn]] void give_up() { sys::exit_group(127); }
@@ -65,75 +64,72 @@ void run_section(Context& context, Section section) {
   give_up();
 }
 
-// The clone of this process that becomes the program.
-Result<long> clone_program(Context& context, Fd& child_end, Gate gate, int& pidfd) {
-  clone_args args{};
-  args.flags = CLONE_PIDFD;
-  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
-  const auto pid = sys::clone3(args);
-  if (pid.ok() && pid.value == 0) run_program(context, std::move(child_end), gate);
-  return pid;
-}
-
-// What the minder tells init: the program's number, with its pidfd beside it, or why there is none.
-struct Birth {
-  Status status;
-  int pid = 0;
-};
-
-// Orphans of the program become children of this process, by which they are found. It leaves the program for init to wait for.
-[[noreturn]] void mind(Context& context, Fd& child_end, Gate gate, int to_init) {
-  int pidfd = -1;
-  Birth birth{sys::prctl(PR_SET_CHILD_SUBREAPER, 1), 0};
-  if (birth.status.ok()) {
-    const auto pid = clone_program(context, child_end, gate, pidfd);
-    birth = {pid.status, static_cast<int>(pid.value)};
-  }
-  sys::Beside beside;
-  beside.fds = &pidfd;
-  beside.count = pidfd >= 0 ? 1 : 0;
-  if (!sys::send(to_init, &birth, sizeof birth, beside).ok() || !birth.status.ok()) give_up();
-  (void)sys::raw(__NR_close_range, 0, ~0u, 0);
-  for (;;) {
-    siginfo_t info{};
-    if (!sys::waitid(kAllChildren, 0, &info, WEXITED | WNOWAIT | kWaitAll, nullptr).ok() || info.si_pid == birth.pid) give_up();
-    (void)sys::waitid(kOneChild, info.si_pid, &info, WEXITED | kWaitAll, nullptr);
-  }
-}
-
-Status fork_minder(Context& context, Program& program, Fd& child_end, Gate gate) {
-  int ends[2] = {-1, -1};
-  NSJS_TRY(sys::socketpair(SOCK_SEQPACKET, ends));
-  const Fd ours(ends[0]);
-  Fd theirs(ends[1]);
-  clone_args args{};
-  args.exit_signal = SIGCHLD;
-  NSJS_TRY_VALUE(minder, sys::clone3(args));
-  if (minder == 0) mind(context, child_end, gate, theirs.get());
-  theirs.reset();
-  program.minder = static_cast<int>(minder);
-  Birth birth;
-  sys::Received received;
-  NSJS_TRY(sys::receive(ours.get(), &birth, sizeof birth, 0, received));
-  if (received.size != static_cast<long>(sizeof birth)) return {kTryAgain, __NR_clone3};
-  NSJS_TRY(birth.status);
-  program.pid = birth.pid;
-  program.pidfd = std::move(received.fds[0]);
-  return {};
-}
-
 Status fork_program(Context& context, Program& program, Gate gate) {
   int ends[2] = {-1, -1};
   NSJS_TRY(sys::socketpair(SOCK_SEQPACKET, ends));
   program.exec = Fd(ends[0]);
   NSJS_TRY_VALUE(child_end, move_high(Fd(ends[1])));
-  if (gate.minded) return fork_minder(context, program, child_end, gate);
+
   int pidfd = -1;
-  NSJS_TRY_VALUE(pid, clone_program(context, child_end, gate, pidfd));
+  clone_args args{};
+  args.flags = CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  NSJS_TRY_VALUE(pid, sys::clone3(args));
+  if (pid == 0) run_program(context, std::move(child_end), gate);
   program.pid = static_cast<int>(pid);
   program.pidfd = Fd(pidfd);
   return {};
+}
+
+// The number that the host's /proc shows a process by; 0 if it can't be had.
+int host_pid(const Context& context, int pidfd) {
+  static constexpr char kFolder[] = "self/fdinfo/";
+  static constexpr char kName[] = "\nPid:";
+  char path[sizeof kFolder + 12] = {};
+  char digits[12];
+  char* end = path;
+  for (const char* part : {kFolder, write_number(digits, pidfd)})
+    while (*part != 0) *end++ = *part++;
+  char text[512] = {};
+  const auto file = sys::openat(context.proc.get(), path, O_RDONLY);
+  if (!file.ok() || !sys::read(file.value.get(), text, sizeof text - 1).ok()) return 0;
+  for (const char* at = text; *at != 0; ++at) {
+    unsigned same = 0;
+    while (kName[same] != 0 && at[same] == kName[same]) ++same;
+    if (kName[same] != 0) continue;
+    int number = 0;
+    for (at += same; *at == '\t' || (*at >= '0' && *at <= '9'); ++at)
+      if (*at != '\t') number = number * 10 + (*at - '0');
+    return number;
+  }
+  return 0;
+}
+
+// Before it is said to have started, and before it is reaped. What can't be read Node misses, and says so.
+void send_facts(Context& context, const Program& program) {
+  const std::uint32_t before = context.program;
+  context.program = program.id;
+  const int pid = host_pid(context, program.pidfd.get());
+  std::uint32_t step = 0;
+  for (const char* name : {"status", "uid_map", "gid_map"})
+    (void)send_file(context, kProgram, step++, ProcPath(pid, name).text + kProcPrefix);
+  context.program = before;
+}
+
+// Node must know: what it can't be told of ends the sandbox. Only who owns the pid namespace may speak for another process in it; elsewhere
+// the number is the host's anyway.
+void send_started(Context& context, Program& program) {
+  Record record = program.ready;
+  record.kind = RecordKind::kStarted;
+  record.status = program.pid;
+  record.program = program.id;
+  for (unsigned index = 0; index < kNamespaces; ++index)
+    if (record.id[index] == 0) record.id[index] = context.id[index];
+  sys::Beside beside;
+  beside.pid = context.owns_pids ? program.pid : 0;
+  if (context.verifies) send_facts(context, program);
+  if (!sys::send(context.out, &record, sizeof record, beside).ok()) sys::exit_group(1);
 }
 
 // False at the end of the channel, or when nothing more can be read now.

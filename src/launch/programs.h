@@ -13,8 +13,7 @@ struct Program {
   std::uint32_t id = 0;
   int pid = 0;
   Fd pidfd;
-  int minder = 0;  // the process between init and it, until that is reaped
-  Fd exec;         // init's end of the exec channel; its end of file after `ready` means that exec has happened
+  Fd exec;  // init's end of the exec channel; its end of file after `ready` means that exec has happened
   Clock clock;
   Record ready{};
   bool waiting = false;  // it has done `beside` and is to be released
@@ -78,7 +77,6 @@ struct Gate {
   bool waits;    // the child does `beside` and then waits for release_program()
   bool has_net;  // it hands over the net namespace that it has made
   bool last;     // the sandbox ends with it
-  bool minded;   // a process between init and it is what its orphans become children of
 };
 
 // Forks the program of the plan, under the number of context.program.

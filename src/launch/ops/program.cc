@@ -83,9 +83,7 @@ Status say_ready(const Context& context) {
 
 }  // namespace
 
-Status StartProgram(Context& context, const Op& op) {
-  return start_program(context, {op.arg[0] != 0, op.arg[1] != 0, op.arg[2] != 0, op.arg[3] != 0});
-}
+Status StartProgram(Context& context, const Op& op) { return start_program(context, {op.arg[0] != 0, op.arg[1] != 0, op.arg[2] != 0}); }
 
 Status ReleaseProgram(Context& context, const Op&) { return release_program(context); }
 
