@@ -35,12 +35,10 @@ export function isSettled({ ids }: FileIds): boolean {
 /** Files of the host that are asked for again and again. While the directories that hold them are as they were, so are they. */
 export class KnownFiles {
   private readonly files: FileIds;
-  private readonly holders: readonly string[];
   private seen: FileIds | undefined;
 
-  constructor(paths: readonly string[]) {
-    this.holders = [...new Set([...paths.map(dirname), ...paths.filter(isLink)])];
-    const seen = identify(this.holders, 1);
+  constructor(private readonly paths: readonly string[]) {
+    const seen = identify(holdersOf(paths), 1);
     this.files = identify(paths);
     this.seen = isSettled(seen) ? seen : undefined;
   }
@@ -48,11 +46,14 @@ export class KnownFiles {
   /** Whether the paths lead to the same files still; what is mounted over them is not looked for. */
   areSame(): boolean {
     if (this.seen && areSameFiles(this.seen)) return true;
-    const seen = identify(this.holders, 1);
+    const seen = identify(holdersOf(this.paths), 1);
     if (!areSameFiles(this.files)) return false;
     this.seen = isSettled(seen) ? seen : undefined;
     return true;
   }
 }
+
+// What holds a name, and what a link leads to: a file may have become a link to itself meanwhile.
+const holdersOf = (paths: readonly string[]): readonly string[] => [...new Set([...paths.map(dirname), ...paths.filter(isLink)])];
 
 const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
