@@ -134,7 +134,7 @@ function asUser(run) {
   run({ cwd: copyForUser(), prefix, env: { HOME: '/tmp', USER: 'user' } });
 }
 
-const library = 'dist-test/(features|launch|oci|sandbox|namespace|sys|plan|seccomp|probe|cli|parse|fuzz)';
+const library = 'dist-test/(features|launch|oci|sandbox|namespace|sys|seccomp|probe|cli|fuzz)';
 
 function kernelSuites(title, options) {
   jest(`${title}: library`, [library], options);
@@ -152,11 +152,15 @@ const suites = {
     node('lint: layers', 'scripts/check/layers.mjs');
     node('lint: generated files', 'scripts/build/operations.mjs', '--check');
     node('lint: documentation', 'scripts/build/docs.mjs', '--check');
+    node('lint: picture', 'scripts/build/picture.mjs', '--check');
     node('lint: C++', 'scripts/check/cpp.mjs');
   },
   build() {
     node('build', 'scripts/build/all.mjs');
     node('build: programs for tests', 'scripts/build/tests.mjs');
+  },
+  unit() {
+    jest('unit', ['dist-test/(unit|lint)']);
   },
   floors() {
     node('floors: launcher and addon', 'scripts/check/binaries.mjs');

@@ -1,5 +1,5 @@
 // Runs the suites of the library and of the network with several versions of Node, from the npm package `node`: as root and as a user. With
-// `--subset` those tests alone that met differences between versions. The last line counts all.
+// `--subset` those tests alone that met differences between versions; `matrix.mjs 22 24` with those versions. The last line counts all.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -7,7 +7,8 @@ import { join, resolve } from 'node:path';
 const isSubset = process.argv.includes('--subset');
 const countFile = process.argv.find((word) => word.startsWith('--count='))?.slice('--count='.length);
 // The oldest that is supported is what CI itself runs.
-const versions = isSubset ? ['24', '25'] : ['20', '22', '24', '25'];
+const chosen = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const versions = chosen.length > 0 ? chosen : isSubset ? ['24', '25'] : ['20', '22', '24', '25'];
 
 // Where a user can read them, and no sandbox has a file system of its own.
 const isRoot = process.geteuid() === 0;

@@ -1,8 +1,8 @@
 import { explain, presets } from 'nsjs';
-import { OptionRangeError } from '../../dist/base/errors';
-import { noSlot } from '../../dist/plan/operation';
-import { PlanWriter } from '../../dist/plan/writer';
-import { thrown } from '../support';
+import { OptionRangeError } from '../../../dist/base/errors';
+import { noSlot } from '../../../dist/plan/operation';
+import { PlanWriter } from '../../../dist/plan/writer';
+import { thrown } from '../../support';
 
 test('a plan has the layout of src/plan/wire.h', () => {
   const plan = new PlanWriter();

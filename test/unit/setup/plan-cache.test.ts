@@ -1,10 +1,10 @@
-import { host } from '../../dist/host/host';
-import { parseOptions, readSpawnOptions } from '../../dist/options/options';
-import { sections } from '../../dist/plan/operation';
-import { ops } from '../../dist/plan/ops';
-import { firstHostId } from '../../dist/setup/host-id';
-import { planFor } from '../../dist/setup/plan-cache';
-import { writePlan } from '../../dist/setup/write-plan';
+import { host } from '../../../dist/host/host';
+import { parseOptions, readSpawnOptions } from '../../../dist/options/options';
+import { sections } from '../../../dist/plan/operation';
+import { ops } from '../../../dist/plan/ops';
+import { firstHostId } from '../../../dist/setup/host-id';
+import { planFor } from '../../../dist/setup/plan-cache';
+import { writePlan } from '../../../dist/setup/write-plan';
 
 const headerSize = 64;
 const opSize = 32;

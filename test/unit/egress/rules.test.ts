@@ -1,11 +1,11 @@
-import { canonicalIp, cidrContains, cidrsOverlap, ipBytes, ipText, parseCidr } from '../../dist/base/ip';
-import { readGreeting } from '../../dist/egress/detect-protocol';
-import { decodeQuery, encodeAnswer, encodeFormatError } from '../../dist/egress/dns-message';
-import { NameBook } from '../../dist/egress/name-addresses';
-import { merged } from '../../dist/egress/nft-rules';
-import { isSpecialAddress, listed, matches, normalName, parseEndpoint, parseRule } from '../../dist/features/egress-rules';
-import { AddressPool } from '../../dist/network/addresses';
-import { thrown } from '../support';
+import { canonicalIp, cidrContains, cidrsOverlap, ipBytes, ipText, parseCidr } from '../../../dist/base/ip';
+import { readGreeting } from '../../../dist/egress/detect-protocol';
+import { decodeQuery, encodeAnswer, encodeFormatError } from '../../../dist/egress/dns-message';
+import { NameBook } from '../../../dist/egress/name-addresses';
+import { merged } from '../../../dist/egress/nft-rules';
+import { isSpecialAddress, listed, matches, normalName, parseEndpoint, parseRule } from '../../../dist/features/egress-rules';
+import { AddressPool } from '../../../dist/network/addresses';
+import { thrown } from '../../support';
 
 describe('rules', () => {
   const rule = (text: string) => parseRule(text, 'r');

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as nft from '../../dist/netlink/expressions';
-import * as link from '../../dist/netlink/link';
-import { be16, decodeMessages, encodeMessage, listAttributes, type NetlinkMessage, u8, u32 } from '../../dist/netlink/message';
-import * as tables from '../../dist/netlink/nftables';
-import * as qdisc from '../../dist/netlink/qdisc';
-import * as route from '../../dist/netlink/route';
+import * as nft from '../../../dist/netlink/expressions';
+import * as link from '../../../dist/netlink/link';
+import { be16, decodeMessages, encodeMessage, listAttributes, type NetlinkMessage, u8, u32 } from '../../../dist/netlink/message';
+import * as tables from '../../../dist/netlink/nftables';
+import * as qdisc from '../../../dist/netlink/qdisc';
+import * as route from '../../../dist/netlink/route';
 
 // What ip(8), tc(8) and nft(8) of Debian 12 send for a command. Interfaces there: lo 1, v1 2, v0 3, br0 4.
-const captured = JSON.parse(readFileSync(join(__dirname, '../../test/data/netlink.json'), 'utf8')) as Record<
+const captured = JSON.parse(readFileSync(join(__dirname, '../../../test/data/netlink.json'), 'utf8')) as Record<
   string,
   { command: string; bytes: string }
 >;

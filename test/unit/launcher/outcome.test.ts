@@ -1,7 +1,7 @@
 // What the records of one launch add up to, where no run can be made to send them at will.
-import { Outcome } from '../../dist/launcher/outcome';
-import { recordKind, unstarted } from '../../dist/launcher/record';
-import { sections } from '../../dist/plan/operation';
+import { Outcome } from '../../../dist/launcher/outcome';
+import { recordKind, unstarted } from '../../../dist/launcher/record';
+import { sections } from '../../../dist/plan/operation';
 
 const plan = { passed: [], stdio: [], bytes: () => new Uint8Array(), section: () => [], lastWord: () => 'memory.oom_control' };
 const after = sections.indexOf('after');
