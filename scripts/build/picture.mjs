@@ -17,14 +17,14 @@ const steps = lines.slice(1).map((line) => {
   return { from: lanes.indexOf(from), to: to === undefined ? undefined : lanes.indexOf(to), text };
 });
 
-const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+const escaped = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 const x = (lane) => margin + lane * width;
 const height = top + steps.length * row + 20;
 const whole = margin * 2 + (lanes.length - 1) * width;
 
 const drawn = steps.flatMap(({ from, to, text }, index) => {
   const y = top + (index + 1) * row;
-  const words = (at, anchor) => `<text x="${at}" y="${y - 8}" text-anchor="${anchor}">${escape(text)}</text>`;
+  const words = (at, anchor) => `<text x="${at}" y="${y - 8}" text-anchor="${anchor}">${escaped(text)}</text>`;
   if (to === undefined) {
     const isLast = from >= lanes.length / 2;
     return [`<circle cx="${x(from)}" cy="${y - 12}" r="4"/>`, words(x(from) + (isLast ? -10 : 10), isLast ? 'end' : 'start')];
@@ -34,7 +34,11 @@ const drawn = steps.flatMap(({ from, to, text }, index) => {
   const left = Math.min(x(from), x(to));
   return [
     `<line x1="${x(from)}" y1="${y}" x2="${end}" y2="${y}" marker-end="url(#arrow)"/>`,
-    isLong && left === x(0) ? words(left + 8, 'start') : isLong ? words(Math.max(x(from), x(to)) - 8, 'end') : words((x(from) + x(to)) / 2, 'middle'),
+    isLong && left === x(0)
+      ? words(left + 8, 'start')
+      : isLong
+        ? words(Math.max(x(from), x(to)) - 8, 'end')
+        : words((x(from) + x(to)) / 2, 'middle'),
   ];
 });
 
