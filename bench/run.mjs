@@ -231,7 +231,7 @@ results.steps = await steps();
 table('Where the time goes (since the call)', results.steps);
 
 results.sandbox = await sandboxRows();
-table('A sandbox that stays', results.sandbox, 'child_process.spawn');
+table('A long-lived sandbox', results.sandbox, 'child_process.spawn');
 results.list = await listRows();
 table('Listing namespaces', results.list, 'lsns -J');
 

@@ -51,7 +51,7 @@ export function testIf(available: boolean, feature: string, name: string, body: 
   else test.skip(`${name} (skipped: ${feature})`, run);
 }
 
-/** Where control groups can be made here; its version is undefined where they cannot. */
+/** Where cgroups can be made here; its version is undefined where they cannot. */
 export const cgroups = cgroupLayout();
 export const hasCgroups = cgroups.version !== undefined;
 

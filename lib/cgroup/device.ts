@@ -10,7 +10,7 @@ function numberOf(device: number): string {
 }
 
 /**
- * The whole disk that a file or folder is on, or that a device file stands for, as `major:minor`: control groups limit disks, not
+ * The whole disk that a file or directory is on, or that a device file stands for, as `major:minor`: cgroups limit disks, not
  * partitions. Throws an OptionError where there is none, as in memory or on overlays.
  */
 export function diskOf(path: string, at: string): string {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers';
 import { SysError } from '../base/errors';
 
-/** A control group that can be frozen, cgroups(7). */
+/** A cgroup that can be frozen, cgroups(7). */
 export interface FreezerGroup {
   readonly version: 1 | 2;
   readonly folder: string;

@@ -1,14 +1,14 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A hierarchy of control groups that this process is a member of, cgroups(7). */
+/** A hierarchy of cgroups that this process is a member of, cgroups(7). */
 export interface Membership {
   /** Controllers of a version 1 hierarchy; empty for version 2. */
   readonly controllers: readonly string[];
   readonly path: string;
 }
 
-/** A file system of control groups. */
+/** A file system of cgroups. */
 export interface CgroupMount {
   readonly version: 1 | 2;
   readonly folder: string;
@@ -16,7 +16,7 @@ export interface CgroupMount {
   readonly options: readonly string[];
 }
 
-/** What this process sees of control groups. */
+/** What this process sees of cgroups. */
 export interface Hierarchies {
   readonly memberships: readonly Membership[];
   readonly mounts: readonly CgroupMount[];
@@ -34,7 +34,7 @@ export function parseMemberships(text: string): readonly Membership[] {
   });
 }
 
-/** The control group file systems in mountinfo, proc_pid_mountinfo(5). */
+/** The cgroup file systems in mountinfo, proc_pid_mountinfo(5). */
 export function parseMounts(text: string): readonly CgroupMount[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ');

@@ -10,20 +10,20 @@ import { sweep } from './sweep';
 export const controllers = ['memory', 'pids', 'cpu', 'cpuacct', 'cpuset', 'io', 'hugetlb'] as const;
 export type Controller = (typeof controllers)[number];
 
-/** The folders of one group: one for each controller, or one for all (version 2). */
+/** The directories of one group: one for each controller, or one for all (version 2). */
 export type GroupFolders = Readonly<Partial<Record<Controller, string>>>;
 
-/** Each folder once: controllers may share one. */
+/** Each directory once: controllers may share one. */
 export function foldersOf(folders: GroupFolders): readonly string[] {
   const found: string[] = [];
   for (const folder of Object.values(folders)) if (!found.includes(folder)) found.push(folder);
   return found;
 }
 
-/** Where sandboxes' control groups can be made. */
+/** Where sandboxes' cgroups can be made. */
 export interface CgroupLayout {
   readonly version: 1 | 2;
-  /** The folder to make a group in, for each controller that works. */
+  /** The directory to make a group in, for each controller that works. */
   readonly parents: GroupFolders;
   /** Version 1 counts memory and swap together (memory.memsw.*). */
   readonly swapAccounting: boolean;
@@ -47,7 +47,7 @@ const needed = ['memory', 'pids'] as const;
 const known = new WeakMap<Host, Map<string, CgroupLayout | NoCgroups>>();
 
 /**
- * Looks once where this process may make control groups: beside its own, or in `parent`, a path below the mount of each hierarchy.
+ * Looks once where this process may make cgroups: beside its own, or in `parent`, a path below the mount of each hierarchy.
  * What processes that died left there goes. Throws a SysError if `parent` can't be made.
  */
 export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
@@ -207,7 +207,7 @@ function noCgroups({ mounts }: Hierarchies, parent: string | undefined): NoCgrou
   }
   return {
     version: undefined,
-    reason: `this process may not make control groups with the memory and pids controllers${parent === undefined ? '' : ` in ${parent}`}`,
+    reason: `this process may not make cgroups with the memory and pids controllers${parent === undefined ? '' : ` in ${parent}`}`,
     fix: 'run it in a delegated group, for example with `systemd-run --user --scope -p Delegate=yes`',
   };
 }

@@ -3,7 +3,7 @@ import { bare } from '../base/parse';
 import type { Controller } from './layout';
 import type { LimitsSpec } from './limits';
 
-/** One file of a control group that is written. */
+/** One file of a cgroup that is written. */
 export interface Setting {
   readonly controller: Controller;
   readonly file: string;

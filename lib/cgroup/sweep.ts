@@ -16,7 +16,7 @@ const counts = 10 ** countDigits;
 let count = randomInt(counts);
 let prefix: string | undefined;
 
-/** A name for the control groups of one sandbox. */
+/** A name for the cgroups of one sandbox. */
 export function nextGroupName(): string {
   prefix ??= `nsjs-${process.pid}-${startedAt('self')}`;
   return `${prefix}-${`${count++ % counts}`.padStart(countDigits, '0')}`;

@@ -9,7 +9,7 @@ import { noSlot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
 import { type Cgroups, feature, type Scene, type Step } from './feature';
 
-/** Whether control groups must enforce limits, and where they are made. */
+/** Whether cgroups must enforce limits, and where they are made. */
 export interface CgroupPlace {
   /** Default `'require'`. */
   readonly level?: 'require' | 'prefer';
@@ -22,7 +22,7 @@ export interface CgroupPlace {
 
 export interface CgroupOptions {
   /**
-   * Whether a control group must enforce {@link Limits}, cgroups(7) version 1 or 2. `'require'`: an error where none can be made.
+   * Whether a cgroup must enforce {@link Limits}, cgroups(7) version 1 or 2. `'require'`: an error where none can be made.
    * `'prefer'`: what it cannot hold is left out, and the report says so. Default: as `'prefer'` for `memory`, `swap`, `pids`, `cpuTime` and
    * `cpuWeight`, as `'require'` for every other limit that needs one. `'off'`: none holds a limit; one without limits may be made to pause it and to count its time.
    * This process is never moved.
@@ -35,7 +35,7 @@ export interface CgroupSpec {
   readonly parent?: string;
 }
 
-/** Makes the sandbox's control groups before it exists, so that its first instruction is limited. */
+/** Makes the sandbox's cgroups before it exists, so that its first instruction is limited. */
 export const cgroup = feature({
   key: 'cgroup',
   parse: parseCgroup,
@@ -46,7 +46,7 @@ export const cgroup = feature({
     emitSettings(plan, cgroups.limits, cgroups.folders, { ...cgroups, version: cgroups.version, ownProcesses: 1 });
     if (cgroups.version === 1) openGroups1(plan, cgroups);
     else openGroup2(plan, cgroups);
-    // Of a sandbox that stays it may be set later.
+    // Of a long-lived sandbox it may be set later.
     const hasQuota = cgroups.limits.cpu !== undefined || (scene.kind === 'sandbox' && !scene.single);
     emitEnd(plan, cgroups, hasQuota);
     emitAfter(plan, cgroups, hasQuota);
@@ -135,7 +135,7 @@ function emitEnd(plan: PlanWriter, { folders, version = 2 }: Cgroups, hasQuota: 
 /** Where the quota of a group is written. */
 export const quotaFile = (version: 1 | 2): string => quotaFiles[version][0];
 
-/** Files of a control group whose last words the result needs; they are read before it is removed. */
+/** Files of a cgroup whose last words the result needs; they are read before it is removed. */
 const lastWords = {
   1: {
     memory: ['memory.oom_control', 'memory.max_usage_in_bytes', 'memory.failcnt', 'memory.memsw.failcnt'],

@@ -5,7 +5,7 @@ import type { Spec } from './spec';
 
 /** Of what the kernel counts by user, so much is one sandbox's: five that take all they can leave the user and a sixth one theirs. */
 const sandboxes = 8;
-/** Network namespaces hold kernel memory that no control group is charged for. */
+/** Network namespaces hold kernel memory that no cgroup is charged for. */
 const maxNestedNetworks = 64;
 
 /** More inotify instances than any program has, each with a queue of its own. */

@@ -11,7 +11,7 @@ export interface EnvOptions {
    * Nothing of the caller's own environment goes in.
    */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Working directory inside: string or file URL, absolute. Default: the home folder of a `system` root, else `/`. */
+  /** Working directory inside: string or file URL, absolute. Default: the home directory of a `system` root, else `/`. */
   readonly cwd?: string | URL;
   /** What the program sees as its own name, argv[0]. Default: the command as given. */
   readonly argv0?: string;

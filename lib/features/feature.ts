@@ -31,12 +31,12 @@ export interface Scene {
   readonly spareNet?: number;
   /** Descriptor whose lock keeps `hostId` for this sandbox; the keeper holds it. */
   readonly lockFd?: number;
-  /** Folders of this sandbox's control groups. */
+  /** Directories of this sandbox's cgroups. */
   readonly cgroups: Cgroups;
   /** Limits of this program alone, in a sandbox that has others, and its group, where it has one. */
   readonly ownLimits?: LimitsSpec;
   readonly group?: ProgramGroup;
-  /** The group that can be frozen, of a sandbox that stays; `own` where it is not the one of the limits. */
+  /** The group that can be frozen, of a long-lived sandbox; `own` where it is not the one of the limits. */
   readonly freezer?: { readonly version: 1 | 2; readonly folder: string; readonly own: boolean };
   /** What is known to be dropped before anything starts. */
   readonly dropped: readonly Dropped[];
@@ -98,10 +98,10 @@ export interface Program {
   readonly pty?: { readonly columns: number; readonly rows: number };
 }
 
-/** The control groups of one sandbox: by version, the folder for each controller. */
+/** The cgroups of one sandbox: by version, the directory for each controller. */
 export interface Cgroups {
   readonly version: 1 | 2 | undefined;
-  /** By controller; one folder for all with version 2. */
+  /** By controller; one directory for all with version 2. */
   readonly folders: GroupFolders;
   /** Version 1 counts memory and swap together. */
   readonly swapAccounting: boolean;
@@ -113,7 +113,7 @@ export interface Cgroups {
   readonly cpuUsage?: { readonly file: string; readonly perMs: number };
 }
 
-/** The control group of one program in a sandbox that has limits of its own: made, and open. */
+/** The cgroup of one program in a sandbox that has limits of its own: made, and open. */
 export interface ProgramGroup {
   /** Writing `0` to each of them enters the group. */
   readonly entries: readonly number[];

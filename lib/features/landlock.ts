@@ -96,7 +96,7 @@ export const landlock = feature({
 });
 
 /**
- * Of a sandbox that stays init takes the rules upon itself, so that its programs have them in common and can see and
+ * Of a long-lived sandbox init takes the rules upon itself, so that its programs have them in common and can see and
  * signal each other. Without a pid namespace init must look at processes by the host's /proc: each program has its own rules then.
  */
 function sectionOf({ namespaces }: Spec, kind: Scene['kind']): 'inside' | 'program' | undefined {

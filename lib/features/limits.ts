@@ -6,9 +6,9 @@ import { feature, type Scene } from './feature';
 import { emitRlimit } from './rlimits';
 import { countsPids } from './stand-ins';
 
-/** What may be read from and written to one disk; on control groups of version 1 only what bypasses the page cache (O_DIRECT). */
+/** What may be read from and written to one disk; on cgroups of version 1 only what bypasses the page cache (O_DIRECT). */
 export interface IoLimit {
-  /** The disk: `'8:0'`, its device file, or any file or folder on it. */
+  /** The disk: `'8:0'`, its device file, or any file or directory on it. */
   readonly device: string;
   /** Bytes in a second. */
   readonly readBytes?: Bytes;
@@ -20,7 +20,7 @@ export interface IoLimit {
 
 /**
  * What a sandbox, or one program of a sandbox, may use. `memory`, `swap`, `pids`, `cpuTime` and `cpuWeight` have a weaker stand-in, or are left out,
- * where no control group can be made, and the report says so. What says *cgroup* is an error there, unless option `cgroup` is `'prefer'`.
+ * where no cgroup can be made, and the report says so. What says *cgroup* is an error there, unless option `cgroup` is `'prefer'`.
  */
 export interface Limits {
   /** Memory in bytes, files in memory included. Past it the kernel ends it (reason `oom`). Without a cgroup: data of each process (RLIMIT_DATA). */
@@ -154,7 +154,7 @@ export const limits = feature({
   },
 });
 
-/** Whether a control group tells the CPU time of all processes together. */
+/** Whether a cgroup tells the CPU time of all processes together. */
 export const countsCpuTime = ({ cgroups, ownLimits, group }: Pick<Scene, 'cgroups' | 'ownLimits' | 'group'>): boolean =>
   (ownLimits?.cpuTime === undefined ? cgroups.cpuUsage : group?.usageFd) !== undefined;
 
@@ -205,7 +205,7 @@ function parseUnified(value: unknown, at: string): Readonly<Record<string, strin
   return Object.fromEntries(
     Object.entries(parseRecord(value, at)).map(([file, text]) => {
       if (!/^[a-z_]+(\.[A-Za-z0-9_]+)+$/.test(file))
-        throw new OptionError(`${at}.${file}`, "expected a file of a control group like 'memory.high'");
+        throw new OptionError(`${at}.${file}`, "expected a file of a cgroup like 'memory.high'");
       if (ownFiles.test(file)) throw new OptionError(`${at}.${file}`, 'is written by nsjs itself');
       return [file, parseString(text, `${at}.${file}`)];
     }),

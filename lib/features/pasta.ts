@@ -1,7 +1,7 @@
 import { OptionError } from '../base/errors';
 import { parseArray, parseInteger, parseObject } from '../base/parse';
 
-/** The network of the host through pasta(1), of a sandbox that stays. What it would open on its own is off: the host's loopback, and ports. */
+/** The network of the host through pasta(1), of a long-lived sandbox. What it would open on its own is off: the host's loopback, and ports. */
 export interface PastaOptions {
   /** Ports of the host, at 127.0.0.1, that lead inside, TCP: by the port on the host, the one inside. Default: none. */
   readonly publish?: Readonly<Record<number, number>> | readonly number[];

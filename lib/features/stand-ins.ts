@@ -2,7 +2,7 @@ import type { Scene } from './feature';
 import { isHostUser } from './namespaces';
 import type { Spec } from './spec';
 
-/** Limits of each process that stand in for those of a control group, where there is none. */
+/** Limits of each process that stand in for those of a cgroup, where there is none. */
 export const standIns = (spec: Spec, { cgroups, hostId }: Pick<Scene, 'cgroups' | 'hostId'>): readonly ('data' | 'nproc')[] =>
   cgroups.version !== undefined
     ? []

@@ -8,7 +8,7 @@ import type { Spec } from './spec';
 export interface VerifyOptions {
   /**
    * Whether what is in force is read back from the kernel once the program runs, compared with what was asked for, and told in
-   * `report.kernel`; a difference ends the sandbox (NsError ERR_NSJS_VERIFY). Default: true for a sandbox that stays, whose mounts are read back when it
+   * `report.kernel`; a difference ends the sandbox (NsError ERR_NSJS_VERIFY). Default: true for a long-lived sandbox, whose mounts are read back when it
    * opens, and each program's capabilities, filters and ids when that starts; false for a program on its own and in a pool, where it takes a
    * twentieth of the whole. Where something below a writable directory is protected, sandboxes and pools read their mounts back before each
    * program as well, unless it is `false`: others can rename directories that they share with them.

@@ -7,7 +7,7 @@ import { tooLarge } from './root';
 export interface CopyOptions {
   /** Bytes in all. Default 1 GiB. */
   readonly maxSize?: Bytes;
-  /** Files and folders in all. Default 100,000. */
+  /** Files and directories in all. Default 100,000. */
   readonly maxEntries?: number;
 }
 

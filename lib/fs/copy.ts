@@ -58,7 +58,7 @@ export async function copyOut(root: Root, source: string, target: string, limits
   });
 }
 
-/** The folder of the host that holds a path, opened once: what is below it is reached by no other name from then on. */
+/** The directory of the host that holds a path, opened once: what is below it is reached by no other name from then on. */
 async function onHost(path: string, use: (host: Root, name: string) => Promise<void>): Promise<void> {
   const folder = realHostPath(dirname(path), 'path');
   const how = BigUint64Array.from([openFlags.path | openFlags.directory | openFlags.cloexec, 0, RESOLVE.NO_SYMLINKS].map(BigInt));

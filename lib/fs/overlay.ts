@@ -14,11 +14,11 @@ import { archiveEnd, encodeHeader, padding } from '../tar/writer';
 import { Budget, type CopyOptions, parseLimits } from './budget';
 import { checkName, type Root, readEntries, readLink, withFd } from './root';
 
-/** One change that a sandbox has made to the folders below an overlay. */
+/** One change that a sandbox has made to the directories below an overlay. */
 export interface Change {
-  /** Absolute, as it is called in the overlay's own folder. */
+  /** Absolute, as it is called in the overlay's own directory. */
   readonly path: string;
-  /** `replaced`: a folder that hides the one below it entirely. */
+  /** `replaced`: a directory that hides the one below it entirely. */
   readonly kind: 'added' | 'modified' | 'deleted' | 'replaced';
   /** What is there now; of what was deleted undefined. */
   readonly type?: 'file' | 'directory' | 'symlink' | 'other';
@@ -28,11 +28,11 @@ export interface Change {
 
 /** How an overlay's changes are told. */
 export interface OverlayParts {
-  /** The folder that takes the changes, with `upper` in it. */
+  /** The directory that takes the changes, with `upper` in it. */
   root(): Root;
-  /** The folders below, on the host. */
+  /** The directories below, on the host. */
   readonly lower: readonly string[];
-  /** The folder of the host that holds the changes; undefined in memory. */
+  /** The directory of the host that holds the changes; undefined in memory. */
   readonly upper: string | undefined;
   /** Ids as they are called inside. */
   idInside(uid: number, gid: number): { readonly uid: number; readonly gid: number };
@@ -59,7 +59,7 @@ const setIdBits = 0o6000;
 export class OverlayChanges {
   constructor(private readonly parts: OverlayParts) {}
 
-  /** What was added, modified and deleted, folders before what is in them. */
+  /** What was added, modified and deleted, directories before what is in them. */
   async diff(): Promise<readonly Change[]> {
     const found: Change[] = [];
     for await (const { path, stats, isOpaque } of this.walk('')) {
@@ -67,7 +67,7 @@ export class OverlayChanges {
       else {
         const below = await this.isBelow(path);
         const kind = below ? (isOpaque ? 'replaced' : 'modified') : 'added';
-        // A folder that was only opened to reach what changed in it has not changed itself.
+        // A directory that was only opened to reach what changed in it has not changed itself.
         if (kind === 'modified' && stats.isDirectory() && (await this.isSameFolder(path, stats))) continue;
         found.push({ path, kind, type: typeOf(stats), ...(stats.isFile() ? { size: stats.size } : {}) });
       }
@@ -81,7 +81,7 @@ export class OverlayChanges {
   }
 
   /**
-   * Keeps the changes as a folder of the host, which must not exist and can be the topmost `lower` of another overlay. Modes lose
+   * Keeps the changes as a directory of the host, which must not exist and can be the topmost `lower` of another overlay. Modes lose
    * set-id bits, FIFOs and sockets are left out. Run by root among several ids, owners are kept.
    */
   async commit(folder: string, options: CopyOptions = {}): Promise<void> {
@@ -112,7 +112,7 @@ export class OverlayChanges {
   async discard(): Promise<void> {
     await this.parts.close();
     if (this.parts.upper === undefined) return;
-    // The kernel's own folder in it has no permissions at all.
+    // The kernel's own directory in it has no permissions at all.
     await chmod(join(this.parts.upper, 'work/work'), 0o700).catch(() => {});
     for (const name of ['upper', 'work']) await rm(join(this.parts.upper, name), { recursive: true, force: true });
   }

@@ -9,7 +9,7 @@ const rounds = 1000;
 let count = 0;
 
 /**
- * Removes a name in a folder, and with `recursive` all below it. It goes down by descriptors, so no rename leads it
+ * Removes a name in a directory, and with `recursive` all below it. It goes down by descriptors, so no rename leads it
  * elsewhere; what lies deeper than it holds descriptors for is moved up first.
  */
 export async function removeTree(root: Root, parent: number, name: string, recursive: boolean): Promise<void> {

@@ -38,8 +38,8 @@ export async function naming<T>(path: string, act: () => T | Promise<T>): Promis
 }
 
 /**
- * A folder that others write to, and what is below it. Every path is resolved by the kernel in one call that follows no
- * link and never leaves the folder (openat2(2)); what is opened is looked at before it is used, and never waited for.
+ * A directory that others write to, and what is below it. Every path is resolved by the kernel in one call that follows no
+ * link and never leaves the directory (openat2(2)); what is opened is looked at before it is used, and never waited for.
  */
 export class Root {
   /** `owner`: whose files are made, where this process is another. */
@@ -92,7 +92,7 @@ export class Root {
     }
   }
 
-  /** The folder that holds a path, and the last name in it. */
+  /** The directory that holds a path, and the last name in it. */
   async parent<T>(path: string, use: (fd: number, name: string) => Promise<T>): Promise<T> {
     const target = parseTarget(path, 'path');
     if (target === '/') throw new SysError({ errno: einval, syscall: 'openat2', path, hint: 'the root itself stays' });
@@ -143,7 +143,7 @@ export function checkName({ name, raw }: Entry, path: string): void {
   });
 }
 
-/** An entry of a folder. */
+/** An entry of a directory. */
 export interface Entry {
   readonly name: string;
   /** The name as the kernel has it, NUL at its end: it need not be UTF-8. */
@@ -156,7 +156,7 @@ export const entryType = { fifo: 1, character: 2, folder: 4, block: 6, file: 8, 
 const batch = 16_384;
 const headSize = 19;
 
-/** The entries of an open folder, without `.` and `..`. Throws a SysError once there are more than `limit`. */
+/** The entries of an open directory, without `.` and `..`. Throws a SysError once there are more than `limit`. */
 export async function readEntries(fd: number, limit: number, path: string): Promise<readonly Entry[]> {
   const found: Entry[] = [];
   const buffer = Buffer.alloc(batch);

@@ -17,7 +17,7 @@ const defaultMaxSize = 64 * 2 ** 20;
 const chunk = 65_536;
 const least = 4095;
 
-/** An entry of a folder, as {@link SandboxFs.readdir} tells it. */
+/** An entry of a directory, as {@link SandboxFs.readdir} tells it. */
 export interface DirectoryEntry {
   readonly name: string;
   readonly type: 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character-device' | 'block-device' | 'unknown';
@@ -71,7 +71,7 @@ export class SandboxFs {
     );
   }
 
-  /** The entries of a folder, 100,000 at most. */
+  /** The entries of a directory, 100,000 at most. */
   async readdir(path: string): Promise<readonly DirectoryEntry[]> {
     const fd = await this.root().open(path, openFlags.readOnly | openFlags.directory);
     return withFd(fd, async () => (await readEntries(fd, defaultMaxEntries, path)).map(describe));
@@ -82,7 +82,7 @@ export class SandboxFs {
     return this.root().stat(path);
   }
 
-  /** Makes a folder; with `recursive` those on the way to it as well, and one that is there is no error. `mode` default 0o755. */
+  /** Makes a directory; with `recursive` those on the way to it as well, and one that is there is no error. `mode` default 0o755. */
   async mkdir(path: string, options: { readonly recursive?: boolean; readonly mode?: number } = {}): Promise<void> {
     const { recursive = false, mode = 0o755 } = parseObject(options, 'options', ['recursive', 'mode']);
     const parts = parseTarget(path, 'path').slice(1).split('/');
@@ -101,7 +101,7 @@ export class SandboxFs {
     }
   }
 
-  /** Removes a file, a link or an empty folder; with `recursive` all below, however deep. With `force` what is not there is no error. */
+  /** Removes a file, a link or an empty directory; with `recursive` all below, however deep. With `force` what is not there is no error. */
   async rm(path: string, options: { readonly recursive?: boolean; readonly force?: boolean } = {}): Promise<void> {
     const { recursive = false, force = false } = parseObject(options, 'options', ['recursive', 'force']);
     const root = this.root();
@@ -115,7 +115,7 @@ export class SandboxFs {
   }
 
   /**
-   * Copies a file or folder of the host to a path inside, which must not be there. Links are copied as links. The folder that holds `source`
+   * Copies a file or directory of the host to a path inside, which must not be there. Links are copied as links. The directory that holds `source`
    * is opened once; it should not be one that programs can rename.
    */
   copyIn(source: string, target: string, options: CopyOptions = {}): Promise<void> {
@@ -123,15 +123,15 @@ export class SandboxFs {
   }
 
   /**
-   * Copies a file or folder to a path on the host, which must not be there. Regular files and folders only: a link, FIFO, socket or device
-   * is an error (ELOOP, EINVAL), so that nothing in the copy leads elsewhere. Modes are 0644 or 0755, and never set-id. The folder that is to hold
+   * Copies a file or directory to a path on the host, which must not be there. Regular files and directories only: a link, FIFO, socket or device
+   * is an error (ELOOP, EINVAL), so that nothing in the copy leads elsewhere. Modes are 0644 or 0755, and never set-id. The directory that is to hold
    * `target` is opened once; it should not be one that programs can rename.
    */
   copyOut(source: string, target: string, options: CopyOptions = {}): Promise<void> {
     return copyOut(this.root(), source, target, parseLimits(options));
   }
 
-  /** Changes of a file or folder as they happen, inotify(7), until the signal is aborted. */
+  /** Changes of a file or directory as they happen, inotify(7), until the signal is aborted. */
   async *watch(path: string, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<FileChangeInfo<string>> {
     const fd = await this.root().openPath(path);
     const watcher = watch(`/proc/self/fd/${fd}`, options.signal ? { signal: options.signal } : {});

@@ -8,7 +8,7 @@ import { ids, ownProcess, readHardLimits } from './own-process';
 import { runtimeFiles } from './runtime-files';
 import { findIdMapHelper, readSubids, type Subids } from './subids';
 
-/** One name of the host's root folder that a system root repeats. */
+/** One name of the host's root directory that a system root repeats. */
 export interface SystemEntry {
   readonly target: string;
   /** Set when the host has a symbolic link here: where it leads. */
@@ -24,11 +24,11 @@ export interface Host {
   readonly cpus: number;
   /** Root of the initial user namespace with the rights to set sandboxes up from outside. */
   readonly privileged: boolean;
-  /** Folders and links with the system's programs and libraries. */
+  /** Directories and links with the system's programs and libraries. */
   readonly system: readonly SystemEntry[];
   /** Entries of /etc that programs need and that hold nothing of the host's users. */
   readonly etc: readonly { readonly target: string; readonly kind: 'dir' | 'file'; readonly isRuntime: boolean }[];
-  /** The running Node's program and its packages, if they lie outside of the system folders. */
+  /** The running Node's program and its packages, if they lie outside of the system directories. */
   readonly node: readonly { readonly target: string; readonly kind: 'dir' | 'file' }[];
   /** This process's hard limits, by the names of getrlimit(2); those that are not unlimited. */
   readonly hardLimits: Readonly<Record<string, number>>;

@@ -25,7 +25,7 @@ const freshMs = 1000;
 let known = { text: '', ids: '', changes: -1, at: Number.NEGATIVE_INFINITY };
 
 /**
- * What else is remembered of this process depends on, as one text: ids, capabilities, limits, root directory, namespaces, control groups and
+ * What else is remembered of this process depends on, as one text: ids, capabilities, limits, root directory, namespaces, cgroups and
  * executable. Looked at again where its ids have changed, where nsjs/sys has changed something, and after a second: what others do to this process
  * from outside.
  */

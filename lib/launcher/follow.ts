@@ -12,7 +12,7 @@ export interface Follower {
   readonly launcherPath: string | undefined;
   /** A message has come; its descriptors are the follower's. */
   take(message: Message): void;
-  /** All of the sandbox is gone: every process reaped, its control groups removed. */
+  /** All of the sandbox is gone: every process reaped, its cgroups removed. */
   gone(): void;
 }
 

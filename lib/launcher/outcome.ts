@@ -33,7 +33,7 @@ export class Outcome {
   started?: LaunchRecord;
   exited?: LaunchRecord;
   ended?: LaunchRecord;
-  /** Files of the control group, by name, as they were when the sandbox had ended. */
+  /** Files of the cgroup, by name, as they were when the sandbox had ended. */
   readonly lastWords = new Map<string, string>();
   readonly dropped: Dropped[] = [];
   /** What was in uninterruptible sleep when it should have been gone. */
@@ -42,7 +42,7 @@ export class Outcome {
   onEnding?: () => void;
   /** CPU time that was used when this process ended it: what is killed with its pid namespace is counted for nobody. */
   cpuAtEnd?: { readonly userMs?: number; readonly systemMs?: number };
-  /** What the control group of a program with limits of its own told when it had ended. */
+  /** What the cgroup of a program with limits of its own told when it had ended. */
   groupAtEnd?: Partial<Pick<Stats, 'memory' | 'pids'>>;
   /** What it was ended for, by this process or by its launcher. */
   stopped?: Reason;
@@ -52,7 +52,7 @@ export class Outcome {
   ownKills?: number;
   /** Those of groups below its own, where its own does not count them. */
   nestedKills = 0;
-  /** Of those of a sandbox that stays: those that were known when one of its programs had ended. */
+  /** Of those of a long-lived sandbox: those that were known when one of its programs had ended. */
   claimedKills = 0;
   /** Whether the kernel killed for lack of memory meanwhile, where last words can't tell. */
   oomKilled?: boolean;

@@ -10,7 +10,7 @@ import type { Stats } from './stats';
 
 /** A sandbox of any process of this machine. */
 export interface FoundSandbox {
-  /** The name of its control groups; where it has none, `nsjs-` and its launcher's pid. */
+  /** The name of its cgroups; where it has none, `nsjs-` and its launcher's pid. */
   readonly id: string;
   /** Pid of its launcher, of its init, and of the process that started it (1 if that has died). */
   readonly launcher: number;

@@ -45,7 +45,7 @@ type Files = Readonly<Partial<Record<string, string>>>;
 const nsPerMs = 1_000_000;
 const usPerMs = 1000;
 
-/** Numbers of one sandbox from its control groups: `unified` is a group of version 2 beside those of version 1. */
+/** Numbers of one sandbox from its cgroups: `unified` is a group of version 2 beside those of version 1. */
 export class GroupReader {
   private readonly kept = new KeptFiles();
   private readonly files: Files;

@@ -23,7 +23,7 @@ export interface Watched {
 }
 
 /**
- * Where no control group counts for a sandbox as a whole, its processes are added up ten times a second. Weaker than the kernel: what
+ * Where no cgroup counts for a sandbox as a whole, its processes are added up ten times a second. Weaker than the kernel: what
  * happens in between, and while this process is busy, is seen late. What sockets hold no group counts whole: those of the
  * sandbox are counted.
  */

@@ -3,7 +3,7 @@ import { boundedText } from '../proc/bounded-text';
 /** What was handed over with MSG_MORE lies in pages that no count of the machine shows. */
 const corked: Readonly<Record<string, number>> = { UDP: 64 * 1024, UDPv6: 64 * 1024 };
 
-/** What sockets can hold that no control group is charged for, by protocol as /proc/net/protocols names it: queues in bytes. */
+/** What sockets can hold that no cgroup is charged for, by protocol as /proc/net/protocols names it: queues in bytes. */
 const uncharged: Readonly<Record<string, number>> = {
   // Connections that nobody has accepted yet; a group of version 1 is charged for the others up to its limit for TCP.
   TCP: 24 * 1024,

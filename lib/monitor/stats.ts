@@ -5,7 +5,7 @@ import type { EgressTotals } from '../features/egress-events';
 export interface Stats {
   /** When it was taken, in ms since the epoch. */
   readonly time: number;
-  /** Where the numbers are from: control groups, or the sum over its processes, which misses what was shared or has ended unwaited for. */
+  /** Where the numbers are from: cgroups, or the sum over its processes, which misses what was shared or has ended unwaited for. */
   readonly source: 'cgroup' | 'processes';
   /** CPU time since its start in ms. */
   readonly cpu: {
@@ -33,13 +33,13 @@ export interface Stats {
   };
   /** Processes and threads; init is one of them. */
   readonly pids: { readonly current: number; readonly limit?: number; readonly peak?: number; readonly refused?: number };
-  /** Disks, where a control group counts them. */
+  /** Disks, where a cgroup counts them. */
   readonly io?: IoTotals;
   /** By interface of its network namespace. */
   readonly network?: Readonly<Record<string, NetworkTotals>>;
   /** What went out, by name or address, where this process decides on that. */
   readonly egress?: Readonly<Record<string, EgressTotals>>;
-  /** Pressure stall information, Linux 4.20, where control groups of version 2 are. */
+  /** Pressure stall information, Linux 4.20, where cgroups of version 2 are. */
   readonly pressure?: Readonly<Partial<Record<'cpu' | 'memory' | 'io', { readonly some?: Pressure; readonly full?: Pressure }>>>;
 }
 

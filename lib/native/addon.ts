@@ -72,7 +72,7 @@ export interface Native {
    * namespace, 2 in one of a new user namespace. `results`: errno and number of the system call that failed for all.
    */
   inNamespace(userFd: number, netFd: number, fresh: 0 | 1 | 2, requests: Uint8Array, results: Int32Array): void;
-  /** Namespaces of a process, by its folder /proc/<pid>/ns and names that end with zeros: one inode each, 0 for what is not to be seen. */
+  /** Namespaces of a process, by its directory /proc/<pid>/ns and names that end with zeros: one inode each, 0 for what is not to be seen. */
   nsLinks(folder: Uint8Array, names: Uint8Array, inodes: Uint32Array): number;
   /**
    * Which files paths lead to, that end with zeros: device and inode of each, zeros for what is not to be seen. With `timed` 1 a third number: when

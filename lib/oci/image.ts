@@ -19,7 +19,7 @@ import type { UnpackAnswer, UnpackRequest } from './unpack';
 export interface UnpackOptions {
   /** Bytes of all layers, uncompressed. Default 8 GiB. */
   readonly maxSize?: Bytes;
-  /** Files, folders and links of each layer. Default 1,000,000. */
+  /** Files, directories and links of each layer. Default 1,000,000. */
   readonly maxEntries?: number;
   readonly signal?: AbortSignal;
 }
@@ -67,9 +67,9 @@ function parseUnpack(options: object, more: readonly string[] = []): Limits {
 }
 
 /**
- * Unpacks a root file system from a tar archive, gzipped or not, into a folder that must not exist. It is unpacked inside a sandbox that can write
+ * Unpacks a root file system from a tar archive, gzipped or not, into a directory that must not exist. It is unpacked inside a sandbox that can write
  * to nothing else. Run by root owners are kept (for `user: {ids: 'range'}`), run by a user all files are its own; set-id bits, devices
- * and FIFOs are left out. Rejects with NsError ERR_NSJS_ARCHIVE for an archive that is broken, leads out of the folder, or is past a limit.
+ * and FIFOs are left out. Rejects with NsError ERR_NSJS_ARCHIVE for an archive that is broken, leads out of the directory, or is past a limit.
  */
 export async function unpackTar(archive: string | URL | Readable, folder: string, options: UnpackOptions = {}): Promise<RootFs> {
   const limits = parseUnpack(options);
@@ -83,7 +83,7 @@ export async function unpackTar(archive: string | URL | Readable, folder: string
 }
 
 /**
- * Unpacks an image of an OCI layout (a folder with `index.json`, OCI image spec 1.1), layer by layer as {@link unpackTar}, into one folder.
+ * Unpacks an image of an OCI layout (a directory with `index.json`, OCI image spec 1.1), layer by layer as {@link unpackTar}, into one directory.
  * Digests and sizes are verified. `reference` names one of several images. Layers may be gzipped or plain tar.
  */
 export async function unpackImage(

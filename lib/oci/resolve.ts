@@ -4,8 +4,8 @@ import { NsError } from '../base/errors';
 const maxLinks = 40;
 
 /**
- * The real folder that a path leads to as if `root` were the root: links are followed, and none leads out. For trees that nobody else
- * changes meanwhile. With `make` folders that are missing are made.
+ * The real directory that a path leads to as if `root` were the root: links are followed, and none leads out. For trees that nobody else
+ * changes meanwhile. With `make` directories that are missing are made.
  */
 export function resolveInside(root: string, path: string, make: boolean): string {
   let links = 0;

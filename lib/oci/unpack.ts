@@ -1,4 +1,4 @@
-// Runs inside a sandbox, with nothing but an empty folder to write to: unpacks one layer from stdin into /rootfs and tells on stdout
+// Runs inside a sandbox, with nothing but an empty directory to write to: unpacks one layer from stdin into /rootfs and tells on stdout
 // what it did. What an archive may attempt is refused here, and could reach nothing if it were not.
 import { createHash } from 'node:crypto';
 import { chmodSync, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync, readdirSync, rmSync, type Stats, symlinkSync } from 'node:fs';
@@ -39,7 +39,7 @@ class Unpacker {
   private entries = 0;
   private bytes = 0;
   private skipped = 0;
-  /** What this layer has made: a whiteout of a whole folder spares it. */
+  /** What this layer has made: a whiteout of a whole directory spares it. */
   private readonly own = new Set<string>();
 
   constructor(private readonly request: UnpackRequest) {}

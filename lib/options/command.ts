@@ -14,7 +14,7 @@ export function parseCommand(file: unknown, args: unknown): Command {
   return { file: name, args: list.map((entry, index) => parseString(entry, `args[${index}]`)) };
 }
 
-/** Paths that execvp(3) would try inside: the command itself if it has a slash, else one for each folder of PATH. */
+/** Paths that execvp(3) would try inside: the command itself if it has a slash, else one for each directory of PATH. */
 export function candidates(file: string, path: string | undefined): readonly string[] {
   if (file.includes('/')) return [file];
   return (path ?? '/bin:/usr/bin').split(':').map((folder) => `${folder || '.'}/${file}`);

@@ -190,7 +190,7 @@ const programLimits: readonly string[] = [...ownLimits, 'fileSize', 'openFiles']
 export interface ProgramOptions extends RunOptions, Pick<SandboxOptions, (typeof programKeys)[number]> {
   /**
    * Whether all that the program has started ends with it when it is ended: by `timeout`, abort, stop(), SIGKILL or a limit. What ends by itself
-   * leaves what it has started running either way. Default true: by a control group of its own where there are some and `timeout` or `signal` is
+   * leaves what it has started running either way. Default true: by a cgroup of its own where there are some and `timeout` or `signal` is
    * given (with `true`: always), else by descent, with the program as the subreaper of what it starts: of many processes some may go on (`report.dropped` says so).
    */
   readonly killTree?: boolean;

@@ -71,7 +71,7 @@ const hostDenials = [
  * - `node`: as `untrusted`, with what Node.js itself wants: more memory and threads, a /proc that shows the machine's
  *   processors and memory, and `os.networkInterfaces()`.
  * - `build`: for compilers and package managers: as `node`, with more memory, processes and room in /tmp and home. Its work
- *   folder is named by the caller: `mounts: [{type: 'bind', source, target: '/work', readonly: false}]`.
+ *   directory is named by the caller: `mounts: [{type: 'bind', source, target: '/work', readonly: false}]`.
  * - `container`: root inside, in a world that can hold others: namespaces and mounts of its own, a full /proc (which shows what
  *   the machine's does), terminals, more capabilities over itself. More of the kernel is within reach than in the other two; it
  *   is for programs that are trusted as far as that goes, such as nsjs itself. No bind can be writable in it.

@@ -68,7 +68,7 @@ export interface SyscallOptions {
 
 export const syscallKeys = ['onSyscall', 'syscallTimeout', 'violations', 'usedSyscalls'] as const;
 
-/** What a supervisor needs to know. */
+/** What a notifier needs to know. */
 export interface SyscallsSpec {
   readonly notify: Notify;
   readonly handlers: ReadonlyMap<string, SyscallHandler>;

@@ -44,9 +44,9 @@ export class PlanWriter implements LaunchPlan {
   readonly ops: Record<Section | 'maps', PlannedOp[]> = { host: [], maps: [], inside: [], beside: [], program: [], end: [], after: [] };
   /** What is passed beside the plan, by slot: a descriptor, or a kind of `stdioKind`. */
   readonly passed: number[] = [];
-  /** The sandbox's root folder. */
+  /** The sandbox's root directory. */
   readonly root = new Slot(maxPassed);
-  /** The folder of a version 2 control group that the clone enters. */
+  /** The directory of a version 2 cgroup that the clone enters. */
   cgroup?: Slot;
   /** Slots of the program's descriptors, by their number. */
   stdio: readonly Slot[] = [];

@@ -160,7 +160,7 @@ function probeControllers(): Readonly<Record<string, ProbedFeature>> {
       ? 'have the group above pass it on: write it, with + before it, to its cgroup.subtree_control'
       : 'a kernel that has it, and its hierarchy mounted below /sys/fs/cgroup';
   const probed = (name: (typeof moreControllers)[number]) =>
-    layout.parents[name] === undefined ? missing(`no control group with the controller ${name} can be made here`, fix) : here;
+    layout.parents[name] === undefined ? missing(`no cgroup with the controller ${name} can be made here`, fix) : here;
   return Object.fromEntries(moreControllers.map((name) => [`cgroup.${name}`, probed(name)]));
 }
 

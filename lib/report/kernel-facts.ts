@@ -37,7 +37,7 @@ export interface KernelFacts {
   readonly uidMap?: readonly IdMapEntry[];
   readonly gidMap?: readonly IdMapEntry[];
   readonly mounts?: readonly MountFact[];
-  /** What its control groups hold it to: bytes, and processes with init among them. */
+  /** What its cgroups hold it to: bytes, and processes with init among them. */
   readonly cgroup?: { readonly memory?: number; readonly pids?: number };
 }
 
@@ -84,7 +84,7 @@ export function parseMap(text: string): readonly IdMapEntry[] {
 
 const limitFiles = { 1: { memory: 'memory.limit_in_bytes', pids: 'pids.max' }, 2: { memory: 'memory.max', pids: 'pids.max' } } as const;
 
-/** The limits in force of a sandbox's control groups; undefined where it has none, or is gone. */
+/** The limits in force of a sandbox's cgroups; undefined where it has none, or is gone. */
 export function cgroupFacts({ version, folders }: Pick<Cgroups, 'version' | 'folders'>): Pick<KernelFacts, 'cgroup'> {
   if (version === undefined) return {};
   const read = (name: 'memory' | 'pids') => {

@@ -36,9 +36,9 @@ export interface Report {
   readonly limits: Spec['limits'];
   /** Of a network that was set up: name servers, and how connections to outside are taken. */
   readonly network?: { readonly resolvers: readonly string[]; readonly via?: 'nftables' | 'ports' };
-  /** Folders of the control groups, and the version of cgroups(7); undefined where limits hold per process. */
+  /** Directories of the cgroups, and the version of cgroups(7); undefined where limits hold per process. */
   readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
-  /** How pause() stops it, of a sandbox that stays: by a control group, or by SIGSTOP. */
+  /** How pause() stops it, of a long-lived sandbox: by a cgroup, or by SIGSTOP. */
   readonly freezer?: 'cgroup' | 'signal';
   /** What the kernel told, with option `verify`. */
   readonly kernel?: KernelFacts;

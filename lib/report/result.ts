@@ -5,8 +5,8 @@ import type { StuckProcess } from '../monitor/stuck';
 import type { Report } from './report';
 
 /**
- * What a sandbox used; of a program in a sandbox that stays, what it and those it waited for did. What the kernel has told nobody is
- * undefined: of what was killed with its sandbox only control groups know.
+ * What a sandbox used; of a program in a long-lived sandbox, what it and those it waited for did. What the kernel has told nobody is
+ * undefined: of what was killed with its sandbox only cgroups know.
  */
 export interface Usage {
   /** CPU time in ms of all its processes, init's part in setting it up (about 1 ms) included. */
@@ -14,7 +14,7 @@ export interface Usage {
   readonly cpuSystemMs?: number;
   /** The largest resident set of one process, in bytes. */
   readonly maxRss?: number;
-  /** The most memory the control group held, in bytes: the sandbox's, or, of a program with limits of its own, the program's. */
+  /** The most memory the cgroup held, in bytes: the sandbox's, or, of a program with limits of its own, the program's. */
   readonly memoryPeak?: number;
   /** The most processes and threads at a time, init among them. */
   readonly pidsPeak?: number;
@@ -153,7 +153,7 @@ function cpuMs(outcome: Outcome, mode: 'user' | 'system', waited: number | undef
 const nsPerUs = 1000;
 const usPerMs = 1000;
 
-// A control group counts what its processes caused, not only what they waited for.
+// A cgroup counts what its processes caused, not only what they waited for.
 function lastIo(outcome: Outcome): { readonly read: number; readonly write: number } | undefined {
   const text = outcome.lastWords.get('io.stat') ?? outcome.lastWords.get('blkio.throttle.io_service_bytes_recursive');
   return text === undefined ? undefined : parseIo(text);

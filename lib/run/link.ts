@@ -24,7 +24,7 @@ export interface Link extends Started {
   ending?(): void;
   /** Kills the program, and with it whatever is there for its sake alone. */
   end(): void;
-  /** What the control groups of its sandbox hold it to now. */
+  /** What the cgroups of its sandbox hold it to now. */
   readonly limits: LimitsSpec;
   /** What it uses; undefined once it is gone. */
   stats(): Stats | undefined;

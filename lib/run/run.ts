@@ -14,7 +14,7 @@ import { factsError } from '../report/kernel-facts';
 import { makeReport, type Report } from '../report/report';
 import { ExitError, isFailure, makeUsage, type Result } from '../report/result';
 import { close } from '../sys/file';
-import { Supervisor } from '../syscalls/notifier';
+import { Notifier } from '../syscalls/notifier';
 import { onAbort } from './abort';
 import { feedInput } from './input';
 import type { Link, RunEvents } from './link';
@@ -31,7 +31,7 @@ export class Run {
   private readonly sides: ProgramStreams;
   readonly outcome: Outcome;
   report: Report | undefined;
-  private supervisor: Supervisor | undefined;
+  private notifier: Notifier | undefined;
   private readonly startedAt = performance.now();
   private readonly outputs: readonly Output[];
   private readonly timers = new Timers();
@@ -122,7 +122,7 @@ export class Run {
     for (const fd of fds) {
       if (record.kind === recordKind.fd && record.status === masterFd && this.sides.pty) this.sides.pty.attach(fd);
       else if (record.kind === recordKind.fd && record.status === notifyFd && this.parsed.syscalls)
-        this.supervisor = new Supervisor(fd, this.parsed.syscalls, policyFor(this.parsed.spec), (one) => this.events.violation(one));
+        this.notifier = new Notifier(fd, this.parsed.syscalls, policyFor(this.parsed.spec), (one) => this.events.violation(one));
       else close(fd);
     }
     const { started, exited } = this.outcome;
@@ -140,7 +140,7 @@ export class Run {
   onGone(): void {
     if (this.gone) return;
     this.gone = true;
-    this.supervisor?.close();
+    this.notifier?.close();
     this.link.gone();
     this.sides.release(this.outcome.started !== undefined, this.parsed.buffer);
     this.timers.clear();

@@ -15,8 +15,8 @@ import type { Link, RunEvents } from './link';
 import { Run } from './run';
 
 /** Starts a program in a sandbox of its own: both end together. Throws what kept the launcher from starting. */
-export function startSolo(parsed: ParsedOptions, events: RunEvents): Run {
-  return new Solo(parsed, events, start(parsed)).run;
+export function startSingleRun(parsed: ParsedOptions, events: RunEvents): Run {
+  return new SingleRun(parsed, events, start(parsed)).run;
 }
 
 /** A sandbox that waits for its program. */
@@ -26,10 +26,10 @@ export interface Parked {
 
 /** The same in a sandbox that was prepared for it. Throws NsError ERR_NSJS_CLOSED if that is gone. */
 export function startPrepared(prepared: Parked, parsed: ParsedOptions, events: RunEvents): Run {
-  return new Solo(parsed, events, prepared.start(parsed)).run;
+  return new SingleRun(parsed, events, prepared.start(parsed)).run;
 }
 
-class Solo implements Link {
+class SingleRun implements Link {
   readonly session: Started['session'];
   readonly plan: Started['plan'];
   readonly scene: Started['scene'];

@@ -111,7 +111,7 @@ class SyncRun {
     return result;
   }
 
-  // Where no control group counts.
+  // Where no cgroup counts.
   private watch(): void {
     const { scene, session } = this.launch;
     const { limits } = this.parsed.spec;

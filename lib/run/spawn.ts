@@ -1,7 +1,7 @@
 import { OptionError } from '../base/errors';
 import { parseOptions, readSpawnOptions } from '../options/options';
 import { handle } from './isolated-process';
-import { startSolo } from './single-run';
+import { startSingleRun } from './single-run';
 import type { IsolatedProcess, SpawnOptions } from './types';
 
 /**
@@ -26,7 +26,7 @@ export function spawnIsolated(
 export function spawnIsolated(command: string, args?: readonly string[], options?: SpawnOptions): IsolatedProcess<string | Buffer>;
 export function spawnIsolated(command: string, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess<string | Buffer> {
   const given = readSpawnOptions(options) as SpawnOptions;
-  if (given.sandbox === undefined) return handle(parseOptions(command, args, given), startSolo);
+  if (given.sandbox === undefined) return handle(parseOptions(command, args, given), startSingleRun);
   const { sandbox, ...rest } = given;
   if (typeof sandbox?.spawn !== 'function') throw new OptionError('sandbox', 'expected an open Sandbox', 'ERR_INVALID_ARG_TYPE');
   return sandbox.spawn(command, args, rest);

@@ -58,7 +58,7 @@ export interface IsolatedProcess<Output extends string | Buffer = string> extend
   /** killSignal, after `grace` ms (default killGrace) SIGKILL; resolves with the result, whatever it is. */
   stop(grace?: number): Promise<Result<Output> | undefined>;
   /**
-   * What its sandbox uses now; of a program in a sandbox that stays what it and those below it do. Throws NsError ERR_NSJS_CLOSED before
+   * What its sandbox uses now; of a program in a long-lived sandbox what it and those below it do. Throws NsError ERR_NSJS_CLOSED before
    * it runs, and after.
    */
   stats(): Stats;

@@ -4,7 +4,7 @@ import type { LaunchPlan } from '../plan/writer';
 // An end is told a moment after the kill that was counted.
 const claimMs = 1000;
 
-/** Tells of programs that share a control group which of them the kernel killed for lack of memory. */
+/** Tells of programs that share a cgroup which of them the kernel killed for lack of memory. */
 export class OomWatch {
   private readonly path: string | undefined;
   /** How many it has killed by now, as far as anybody looked. */

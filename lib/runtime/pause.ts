@@ -3,7 +3,7 @@ import { setFrozen } from '../cgroup/freezer';
 import type { Started } from '../launcher/launch';
 import { closedError } from '../launcher/session';
 
-/** Stops every process of a sandbox that stays, and lets them go on; one after the other if asked for at once. */
+/** Stops every process of a long-lived sandbox, and lets them go on; one after the other if asked for at once. */
 export class Pauser {
   private pausing: Promise<void> = Promise.resolve();
   // A task that sleeps uninterruptibly keeps a pause from being done: going on does not wait for it.
@@ -35,7 +35,7 @@ export class Pauser {
     if (!this.isUsable()) throw closedError();
     const { freezer } = this.started.scene;
     if (!freezer && !this.hasPidNamespace)
-      throw new NsError('ERR_NSJS_UNSUPPORTED', 'without a pid namespace only a control group can be paused', {
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'without a pid namespace only a cgroup can be paused', {
         hint: 'see `nsjs probe` for cgroup',
       });
     if (freezer) await setFrozen(freezer, paused, () => this.isUsable() && this.wanted === paused);

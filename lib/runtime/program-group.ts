@@ -24,7 +24,7 @@ const nsPerMs = 1_000_000;
 const softLimits: readonly string[] = ['memory', 'swap', 'cpuWeight', 'cpuTime', 'wallTime', 'idle', 'fileSize', 'openFiles'];
 
 /**
- * The control group of one program of a sandbox, below the sandbox's own: its limits hold for all that the program starts, and all of
+ * The cgroup of one program of a sandbox, below the sandbox's own: its limits hold for all that the program starts, and all of
  * that ends with it.
  */
 export class OwnGroup {
@@ -112,7 +112,7 @@ export class OwnGroup {
     { wanted, timed, isTree }: { readonly wanted: readonly Controller[]; readonly timed: boolean; readonly isTree: boolean },
   ): GroupFolders {
     const counted: readonly Controller[] = timed && folders.cpuacct !== undefined ? ['cpuacct'] : [];
-    // Without control groups for limits there may be one that counts and kills.
+    // Without cgroups for limits there may be one that counts and kills.
     const there =
       version === undefined
         ? []
@@ -187,7 +187,7 @@ const unsupported = (limits: LimitsSpec, missing: readonly Controller[]) => {
   );
   return new NsError(
     'ERR_NSJS_UNSUPPORTED',
-    `limits.${name}: the sandbox has no control group to make one for this program in (${missing.join(', ')})`,
+    `limits.${name}: the sandbox has no cgroup to make one for this program in (${missing.join(', ')})`,
     {
       hint: 'give the limit to the sandbox, or see `nsjs probe` for cgroup',
     },
@@ -209,7 +209,7 @@ function refuseWhatCannotBeHeld({ cgroups }: Scene, limits: LimitsSpec, wanted: 
   const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
   if (missing.length > 0 && !softly) throw unsupported(limits, missing);
   if (isWatched(cgroups) && wanted.includes('memory'))
-    throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits.memory: its sandbox has oomGroup, which needs control groups of version 2 for that', {
+    throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits.memory: its sandbox has oomGroup, which needs cgroups of version 2 for that', {
       hint: 'give the limit to the sandbox, or open it without oomGroup',
     });
 }

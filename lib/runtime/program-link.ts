@@ -26,14 +26,14 @@ export const maxTree = 256;
 export interface ProgramHost {
   readonly spec: Spec;
   readonly started: Started;
-  /** What its control groups hold it to now. */
+  /** What its cgroups hold it to now. */
   readonly limits: LimitsSpec;
   readonly outcome: Outcome;
   readonly pauser: Pick<Pauser, 'isPaused'>;
   holdLoop(): void;
 }
 
-/** The way from a run to its program in a sandbox that stays. */
+/** The way from a run to its program in a long-lived sandbox. */
 export class ProgramLink implements Link {
   readonly session: Started['session'];
   readonly plan: Started['plan'];

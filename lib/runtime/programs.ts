@@ -19,14 +19,14 @@ import { maxTree, type ProgramHost, ProgramLink } from './program-link';
 const idleMs = 100;
 const insideSection = 1;
 
-/** Limits of one program that no control group holds. */
+/** Limits of one program that no cgroup holds. */
 function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): readonly Dropped[] {
   const counted = { memory: group?.counts('memory'), cpuTime: group?.counts('cpu'), idle: group?.counts('cpu') };
   return (['memory', 'cpuTime', 'idle'] as const)
     .filter((name) => limits[name] !== undefined && !counted[name])
     .map((name) => ({
       control: `limits.${name}`,
-      reason: 'the sandbox has no control group for it: this process watches its processes ten times a second',
+      reason: 'the sandbox has no cgroup for it: this process watches its processes ten times a second',
       fix: 'see `nsjs probe` for cgroup',
     }));
 }
@@ -44,11 +44,11 @@ function makeGroup(scene: Scene, { ownLimits, killTree }: ParsedOptions, id: num
 
 const treeDropped: Dropped = {
   control: 'killTree',
-  reason: `without a control group what a program has started is found by descent, its orphans as children of the program: of more than ${maxTree} processes, or of those that start others meanwhile, some go on; so does what the program keeps from becoming its child`,
+  reason: `without a cgroup what a program has started is found by descent, its orphans as children of the program: of more than ${maxTree} processes, or of those that start others meanwhile, some go on; so does what the program keeps from becoming its child`,
   fix: 'see `nsjs probe` for cgroup',
 };
 
-/** The programs that run in one sandbox that stays. */
+/** The programs that run in one long-lived sandbox. */
 export class Programs {
   private readonly links = new Map<number, ProgramLink>();
   private readonly oomWatch: OomWatch;

@@ -34,7 +34,7 @@ export interface Opened {
   readonly record: LaunchRecord;
   /** A descriptor for each namespace; they stay open until the sandbox has ended. */
   readonly namespaces: Readonly<Record<NamespaceType, number>>;
-  /** Folders of it, by what they are (`folderFd`). */
+  /** Directories of it, by what they are (`folderFd`). */
   readonly folders: ReadonlyMap<number, number>;
 }
 
@@ -52,7 +52,7 @@ export class Resident {
   /** Something happened at its way out. */
   onEgress?: (event: EgressEvent) => void;
   private watchdog: Watchdog | undefined;
-  /** Those of its control groups that are in force. */
+  /** Those of its cgroups that are in force. */
   limits: LimitsSpec;
   private readonly folders = new Map<number, number>();
   private readonly programs: Programs;
@@ -125,7 +125,7 @@ export class Resident {
     return this.source.initPid;
   }
 
-  /** The name of its control groups; undefined where it has none. */
+  /** The name of its cgroups; undefined where it has none. */
   get groupName(): string | undefined {
     const [folder = this.scene.freezer?.folder] = foldersOf(this.scene.cgroups.folders);
     return folder?.slice(folder.lastIndexOf('/') + 1);
@@ -151,7 +151,7 @@ export class Resident {
     return { ...stats, memory: { ...stats.memory, oomKills: (stats.memory.oomKills ?? 0) + this.outcome.nestedKills } };
   }
 
-  /** Changes limits of its control groups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED, or a SysError; then all is as before. */
+  /** Changes limits of its cgroups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED, or a SysError; then all is as before. */
   update(changes: LimitsSpec): void {
     if (!this.usable) throw closedError();
     this.limits = updateLimits(this.scene.cgroups, this.limits, changes);

@@ -11,7 +11,7 @@ import { refuse } from './program-group';
 /** Writes changed limits to the groups of a sandbox that runs; returns all that are in force then. Throws, and then nothing has changed. */
 export function updateLimits({ version, folders, swapAccounting }: Cgroups, limits: LimitsSpec, changes: LimitsSpec): LimitsSpec {
   const hint = 'see `nsjs probe` for cgroup';
-  if (version === undefined) throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits: the sandbox has no control group', { hint });
+  if (version === undefined) throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits: the sandbox has no cgroup', { hint });
   const inForce = { ...pick(limits, ['memory']), ...changes };
   if (version === 1) refuse(onlyVersion2(inForce, true));
   // Its launcher goes on as it was told at the start.

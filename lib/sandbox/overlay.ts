@@ -19,7 +19,7 @@ export function overlayChanges(at: string, resident: Resident, folder: (what: nu
   const own = insideIds(spec.user, scene.host);
   const base = scene.hostId ?? 0;
   return new OverlayChanges({
-    // Asked for each time: a closed sandbox has no folders.
+    // Asked for each time: a closed sandbox has no directories.
     root: () => folder(what),
     lower: overlay.lower,
     upper: overlay.upper === 'memory' ? undefined : overlay.upper,

@@ -8,7 +8,7 @@ import { parseSandboxOptions } from '../options/spec';
 import { handle } from '../run/isolated-process';
 import type { RunEvents } from '../run/link';
 import type { Run } from '../run/run';
-import { startPrepared, startSolo } from '../run/single-run';
+import { startPrepared, startSingleRun } from '../run/single-run';
 import type { IsolatedProcess } from '../run/types';
 import { Prepared } from '../runtime/parked';
 import { SandboxBuilder } from './builder';
@@ -25,7 +25,7 @@ const maxSize = 256;
  * Sandboxes that are set up before they are needed. Each is for one program and ends with it, as with {@link spawnIsolated}: nothing of
  * one program is there for the next. While a program runs, another sandbox is set up in its place.
  *
- * What waits has its namespaces, mounts and control groups, and runs nothing but its init: some 40 KB, what the kernel keeps for
+ * What waits has its namespaces, mounts and cgroups, and runs nothing but its init: some 40 KB, what the kernel keeps for
  * them, and three descriptors of this process each. Sources of mounts are looked up when a sandbox is set up, not when its program starts. Limits of time start with the program.
  * All of it ends with close(), or with this process.
  */
@@ -120,13 +120,13 @@ export class SandboxPool {
       void outdated.close();
     }
     const prepared = [...this.waiting].find(({ isReady }) => isReady);
-    if (!prepared) return startSolo(parsed, refilling);
+    if (!prepared) return startSingleRun(parsed, refilling);
     this.waiting.delete(prepared);
     try {
       return startPrepared(prepared, parsed, refilling);
     } catch (error) {
       void prepared.close();
-      if (isGone(error)) return startSolo(parsed, refilling);
+      if (isGone(error)) return startSingleRun(parsed, refilling);
       this.refill();
       throw error;
     }

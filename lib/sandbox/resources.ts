@@ -54,7 +54,7 @@ export abstract class SandboxResources {
   private readonly gone = new AbortController();
 
   protected constructor(
-    /** Name of its control groups, where it has some; unique on this machine in any case. */
+    /** Name of its cgroups, where it has some; unique on this machine in any case. */
     readonly id: string,
     protected readonly resident: Resident,
   ) {
@@ -109,7 +109,7 @@ export abstract class SandboxResources {
   }
 
   /**
-   * Changes limits of its control groups while it runs; others stay as they are. The kernel takes memory back to come below a lower limit, and
+   * Changes limits of its cgroups while it runs; others stay as they are. The kernel takes memory back to come below a lower limit, and
    * kills where it can't (version 2), or refuses it with EBUSY (version 1). Throws OptionError for limits that hold from the start
    * (`wallTime`, `cpuTime`, `idle`) or for each process, NsError ERR_NSJS_UNSUPPORTED where it has no such group, a SysError if the
    * kernel refuses one of them: then all is as before. ERR_NSJS_CLOSED once it is closed.

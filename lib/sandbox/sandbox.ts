@@ -35,7 +35,7 @@ export interface OpenOptions {
 }
 
 /**
- * A sandbox that stays: programs are started in it one after the other or side by side, by its init, so nothing ever
+ * A long-lived sandbox: programs are started in it one after the other or side by side, by its init, so nothing ever
  * enters it from outside. All of it ends with close(), with this process, or with its launcher, however they die.
  */
 export class Sandbox extends SandboxResources {
@@ -200,7 +200,7 @@ export class Sandbox extends SandboxResources {
   }
 
   /**
-   * Stops every process of it where it stands; settles when none runs any more. By the freezer of a control group (version 2,
+   * Stops every process of it where it stands; settles when none runs any more. By the freezer of a cgroup (version 2,
    * or 1), or, where none can be made, by SIGSTOP, which programs can see; `report.freezer` says which. What is spawned
    * meanwhile starts with resume(). Rejects with ERR_NSJS_CLOSED once it is closed.
    */
@@ -221,7 +221,7 @@ export class Sandbox extends SandboxResources {
 
   /**
    * Ends it: with `grace` (ms, default 0) its programs get SIGTERM and that much time. Settles when every process, mount
-   * and control group of it is gone; rejects for nothing but wrong arguments.
+   * and cgroup of it is gone; rejects for nothing but wrong arguments.
    */
   async close(closing: { readonly grace?: number } = {}): Promise<void> {
     const { grace = 0 } = parseObject(closing, '', ['grace']);

@@ -16,7 +16,7 @@ export interface SystemdScopeOptions {
   readonly manager?: 'user' | 'system';
 }
 
-/** A scope of systemd whose control group sandboxes' groups can be made in. */
+/** A scope of systemd whose cgroup sandboxes' groups can be made in. */
 export interface SystemdScope extends AsyncDisposable {
   readonly unit: string;
   /** For option `cgroup`: `{ parent: scope.parent }`. */
@@ -28,9 +28,9 @@ export interface SystemdScope extends AsyncDisposable {
 let count = 0;
 
 /**
- * Asks systemd for a scope with a delegated control group (systemd.scope(5), `Delegate=yes`), over D-Bus. This process is not moved: an
- * idle process of nsjs holds the scope, and ends with this one. Control groups of version 2. Rejects with NsError ERR_NSJS_UNSUPPORTED where no
- * systemd answers or control groups are of version 1, ERR_NSJS_DBUS with what systemd says.
+ * Asks systemd for a scope with a delegated cgroup (systemd.scope(5), `Delegate=yes`), over D-Bus. This process is not moved: an
+ * idle process of nsjs holds the scope, and ends with this one. Cgroups of version 2. Rejects with NsError ERR_NSJS_UNSUPPORTED where no
+ * systemd answers or cgroups are of version 1, ERR_NSJS_DBUS with what systemd says.
  */
 export async function systemdScope(options: SystemdScopeOptions = {}): Promise<SystemdScope> {
   const given = parseObject(options, '', ['manager']);
@@ -38,7 +38,7 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
   const manager = given.manager === undefined ? own : parseOneOf(given.manager, 'manager', ['user', 'system']);
   const mount = readHierarchies().mounts.find(({ version }) => version === 2);
   if (!mount || readText(join(mount.folder, 'cgroup.controllers')).trim() === '')
-    throw unsupported('control groups are not of version 2', 'boot with systemd.unified_cgroup_hierarchy=1');
+    throw unsupported('cgroups are not of version 2', 'boot with systemd.unified_cgroup_hierarchy=1');
   const spec = parseSandboxOptions({ preset: 'none', cgroup: 'off', verify: false });
   const { resident } = await openResident(spec, undefined);
   let connection: DBusConnection | undefined;

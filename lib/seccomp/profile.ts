@@ -37,7 +37,7 @@ export const leaseRules: readonly Rule[] = Object.values(refusedCommands).map((c
 
 const levels = { ip: 0, socket: 1, tcp: 6, udp: 17, ipv6: 41 } as const;
 
-// What makes a socket hold more of the kernel's memory than its control group is charged for, by level and number.
+// What makes a socket hold more of the kernel's memory than its cgroup is charged for, by level and number.
 const bufferOptions = [
   [levels.socket, 7], // SO_SNDBUF
   [levels.socket, 8], // SO_RCVBUF
@@ -59,8 +59,8 @@ const refusedOptions = [
 
 const optionRules: readonly Rule[] = [
   // The kernel cuts sizes to its own limits as well, and says nothing.
-  ...bufferOptions.map(([level, name]) => optionRule(level, name, 0, 'answered, not done: no control group is charged for what it holds')),
-  ...refusedOptions.map(([level, name]) => optionRule(level, name, eperm, 'memory that no control group is charged for')),
+  ...bufferOptions.map(([level, name]) => optionRule(level, name, 0, 'answered, not done: no cgroup is charged for what it holds')),
+  ...refusedOptions.map(([level, name]) => optionRule(level, name, eperm, 'memory that no cgroup is charged for')),
   { names: ['setsockopt'], action: allow, why: 'options of its own sockets' },
 ];
 

@@ -12,17 +12,17 @@ import type { Spec } from '../features/spec';
 import { countsPids } from '../features/stand-ins';
 import { host } from '../host/host';
 
-/** What control groups one sandbox gets, and what it misses. */
+/** What cgroups one sandbox gets, and what it misses. */
 export interface Groups extends Pick<Scene, 'cgroups' | 'freezer'> {
   readonly dropped: readonly Dropped[];
 }
 
 const noCgroups: Cgroups = deepFreeze({ version: undefined, folders: {}, swapAccounting: false, limits: {} });
 
-/** What groups are for: a program with a sandbox of its own, a sandbox that stays, or one that waits for its only program. */
+/** What groups are for: a program with a sandbox of its own, a long-lived sandbox, or one that waits for its only program. */
 export type GroupsKind = 'run' | 'sandbox' | 'single';
 
-/** Chooses the control groups of a sandbox. Throws NsError ERR_NSJS_UNSUPPORTED for what is required and cannot be had, OptionError for disks. */
+/** Chooses the cgroups of a sandbox. Throws NsError ERR_NSJS_UNSUPPORTED for what is required and cannot be had, OptionError for disks. */
 export function chooseGroups(spec: Spec, kind: GroupsKind, name: string = nextGroupName()): Groups {
   const { cgroups, dropped } = chooseCgroups(spec, kind, name);
   const withFreezer = bare(kind === 'sandbox' || needsClock(spec.limits) ? chooseFreezer(cgroups, name) : {});
@@ -34,7 +34,7 @@ export function chooseGroups(spec: Spec, kind: GroupsKind, name: string = nextGr
 const needsClock = ({ cpuTime, idle, wallTime }: LimitsSpec): boolean =>
   cpuTime !== undefined || idle !== undefined || wallTime !== undefined;
 
-/** Limits that are kept by other means where no control group is. */
+/** Limits that are kept by other means where no cgroup is. */
 const softLimits = ['memory', 'swap', 'pids', 'cpuWeight'] as const;
 
 /** What can be had of them, whatever their name will be. */
@@ -74,7 +74,7 @@ function chooseCgroups(spec: Spec, kind: GroupsKind, name: string): Pick<Groups,
   const wanted = controllersFor(limits);
   if (cgroup.level === 'off' || (wanted.length === 0 && cgroup.level !== 'require')) {
     const hard = hardLimit(limits);
-    if (hard !== undefined) throw unsupported(`limits.${hard}`, "needs a control group, and cgroup is 'off'", 'leave cgroup out');
+    if (hard !== undefined) throw unsupported(`limits.${hard}`, "needs a cgroup, and cgroup is 'off'", 'leave cgroup out');
     return { cgroups: noCgroups, dropped: [] };
   }
   const layout = cgroupLayout(cgroup.parent);
@@ -114,7 +114,7 @@ function withoutGroups({ cgroup, limits }: Spec, layout: { readonly reason: stri
 
 /** Why version 1 does not hold it. */
 export const version2Reason = (name: keyof LimitsSpec): string =>
-  name === 'swap' ? 'needs limits.memory beside it on control groups of version 1' : 'needs control groups of version 2';
+  name === 'swap' ? 'needs limits.memory beside it on cgroups of version 1' : 'needs cgroups of version 2';
 
 const unsupported = (control: string, reason: string, hint: string) =>
   new NsError('ERR_NSJS_UNSUPPORTED', `${control}: ${reason}`, { hint });
@@ -132,7 +132,7 @@ function fitTo(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], 
     return { control: `limits.${name}`, reason: version2Reason(name), fix };
   });
   const dropped = lost.map((name) => {
-    const reason = `this process may not make control groups with the controllers it needs (${missing.join(', ')})`;
+    const reason = `this process may not make cgroups with the controllers it needs (${missing.join(', ')})`;
     const fix = `have the group above pass them on: write "${missing.map((one) => `+${one}`).join(' ')}" to its cgroup.subtree_control`;
     if (name !== 'cpuWeight' && spec.cgroup.level !== 'prefer') throw unsupported(`limits.${name}`, reason, fix);
     return { control: `limits.${name}`, reason, fix };
@@ -190,7 +190,7 @@ function missing(spec: Spec, { version, cpuUsage: usage }: Cgroups): readonly Dr
       ? [
           dropped(
             'limits.pids',
-            'without a control group and without a user namespace RLIMIT_NPROC counts all processes of the user: the limit is what the user had when the program started and limits.pids more, approximately',
+            'without a cgroup and without a user namespace RLIMIT_NPROC counts all processes of the user: the limit is what the user had when the program started and limits.pids more, approximately',
           ),
         ]
       : []),
@@ -198,15 +198,15 @@ function missing(spec: Spec, { version, cpuUsage: usage }: Cgroups): readonly Dr
       ? [
           dropped(
             'limits.cpuTime',
-            'without a control group this process watches the sum ten times a second, and RLIMIT_CPU holds for each process',
+            'without a cgroup this process watches the sum ten times a second, and RLIMIT_CPU holds for each process',
           ),
         ]
       : []),
     ...(idle !== undefined && !usage
-      ? [dropped('limits.idle', 'without a control group this process watches the sum of CPU time ten times a second')]
+      ? [dropped('limits.idle', 'without a cgroup this process watches the sum of CPU time ten times a second')]
       : []),
     ...(cpuWeight !== undefined && version === undefined && spec.cgroup.level !== 'off'
-      ? [dropped('limits.cpuWeight', 'only a control group has a share of the CPUs')]
+      ? [dropped('limits.cpuWeight', 'only a cgroup has a share of the CPUs')]
       : []),
   ];
 }

@@ -8,7 +8,7 @@ import { type LaunchPlan, PlanWriter } from '../plan/writer';
 import { writePlan } from './write-plan';
 
 /**
- * Plans of one spec differ only in the sandbox's host id, in the name of its control groups and in the command: what has
+ * Plans of one spec differ only in the sandbox's host id, in the name of its cgroups and in the command: what has
  * been written once is written over. That takes a twentieth of the time of writing it again.
  */
 interface Template {

@@ -70,7 +70,7 @@ export const MOVE_MOUNT = Object.freeze({
   BENEATH: 0x200,
 });
 
-/** Descriptors and flags of the calls that take a folder and a path. */
+/** Descriptors and flags of the calls that take a directory and a path. */
 export const AT = Object.freeze({ FDCWD: -100, SYMLINK_NOFOLLOW: 0x100, EMPTY_PATH: 0x1000, RECURSIVE: 0x8000, HANDLE_FID: 0x200 });
 
 /** How openat2(2) resolves a path. */

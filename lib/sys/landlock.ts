@@ -26,7 +26,7 @@ export function landlockCreateRuleset({ handledAccessFs = 0, handledAccessNet = 
 
 const ruleTypes = { path: 1, port: 2 } as const;
 
-/** Gives rights back: below a file or folder (an O_PATH descriptor), or on a TCP port. landlock_add_rule(2), Linux 5.13. Throws SysError: EINVAL, EBADF, ENOMSG. */
+/** Gives rights back: below a file or directory (an O_PATH descriptor), or on a TCP port. landlock_add_rule(2), Linux 5.13. Throws SysError: EINVAL, EBADF, ENOMSG. */
 export function landlockAddRule(
   rulesetFd: number,
   rule: { readonly access: number; readonly pathFd: number } | { readonly access: number; readonly port: number },

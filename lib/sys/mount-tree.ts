@@ -35,7 +35,7 @@ export class MountTree extends Fd {
     }
   }
 
-  /** Whether a folder is at its top, or a file. */
+  /** Whether a directory is at its top, or a file. */
   get kind(): 'dir' | 'file' {
     return fstatSync(this.fd).isDirectory() ? 'dir' : 'file';
   }

@@ -17,14 +17,14 @@ const maxWords = 4096;
 export interface CloneArgs {
   /** CLONE_NEW*, CLONE_INTO_CGROUP, CLONE_CLEAR_SIGHAND; CLONE_PIDFD is always added. Flags that share memory are refused. */
   readonly flags?: number | bigint;
-  /** Path of the program; no folder of PATH is searched. */
+  /** Path of the program; no directory of PATH is searched. */
   readonly exec: string;
   readonly argv?: readonly string[];
   /** `NAME=value`. Default: none. */
   readonly env?: readonly string[];
   /** Its descriptors by number; -1 stays closed, every other one ends. Default: 0, 1 and 2 of this process. */
   readonly fds?: readonly number[];
-  /** Folder of a version 2 control group to be born in: adds CLONE_INTO_CGROUP (Linux 5.7). */
+  /** Directory of a version 2 cgroup to be born in: adds CLONE_INTO_CGROUP (Linux 5.7). */
   readonly cgroup?: number;
   /** Its pid in each pid namespace, innermost first (Linux 5.5; CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN). */
   readonly setTid?: readonly number[];
@@ -128,7 +128,7 @@ export interface PidfdInfo {
   readonly euid: number;
   readonly rgid: number;
   readonly egid: number;
-  /** Number of its version 2 control group; undefined where the kernel does not tell. */
+  /** Number of its version 2 cgroup; undefined where the kernel does not tell. */
   readonly cgroupId?: bigint;
   /** Status as of wait(2), once it has been reaped (Linux 6.15). */
   readonly exitCode?: number;

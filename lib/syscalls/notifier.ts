@@ -28,7 +28,7 @@ const maxPerTurn = 16;
  * Answers the system calls of one program that its filter hands over. If this process ends, the calls that wait fail with
  * ENOSYS: the kernel sees to that.
  */
-export class Supervisor {
+export class Notifier {
   private watch: NativeWatch | undefined;
   private pending = 0;
   /** What ends the wait for each handler. */

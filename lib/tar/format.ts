@@ -1,6 +1,6 @@
 /** An entry of a tar archive as both ends see it: pax (POSIX.1-2001) with GNU's long names understood. */
 export interface TarEntry {
-  /** Without a leading slash; of a folder without a trailing one. */
+  /** Without a leading slash; of a directory without a trailing one. */
   readonly path: string;
   readonly type: 'file' | 'directory' | 'symlink' | 'link' | 'fifo' | 'character-device' | 'block-device';
   readonly mode: number;

@@ -14,7 +14,7 @@ const linking = [
   '-Wl,--build-id=none',
 ];
 
-/** The .cc files of some folders. */
+/** The .cc files of some directories. */
 export const sourcesOf = (...folders) =>
   folders.flatMap((folder) =>
     readdirSync(folder)

@@ -79,7 +79,7 @@ function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = 
   count(title, result.numPassedTests, result.numFailedTests + broken + (error ? 1 : 0), result.numPendingTests + result.numTodoTests);
 }
 
-/** What an unprivileged user needs to run the tests, in a folder it can read and write. */
+/** What an unprivileged user needs to run the tests, in a directory it can read and write. */
 function copyForUser() {
   const folder = join(work, 'user');
   for (const name of [
@@ -180,7 +180,7 @@ const suites = {
     counting('other versions of Node', 'scripts/test/matrix.mjs', '--subset');
   },
   vm() {
-    if (isRoot) counting('guest kernels: control groups of version 2', 'scripts/test/vm.mjs', '--subset');
+    if (isRoot) counting('guest kernels: cgroups of version 2', 'scripts/test/vm.mjs', '--subset');
   },
   package() {
     node('package: pack, install, load, types', 'scripts/test/package.mjs');

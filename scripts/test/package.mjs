@@ -1,4 +1,4 @@
-// Packs the package as npm would publish it, installs it in an empty folder where no compiler is found, loads it by
+// Packs the package as npm would publish it, installs it in an empty directory where no compiler is found, loads it by
 // require and by import, runs a program with it, and lets attw and publint look at it.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -12,7 +12,7 @@ napi_value in_namespace(napi_env env, napi_callback_info info);   // (userFd, ne
 napi_value empty_mounts(napi_env env, napi_callback_info info);   // () -> -errno
 napi_value make_net(napi_env env, napi_callback_info info);       // ()
 napi_value take_net(napi_env env, napi_callback_info info);       // (wait) -> descriptor, -1
-napi_value ns_links(napi_env env, napi_callback_info info);       // (folder, names, inodes) -> -errno
+napi_value ns_links(napi_env env, napi_callback_info info);       // (directory, names, inodes) -> -errno
 napi_value file_ids(napi_env env, napi_callback_info info);       // (paths, ids, timed)
 napi_value same_files(napi_env env, napi_callback_info info);     // (paths, ids, timed) → 1 or 0
 napi_value watch_fd(napi_env env, napi_callback_info info);       // (fd, events, callback) -> watch, -errno

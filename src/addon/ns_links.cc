@@ -18,7 +18,7 @@ std::uint32_t inode_in(const char* link, long size) {
 
 }  // namespace
 
-// (folder, names, inodes) -> -errno; names end with zeros, one for each inode, which stays zero where there is none to see
+// (directory, names, inodes) -> -errno; names end with zeros, one for each inode, which stays zero where there is none to see
 napi_value ns_links(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
   std::size_t length = 0;

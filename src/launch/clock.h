@@ -17,7 +17,7 @@ struct TimeLimits {
 class Clock {
  public:
   Clock() = default;
-  // `usage`: a file of the control group whose first number is the CPU time of all in it, `unit` of which are a ms. It can
+  // `usage`: a file of the cgroup whose first number is the CPU time of all in it, `unit` of which are a ms. It can
   // grow by `cpus` ms in one ms at most.
   Clock(const TimeLimits& limits, Fd usage, Fd kill, std::uint64_t unit, unsigned cpus);
 

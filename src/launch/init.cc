@@ -105,7 +105,7 @@ void spawn(Context& context, std::uint32_t id, sys::Received& received) {
   report(context, kInside, failure);
 }
 
-// Where no control group can be frozen. What is started meanwhile waits before it does anything of the program's.
+// Where no cgroup can be frozen. What is started meanwhile waits before it does anything of the program's.
 void pause(Context& context, bool on) {
   context.paused = on;
   (void)sys::raw(__NR_kill, -1, on ? SIGSTOP : SIGCONT);  // all of this pid namespace but init

@@ -46,7 +46,7 @@ Status adopt(Context& context) {
   NSJS_TRY(sys::close_range(kFirstFd, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
   for (unsigned slot = 0; slot < fds; ++slot) context.slots[slot].fd = Fd(kSlotFd + static_cast<int>(slot));
   NSJS_TRY(sys::reset_signal(SIGCHLD));  // ignored, it would hide how init ended
-  NSJS_TRY(sys::chdir("/"));             // the caller's own folder must not be held, nor seen
+  NSJS_TRY(sys::chdir("/"));             // the caller's own directory must not be held, nor seen
   return sys::umask(0);                  // modes in a plan are meant as they are written
 }
 

@@ -13,7 +13,7 @@ test('below the memory limit it does', async () => {
   expect(await output('perl', eat(100), { limits: { memory: '256M' } })).toBe('ate');
 });
 
-testIf(hasCgroups, 'control groups', 'with a control group the reason is oom, the peak is told', async () => {
+testIf(hasCgroups, 'cgroups', 'with a cgroup the reason is oom, the peak is told', async () => {
   const result = await spawnIsolated('perl', eat(300), { limits: { memory: '64M' }, reject: false });
   expect(result).toMatchObject({ reason: 'oom', signal: 'SIGKILL', exitCode: null });
   expect(result.limits.oomKills).toBeGreaterThan(0);
@@ -21,12 +21,12 @@ testIf(hasCgroups, 'control groups', 'with a control group the reason is oom, th
   expect(result.report.cgroup?.folders.length).toBeGreaterThan(0);
 });
 
-testIf(hasCgroups, 'control groups', 'memory is that of the whole sandbox, files in memory included', async () => {
+testIf(hasCgroups, 'cgroups', 'memory is that of the whole sandbox, files in memory included', async () => {
   const result = await trySh('head -c 60M /dev/zero > /tmp/a; head -c 60M /dev/zero > ~/b; echo done', { limits: { memory: '64M' } });
   expect(result.limits.oomKills).toBeGreaterThan(0);
 });
 
-testIf(!hasCgroups, 'a user without control groups', 'without a control group the report says that limits hold per process', async () => {
+testIf(!hasCgroups, 'a user without cgroups', 'without a cgroup the report says that limits hold per process', async () => {
   const { report } = await spawnIsolated('true');
   expect(report.cgroup).toBeUndefined();
   expect(report.dropped).toEqual([
@@ -36,7 +36,7 @@ testIf(!hasCgroups, 'a user without control groups', 'without a control group th
   ]);
 });
 
-testIf(!hasCgroups, 'a user without control groups', 'a control group that is required and missing is an error', async () => {
+testIf(!hasCgroups, 'a user without cgroups', 'a cgroup that is required and missing is an error', async () => {
   expect(await rejection(spawnIsolated('true', [], { cgroup: 'require' }))).toMatchObject({
     code: 'ERR_NSJS_UNSUPPORTED',
     hint: expect.any(String),

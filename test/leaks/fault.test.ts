@@ -32,7 +32,7 @@ const alone: Run = async (options) => spawnIsolated('/bin/sh', script, { ...opti
 // A group of its own, where one can be made.
 const ownLimits: Pick<SpawnOptions, 'limits'> = hasCgroups ? { limits: { memory: '64M', wallTime: 60_000, cpuTime: 60_000 } } : {};
 
-/** As the second program of a sandbox that stays. */
+/** As the second program of a long-lived sandbox. */
 const inSandbox: Run = async (options) => {
   const sandbox = await Sandbox.open(options);
   try {
@@ -87,7 +87,7 @@ const enough = 100;
 
 const everything = [
   ['untrusted', alone, {}],
-  ['in a sandbox that stays', inSandbox, {}],
+  ['in a long-lived sandbox', inSandbox, {}],
   ['in a sandbox that waited', inPool, { limits: { wallTime: 60_000, cpuTime: 60_000 } }],
   [
     'with binds',

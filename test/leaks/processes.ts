@@ -39,7 +39,7 @@ export function ownChildren(): readonly string[] {
 
 const hierarchies = ['/sys/fs/cgroup', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids'];
 
-/** Folders of control groups that sandboxes of one process made. */
+/** Folders of cgroups that sandboxes of one process made. */
 export function sandboxCgroups(pid: number | undefined = process.pid): readonly string[] {
   const own = read('/proc/self/cgroup')
     .split('\n')

@@ -11,7 +11,7 @@ const twoCpus = cpus().length >= 2;
 const perl = (program: string, limits: Limits, timeout = 60_000) =>
   spawnIsolated('perl', ['-e', program], { limits, timeout, reject: false, encoding: 'utf8' });
 
-testIf(hasCgroups, 'control groups', 'memory: never more than the limit, of whatever kind', async () => {
+testIf(hasCgroups, 'cgroups', 'memory: never more than the limit, of whatever kind', async () => {
   const limit = 48 * mebibyte;
   for (const program of [
     'my @a; for (1..200) { push @a, "x" x 1048576; print "$_\\n"; $| = 1 }',
@@ -26,26 +26,26 @@ testIf(hasCgroups, 'control groups', 'memory: never more than the limit, of what
   }
 });
 
-testIf(hasCgroups, 'control groups', 'memory: what fits is had', async () => {
+testIf(hasCgroups, 'cgroups', 'memory: what fits is had', async () => {
   const result = await perl('my $a = "x" x (20 * 1048576); print length $a', { memory: '64M' });
   expect(result).toMatchObject({ reason: 'exited', exitCode: 0, stdout: `${20 * mebibyte}` });
 });
 
-testIf(isVersion2, 'control groups of version 2', 'memoryHigh: slows down and takes back, and kills nobody', async () => {
+testIf(isVersion2, 'cgroups of version 2', 'memoryHigh: slows down and takes back, and kills nobody', async () => {
   // Only a little above it: the further, the longer the kernel makes it wait.
   const result = await trySh('head -c 20M /dev/zero > /tmp/x; echo done', { limits: { memory: '512M', memoryHigh: '20M' } });
   expect(result).toMatchObject({ reason: 'exited', stdout: 'done', limits: { oomKills: 0 } });
   expect(result.limits.memoryHigh).toBeGreaterThan(0);
 });
 
-testIf(isVersion2, 'control groups of version 2', 'unified: what has no option is written as it is', async () => {
+testIf(isVersion2, 'cgroups of version 2', 'unified: what has no option is written as it is', async () => {
   const { report } = await spawnIsolated('true', [], { limits: { unified: { 'memory.zswap.max': '0' } } });
   expect(report.limits.unified).toEqual({ 'memory.zswap.max': '0' });
   const failing = spawnIsolated('true', [], { limits: { unified: { 'memory.nonsense': '1' } } });
   await expect(failing).rejects.toMatchObject({ code: 'ENOENT', origin: 'limits.unified.memory.nonsense' });
 });
 
-testIf(hasCgroups, 'control groups', 'oomGroup: a program with limits of its own is one of it', async () => {
+testIf(hasCgroups, 'cgroups', 'oomGroup: a program with limits of its own is one of it', async () => {
   const sandbox = await Sandbox.open({ limits: { memory: '40M', oomGroup: true } });
   const other = sandbox.spawn('sleep', ['100'], { reject: false });
   await other.spawned;
@@ -55,12 +55,12 @@ testIf(hasCgroups, 'control groups', 'oomGroup: a program with limits of its own
   expect((await other).reason).toBe('oom');
 });
 
-testIf(cgroups.version === 1, 'control groups of version 1', 'oomGroup: a limit of memory of one program is refused', async () => {
+testIf(cgroups.version === 1, 'cgroups of version 1', 'oomGroup: a limit of memory of one program is refused', async () => {
   await using sandbox = await Sandbox.open({ limits: { memory: '40M', oomGroup: true } });
   expect(await rejection(sandbox.spawn('true', [], { limits: { memory: '20M' } }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
 });
 
-testIf(hasCgroups, 'control groups', 'oomGroup: all of it ends when one of it is killed', async () => {
+testIf(hasCgroups, 'cgroups', 'oomGroup: all of it ends when one of it is killed', async () => {
   const line = 'sleep 100 & perl -e \'my @a; push @a, "x" x 1048576 for 1..300\'; echo went on';
   const all = await trySh(line, { limits: { memory: '40M', oomGroup: true }, timeout: 60_000 });
   expect(all).toMatchObject({ reason: 'oom', stdout: '', signal: 'SIGKILL' });
@@ -70,7 +70,7 @@ testIf(hasCgroups, 'control groups', 'oomGroup: all of it ends when one of it is
 });
 
 const count = `my $n = 1; while (1) { my $p = fork; last unless defined $p; if (!$p) { sleep 100 } $n++ } print "$n $!"`;
-testIf(hasCgroups, 'control groups', 'pids: exactly so many, init not counted', async () => {
+testIf(hasCgroups, 'cgroups', 'pids: exactly so many, init not counted', async () => {
   for (const limit of [1, 2, 7, 40]) {
     const result = await perl(count, { pids: limit });
     expect(result.stdout).toBe(`${limit} Resource temporarily unavailable`);

@@ -1,4 +1,4 @@
-// Where control groups are made, and that none stays.
+// Where cgroups are made, and that none stays.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, utimesSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { cgroups, hasCgroups, isRoot, sleep, testIf, thrown, trySh } from '../su
 const folders = [...new Set(Object.values(cgroups.version === undefined ? {} : cgroups.parents))];
 const groupsNow = () => folders.flatMap((folder) => readdirSync(folder).filter((name) => name.startsWith('nsjs-')));
 
-testIf(hasCgroups && isRoot, 'control groups of root', 'cgroup.parent: sandboxes are made there, and it stays', async () => {
+testIf(hasCgroups && isRoot, 'cgroups of root', 'cgroup.parent: sandboxes are made there, and it stays', async () => {
   const parent = `/nsjs-test-${process.pid}/web`;
   const { report } = await spawnIsolated('true', [], { cgroup: { parent } });
   const made = (report.cgroup?.folders ?? []).map((folder) => join(folder, '..'));
@@ -39,7 +39,7 @@ testIf(hasCgroups && isRoot, 'control groups of root', 'cgroup.parent: sandboxes
 
 testIf(
   cgroups.version === 1 && isRoot,
-  'control groups of version 1 of root',
+  'cgroups of version 1 of root',
   'oomGroup: that a group above ran out of memory ends nobody else',
   async () => {
     const parent = `/nsjs-test-above-${process.pid}`;
@@ -60,13 +60,13 @@ testIf(
   },
 );
 
-testIf(hasCgroups, 'control groups', 'cgroup.parent: a group that cannot be made is an error with its path', async () => {
+testIf(hasCgroups, 'cgroups', 'cgroup.parent: a group that cannot be made is an error with its path', async () => {
   for (const parent of ['relative', '/a/../b', '/', '/a//b', ''])
     expect(thrown(() => spawnIsolated('true', [], { cgroup: { parent } }))).toMatchObject({ path: 'cgroup.parent' });
   expect(thrown(() => spawnIsolated('true', [], { cgroup: { parents: '/a' } as object }))).toMatchObject({ path: 'cgroup.parents' });
 });
 
-testIf(hasCgroups, 'control groups', 'what a process left that died goes, what the living have stays', async () => {
+testIf(hasCgroups, 'cgroups', 'what a process left that died goes, what the living have stays', async () => {
   const [folder = ''] = folders;
   const dead = join(folder, 'nsjs-4194303-1-000000000');
   const young = join(folder, 'nsjs-4194302-1-000000000');
@@ -82,7 +82,7 @@ testIf(hasCgroups, 'control groups', 'what a process left that died goes, what t
   for (const path of [young, other]) rmdirSync(path);
 });
 
-testIf(hasCgroups, 'control groups', 'a killed process leaves no group', async () => {
+testIf(hasCgroups, 'cgroups', 'a killed process leaves no group', async () => {
   const script = join(__dirname, '../leaks/spawner.js');
   const child: ChildProcess = fork(script, [], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   await new Promise((resolve) => child.stdout?.once('data', resolve));
@@ -92,7 +92,7 @@ testIf(hasCgroups, 'control groups', 'a killed process leaves no group', async (
   expect(of()).toEqual([]);
 });
 
-testIf(hasCgroups, 'control groups', 'threads of one process name their groups apart', async () => {
+testIf(hasCgroups, 'cgroups', 'threads of one process name their groups apart', async () => {
   const script = `const { spawnIsolated } = require(${JSON.stringify(process.cwd())}); const { parentPort } = require('node:worker_threads');
     spawnIsolated('sleep', ['0.3']).then(({ report }) => parentPort.postMessage(report.cgroup.folders[0]));`;
   const told = await Promise.all(

@@ -54,7 +54,7 @@ const openFive = (options: SandboxOptions): Promise<readonly Sandbox[]> =>
 describe('memory of the kernel', () => {
   testIf(
     isRoot && hasCgroups && !isSlow,
-    'root with control groups',
+    'root with cgroups',
     'five sandboxes of 256M take no more of the machine than that, whatever kind they take',
     async () => {
       const limit = 256;

@@ -47,7 +47,7 @@ test('in the blocking form', async () => {
   await once(child, 'exit');
 });
 
-testIf(hasCgroups, 'control groups', 'two that ran out of memory are both told so', async () => {
+testIf(hasCgroups, 'cgroups', 'two that ran out of memory are both told so', async () => {
   await using sandbox = await Sandbox.open({ limits: { memory: '64M' } });
   const both = [1, 2].map(() => sandbox.spawn('/bin/sh', ['-c', eat], { reject: false }));
   const third = sandbox.spawn('/bin/sh', ['-c', 'kill -TERM $$'], { reject: false });
@@ -61,7 +61,7 @@ testIf(hasCgroups, 'control groups', 'two that ran out of memory are both told s
   expect(await third).toMatchObject({ reason: 'signaled', limits: { oomKills: 0 } });
 });
 
-testIf(hasCgroups, 'control groups', 'so are three at about the same time, and one that kills itself later is not', async () => {
+testIf(hasCgroups, 'cgroups', 'so are three at about the same time, and one that kills itself later is not', async () => {
   for (let round = 0; round < (isSlow ? 1 : 10); round++) {
     await using sandbox = await Sandbox.open({ limits: { memory: '64M' } });
     const three = [1, 2, 3].map(() => sandbox.spawn('/bin/sh', ['-c', eat], { reject: false }));

@@ -38,7 +38,7 @@ const started =
     return handle as Promise<Ended>;
   };
 
-/** As the program of a sandbox that stays, beside another one that must live on. */
+/** As the program of a long-lived sandbox, beside another one that must live on. */
 const inside =
   (line: string, options: SpawnOptions = {}, opened = {}) =>
   async (): Promise<Ended> => {

@@ -32,7 +32,7 @@ async function until(check: () => boolean, ms = isSlow ? 60_000 : 10_000): Promi
 }
 
 describe('update', () => {
-  testIf(cgroups.version === 1, 'control groups of version 1', 'oomGroup can neither be given nor taken while it runs', async () => {
+  testIf(cgroups.version === 1, 'cgroups of version 1', 'oomGroup can neither be given nor taken while it runs', async () => {
     await using sandbox = await Sandbox.open({ limits: { oomGroup: true } });
     expect(thrown(() => sandbox.update({ oomGroup: false }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
     expect(sandbox.limits).toMatchObject({ oomGroup: true });
@@ -44,7 +44,7 @@ describe('update', () => {
     expect(sandbox.limits).toMatchObject({ cpu: 1 });
   });
 
-  testIf(hasCgroups, 'control groups', 'a limit of memory can be raised and lowered while it runs', async () => {
+  testIf(hasCgroups, 'cgroups', 'a limit of memory can be raised and lowered while it runs', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '32M' } });
     expect(await sandbox.spawn('perl', eat(50), { reject: false })).toMatchObject({ reason: 'oom' });
     sandbox.update({ memory: '128M' });
@@ -67,7 +67,7 @@ describe('update', () => {
     expect(after.cpu.throttledPeriods).toBeGreaterThan(0);
   });
 
-  testIf(hasCgroups, 'control groups', 'if one limit is refused all stay as they are', async () => {
+  testIf(hasCgroups, 'cgroups', 'if one limit is refused all stay as they are', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '64M', pids: 20, cpus: '0' } });
     const error = thrown(() => sandbox.update({ memory: '128M', pids: 30, cpus: '8000' }));
     expect(error).toMatchObject({ name: 'SysError', origin: 'limits.cpus' });
@@ -77,7 +77,7 @@ describe('update', () => {
 
   testIf(
     cgroups.version === 1 && hasCpu,
-    'control groups of version 1',
+    'cgroups of version 1',
     'what version 1 cannot hold is an error, and periods are kept',
     async () => {
       await using sandbox = await Sandbox.open({ limits: { memory: '64M', cpu: 1, cpuPeriod: 10 } });
@@ -110,14 +110,14 @@ describe('update', () => {
     expect(thrown(() => sandbox.stats())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
   });
 
-  testIf(!hasCgroups, 'a user without control groups', 'without control groups nothing can change', async () => {
+  testIf(!hasCgroups, 'a user without cgroups', 'without cgroups nothing can change', async () => {
     await using sandbox = await Sandbox.open();
     expect(thrown(() => sandbox.update({ memory: '64M' }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
   });
 });
 
 describe('limits of one program', () => {
-  testIf(hasCgroups, 'control groups', 'it is held to its own, the others are not', async () => {
+  testIf(hasCgroups, 'cgroups', 'it is held to its own, the others are not', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '256M' } });
     const [small, large] = await Promise.all([
       sandbox.spawn('perl', eat(60), { limits: { memory: '32M' }, reject: false }),
@@ -129,7 +129,7 @@ describe('limits of one program', () => {
     expect(await sandbox.spawn('perl', ['-e', count], { limits: { pids: 5 } })).toMatchObject({ stdout: '5' });
   });
 
-  testIf(hasCgroups, 'control groups', 'the sandbox holds it as well', async () => {
+  testIf(hasCgroups, 'cgroups', 'the sandbox holds it as well', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '32M' } });
     expect(await sandbox.spawn('perl', eat(60), { limits: { memory: '128M' }, reject: false })).toMatchObject({ reason: 'oom' });
   });
@@ -145,7 +145,7 @@ describe('limits of one program', () => {
     await run;
   });
 
-  testIf(hasCgroups, 'control groups', 'its groups go with it', async () => {
+  testIf(hasCgroups, 'cgroups', 'its groups go with it', async () => {
     await using sandbox = await Sandbox.open();
     const before = { groups: sandboxCgroups().length, descriptors: openDescriptors() };
     for (let round = 0; round < 5; round++)
@@ -154,7 +154,7 @@ describe('limits of one program', () => {
     expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors);
   });
 
-  testIf(!hasCgroups, 'a user without control groups', 'what needs a group is an error that says so', async () => {
+  testIf(!hasCgroups, 'a user without cgroups', 'what needs a group is an error that says so', async () => {
     await using sandbox = await Sandbox.open();
     expect(await rejection(sandbox.spawn('true', [], { limits: { pids: 5 } }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
   });
@@ -171,7 +171,7 @@ describe('limits of one program, and how they end', () => {
     }
   });
 
-  testIf(hasCgroups, 'control groups', "the clock of a program that could not start is not the next one's", async () => {
+  testIf(hasCgroups, 'cgroups', "the clock of a program that could not start is not the next one's", async () => {
     await using sandbox = await Sandbox.open({ limits: { pids: 2 } });
     const first = sandbox.spawn('sleep', ['100'], { reject: false });
     const second = sandbox.spawn('sleep', ['100'], { reject: false });
@@ -284,7 +284,7 @@ describe('numbers', () => {
     expect(thrown(() => sandbox.monitor({ intervall: 100 } as object))).toMatchObject({ path: 'intervall' });
   });
 
-  testIf(hasCgroups, 'control groups', 'memory of its own that is almost used up is an event of the program', async () => {
+  testIf(hasCgroups, 'cgroups', 'memory of its own that is almost used up is an event of the program', async () => {
     await using sandbox = await Sandbox.open();
     const told: LimitEvent[] = [];
     const run = sandbox.spawn('perl', ['-e', 'my $a = "x" x (18 * 1048576); sleep 2'], {
@@ -324,7 +324,7 @@ describe('numbers', () => {
     expect(stdout.split('\n').slice(-2)).toEqual(['true', '']);
   });
 
-  testIf(hasCgroups, 'control groups', 'limits that are met are events', async () => {
+  testIf(hasCgroups, 'cgroups', 'limits that are met are events', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '64M', pids: 5, ...(hasCpu ? { cpu: 0.2 } : {}) } });
     const kinds = new Set<LimitEvent['kind']>();
     const told = new Set<unknown>();
@@ -435,25 +435,20 @@ describe('metrics', () => {
   });
 });
 
-testIf(
-  !hasCgroups,
-  'a user without control groups',
-  'the watchdog ends what takes too much memory together, and says what it can',
-  async () => {
-    const line = 'for i in 1 2 3 4 5 6; do perl -e \'my $a = "x" x (10 * 1048576); sleep 100\' & done; wait';
-    const result = await spawnIsolated('/bin/sh', ['-c', line], { limits: { memory: '64M' }, timeout: 30_000, reject: false });
-    expect(result).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });
-    const shared = 'my $a = "x" x (20 * 1048576); fork; fork; fork; sleep 1; print "."';
-    const kept = await spawnIsolated('perl', ['-e', shared], { limits: { memory: '96M' }, timeout: 30_000, reject: false });
-    expect(kept).toMatchObject({ reason: 'exited' });
-    const { report } = await spawnIsolated('true', [], { limits: { cpuTime: 1000 } });
-    expect(report.dropped.map(({ control }) => control)).toEqual(expect.arrayContaining(['cgroup', 'limits.cpuTime']));
-    const refused = spawnIsolated('true', [], { limits: { cpu: 0.5 } });
-    await expect(refused).rejects.toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', message: expect.stringContaining('limits.cpu') });
-    const told = await spawnIsolated('true', [], { limits: { cpu: 0.5 }, cgroup: 'prefer' });
-    expect(told.report.dropped.map(({ control }) => control)).toContain('limits.cpu');
-  },
-);
+testIf(!hasCgroups, 'a user without cgroups', 'the watchdog ends what takes too much memory together, and says what it can', async () => {
+  const line = 'for i in 1 2 3 4 5 6; do perl -e \'my $a = "x" x (10 * 1048576); sleep 100\' & done; wait';
+  const result = await spawnIsolated('/bin/sh', ['-c', line], { limits: { memory: '64M' }, timeout: 30_000, reject: false });
+  expect(result).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });
+  const shared = 'my $a = "x" x (20 * 1048576); fork; fork; fork; sleep 1; print "."';
+  const kept = await spawnIsolated('perl', ['-e', shared], { limits: { memory: '96M' }, timeout: 30_000, reject: false });
+  expect(kept).toMatchObject({ reason: 'exited' });
+  const { report } = await spawnIsolated('true', [], { limits: { cpuTime: 1000 } });
+  expect(report.dropped.map(({ control }) => control)).toEqual(expect.arrayContaining(['cgroup', 'limits.cpuTime']));
+  const refused = spawnIsolated('true', [], { limits: { cpu: 0.5 } });
+  await expect(refused).rejects.toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', message: expect.stringContaining('limits.cpu') });
+  const told = await spawnIsolated('true', [], { limits: { cpu: 0.5 }, cgroup: 'prefer' });
+  expect(told.report.dropped.map(({ control }) => control)).toContain('limits.cpu');
+});
 
 test('one sample is what its type says', async () => {
   await using sandbox = await Sandbox.open();

@@ -1,4 +1,4 @@
-// Limits of each process that stand in for those of a control group, beside those the caller asks for.
+// Limits of each process that stand in for those of a cgroup, beside those the caller asks for.
 import { type SpawnOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 
 const line = ['-c', 'ulimit -Su; ulimit -Hu; ulimit -Sd; ulimit -Hd'] as const;

@@ -1,4 +1,4 @@
-// A scope of a real systemd: the user's manager, started here in a control group of its own.
+// A scope of a real systemd: the user's manager, started here in a cgroup of its own.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -15,7 +15,7 @@ const isBooted = existsSync('/run/systemd/system');
 
 testIf(
   isVersion2 && isBooted && systemd !== undefined,
-  'systemd, and control groups of version 2',
+  'systemd, and cgroups of version 2',
   'sandboxes in a scope that systemd made',
   async () => {
     const runtime = temporaryFolder();
@@ -66,7 +66,7 @@ testIf(
   },
 );
 
-testIf(!isVersion2, 'control groups of version 1', 'on version 1 there is none', async () => {
+testIf(!isVersion2, 'cgroups of version 1', 'on version 1 there is none', async () => {
   expect(await rejection(systemdScope())).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', hint: expect.any(String) });
   expect(await rejection(systemdScope({ manager: 'nobody' as 'user' }))).toMatchObject({ path: 'manager' });
 });
@@ -104,7 +104,7 @@ describe('messages', () => {
   });
 });
 
-testIf(isVersion2, 'control groups of version 2', 'whoever answers in another way is an error', async () => {
+testIf(isVersion2, 'cgroups of version 2', 'whoever answers in another way is an error', async () => {
   const runtime = temporaryFolder();
   const server = createServer((socket) => socket.end('REJECTED\r\n')).listen(join(runtime.path, 'bus'));
   await new Promise((resolve) => server.once('listening', resolve));

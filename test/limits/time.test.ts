@@ -72,7 +72,7 @@ test('limits of time of one program leave the others alone', async () => {
   expect(await other).toMatchObject({ reason: 'killed' });
 });
 
-testIf(hasCgroups, 'control groups', 'what a program with limits of its own leaves running ends with it', async () => {
+testIf(hasCgroups, 'cgroups', 'what a program with limits of its own leaves running ends with it', async () => {
   await using sandbox = await Sandbox.open();
   const others = () => sandbox.stats().pids.current - 1;
   await sandbox.spawn('/bin/sh', ['-c', 'sleep 100 & setsid sleep 100 &'], { limits: { wallTime: 60_000 } });
@@ -103,7 +103,7 @@ test('idle ends what does nothing, and not what does a little', async () => {
   expect(await trySh(line, { limits: { idle: 1000 } })).toMatchObject({ reason: 'exited', stdout: 'done' });
 });
 
-testIf(hasCgroups, 'control groups', 'a program that may use next to no CPU is gone in time all the same', async () => {
+testIf(hasCgroups, 'cgroups', 'a program that may use next to no CPU is gone in time all the same', async () => {
   const result = await trySh('for i in $(seq 30); do while :; do :; done & done; wait', { limits: { cpu: 0.01, wallTime: 500 } });
   expect(result).toMatchObject({ reason: 'timeout', limits: { time: 'wallTime' } });
   expect(result.durationMs).toBeLessThan(500 + slack);

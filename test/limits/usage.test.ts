@@ -36,7 +36,7 @@ test('of one that was killed with its sandbox nothing is 0 that is not', async (
   }
 });
 
-testIf(hasCgroups, 'control groups', 'a program with limits of its own has its own peak', async () => {
+testIf(hasCgroups, 'cgroups', 'a program with limits of its own has its own peak', async () => {
   await using sandbox = await Sandbox.open({ limits: { memory: '256M' } });
   const small = await sandbox.spawn('true', [], { limits: { memory: '64M' } });
   expect(small.usage.memoryPeak).toBeLessThan(20 * mebibyte);

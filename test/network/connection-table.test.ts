@@ -1,4 +1,4 @@
-// What the kernel remembers of connections on the way out is charged to no control group.
+// What the kernel remembers of connections on the way out is charged to no cgroup.
 import { readFileSync } from 'node:fs';
 import { Sandbox } from '../../dist';
 import { isRoot, testIf } from '../support';

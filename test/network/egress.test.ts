@@ -737,7 +737,7 @@ describe('a flood', () => {
   });
 });
 
-describe('a sandbox that stays', () => {
+describe('a long-lived sandbox', () => {
   lab('tells of its way out, and counts by name', async () => {
     const sandbox = await Sandbox.open({ network: { egress: { allow: ['good.test'], resolve } } });
     try {

@@ -397,7 +397,7 @@ describe('pasta', () => {
   testIf(
     inLab && isRoot && !missing,
     missing?.reason ?? `${labNeeded}, as root`,
-    'a sandbox that stays reaches what the host reaches, not the host itself',
+    'a long-lived sandbox reaches what the host reaches, not the host itself',
     async () => {
       const there = await Sandbox.open({
         preset: 'node',
@@ -436,7 +436,7 @@ describe('pasta', () => {
     },
   );
 
-  test('is for sandboxes that stay', () => {
+  test('is for long-lived sandboxes', () => {
     expect(thrown(() => spawnIsolated('true', [], { network: { pasta: {} } }))).toMatchObject({ path: 'network.pasta' });
   });
 });

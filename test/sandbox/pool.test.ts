@@ -111,7 +111,7 @@ test('how a program ends is told as of a single run', () =>
     expect(await pool.spawn('sh', ['-c', 'echo $A; pwd'], { env: { A: 'b' }, cwd: '/tmp' })).toMatchObject({ stdout: 'b\n/tmp' });
   }));
 
-testIf(hasCgroups, 'control groups', 'limits of its group hold, and are counted', () =>
+testIf(hasCgroups, 'cgroups', 'limits of its group hold, and are counted', () =>
   inPool({ limits: { memory: '32M', pids: 8 } }, async (pool) => {
     const eater = await pool.spawn('perl', ['-e', '$x = "a" x (64 * 2 ** 20)'], { reject: false });
     expect(eater).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });

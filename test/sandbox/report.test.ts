@@ -31,7 +31,7 @@ describe('read back', () => {
     expect((await spawnIsolated('true')).report.kernel).toBeUndefined();
   });
 
-  test('a sandbox that stays: its mounts when it opens, its programs as they start, however short', async () => {
+  test('a long-lived sandbox: its mounts when it opens, its programs as they start, however short', async () => {
     const sandbox = await Sandbox.open();
     expect(sandbox.report.kernel?.mounts?.length).toBeGreaterThan(10);
     const all = await Promise.all(Array.from({ length: 20 }, () => sandbox.spawn('true')));
@@ -125,7 +125,7 @@ describe('a difference is found', () => {
   });
 });
 
-test('limits of a control group that are not in force are found', () => {
+test('limits of a cgroup that are not in force are found', () => {
   const spec = parseSandboxOptions({});
   const message = (cgroup: { readonly memory?: number; readonly pids?: number }) => factsError(spec, { cgroup })?.message ?? '';
   expect(message({ memory: 512 * 2 ** 20, pids: 65 })).toBe('');

@@ -127,7 +127,7 @@ describe('programs of one sandbox', () => {
       expect((await line(sandbox, '(for i in 1 2 3 4 5; do echo $i; sleep 0.05; done) & exit 0')).stdout).toBe('1\n2\n3\n4\n5');
     }));
 
-  testIf(hasCgroups, 'control groups', 'lack of memory is told of the program that was killed for it', () =>
+  testIf(hasCgroups, 'cgroups', 'lack of memory is told of the program that was killed for it', () =>
     within({ limits: { memory: '64M' } }, async (sandbox) => {
       const greedy = 'const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));';
       expect(await sandbox.spawn(process.execPath, ['-e', greedy], { reject: false })).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });

@@ -1,4 +1,4 @@
-// What a program of a sandbox that stays has started, once it is ended.
+// What a program of a long-lived sandbox has started, once it is ended.
 import { Sandbox } from 'nsjs';
 import { hasCgroups, rejection, testIf } from '../support';
 
@@ -45,7 +45,7 @@ test('ends with it, also what has left its parent', async () => {
   }
 }, 30_000);
 
-testIf(!hasCgroups, 'a user without control groups', 'by descent, and the report says what that does not find', async () => {
+testIf(!hasCgroups, 'a user without cgroups', 'by descent, and the report says what that does not find', async () => {
   await using sandbox = await Sandbox.open();
   const { report } = await sandbox.spawn('true', [], { timeout: 5000 });
   expect(report.dropped.map(({ control }) => control)).toContain('killTree');

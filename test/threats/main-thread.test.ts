@@ -10,7 +10,7 @@ interface Read {
   readonly bytes: number;
 }
 
-/** Reads of /proc and of control groups by their path while `act` runs, on this thread and blocking. */
+/** Reads of /proc and of cgroups by their path while `act` runs, on this thread and blocking. */
 async function readsDuring(act: () => Promise<unknown>): Promise<readonly Read[]> {
   const reads: Read[] = [];
   const paths = new Map<number, string>();

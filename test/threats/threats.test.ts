@@ -158,7 +158,7 @@ const leftOpen: readonly (readonly [id: string, what: string, why: string])[] = 
     'the path of a bind below its own file system, in /proc/self/mountinfo',
     'a name without the file system it is on; `proc: off` hides it',
   ],
-  ['C23', 'affinity to every processor', 'the kernel shares each of them fairly; CPU limits are a matter of control groups'],
+  ['C23', 'affinity to every processor', 'the kernel shares each of them fairly; CPU limits are a matter of cgroups'],
   [
     'C30',
     'memfd and anonymous memory can be executed',

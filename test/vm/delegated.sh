@@ -1,5 +1,5 @@
 #!/bin/sh
-# delegated.sh UID FOLDER COMMAND …: in the guest, runs a command as a user whose control group was given to that user with every
+# delegated.sh UID FOLDER COMMAND …: in the guest, runs a command as a user whose cgroup was given to that user with every
 # controller (cgroups(7), delegation).
 set -eu
 user=$1 folder=$2

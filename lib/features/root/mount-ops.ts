@@ -32,7 +32,7 @@ interface Bind {
 
 /**
  * Clones a tree of the host, recursively read-only where asked, never with set-id bits or devices.
- * Run by root the keeper does it, in the host's own mount namespace: the source may lie below a folder that the
+ * Run by root the keeper does it, in the host's own mount namespace: the source may lie below a directory that the
  * sandbox's id can't enter. Otherwise init does it in its copy of the namespace.
  */
 export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
@@ -98,7 +98,7 @@ export function makeFs(plan: PlanWriter, fs: NewFs): Slot {
 export const newFs = (plan: PlanWriter, type: string, options: NewFs['options'], attributes: number, origin: string): Slot =>
   makeFs(plan, { type, options, attributes, origin });
 
-/** A new tmpfs on top of the old root: no folder of the host is needed to put it on. */
+/** A new tmpfs on top of the old root: no directory of the host is needed to put it on. */
 export function newRoot(plan: PlanWriter, slot: Slot): void {
   makeFs(plan, { type: 'tmpfs', options: { mode: '755' }, attributes: mountAttr.nosuid | mountAttr.nodev, origin: 'root', slot });
   plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');

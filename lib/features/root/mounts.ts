@@ -38,7 +38,7 @@ export type Mount =
       readonly readonly?: boolean;
       readonly followLinks?: boolean;
     }
-  /** An empty folder in memory. `size` in bytes (default 64 MiB), `inodes` (default 16,384), `mode` (default 0o755). */
+  /** An empty directory in memory. `size` in bytes (default 64 MiB), `inodes` (default 16,384), `mode` (default 0o755). */
   | { readonly type: 'tmpfs'; readonly target: string; readonly size?: Bytes; readonly inodes?: number; readonly mode?: number }
   /** proc(5) of the sandbox's own pid namespace. */
   | { readonly type: 'proc'; readonly target: string }
@@ -48,9 +48,9 @@ export type Mount =
   | { readonly type: 'file'; readonly target: string; readonly data: string | Uint8Array; readonly mode?: number }
   /** A symbolic link at `target` that leads to `to`; below a writable bind it is made on the host. */
   | { readonly type: 'symlink'; readonly target: string; readonly to: string }
-  /** An empty folder, read-only; below a writable bind it is made on the host and writable. */
+  /** An empty directory, read-only; below a writable bind it is made on the host and writable. */
   | { readonly type: 'dir'; readonly target: string; readonly mode?: number }
-  /** Folders of the host as one that can be written; see {@link OverlayOptions}. */
+  /** Directories of the host as one that can be written; see {@link OverlayOptions}. */
   | ({ readonly type: 'overlay'; readonly target: string } & OverlayOptions)
   /** A {@link MountTree}, or any descriptor of a mount that is attached nowhere; it is the sandbox's from then on. */
   | { readonly type: 'tree'; readonly tree: { readonly fd: number }; readonly target: string }
@@ -60,7 +60,7 @@ export type Mount =
    * in such a directory.
    */
   | { readonly type: 'readonly'; readonly target: string }
-  /** Hides what is at `target`: a file reads as empty, a folder is empty and read-only. */
+  /** Hides what is at `target`: a file reads as empty, a directory is empty and read-only. */
   | { readonly type: 'mask'; readonly target: string };
 
 export interface MountsOptions {

@@ -5,13 +5,13 @@ import type { PlanWriter } from '../../plan/writer';
 import type { Scene } from '../feature';
 import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
 
-/** Folders in one another's place: what is written goes to `upper`, the others stay as they are (overlayfs, Linux 5.11). */
+/** Directories in one another's place: what is written goes to `upper`, the others stay as they are (overlayfs, Linux 5.11). */
 export interface OverlayOptions {
-  /** Folders of the host, the topmost first. */
+  /** Directories of the host, the topmost first. */
   readonly lower: string | URL | readonly (string | URL)[];
   /**
    * Where changes go: `'memory'` (default), limited by `size` in bytes (default 64 MiB) and `inodes` (default 16,384), and gone
-   * with the sandbox; or a folder of the host, which then holds them in `upper` and must be the caller's alone (mode 0700).
+   * with the sandbox; or a directory of the host, which then holds them in `upper` and must be the caller's alone (mode 0700).
    */
   readonly upper?: 'memory' | (string & {}) | URL;
   readonly size?: Bytes;
@@ -33,7 +33,7 @@ const defaultSize = 64 * 2 ** 20;
 const defaultInodes = 16_384;
 const maxLower = 100;
 const stageKey = 'overlay stage';
-/** In a folder of the host that takes changes. */
+/** In a directory of the host that takes changes. */
 export const overlayFolders = { upper: '/upper', work: '/work' } as const;
 
 export function parseOverlay(value: unknown, at: string): OverlaySpec {
@@ -52,7 +52,7 @@ export function parseOverlay(value: unknown, at: string): OverlaySpec {
   };
 }
 
-/** Key under which the slot that holds an overlay's changes is known; `upper` in it is the folder. */
+/** Key under which the slot that holds an overlay's changes is known; `upper` in it is the directory. */
 export const upperKey = (origin: string): string => `upper of ${origin}`;
 
 /**

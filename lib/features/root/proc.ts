@@ -11,7 +11,7 @@ import type { MountContext, RootTree } from './tree';
 export interface ProcOptions {
   /**
    * The /proc of a `system` root and of mounts of type `proc`, proc(5):
-   * - `'pids'` (default): only the folders of the sandbox's own processes (`subset=pid`, Linux 5.8). Where user namespaces may be
+   * - `'pids'` (default): only the directories of the sandbox's own processes (`subset=pid`, Linux 5.8). Where user namespaces may be
    *   nested init's own is covered: the kernel then refuses a /proc that shows more.
    * - `'masked'`: also what runtimes read of the machine (cpuinfo, meminfo, stat, …); all else is hidden.
    * - `'prefer'`: as `'pids'`, and none at all, reported as dropped, where the kernel refuses a new /proc because the

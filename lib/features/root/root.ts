@@ -15,14 +15,14 @@ import { hiddenOrigin, RootTree } from './tree';
 
 export interface RootOptions {
   /**
-   * The root folder inside, entered by pivot_root(2), or, in a mount namespace that has nothing of the host, by chroot(2):
+   * The root directory inside, entered by pivot_root(2), or, in a mount namespace that has nothing of the host, by chroot(2):
    * - `'system'` (default): a new read-only root with the host's programs and libraries (`/usr` and its aliases, the
    *   running Node) mounted read-only, a small `/etc` of its own, `/dev`, `/proc`, and writable `/tmp` and home.
    *   Run by root, sandboxes with the same options share it from the second on: what is on the new root itself, and not below
    *   something else that is mounted, belongs to the sandbox's id or to nobody.
    * - `'empty'`: a new read-only root with nothing but what `mounts` names.
-   * - a path: that folder, read-only; `mounts` needs its targets to exist in it.
-   * - an {@link OverlayOptions}: folders of the host, such as the layers of an image, with changes kept apart from them.
+   * - a path: that directory, read-only; `mounts` needs its targets to exist in it.
+   * - an {@link OverlayOptions}: directories of the host, such as the layers of an image, with changes kept apart from them.
    * - `'host'`: the host's own root, changed only by `mounts`. Isolates no files.
    */
   readonly root?: 'system' | 'empty' | 'host' | (string & {}) | URL | OverlayOptions;
@@ -67,7 +67,7 @@ function finishRoot(plan: PlanWriter, spec: Spec, tree: RootTree): void {
   plan.op('inside', 'root', 'PivotRoot', plan.root);
 }
 
-/** Says what a descriptor that is sent up is: the root folder, or, from `upper` on, what takes the changes of an overlay. */
+/** Says what a descriptor that is sent up is: the root directory, or, from `upper` on, what takes the changes of an overlay. */
 export const folderFd = { root: 2, upper: 16 } as const;
 
 /** Where the overlays of a sandbox are, and in which order their changes are sent up. */
@@ -84,7 +84,7 @@ function shareFolders(plan: PlanWriter, spec: Spec): void {
   plan.op('inside', 'root', 'Open', own, noSlot, '/', pathFolder);
   plan.op('inside', 'root', 'SendFd', own, folderFd.root);
   const overlays = overlaysOf(spec);
-  if (overlays.length > maxOverlays) throw new OptionError('mounts', `a sandbox that stays has at most ${maxOverlays} overlays`);
+  if (overlays.length > maxOverlays) throw new OptionError('mounts', `a long-lived sandbox has at most ${maxOverlays} overlays`);
   for (const [index, { origin }] of overlays.entries())
     plan.op('inside', origin, 'SendFd', plan.known(upperKey(origin)) ?? noSlot, folderFd.upper + index);
 }
@@ -115,7 +115,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
     if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
     else tree.symlink(target, link, 'root');
   }
-  // A Node below /tmp, /dev or the home folder is mounted after the file systems that are mounted there.
+  // A Node below /tmp, /dev or the home directory is mounted after the file systems that are mounted there.
   const isCovered = ({ target }: { readonly target: string }) =>
     ['/tmp/', '/dev/', `${homeFolder}/`].some((folder) => target.startsWith(folder));
   for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, scene, target, kind);

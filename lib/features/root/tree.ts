@@ -29,7 +29,7 @@ export interface MountContext {
 }
 
 /**
- * The tree that init builds, as far as the plan knows it: which folders it has made already, and below which paths
+ * The tree that init builds, as far as the plan knows it: which directories it has made already, and below which paths
  * something else is mounted, where nothing can be made.
  */
 export class RootTree {
@@ -66,7 +66,7 @@ export class RootTree {
     else this.emptyFile(target, hiddenOrigin);
   }
 
-  /** Hides what is at `path`: a folder by an empty read-only one, anything else by /dev/null. */
+  /** Hides what is at `path`: a directory by an empty read-only one, anything else by /dev/null. */
   mask(path: string, origin: string): void {
     this.pin(path, origin);
     this.plan.op('inside', origin, 'Mask', this.base, path);

@@ -33,7 +33,7 @@ Status map_and_open(Context& context, const Op& op, int pid) {
 }
 
 // The maker of a user namespace is whom the kernel counts its users' inotify watches, message queues and namespaces for. Only the effective
-// id is another one, for this call: with its own for files the keeper may still put init into a control group.
+// id is another one, for this call: with its own for files the keeper may still put init into a cgroup.
 Status clone_as(std::uint32_t owner, clone_args& args, Result<long>& pid) {
   if (owner != 0) {
     NSJS_TRY(sys::seteuid(owner));

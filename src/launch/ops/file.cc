@@ -24,7 +24,7 @@ struct Entry {  // linux_dirent64
   char name[1];
 };
 
-// Those of a control group are its sub-groups. What can't be removed yet is tried again with the group itself.
+// Those of a cgroup are its sub-groups. What can't be removed yet is tried again with the group itself.
 void remove_folders_in(const char* path) {
   const auto folder = sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY);
   if (!folder.ok()) return;

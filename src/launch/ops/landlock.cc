@@ -10,7 +10,7 @@ constexpr std::uint64_t kRead = 1 << 2;             // READ_FILE
 constexpr std::uint64_t kList = 1 << 3 | 1;         // READ_DIR, EXECUTE
 constexpr std::uint64_t kWrite = 1 << 1 | 1 << 14;  // WRITE_FILE, TRUNCATE
 constexpr unsigned long kNoMagicLinks = 0x02;
-// READ_DIR, and from REMOVE_DIR to REFER: what only a folder has. The kernel refuses a rule that gives them on a file.
+// READ_DIR, and from REMOVE_DIR to REFER: what only a directory has. The kernel refuses a rule that gives them on a file.
 constexpr std::uint64_t kFolderRights = 0x3ff8;
 
 std::uint64_t wide(std::uint32_t low, std::uint32_t high) { return (static_cast<std::uint64_t>(high) << 32) | low; }

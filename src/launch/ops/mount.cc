@@ -151,7 +151,7 @@ Status PivotRoot(Context& context, const Op& op) {
   NSJS_TRY(sys::fchdir(context.fd(op.arg[0])));
   NSJS_TRY(sys::pivot_root(".", "."));
   NSJS_TRY(sys::fchdir(old_root.get()));
-  // What was stacked on the old root goes first, one at a time; then the folder is on no mount of this namespace any more.
+  // What was stacked on the old root goes first, one at a time; then the directory is on no mount of this namespace any more.
   Status status;
   do status = sys::umount2(".", sys::kMountDetach);
   while (status.ok());
