@@ -21,7 +21,7 @@ export function writeSettings(settings: readonly Setting[], folders: GroupFolder
       writeFileSync(path, value);
       undo.unshift(() => restore(path, before, value));
     } catch (error) {
-      // A kernel that does not count swap has no file for it. Nobody would be told of anything else that is left out.
+      // A kernel that does not count swap has no file for it. Any other missing file is an error, since a limit would be lost without notice.
       if (optional && origin === 'limits.swap' && (error as NodeJS.ErrnoException).code === 'ENOENT') continue;
       for (const step of undo) step();
       const { errno = -5, syscall = 'write', code = '' } = error as NodeJS.ErrnoException;

@@ -24,7 +24,7 @@ export const runUsage = `options of run and explain:
   --tmpfs TARGET                 an empty folder in memory
   --root system|empty|host|PATH  the root folder (system)
   --network none|host            the network (none)
-  --allow RULE  --deny RULE      a way out to these alone: name:port, *.name, 10.0.0.0/8, * (repeatable); what is refused is told
+  --allow RULE  --deny RULE      egress to these alone: name:port, *.name, 10.0.0.0/8, * (repeatable); what is refused is told
   --memory SIZE  --pids N        limits of the sandbox (512M, 64)
   --cpu N                        CPUs' worth of time, 0.5 is half of one
   --timeout MS                   ends the program after this time

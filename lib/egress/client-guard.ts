@@ -35,7 +35,7 @@ export class ClientGuard extends Transform {
   private gone = 0;
   private first: number | undefined;
 
-  /** `check` is told of the name of each greeting of TLS but of the first one's of a stream that begins with it; throws a Refusal. */
+  /** `check` receives the name in each TLS ClientHello, except the first one of a stream that begins with TLS; it throws a Refusal. */
   constructor(
     spoken: Spoken,
     private readonly check: (serverName: string | undefined) => void,

@@ -204,7 +204,7 @@ function forward(connection: Connection, agent: Agent, message: IncomingMessage,
 }
 
 /**
- * One request that came to the proxy, to where its own connection may go; `keep` is told of each socket to the server. Rejects nothing: what
+ * One request that came to the proxy, to where its own connection may go; `keep` receives each socket to the server. Rejects nothing: what
  * is refused is answered.
  */
 export function forwardOne(

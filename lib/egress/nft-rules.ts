@@ -116,7 +116,7 @@ function refusals(spec: EgressSpec, family: Family): readonly NetlinkMessage[] {
     rule(...isProtocol(tcp), ...port('eq', dnsPort), nft.verdict('accept')),
     ...(spec.onConnect ? [] : [rule(...opens, ...isBeyond, ...logged), rule(...opens, ...isBeyond, nft.reject('tcp-reset'))]),
     rule(...isNotDns, ...logged),
-    // On its way in: on its way out sending would fail with EPERM before anybody is told.
+    // On input: on output, sendto(2) would fail with EPERM before the packet is logged.
     newRule(table, 'take', [...isOutward(family), ...isProtocol(udp), nft.reject('port-unreachable')]),
     newRule(table, 'take', [...isOutward(family), ...isOther, nft.reject('admin-prohibited')]),
   ];

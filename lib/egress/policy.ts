@@ -24,7 +24,7 @@ export class Gate {
   readonly meter: Meter;
   /** Names that a connection to an allowed address may not say it is for. */
   readonly deniesNames: boolean;
-  // Apart, so that what asks in vain, as fast as it can, hides nothing of what gets out.
+  // A separate budget, so that a flood of denied requests cannot crowd out events about allowed traffic.
   private readonly carried = new Budget(eventsPerSecond);
   private readonly asked = new Budget(eventsPerSecond);
   private readonly vain = new Budget(eventsPerSecond);
@@ -35,7 +35,7 @@ export class Gate {
   private front: HttpFront | undefined;
   private lastId = 0;
 
-  /** `onEvent` is told of no more than so many events of a kind a second: a program must not keep its watcher busy. */
+  /** `onEvent` receives at most `eventsPerSecond` events of a kind a second: a program must not keep its observer busy. */
   constructor(
     readonly spec: EgressSpec,
     private readonly onEvent: (event: EgressEvent) => void,
@@ -134,7 +134,7 @@ export class Gate {
     socket.once('close', () => this.sockets.delete(socket));
   }
 
-  /** Counts it, tells of it, and cuts the connection. */
+  /** Counts it, reports it, and cuts the connection. */
   refuse(connection: Connection, socket: Duplex, error: unknown): void {
     connection.refuse(error);
     cut(socket);

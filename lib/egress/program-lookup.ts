@@ -30,7 +30,7 @@ class Effort {
 export class ProgramFinder {
   private readonly sockets: NetlinkSocket | undefined;
   private handle: NativeWatch | undefined;
-  // Each looks through all that /proc tells of the sandbox's processes: a flood must not make this thread do nothing else.
+  // Each lookup reads /proc of every process of the sandbox: a flood of connections must not occupy this thread.
   private since = 0;
   private spent = 0;
 

@@ -42,7 +42,7 @@ export class Refusals {
       for (const message of bindPacketLog(refusalGroup, packetBytes)) socket.request(message);
       return new Refusals(socket, tell);
     } catch (error) {
-      debug('the kernel does not tell of refusals: %s', (error as Error).message);
+      debug('the kernel does not report refused packets: %s', (error as Error).message);
       socket.close();
       return undefined;
     }

@@ -74,7 +74,7 @@ export function throttle(bucket: Bucket): Transform {
   });
 }
 
-/** Joins one direction: from `from` to `to`, with backpressure, until its end. `count` is told of each piece. Returns what undoes it. */
+/** Joins one direction: from `from` to `to`, with backpressure, until its end. `count` receives the size of each chunk. Returns a function that undoes it. */
 export function join(from: Readable, to: Writable, count: (bytes: number) => void, bucket?: Bucket): () => void {
   const onData = (chunk: Buffer) => count(chunk.length);
   from.on('data', onData);

@@ -21,7 +21,7 @@ export interface EgressSide {
   init(): number | undefined;
 }
 
-/** Serves the way out of one sandbox: takes connections, answers questions, tells of refusals. */
+/** Serves the egress of one sandbox: accepts connections, answers DNS queries, reports refusals. */
 export class Egress {
   private readonly gate: Gate;
   private readonly dns: DnsServer;

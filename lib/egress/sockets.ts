@@ -20,7 +20,7 @@ export interface EgressSockets {
   readonly tcp: readonly number[];
   /** Bound, for questions to resolvers. */
   readonly dns: readonly { readonly fd: number; readonly type: 'udp4' | 'udp6' }[];
-  /** Where the kernel tells of what it has refused by itself. */
+  /** The netlink socket on which the kernel logs packets that it has refused by itself. */
   readonly log?: number;
   /** Of sock_diag(7), to find who has a connection. */
   readonly diag?: number;

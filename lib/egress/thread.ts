@@ -28,7 +28,7 @@ export interface ThreadData {
   readonly sockets: EgressSockets;
 }
 
-/** The way out of one sandbox, served in a thread of its own: a busy one does not keep this thread from its other work. */
+/** The egress of one sandbox, served in a thread of its own: heavy traffic does not keep this thread from its other work. */
 export class EgressThread {
   private readonly worker: Worker;
   private readonly asked = new Map<number, AbortController>();

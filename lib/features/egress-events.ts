@@ -34,7 +34,7 @@ interface EgressPlace {
   readonly port: number;
 }
 
-/** What happens at the way out. `id` tells connections apart; `dropped` counts events that came too fast to be told. */
+/** An event of egress. `id` identifies the connection; `dropped` counts events that were left out because there were too many. */
 export type EgressEvent =
   | { readonly kind: 'dropped'; readonly time: number; readonly count: number }
   | { readonly kind: 'lookup'; readonly time: number; readonly name: string; readonly allowed: boolean }
@@ -75,7 +75,7 @@ export interface EgressTotals {
 }
 
 const maxDestinations = 1000;
-// Asking in vain for invented names takes no place from those that are let out.
+// Lookups of invented names must not take the place of names that are allowed.
 const maxRefused = 500;
 const others = '*';
 

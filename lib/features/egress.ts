@@ -36,7 +36,7 @@ export type EgressDecision =
 /** Serves a name that exists only inside: speaks to the program itself. */
 export type EgressService = (socket: Duplex, context: EgressContext) => void;
 
-/** A way out whose every connection this process decides on. */
+/** Egress: this process decides on every connection to outside. */
 export interface EgressOptions {
   /**
    * What may be reached: `'api.example.com:443'`, `'*.example.com'` (names below it), `'10.0.0.0/8:5432'`, `'[2001:db8::]/32'`,

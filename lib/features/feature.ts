@@ -62,7 +62,7 @@ export interface SceneNetwork {
   readonly netFd: number;
   /** Name servers for its programs. */
   readonly resolvers: readonly string[];
-  /** How connections to outside are taken, where there is a way out. */
+  /** How connections to outside are intercepted, with egress. */
   readonly via: 'nftables' | 'ports' | undefined;
 }
 

@@ -4,8 +4,8 @@ import type { Spec } from './spec';
 type NetworkSpec = Extract<Spec['network'], object>;
 
 /**
- * A network namespace is the dearest of all: of a single program its own process makes it, beside init's work, and init
- * enters it when both are done.
+ * Creating a network namespace is the slowest step. For a one-shot run the program's own process creates it while init works; init then
+ * joins it.
  */
 export const isNetBeside = (spec: Spec, scene: Scene): boolean =>
   spec.namespaces.net && scene.spareNet === undefined && isBeside(spec, scene);

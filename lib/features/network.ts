@@ -24,7 +24,7 @@ import { type PastaOptions, type PastaSpec, parsePasta } from './pasta';
 export interface NetworkSetup {
   /** A namespace that exists: another sandbox's, or a {@link Namespace} of type `net`. Excludes everything else here. */
   readonly share?: NamespaceHandle | { readonly net: { readonly handle: NamespaceHandle } };
-  /** A way out whose every connection this process decides on. Excludes interfaces. */
+  /** Egress: this process decides on every connection to outside. Excludes interfaces. */
   readonly egress?: EgressOptions;
   /** Interfaces whose other end is in a {@link Network}, or on the host. */
   readonly veth?: VethOptions | readonly VethOptions[];

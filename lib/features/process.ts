@@ -10,7 +10,7 @@ export interface ProcessOptions {
   /** File mode creation mask, umask(2). Default 0o022. */
   readonly umask?: number;
   /**
-   * Execution domain, personality(2): `'linux32'` makes uname(2) tell of a 32-bit machine, `'no-randomize'` lays addresses out
+   * Execution domain, personality(2): `'linux32'` makes uname(2) report a 32-bit machine, `'no-randomize'` lays addresses out
    * the same each time, for debuggers. Default: the caller's.
    */
   readonly personality?: 'linux' | 'linux32' | 'no-randomize';

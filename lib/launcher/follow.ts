@@ -37,7 +37,7 @@ export function follow(started: Started, follower: Follower): void {
     if (keeperEnded) {
       const status = session.close();
       if (!follower.outcome.ended)
-        debug('the keeper has ended without a word: %s', status < 0 ? `signal ${-status}` : `exit status ${status}`);
+        debug('the keeper has exited without a report: %s', status < 0 ? `signal ${-status}` : `exit status ${status}`);
     }
     if (cleaned) gone();
     else if (keeperEnded) cleanUp(started, follower.launcherPath, gone);

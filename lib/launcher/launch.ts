@@ -33,7 +33,7 @@ export interface Started {
   readonly ours: readonly number[];
   /** Lets go of what this process remembers of it while it is there. */
   readonly forget?: (() => void) | undefined;
-  /** What the kernel told of a sandbox that was there before its program. */
+  /** Texts of /proc, of a sandbox that was set up before its program. */
   readonly prepared?: FactTexts | undefined;
 }
 

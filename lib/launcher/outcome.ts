@@ -89,7 +89,7 @@ export class Outcome {
       case recordKind.ended:
         // Time that is over once the program has ended, while what it left is taken down, ends nothing.
         if (!this.exited || record.cause === 'memory') this.endedFor(record);
-        // Init itself can be what the kernel kills, before it has told of its program's start or with all that is left of a sandbox.
+        // The kernel may kill init itself: before it has reported the start of its program, or together with the rest of the sandbox.
         if (!this.started && !this.failed && this.ownOomKills > this.claimedKills) this.stopped ??= 'oom';
         this.ended = record;
     }
@@ -104,7 +104,7 @@ export class Outcome {
   setupError(): Error | undefined {
     if (this.failed) return this.toError(this.failed);
     if (this.started) return undefined;
-    return new NsError('ERR_NSJS_LAUNCHER', 'the set-up ended without a word', {
+    return new NsError('ERR_NSJS_LAUNCHER', 'the launcher exited without a report', {
       hint: 'the launcher was killed, perhaps for lack of memory; look at the kernel log',
     });
   }

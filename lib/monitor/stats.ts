@@ -103,7 +103,7 @@ export interface LimitEvent {
 const near = 0.9;
 const farAgain = 0.8;
 
-/** Tells of samples which limits were met between them. */
+/** Finds out which limits were met between two samples. */
 export class LimitWatch {
   private before: Stats | undefined;
   private isNear = false;

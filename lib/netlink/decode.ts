@@ -1,7 +1,7 @@
 import { type Cidr, ipText } from '../base/ip';
 import { decodeAttributes, type NetlinkMessage, stringOf } from './message';
 
-/** An interface as the kernel tells of it. */
+/** An interface as the kernel reports it. */
 export interface LinkFact {
   readonly index: number;
   readonly name: string;

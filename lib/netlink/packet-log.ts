@@ -33,7 +33,7 @@ export interface LoggedPacket {
   readonly port: number;
 }
 
-/** Reads a packet that was told of; undefined for other messages. */
+/** Decodes a logged packet; undefined for other messages. */
 export function decodeLoggedPacket({ type, payload }: NetlinkMessage): LoggedPacket | undefined {
   if (type !== ((subsystem << 8) | types.packet)) return undefined;
   const packet = decodeAttributes(payload.subarray(4)).get(payloadAttribute);

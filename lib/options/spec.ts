@@ -87,7 +87,10 @@ function withNetwork(spec: Spec): Spec {
   if (!namespaces.net) throw new OptionError('network', 'needs a net namespace of its own: leave it out of namespaces');
   // The one around it has rights over every network that this process has set up.
   if (isSetUp(network) && !namespaces.user)
-    throw new OptionError('network', 'one that is set up needs a user namespace of its own for the program');
+    throw new OptionError(
+      'network',
+      'requires namespaces.user: a network that is set up needs a user namespace of its own for the program',
+    );
   const { share } = network;
   const joined = share === undefined ? namespaces.joined : bare({ ...namespaces.joined, net: share });
   return { ...spec, namespaces: { ...namespaces, net: false, joined } };

@@ -118,7 +118,7 @@ export class PlanWriter implements LaunchPlan {
     return path.slice(path.lastIndexOf('/') + 1);
   }
 
-  /** The wire format of src/plan/wire.h. `onText` is told of every text that operations before `exec` refer to, and of its place. */
+  /** The wire format of src/plan/wire.h. `onText` receives every text that operations before `exec` refer to, and its offset. */
   bytes(onText?: (op: PlannedOp, text: string, at: number) => void): Uint8Array {
     return encodePlan(
       sections.map((section) => this.section(section)),

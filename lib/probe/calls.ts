@@ -3,7 +3,7 @@ import { native } from '../native/addon';
 import { type Arch, archTables } from '../seccomp/tables';
 import { pidfdOpen } from '../sys/process';
 
-/** What {@link probe} tells of one primitive of `nsjs/sys`. */
+/** What {@link probe} reports about one primitive of `nsjs/sys`. */
 export interface ProbedCall {
   readonly available: boolean;
   /** First version of Linux that has it. */

@@ -7,7 +7,7 @@ import { spawnIsolated } from '../run/spawn';
 import type { SpawnOptions } from '../run/types';
 import { type ProbedCall, probeCalls } from './calls';
 
-/** What {@link probe} tells of one feature of the host. */
+/** What {@link probe} reports about one feature of the host. */
 export interface ProbedFeature {
   readonly available: boolean;
   /** Why not; set where it is missing. */

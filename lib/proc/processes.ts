@@ -5,7 +5,7 @@ const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
 const kilobyte = 1024;
 const maxProcesses = 4096;
 
-/** A process as /proc tells of it. */
+/** A process as /proc shows it. */
 interface Sample {
   readonly userTicks: number;
   readonly systemTicks: number;

@@ -13,7 +13,7 @@ import { host } from '../host/host';
 import type { FactTexts } from '../launcher/fact-texts';
 import { parseMountLines } from '../proc/mountinfo';
 
-/** A mount as the kernel tells of it, proc_pid_mountinfo(5). */
+/** A mount as the kernel reports it, proc_pid_mountinfo(5). */
 export interface MountFact {
   readonly target: string;
   /** What of its file system is there. */
@@ -23,7 +23,7 @@ export interface MountFact {
   readonly flags: readonly string[];
 }
 
-/** What the kernel tells of a program once it runs: read back, not what was asked for. */
+/** What the kernel reports about a running program: read back, not copied from the request. */
 export interface KernelFacts {
   /** proc_pid_status(5). */
   readonly capabilities?: Readonly<Record<(typeof capabilitySets)[number], readonly string[]>>;

@@ -1,7 +1,7 @@
 import { clearImmediate, clearTimeout, setImmediate, setTimeout } from 'node:timers';
 /**
- * Timers that end together. None keeps the loop alive: the session does, as long as there is something to time. In a loop that was blocked
- * they would come before the news of what happened meanwhile: each acts once that has been read.
+ * Timers that are cleared together. None keeps the event loop alive: the session does, as long as there is something to time. After a blocked
+ * event loop, timers would fire before pending messages; each one therefore acts only after those were read.
  */
 export class Timers {
   private readonly running = new Set<NodeJS.Timeout>();

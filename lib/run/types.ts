@@ -22,7 +22,7 @@ export interface ProcessEvents<Output extends string | Buffer = string> {
   violation: [violation: Violation];
   /** Killed a second ago, and in uninterruptible sleep: it ends when the kernel lets it. Of a program with a sandbox of its own. */
   stuck: [processes: readonly StuckProcess[]];
-  /** What happens at its way out, with `network: {egress}`: at most 200 a second, beside lookups and refusals. */
+  /** Egress, with `network: {egress}`: at most 200 events a second for allowed traffic, and a separate 200 for lookups and for denied traffic. */
   egress: [event: EgressEvent];
   /** A limit was met, or almost; looked for five times a second while somebody listens. */
   limit: [event: LimitEvent];

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import type { LaunchPlan } from '../plan/writer';
 
-// An end is told a moment after the kill that was counted.
+// The exit notification arrives shortly after the kernel counts the OOM kill.
 const claimMs = 1000;
 
-/** Tells of programs that share a cgroup which of them the kernel killed for lack of memory. */
+/** Finds out which of the programs that share a cgroup the kernel killed for lack of memory. */
 export class OomWatch {
   private readonly path: string | undefined;
   /** How many it has killed by now, as far as anybody looked. */
@@ -18,7 +18,7 @@ export class OomWatch {
     this.path = reads.map(({ args }) => String(args[0])).find((path) => /memory\.(oom_control|events)$/.test(path));
   }
 
-  /** Claims so many of the kills of late, each of which is one end, as far as there are that many; several ends may be told of at once. */
+  /** Claims up to that many of the recent kills, one for each program that ended; several ends may be reported at once. */
   take(count: number): number {
     const taken = Math.min(count, this.unclaimed);
     this.unclaimed -= taken;

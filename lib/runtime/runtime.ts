@@ -49,7 +49,7 @@ export class Resident {
   private readonly stuck: StuckWatch;
   /** It was killed, and is still there. */
   onStuck?: (found: readonly StuckProcess[]) => void;
-  /** Something happened at its way out. */
+  /** An event of its egress. */
   onEgress?: (event: EgressEvent) => void;
   private watchdog: Watchdog | undefined;
   /** Those of its cgroups that are in force. */

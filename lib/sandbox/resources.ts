@@ -27,7 +27,7 @@ export interface SandboxEvents {
   limit: [event: LimitEvent];
   /** Killed a second ago, and in uninterruptible sleep: it ends when the kernel lets it. */
   stuck: [processes: readonly StuckProcess[]];
-  /** What happens at its way out, with `network: {egress}`: at most 200 a second, beside lookups and refusals. */
+  /** Egress, with `network: {egress}`: at most 200 events a second for allowed traffic, and a separate 200 for lookups and for denied traffic. */
   egress: [event: EgressEvent];
   /** Everything of it is gone. */
   close: [end: SandboxEnd];

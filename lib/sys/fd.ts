@@ -2,7 +2,7 @@ import { NsError } from '../base/errors';
 import { parseInteger } from '../base/parse';
 import { close } from './file';
 
-// Tells of what was forgotten, and closes it: a descriptor can hold a whole namespace.
+// Warns about a descriptor that was never closed, and closes it: a descriptor can hold a whole namespace.
 const forgotten = new FinalizationRegistry<{ readonly number: number; readonly what: string }>(({ number, what }) => {
   process.emitWarning(`${what} (descriptor ${number}) was not closed`, { type: 'NsjsWarning', detail: 'use `using`, or call close()' });
   try {

@@ -120,7 +120,7 @@ export function pidfdGetfd(pidfd: number, targetFd: number): number {
   return call('pidfd_getfd', pidfd, targetFd, 0);
 }
 
-/** What the kernel tells of the process of a pidfd. */
+/** What the kernel reports about the process of a pidfd. */
 export interface PidfdInfo {
   readonly pid: number;
   readonly ppid: number;

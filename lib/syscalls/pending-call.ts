@@ -6,7 +6,7 @@ import { parseErrno, type SyscallAnswer, type SyscallCall } from '../options/sys
 const maxMemory = 2 ** 20;
 const page = 4096n;
 
-/** A call as the kernel tells of it. */
+/** A system call as the kernel reports it. */
 export interface Notification {
   readonly id: bigint;
   readonly pid: number;

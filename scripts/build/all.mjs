@@ -1,4 +1,4 @@
-// build.mjs [ts|native]: compiles the TypeScript, the launcher and the addon. Without a word: both.
+// all.mjs [ts|native]: compiles the TypeScript, the launcher and the addon. Without an argument: both.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -150,6 +150,7 @@ const suites = {
   lint() {
     check('lint: biome', 'node_modules/.bin/biome', ['check', '.']);
     node('lint: layers', 'scripts/check/layers.mjs');
+    node('lint: words', 'scripts/check/words.mjs');
     node('lint: generated files', 'scripts/build/operations.mjs', '--check');
     node('lint: documentation', 'scripts/build/docs.mjs', '--check');
     node('lint: picture', 'scripts/build/picture.mjs', '--check');

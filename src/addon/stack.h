@@ -30,7 +30,7 @@ class Stack {
   void* base_;
 };
 
-// Those that libc keeps for itself: by one of them every thread is told of changed ids, and waited for.
+// Signals that libc keeps for itself: with one of them it applies changed ids to every thread, and waits for each.
 constexpr std::uint64_t kLibcSignals = 3ull << 31;
 
 class BlockedSignals {

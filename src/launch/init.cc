@@ -168,7 +168,7 @@ void serve(Context& context, const Fd& signals, bool serves) {
   }
 }
 
-// The maps are written when the keeper says `go`; its silence is its death.
+// The id maps are written when the keeper sends `go`; EOF means that the keeper has died.
 void wait_for_go(Context& context) {
   char go = 0;
   const auto got = sys::read(context.go.get(), &go, 1);

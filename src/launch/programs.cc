@@ -117,7 +117,7 @@ void send_facts(Context& context, const Program& program) {
   context.program = before;
 }
 
-// Node must know: what it can't be told of ends the sandbox. Only who owns the pid namespace may speak for another process in it; elsewhere
+// Node must learn of each start: a start that cannot be reported ends the sandbox. Only the owner of a pid namespace may send credentials of another process in it; elsewhere
 // the number is the host's anyway.
 void send_started(Context& context, Program& program) {
   Record record = program.ready;
@@ -198,7 +198,7 @@ Status release_program(Context& context) {
     if (sys::write(program->exec.get(), &kGo, 1).ok()) return {};
     break;
   }
-  sys::exit_group(1);  // the child has said why, or died without a word
+  sys::exit_group(1);  // the child has reported why, or has been killed
 }
 
 void release_all() {

@@ -85,7 +85,7 @@ Status start_program(Context& context, Gate gate);
 Status release_program(Context& context);
 // Lets go on what was started while the sandbox was paused.
 void release_all();
-// Passes on what the program's child says. At the end of the channel the program runs, has failed, or died without a word.
+// Passes on what the program's child says. At EOF the program runs, has failed, or was killed before it could report.
 void read_exec_channel(Context& context, Program& program);
 
 }  // namespace nsjs

@@ -104,7 +104,7 @@ export function newRoot(plan: PlanWriter, slot: Slot): void {
   plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
 }
 
-/** What stat(2) tells of a source. */
+/** The result of stat(2) on a source. */
 export interface Source {
   readonly uid: number;
   readonly gid: number;

@@ -16,7 +16,7 @@ import { outerResolvers, requirePasta } from './pasta';
 export class LiveNetwork {
   /** For /etc/resolv.conf. */
   readonly resolvers: readonly string[];
-  /** How connections to outside are taken, where there is a way out. */
+  /** How connections to outside are intercepted, with `egress`. */
   readonly via: 'nftables' | 'ports' | undefined;
   private onEgress: (event: EgressEvent) => void = () => {};
   private initPid: () => number | undefined = () => undefined;
@@ -64,7 +64,7 @@ export class LiveNetwork {
     return this.made.netFd;
   }
 
-  /** The sandbox is there: the pid of its init on this host, and who is told of what happens at the way out. */
+  /** The sandbox exists: `initPid` finds its init on this host, `onEvent` receives its egress events. */
   connect(initPid: () => number | undefined, onEgress: (event: EgressEvent) => void): void {
     this.initPid = initPid;
     this.onEgress = onEgress;
@@ -80,7 +80,7 @@ export class LiveNetwork {
     return { netFd, ...(userFd === undefined ? {} : { userFd }) };
   }
 
-  /** Totals of the way out by destination, where there is one. */
+  /** Totals of egress by destination; undefined without egress. */
   totals(): Readonly<Record<string, EgressTotals>> | undefined {
     return this.egress?.totals();
   }

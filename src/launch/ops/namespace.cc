@@ -106,7 +106,7 @@ Status LockedUserNs(Context& context, const Op& op) {
   MadeUserNs made{};
   NSJS_TRY(sys::fcntl(read_end.get(), F_SETFL, O_NONBLOCK).status);
   const auto got = sys::read(read_end.get(), &made, sizeof made);
-  if (got.value != static_cast<long>(sizeof made)) return {kProtocol, __NR_clone3};  // it ended without a word
+  if (got.value != static_cast<long>(sizeof made)) return {kProtocol, __NR_clone3};  // it exited without a message
   NSJS_TRY(made.status);
   context.slots[op.arg[0]].fd = Fd(made.fd);
   NSJS_TRY_VALUE(inode, sys::inode_of(made.fd));
