@@ -1,4 +1,4 @@
-// Runs every suite in turn and ends with one line that counts all of them. `test.mjs NAME …` runs only those suites.
+// Runs every suite in turn and ends with one line that counts all of them. `all.mjs NAME …` runs only those suites.
 // Run by root, the suites that meet the kernel run twice: as root, and as a user without any right.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,11 +11,15 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 const skips = new Set();
 const work = mkdtempSync(join(tmpdir(), 'nsjs-tests-'));
 
+let countedAt = performance.now();
+
 function count(title, passed, failed, skipped = 0) {
+  const seconds = Math.round((performance.now() - countedAt) / 1000);
+  countedAt = performance.now();
   totals.passed += passed;
   totals.failed += failed;
   totals.skipped += skipped;
-  console.log(`== ${title}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+  console.log(`== ${title}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`);
 }
 
 // What a suite answers when the host lacks what it needs; it has said what.
