@@ -32,7 +32,7 @@ export const startLater: Step = {
 
 const setChildSubreaper = 36; // PR_SET_CHILD_SUBREAPER
 
-/** Orphans of the program become its own children, by which they are found; exec keeps that. */
+/** Makes the program a subreaper: its orphans become its children, so that they are found by descent. execve(2) preserves the attribute. */
 export const adoptOrphans: Step = {
   scope: 'program',
   emit(plan, _spec, { adopts }) {

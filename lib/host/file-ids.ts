@@ -2,15 +2,15 @@ import { lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { native } from '../native/addon';
 
-/** Paths of the host, each with a NUL behind it, and which files they lead to. */
+/** Paths of the host, each with a NUL behind it, and the files that they resolve to. */
 export interface FileIds {
   readonly paths: Uint8Array;
-  /** Device and inode of each, zeros for what is not there; where times count, when it was changed last in ns. */
+  /** Device and inode of each, zeros for a missing file; with `timed` also the time of the last change (st_ctim) in ns. */
   readonly ids: BigUint64Array;
   readonly timed: 0 | 1;
 }
 
-/** Which files paths lead to now. `timed`: what is changed in place, or gets another entry, is no longer the same. */
+/** Resolves paths to files. With `timed`, a file that was changed in place, or a directory that got another entry, counts as another one. */
 export function identify(paths: readonly string[], timed: 0 | 1 = 0): FileIds {
   const found = {
     paths: Buffer.from(paths.map((path) => `${path}\0`).join('')),
@@ -21,18 +21,18 @@ export function identify(paths: readonly string[], timed: 0 | 1 = 0): FileIds {
   return found;
 }
 
-/** Whether the paths lead to the same files still. */
+/** Whether the paths still resolve to the same files. */
 export const areSameFiles = ({ paths, ids, timed }: FileIds): boolean => native().sameFiles(paths, ids, timed) === 1;
 
 const settledNs = 1_000_000_000n;
 
-/** Whether nothing of it was changed a moment ago: what is changed twice within a tick of the file system's clock has the same time. */
+/** Whether all changes are older than a second. Two changes within one tick of the file system's clock have the same time. */
 export function isSettled({ ids }: FileIds): boolean {
   const latest = BigInt(Date.now()) * 1_000_000n - settledNs;
   return ids.every((time, index) => index % 3 !== 2 || time < latest);
 }
 
-/** Files of the host that are asked for again and again. While the directories that hold them are as they were, so are they. */
+/** Files of the host that are checked often. While the directories that contain them have not changed, neither have they. */
 export class KnownFiles {
   private readonly files: FileIds;
   private seen: FileIds | undefined;
@@ -43,7 +43,7 @@ export class KnownFiles {
     this.seen = isSettled(seen) ? seen : undefined;
   }
 
-  /** Whether the paths lead to the same files still; what is mounted over them is not looked for. */
+  /** Whether the paths still resolve to the same files. Mounts over them are not noticed. */
   areSame(): boolean {
     if (this.seen && areSameFiles(this.seen)) return true;
     const seen = identify(holdersOf(this.paths), 1);
@@ -53,7 +53,7 @@ export class KnownFiles {
   }
 }
 
-// What holds a name, and what a link leads to: a file may have become a link to itself meanwhile.
+// The parent of each path, and the target of each link. Computed anew each time: a file may have been replaced by a link to itself.
 const holdersOf = (paths: readonly string[]): readonly string[] => [...new Set([...paths.map(dirname), ...paths.filter(isLink)])];
 
 const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;

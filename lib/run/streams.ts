@@ -12,16 +12,21 @@ function readOn(stream: ProgramStream): void {
   else stream.resume();
 }
 
+/** More than a pipe holds, pipe(7): beyond that other processes still write. */
+const maxRest = 2 * 2 ** 20;
+
+/** Streams whose rest is read ahead, and the function that ends each. */
 const taking = new WeakMap<ProgramStream, () => void>();
 
 /**
- * Reads what is left into the stream, also more than its highWaterMark: a listener for `readable`, or an asynchronous iterator, may read it later
- * or never.
+ * Reads the rest of a pipe into the stream, even beyond its highWaterMark. A `readable` listener, or an asynchronous iterator, reads it when it
+ * wants to; data that it has not read yet must not be taken from it, and must not keep the promise from settling.
  */
 function takeIn(stream: ProgramStream): void {
   if (taking.has(stream)) return;
   const push = stream.push.bind(stream);
   let isOver = stream.readableEnded || stream.destroyed;
+  let size = 0;
   const more = () => {
     if (!isOver && !stream.destroyed) stream._read(stream.readableHighWaterMark);
   };
@@ -29,14 +34,16 @@ function takeIn(stream: ProgramStream): void {
     if (isOver) return false;
     isOver = chunk === null;
     const hasRoom = push(chunk, encoding);
-    if (!hasRoom) setImmediate(more);
+    size += chunk?.length ?? 0;
+    if (size > maxRest) stream.push(null);
+    else if (!hasRoom) setImmediate(more);
     return hasRoom;
   };
   taking.set(stream, () => void stream.push(null));
   more();
 }
 
-// A reader of what was taken in comes to its end.
+// A reader must see the end of the stream, not a premature close.
 function finish(stream: ProgramStream): void {
   const end = taking.get(stream);
   if (end) end();

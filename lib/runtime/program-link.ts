@@ -70,7 +70,7 @@ export class ProgramLink implements Link {
     this.session.signal(number, this.id);
   }
 
-  /** The program is to end: what it has started is remembered, since it is nobody's child any more when that has ended. */
+  /** The program is about to end: remembers its descendants, which cannot be found by descent once it has exited. */
   ending(): void {
     if (!this.endsTree || this.group || this.pid === undefined) return;
     const added = this.tree()
@@ -141,7 +141,7 @@ export class ProgramLink implements Link {
     const { ownLimits = noLimits, group } = this.scene;
     const { wallTime } = ownLimits;
     if (wallTime !== undefined) {
-      // Init kills the program alone: what it has started is remembered before that.
+      // Init kills the program alone, so its descendants are remembered shortly before.
       this.timers.after(Math.max(0, wallTime - rememberMs), () => this.ending());
       this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
     }
