@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NsError } from '../base/errors';
 
@@ -113,7 +113,7 @@ function load(): Native {
   const found = candidates.find((path) => existsSync(path));
   if (!found) {
     throw new NsError('ERR_NSJS_NATIVE', `no addon for linux-${process.arch}: looked for ${candidates.join(' and ')}`, {
-      hint: existsSync(join(root, 'package.json'))
+      hint: isOwnPackage(root)
         ? 'in a checkout run "npm run build"; otherwise this architecture has no prebuild'
         : 'nsjs was bundled: its addon lies beside it, so mark nsjs as external',
     });
@@ -122,6 +122,15 @@ function load(): Native {
     return require(found) as Native;
   } catch (cause) {
     throw new NsError('ERR_NSJS_NATIVE', `the addon ${found} could not be loaded`, { hint: loadHint(cause), cause });
+  }
+}
+
+// A bundle lies in somebody else's package, or in none.
+function isOwnPackage(root: string): boolean {
+  try {
+    return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly name?: unknown }).name === 'nsjs';
+  } catch {
+    return false;
   }
 }
 

@@ -1,7 +1,7 @@
 // Errors that a person meets: each says what is wrong, where, and what to write instead.
 import { execFile } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { rejection, temporaryFolder, thrown } from '../support';
@@ -116,13 +116,15 @@ describe('an addon that does not load', () => {
   });
 
   test('or that it was bundled, and where it was looked for', async () => {
-    mkdirSync(join(folder.path, 'app/out'), { recursive: true });
-    cpSync(join(dist, 'native.js'), join(folder.path, 'app/out/native.js'));
-    for (const name of ['errors.js', 'parse.js']) cpSync(join(dist, name), join(folder.path, 'app/out', name));
-    const text = `try { require(${JSON.stringify(join(folder.path, 'app/out/native.js'))}).native() } catch (e) { console.log(e.message) }`;
+    for (const name of ['native/addon.js', 'base/errors.js', 'base/parse.js']) {
+      mkdirSync(join(folder.path, 'app/out', dirname(name)), { recursive: true });
+      cpSync(join(dist, name), join(folder.path, 'app/out', name));
+    }
+    writeFileSync(join(folder.path, 'app/package.json'), '{ "name": "app" }');
+    const text = `try { require(${JSON.stringify(join(folder.path, 'app/out/native/addon.js'))}).native() } catch (e) { console.log(e.message) }`;
     const { stdout } = await promisify(execFile)(process.execPath, ['-e', text]);
     expect(stdout).toMatch(/looked for \S+prebuilds\S+ and \S+.*bundled.*external/);
-    expect(readFileSync(join(dist, 'native.js'), 'utf8')).toContain('external');
+    expect(readFileSync(join(dist, 'native/addon.js'), 'utf8')).toContain('external');
   });
 });
 
