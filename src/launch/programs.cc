@@ -117,8 +117,8 @@ void send_facts(Context& context, const Program& program) {
   context.program = before;
 }
 
-// Node must learn of each start: a start that cannot be reported ends the sandbox. Only the owner of a pid namespace may send credentials of another process in it; elsewhere
-// the number is the host's anyway.
+// Node must learn of each start: a start that cannot be reported ends the sandbox. Only the owner of a pid namespace may send credentials
+// of another process in it; elsewhere the number is the host's anyway.
 void send_started(Context& context, Program& program) {
   Record record = program.ready;
   record.kind = RecordKind::kStarted;

@@ -28,9 +28,9 @@
 enum { BLOCKED, OPEN, NA };
 
 static char detail[256];
-static const char *host_name = "";
+static const char* host_name = "";
 
-static int say(const char *text) {
+static int say(const char* text) {
   snprintf(detail + strlen(detail), sizeof detail - strlen(detail), " %s", text);
   return OPEN;
 }
@@ -52,7 +52,7 @@ static int in_child(int (*attack)(void)) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : BLOCKED;
 }
 
-static int can_read(const char *path) {
+static int can_read(const char* path) {
   char byte;
   const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return 0;
@@ -62,7 +62,7 @@ static int can_read(const char *path) {
   return got;
 }
 
-static int can_open_for_writing(const char *path) {
+static int can_open_for_writing(const char* path) {
   const int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   close(fd);
@@ -96,7 +96,7 @@ static int a07(void) { return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1; }
 
 static int a08(void) {
   char line[256];
-  FILE *status = fopen("/proc/self/status", "r");
+  FILE* status = fopen("/proc/self/status", "r");
   if (!status) return NA;
   int found = BLOCKED;
   while (fgets(line, sizeof line, status))
@@ -155,20 +155,21 @@ static int b03(void) {
 }
 
 static int b17(void) {
-  const char *node = "/tmp/nsjs-probe-node";
+  const char* node = "/tmp/nsjs-probe-node";
   const int made = mknod(node, S_IFCHR | 0600, makedev(1, 1)) == 0;
   unlink(node);
   return made;
 }
 
 static int b18(void) {
-  static const char *known[] = {".", "..", "null", "zero", "full", "random", "urandom", "tty", "fd", "stdin", "stdout", "stderr", "shm", NULL};
-  DIR *folder = opendir("/dev");
+  static const char* known[] = {".",   "..", "null",  "zero",   "full",   "random", "urandom",
+                                "tty", "fd", "stdin", "stdout", "stderr", "shm",    NULL};
+  DIR* folder = opendir("/dev");
   if (!folder) return BLOCKED;
   int found = BLOCKED;
-  for (struct dirent *entry; (entry = readdir(folder));) {
+  for (struct dirent* entry; (entry = readdir(folder));) {
     int expected = 0;
-    for (const char **name = known; *name; name++) expected |= !strcmp(*name, entry->d_name);
+    for (const char** name = known; *name; name++) expected |= !strcmp(*name, entry->d_name);
     if (!expected) found = say(entry->d_name);
   }
   closedir(folder);
@@ -176,18 +177,25 @@ static int b18(void) {
 }
 
 static int b20(void) {
-  static const char *paths[] = {"/proc/kcore", "/proc/kmsg", "/proc/kallsyms", "/proc/iomem", "/proc/slabinfo", "/proc/timer_list", "/proc/keys",
-                                "/proc/key-users", "/proc/config.gz", "/proc/cmdline", "/proc/interrupts", "/proc/sched_debug", NULL};
+  static const char* paths[] = {
+      "/proc/kcore", "/proc/kmsg",      "/proc/kallsyms",  "/proc/iomem",   "/proc/slabinfo",   "/proc/timer_list",
+      "/proc/keys",  "/proc/key-users", "/proc/config.gz", "/proc/cmdline", "/proc/interrupts", "/proc/sched_debug",
+      NULL};
   int found = BLOCKED;
-  for (const char **path = paths; *path; path++) found |= can_read(*path);
+  for (const char** path = paths; *path; path++) found |= can_read(*path);
   return found;
 }
 
 static int b21(void) {
-  static const char *paths[] = {"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/fs/binfmt_misc/register", "/proc/sys/vm/panic_on_oom",
-                                "/proc/sys/kernel/panic", "/proc/sysrq-trigger", NULL};
+  static const char* paths[] = {"/proc/sys/kernel/core_pattern",
+                                "/proc/sys/kernel/modprobe",
+                                "/proc/sys/fs/binfmt_misc/register",
+                                "/proc/sys/vm/panic_on_oom",
+                                "/proc/sys/kernel/panic",
+                                "/proc/sysrq-trigger",
+                                NULL};
   int found = BLOCKED;
-  for (const char **path = paths; *path; path++) found |= can_open_for_writing(*path);
+  for (const char** path = paths; *path; path++) found |= can_open_for_writing(*path);
   return found;
 }
 
@@ -206,7 +214,7 @@ static int b22_child(void) {
 static int b22(void) { return in_child(b22_child); }
 
 // Mounts only in a mount namespace of the child's own, so that the host never sees them.
-static int mounts(const char *type) {
+static int mounts(const char* type) {
   if (unshare(CLONE_NEWNS) != 0 && reached(-1) == BLOCKED) return BLOCKED;
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return BLOCKED;
   return mount("none", "/tmp", type, 0, NULL) == 0;
@@ -239,7 +247,8 @@ static int b28(void) {
     unsigned char rest[128];
   } handle = {{128, 0}, {0}};
   int mount_id;
-  return reached(syscall(SYS_name_to_handle_at, AT_FDCWD, "/", &handle, &mount_id, 0)) == OPEN || reached(syscall(458, NULL, NULL, 0, 0)) == OPEN;
+  return reached(syscall(SYS_name_to_handle_at, AT_FDCWD, "/", &handle, &mount_id, 0)) == OPEN ||
+         reached(syscall(458, NULL, NULL, 0, 0)) == OPEN;
 }
 
 static int b35(void) {
@@ -251,7 +260,7 @@ static int b35(void) {
 static int b36(void) { return can_read("/etc/machine-id"); }
 
 static int b37(void) {
-  DIR *folder = opendir("/run");
+  DIR* folder = opendir("/run");
   if (!folder) return BLOCKED;
   int entries = 0;
   while (readdir(folder)) entries++;
@@ -273,7 +282,7 @@ static int c01(void) {
 
 static int c02(void) {
   char byte;
-  struct iovec local = {&byte, 1}, remote = {(void *)16, 1};
+  struct iovec local = {&byte, 1}, remote = {(void*)16, 1};
   return reached(syscall(SYS_process_vm_readv, getpid(), &local, 1, &remote, 1, 0));
 }
 
@@ -287,10 +296,10 @@ static int c04(void) {
 }
 
 static int c06(void) {
-  DIR *folder = opendir("/proc");
+  DIR* folder = opendir("/proc");
   if (!folder) return BLOCKED;
   int processes = 0;
-  for (struct dirent *entry; (entry = readdir(folder));) processes += entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
+  for (struct dirent* entry; (entry = readdir(folder));) processes += entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
   closedir(folder);
   return processes > 4;
 }
@@ -302,13 +311,13 @@ static int c09(void) {
   return found;
 }
 
-extern char **environ;
+extern char** environ;
 static int c12(void) {
-  static const char *known[] = {"PATH=", "HOME=", "LANG=", "TERM=", "TZ=", NULL};
+  static const char* known[] = {"PATH=", "HOME=", "LANG=", "TERM=", "TZ=", NULL};
   int found = BLOCKED;
-  for (char **entry = environ; *entry; entry++) {
+  for (char** entry = environ; *entry; entry++) {
     int expected = 0;
-    for (const char **name = known; *name; name++) expected |= !strncmp(*name, *entry, strlen(*name));
+    for (const char** name = known; *name; name++) expected |= !strncmp(*name, *entry, strlen(*name));
     if (!expected) found = OPEN;
   }
   return found;
@@ -434,39 +443,40 @@ static int g06(void) {
 }
 static int g09(void) {
   char line[512];
-  FILE *file = fopen("/proc/self/cgroup", "r");
+  FILE* file = fopen("/proc/self/cgroup", "r");
   if (!file) return NA;
   int found = BLOCKED;
   while (fgets(line, sizeof line, file)) {
-    const char *path = strrchr(line, ':');
+    const char* path = strrchr(line, ':');
     if (path && strcmp(path, ":/\n") != 0) found = OPEN;
   }
   fclose(file);
   return found;
 }
 
-static void *thread(void *argument) { return argument; }
+static void* thread(void* argument) { return argument; }
 static int threads_work(void) {
   pthread_t id;
   return pthread_create(&id, NULL, thread, NULL) == 0 && pthread_join(id, NULL) == 0;
 }
 
 static const struct {
-  const char *id;
+  const char* id;
   int (*attack)(void);
 } probes[] = {
-    {"A01", a01},   {"A02", a02},   {"A03", a03},   {"A05", a05},   {"A07", a07},   {"A08", a08},   {"A08b", a08b}, {"A09", a09},   {"A10", a10},
-    {"A13", a13},   {"A14", a14},   {"A15", a15},   {"A17", a17},   {"B01", b01},   {"B03", b03},   {"B11", b11},   {"B17", b17},   {"B18", b18},
-    {"B20", b20},   {"B21", b21},   {"B22", b22},   {"B23", b23},   {"B24", b24},   {"B25", b25},   {"B28", b28},   {"B35", b35},   {"B36", b36},
-    {"B37", b37},   {"C01", c01},   {"C02", c02},   {"C04", c04},   {"C06", c06},   {"C09", c09},   {"C12", c12},   {"C26", c26},   {"D01", d01},
-    {"D02", d02},   {"D03", d03},   {"D04", d04},   {"D05", d05},   {"D07", d07},   {"D10a", d10a}, {"D10b", d10b}, {"D10c", d10c}, {"D10d", d10d},
-    {"D12", d12},   {"D13", d13},   {"D14", d14},   {"D15", d15},   {"D17", d17},   {"D18", d18},   {"D19a", d19a}, {"D19b", d19b}, {"D20a", d20a},
-    {"D20b", d20b}, {"D20c", d20c}, {"D20d", d20d}, {"D20e", d20e}, {"D20f", d20f}, {"D21", d21},   {"D26", d26},   {"D27", d27},   {"D28", d28},
-    {"D29a", d29a}, {"D29b", d29b}, {"D30", d30},   {"D33", d33},   {"G01", g01},   {"G04", g04},   {"G06", g06},   {"G09", g09},
+    {"A01", a01},   {"A02", a02},   {"A03", a03},   {"A05", a05},   {"A07", a07},   {"A08", a08},   {"A08b", a08b}, {"A09", a09},
+    {"A10", a10},   {"A13", a13},   {"A14", a14},   {"A15", a15},   {"A17", a17},   {"B01", b01},   {"B03", b03},   {"B11", b11},
+    {"B17", b17},   {"B18", b18},   {"B20", b20},   {"B21", b21},   {"B22", b22},   {"B23", b23},   {"B24", b24},   {"B25", b25},
+    {"B28", b28},   {"B35", b35},   {"B36", b36},   {"B37", b37},   {"C01", c01},   {"C02", c02},   {"C04", c04},   {"C06", c06},
+    {"C09", c09},   {"C12", c12},   {"C26", c26},   {"D01", d01},   {"D02", d02},   {"D03", d03},   {"D04", d04},   {"D05", d05},
+    {"D07", d07},   {"D10a", d10a}, {"D10b", d10b}, {"D10c", d10c}, {"D10d", d10d}, {"D12", d12},   {"D13", d13},   {"D14", d14},
+    {"D15", d15},   {"D17", d17},   {"D18", d18},   {"D19a", d19a}, {"D19b", d19b}, {"D20a", d20a}, {"D20b", d20b}, {"D20c", d20c},
+    {"D20d", d20d}, {"D20e", d20e}, {"D20f", d20f}, {"D21", d21},   {"D26", d26},   {"D27", d27},   {"D28", d28},   {"D29a", d29a},
+    {"D29b", d29b}, {"D30", d30},   {"D33", d33},   {"G01", g01},   {"G04", g04},   {"G06", g06},   {"G09", g09},
 };
 
-int main(int argc, char **argv) {
-  static const char *words[] = {"BLOCKED", "OPEN", "NA"};
+int main(int argc, char** argv) {
+  static const char* words[] = {"BLOCKED", "OPEN", "NA"};
   if (argc > 1) host_name = argv[1];
   setvbuf(stdout, NULL, _IOLBF, 0);
   for (unsigned index = 0; index < sizeof probes / sizeof *probes; index++) {
