@@ -117,7 +117,8 @@ export function parseObject<const K extends string>(value: unknown, at: string, 
     known,
   );
   const copy: Partial<Record<K, unknown>> = Object.create(null);
-  for (const key of known) if (chain.some((object) => Object.hasOwn(object, key))) copy[key] = (value as Record<K, unknown>)[key];
+  for (const key of known)
+    if (key in value && chain.some((object) => Object.hasOwn(object, key))) copy[key] = (value as Record<K, unknown>)[key];
   return copy;
 }
 

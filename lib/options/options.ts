@@ -102,12 +102,14 @@ const runKeys = [
   'killTree',
   ...syscallKeys,
 ] as const;
+const allKeys = [...sandboxKeys, ...runKeys] as const;
+const noOptions: GivenOptions = Object.freeze(Object.create(null));
 const maxDelay = 2 ** 31 - 1;
 const defaultGrace = 5000;
 
 /** Reads the options of a run themselves, not what is in them, each once. Throws an OptionError for an unknown one. */
 export const readSpawnOptions = (options: unknown): GivenOptions =>
-  parseObject(options ?? {}, '', [...sandboxKeys, ...runKeys]) as GivenOptions;
+  options === undefined || options === null ? noOptions : (parseObject(options, '', allKeys) as GivenOptions);
 
 /** Parses a command and the options that {@link readSpawnOptions} has read. Throws OptionError or OptionRangeError; creates nothing. */
 export function parseOptions(file: unknown, args: unknown, options: GivenOptions): ParsedOptions {
@@ -123,7 +125,7 @@ export function parseOptions(file: unknown, args: unknown, options: GivenOptions
 }
 
 const pickKeys = (given: Readonly<Record<string, unknown>>, keys: readonly string[]): Readonly<Record<string, unknown>> =>
-  bare(Object.fromEntries(keys.filter((key) => given[key] !== undefined).map((key) => [key, given[key]])));
+  bare(Object.fromEntries(Object.entries(given).filter(([key, value]) => value !== undefined && keys.includes(key))));
 
 function parseRun(given: Readonly<Record<string, unknown>>, command: Command, spec: Spec): Omit<ParsedOptions, 'command' | 'spec'> {
   const input = given.input === undefined ? undefined : parseInput(given.input);

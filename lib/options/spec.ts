@@ -19,7 +19,7 @@ export function specFor(given: Readonly<Record<string, unknown>>): Spec {
   lookAgain();
   const preset = given.preset === undefined ? 'untrusted' : parseOneOf(given.preset, 'preset', presetNames);
   const base = parsedPreset(preset);
-  if (!keys.some((key) => given[key] !== undefined)) return base;
+  if (Object.keys(given).every((key) => key === 'preset' || given[key] === undefined)) return base;
   const parsed = parsedChanges(presetOptions(preset), given);
   const spec = { ...base, ...Object.fromEntries(parsed) };
   return checked(given.capabilities === undefined ? withoutRootsCapabilities(spec) : spec);

@@ -34,7 +34,7 @@ export function spawnIsolatedSync(
   args: readonly string[] | undefined,
   options: SpawnOptions & { readonly encoding: 'buffer' },
 ): Result<Buffer>;
-export function spawnIsolatedSync(command: string, args?: readonly string[], options: SpawnOptions = {}): Result<string | Buffer> {
+export function spawnIsolatedSync(command: string, args?: readonly string[], options?: SpawnOptions): Result<string | Buffer> {
   const given = readSpawnOptions(options);
   const parsed = parseOptions(command, args, given);
   if (given.sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');

@@ -24,7 +24,7 @@ export function spawnIsolated(
   options: SpawnOptions & { readonly encoding: 'buffer' },
 ): IsolatedProcess<Buffer>;
 export function spawnIsolated(command: string, args?: readonly string[], options?: SpawnOptions): IsolatedProcess<string | Buffer>;
-export function spawnIsolated(command: string, args?: readonly string[], options: SpawnOptions = {}): IsolatedProcess<string | Buffer> {
+export function spawnIsolated(command: string, args?: readonly string[], options?: SpawnOptions): IsolatedProcess<string | Buffer> {
   const given = readSpawnOptions(options) as SpawnOptions;
   if (given.sandbox === undefined) return handle(parseOptions(command, args, given), startSingleRun);
   const { sandbox, ...rest } = given;
