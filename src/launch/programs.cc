@@ -17,6 +17,7 @@ namespace {
 constexpr unsigned kProcPrefix = sizeof "/proc/" - 1;
 
 constexpr int kTryAgain = 11;  // EAGAIN
+constexpr int kReset = 104;    // ECONNRESET
 
 // Nothing to say: what kept the set-up from going on is known already, or nobody is left who wants to know.
 [[noreturn]] void give_up() { sys::exit_group(127); }
@@ -134,7 +135,9 @@ void send_started(Context& context, Program& program) {
 
 // False at the end of the channel, or when nothing more can be read now.
 bool read_record(Context& context, Program& program, int flags, Record& record, sys::Received& received) {
-  const Status status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
+  Status status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
+  // Reported once where the child was killed before it had read that it is released; its records are still there.
+  if (status.err == kReset) status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
   if (status.err == kTryAgain) return false;
   if (!status.ok()) sys::exit_group(1);  // not to know how the set-up went ends the sandbox
   if (received.size == static_cast<long>(sizeof record)) return true;

@@ -199,6 +199,18 @@ describe('the sandbox', () => {
       expect((await line(sandbox, 'sleep 0.1; ls /tmp')).stdout).toBe('');
     }));
 
+  test('programs that are killed before they are let go on take nothing with them', () =>
+    within({}, async (sandbox) => {
+      for (let round = 0; round < 20; round++) {
+        await sandbox.pause();
+        const waiting = Array.from({ length: 5 }, () => sandbox.spawn('true', [], { reject: false }));
+        for (const one of waiting) one.kill('SIGKILL');
+        await sandbox.resume();
+        await Promise.all(waiting);
+      }
+      expect((await line(sandbox, 'echo still')).stdout).toBe('still');
+    }));
+
   test('pause and resume asked for at once are done one after the other; closed meanwhile they say so', async () => {
     const sandbox = await Sandbox.open();
     await Promise.all([sandbox.pause(), sandbox.resume(), sandbox.pause(), sandbox.resume()]);
