@@ -49,12 +49,12 @@ const most = 64 * 1024;
 /** Wide and deep: many processes, descriptors, connections and names. The first connection is made while there is little to look through. */
 const hostile = `use IO::Socket::INET; use POSIX;
   $0 = "x" x 4000; my @kept;
-  IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 1);
+  push @kept, IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 1); select undef, undef, undef, 0.5;
   for (1..12) { fork or last }
   my $l = IO::Socket::INET->new(Listen => 500, LocalAddr => "127.0.0.1:0", Proto => "tcp") or die;
   for (1..60) { my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1:" . $l->sockport) or last; push @kept, $c }
   for (1..200) { open my $f, "<", "/dev/null"; push @kept, $f }
-  for (1..5) { my $s = IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 0.2); select undef, undef, undef, 0.1 }
+  my @held; for (1..5) { push @held, IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 0.2); select undef, undef, undef, 0.1 }
   sleep 3`;
 
 test('bounds it in size, and leaves out what waits', async () => {
