@@ -90,8 +90,9 @@ export function host(): Host {
   return remember(ownProcess());
 }
 
-/** What {@link lookAgain} has found in this turn, or finds now. */
-export const looked = (): Host => (isFresh && known ? known.host : lookAgain());
+/** The result of {@link lookAgain} in this turn, unless the user id or a namespace has changed since; else looks again. */
+export const looked = (): Host =>
+  isFresh && known?.uid === process.geteuid?.() && known?.changes === ownChanges() ? known.host : lookAgain();
 
 /** To be called before something is set up: what this process is, and where, may have changed since. Looks once for all that is set up in one go. */
 export function lookAgain(): Host {
