@@ -18,7 +18,7 @@ import type { OwnGroup } from './program-group';
 
 // Init holds the clock; it may be slow where its sandbox has used its CPU time up.
 const backupMs = 50;
-const rememberMs = 20;
+const rememberMs = [200, 20];
 /** Processes that are ended with a program. */
 export const maxTree = 256;
 
@@ -141,8 +141,8 @@ export class ProgramLink implements Link {
     const { ownLimits = noLimits, group } = this.scene;
     const { wallTime } = ownLimits;
     if (wallTime !== undefined) {
-      // Init kills the program alone, so its descendants are remembered shortly before.
-      this.timers.after(Math.max(0, wallTime - rememberMs), () => this.ending());
+      // Init kills the program alone, so its descendants are remembered shortly before: twice, since a busy loop may be late.
+      for (const ms of rememberMs) this.timers.after(Math.max(0, wallTime - ms), () => this.ending());
       this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
     }
     const counted = { version: group ? this.scene.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };

@@ -21,7 +21,7 @@ const ways: Readonly<Record<string, (sandbox: Sandbox) => Promise<unknown>>> = {
   timeout: (sandbox) => sandbox.spawn('/bin/sh', ['-c', `${line} sleep 100`], { timeout: 500, killGrace: 100, reject: false }),
   'timeout, and it ends by itself then': (sandbox) =>
     sandbox.spawn('/bin/sh', ['-c', `trap 'exit 0' TERM; ${line} while :; do sleep 0.05; done`], { timeout: 500, reject: false }),
-  'limits.wallTime': (sandbox) => sandbox.spawn('/bin/sh', ['-c', `${line} sleep 100`], { limits: { wallTime: 500 }, reject: false }),
+  'limits.wallTime': (sandbox) => sandbox.spawn('/bin/sh', ['-c', `${line} sleep 100`], { limits: { wallTime: 1500 }, reject: false }),
   abort: async (sandbox) => {
     const controller = new AbortController();
     const running = sandbox.spawn('/bin/sh', ['-c', `${line} sleep 100`], { signal: controller.signal, killGrace: 0 });
