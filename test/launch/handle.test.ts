@@ -66,6 +66,16 @@ describe('whatever the caller does to its streams, the promise settles', () => {
     expect(left).toBe(60_000);
   });
 
+  test('its methods work on their own, and the promise is taken as it is', async () => {
+    const running = spawnIsolated('sleep', ['100'], { reject: false });
+    const { spawned, kill, stats, pid } = running;
+    expect([pid, Promise.resolve(running) === running, running.then(() => {}).constructor]).toEqual([undefined, true, Promise]);
+    await spawned;
+    expect(stats().pids.current).toBeGreaterThan(0);
+    expect(kill('SIGKILL')).toBe(true);
+    expect((await running).reason).toBe('killed');
+  });
+
   both('paused, destroyed, or with a listener that reads nothing', async (spawn) => {
     const paused = spawn('head', ['-c', '30000', '/dev/zero']);
     paused.stdout?.pause();
