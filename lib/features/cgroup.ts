@@ -46,7 +46,7 @@ export const cgroup = feature({
     emitSettings(plan, cgroups.limits, cgroups.folders, { ...cgroups, version: cgroups.version, ownProcesses: 1 });
     if (cgroups.version === 1) openGroups1(plan, cgroups);
     else openGroup2(plan, cgroups);
-    // Of a long-lived sandbox it may be set later.
+    // update() may set a CPU quota for a long-lived sandbox later.
     const hasQuota = cgroups.limits.cpu !== undefined || (scene.kind === 'sandbox' && !scene.single);
     emitEnd(plan, cgroups, hasQuota);
     emitAfter(plan, cgroups, hasQuota);

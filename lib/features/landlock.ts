@@ -96,8 +96,8 @@ export const landlock = feature({
 });
 
 /**
- * Of a long-lived sandbox init takes the rules upon itself, so that its programs have them in common and can see and
- * signal each other. Without a pid namespace init must look at processes by the host's /proc: each program has its own rules then.
+ * In a long-lived sandbox init restricts itself, so that all programs share one ruleset and can see and signal each other. Without a pid
+ * namespace init has to read the host's /proc, so each program gets a ruleset of its own.
  */
 function sectionOf({ namespaces }: Spec, kind: Scene['kind']): 'inside' | 'program' | undefined {
   if (kind === 'run' || !namespaces.pid) return kind === 'sandbox' ? undefined : 'program';

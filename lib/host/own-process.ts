@@ -25,9 +25,9 @@ const freshMs = 1000;
 let known = { text: '', ids: '', changes: -1, at: Number.NEGATIVE_INFINITY };
 
 /**
- * What else is remembered of this process depends on, as one text: ids, capabilities, limits, root directory, namespaces, cgroups and
- * executable. Looked at again where its ids have changed, where nsjs/sys has changed something, and after a second: what others do to this process
- * from outside.
+ * The state of this process as one text: ids, capabilities, limits, root directory, namespaces, cgroups and executable. Everything that nsjs
+ * caches about this process is valid while this text is the same. It is read again after a change of ids, after a change by nsjs/sys, and after a
+ * second, since other processes can change it too.
  */
 export function ownProcess(): string {
   const [own, now, changes] = [ids(), performance.now(), ownChanges()];

@@ -42,7 +42,7 @@ export interface LaunchRecord {
   readonly text: string;
 }
 
-// Where in a record, in words of four bytes, the length of its text is.
+// Index of the field `size` (length of the text) in a record, in words of four bytes.
 const sizeAt = 7;
 const alignment = 8;
 

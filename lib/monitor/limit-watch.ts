@@ -23,9 +23,9 @@ export interface Watched {
 }
 
 /**
- * Where no cgroup counts for a sandbox as a whole, its processes are added up ten times a second. Weaker than the kernel: what
- * happens in between, and while this process is busy, is seen late. What sockets hold no group counts whole: those of the
- * sandbox are counted.
+ * Without a cgroup for the whole sandbox, this process adds up the usage of its processes ten times a second. This is weaker than a limit of the
+ * kernel: usage between two samples, or while the event loop is busy, is noticed late. No cgroup counts all the memory of sockets, so the
+ * sandbox's sockets are counted as well.
  */
 export class Overseer {
   private activeAt = performance.now();

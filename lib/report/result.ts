@@ -5,8 +5,8 @@ import type { StuckProcess } from '../monitor/stuck';
 import type { Report } from './report';
 
 /**
- * What a sandbox used; of a program in a long-lived sandbox, what it and those it waited for did. What the kernel has told nobody is
- * undefined: of what was killed with its sandbox only cgroups know.
+ * Resources that a sandbox used; for a program in a long-lived sandbox, those of the program and of the children that it waited for. A value is
+ * undefined where the kernel does not report it: only a cgroup counts processes that were killed with their sandbox.
  */
 export interface Usage {
   /** CPU time in ms of all its processes, init's part in setting it up (about 1 ms) included. */

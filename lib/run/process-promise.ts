@@ -7,7 +7,7 @@ import type { IsolatedProcess } from './types';
 type AnyResult = Result<string | Buffer>;
 type Process = IsolatedProcess<string | Buffer>;
 
-/** What is behind the promise. */
+/** What the promise delegates to. */
 export interface ProcessControls {
   readonly pid: number | undefined;
   readonly run: Pick<Run, 'report' | 'streams' | 'ref'> | undefined;
@@ -26,11 +26,11 @@ export interface ProcessControls {
 const behind = Symbol('nsjs');
 
 /**
- * The promise of a program's result, and what else can be done with the program: all by its {@link ProcessControls}. What is a function works
- * without the promise as `this`, too.
+ * The promise of a program's result, with properties and methods that its {@link ProcessControls} provide. Each method is bound: it can be passed
+ * on without the promise.
  */
 export class ProcessPromise extends Promise<AnyResult> implements Process {
-  // What then() returns is a promise alone.
+  // then() returns a plain promise.
   static override readonly [Symbol.species] = Promise;
   declare readonly [behind]: ProcessControls;
 
@@ -104,5 +104,5 @@ export class ProcessPromise extends Promise<AnyResult> implements Process {
   }
 }
 
-// So that Promise.resolve() and await take it as the promise that it is, without another one around it.
+// Promise.resolve() and await use it as it is, and do not wrap it into another promise.
 Object.defineProperty(ProcessPromise.prototype, 'constructor', { value: Promise });

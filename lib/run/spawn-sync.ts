@@ -111,7 +111,7 @@ class SyncRun {
     return result;
   }
 
-  // Where no cgroup counts.
+  // Samples usage where there is no cgroup to count it.
   private watch(): void {
     const { scene, session } = this.launch;
     const { limits } = this.parsed.spec;
