@@ -83,25 +83,29 @@ const spin = (processes: number) => `for i in $(seq ${processes}); do while :; d
 const spinMs = 3000;
 const points = 0.05;
 
-/** CPUs' worth of time that a program gets in 3 s: what its group counts, by the time that has really passed. */
-async function share(line: string, limits: Limits): Promise<number> {
+/** CPUs' worth of time that each program gets in the same 3 s: what its group counts, by the time that has really passed. */
+async function shares(line: string, limits: readonly Limits[]): Promise<number[]> {
   // Without a limit of time nothing would count the CPU time of a single run on version 1.
-  const run = spawnIsolated('/bin/sh', ['-c', line], { limits: { ...limits, wallTime: 100 * spinMs }, reject: false });
-  await run.spawned;
+  const runs = limits.map((each) => spawnIsolated('/bin/sh', ['-c', line], { limits: { ...each, wallTime: 100 * spinMs }, reject: false }));
+  await Promise.all(runs.map((run) => run.spawned));
   await sleep(spinMs / 10);
-  const before = run.stats();
+  const before = runs.map((run) => run.stats());
   await sleep(spinMs);
-  const after = run.stats();
-  run.kill('SIGKILL');
-  await run;
-  expect(after.source).toBe('cgroup');
-  return (after.cpu.usageMs - before.cpu.usageMs) / (after.time - before.time);
+  // All are read before one is killed: what one no longer takes, the others get.
+  const after = runs.map((run) => run.stats());
+  for (const run of runs) run.kill('SIGKILL');
+  await Promise.all(runs);
+  return after.map(({ source, cpu, time }, index) => {
+    expect(source).toBe('cgroup');
+    const start = before[index];
+    return start ? (cpu.usageMs - start.cpu.usageMs) / (time - start.time) : Number.NaN;
+  });
 }
 
 testIf(has('cpu'), 'the cpu controller', 'cpu: within 5 points over 3 s, and what was waited is told', async () => {
   for (const [cpu, processes] of [[0.25, 1], [0.5, 3], ...(twoCpus && !isSlow ? ([[1.5, 4]] as const) : [])] as const) {
     // With a weight that others of this machine do not come up to.
-    const got = await share(spin(processes), { cpu, cpuWeight: 10_000 });
+    const [got = 0] = await shares(spin(processes), [{ cpu, cpuWeight: 10_000 }]);
     process.stderr.write(`cpu ${cpu}: got ${got.toFixed(3)}\n`);
     expect(Math.abs(got - cpu)).toBeLessThanOrEqual(points);
   }
@@ -111,7 +115,10 @@ testIf(has('cpu'), 'the cpu controller', 'cpu: within 5 points over 3 s, and wha
 });
 
 testIf(has('cpu') && has('cpuset'), 'the cpuset controller', 'cpuWeight: shares of one CPU as the weights are', async () => {
-  const [heavy, light] = await Promise.all([share(spin(1), { cpuWeight: 80, cpus: [0] }), share(spin(1), { cpuWeight: 20, cpus: [0] })]);
+  const [heavy = 0, light = 0] = await shares(
+    spin(1),
+    [80, 20].map((cpuWeight) => ({ cpuWeight, cpus: [0] })),
+  );
   process.stderr.write(`weights 80 and 20: got ${heavy.toFixed(3)} and ${light.toFixed(3)}\n`);
   // Others of this machine take their part of the CPU: what counts is how the rest is shared.
   expect(Math.abs(heavy / (heavy + light) - 0.8)).toBeLessThanOrEqual(points);
