@@ -17,7 +17,7 @@ function buildOracle() {
 mkdirSync('build/test', { recursive: true });
 buildLauncher({ output: 'build/test/launcher-fault', extra: ['-DNSJS_FAULT', 'test/native/fault.cc'] });
 const statics = {
-  probes: 'test/threats/probes.c',
+  probes: 'test/programs/probes.c',
   'net-probe': 'test/programs/net-probe.c',
   'kernel-memory': 'test/programs/kernel-memory.c',
 };

@@ -126,10 +126,10 @@ function nodeSuites(title, isWhole, options) {
   const name = `${title}, Node ${process.versions.node}`;
   jest(
     `${name}: library`,
-    [isWhole ? library : 'dist-test/(launch/(spawn|handle|descriptors|hard-cases|rights)|features/limits|sandbox/tree)'],
+    [isWhole ? library : 'dist-test/kernel/(launch/(spawn|handle|descriptors|edge-cases|rights)|features/limits|sandbox/tree)'],
     options,
   );
-  if (isWhole) jest(`${name}: network`, ['dist-test/network'], inLab(options));
+  if (isWhole) jest(`${name}: network`, ['dist-test/kernel/network'], inLab(options));
 }
 
 function asUser(run) {
@@ -138,16 +138,16 @@ function asUser(run) {
   run({ cwd: copyForUser(), prefix, env: { HOME: '/tmp', USER: 'user' } });
 }
 
-const library = 'dist-test/(features|launch|oci|sandbox|namespace|sys|seccomp|probe|cli|fuzz)';
+const library = 'dist-test/(kernel/(features|launch|oci|sandbox|namespace|sys|seccomp|probe|cli)|security/fuzz)';
 
 function kernelSuites(title, options) {
   jest(`${title}: library`, [library], options);
-  jest(`${title}: limits`, ['dist-test/limits'], options);
-  jest(`${title}: threats`, ['dist-test/threats'], options);
-  jest(`${title}: hosts`, ['dist-test/hosts'], options);
-  jest(`${title}: network`, ['dist-test/network'], inLab(options));
-  jest(`${title}: examples`, ['dist-test/examples'], options);
-  jest(`${title}: faults and leaks`, ['dist-test/leaks'], options);
+  jest(`${title}: limits`, ['dist-test/kernel/limits'], options);
+  jest(`${title}: threats`, ['dist-test/security/threats'], options);
+  jest(`${title}: hosts`, ['dist-test/kernel/hosts'], options);
+  jest(`${title}: network`, ['dist-test/kernel/network'], inLab(options));
+  jest(`${title}: examples`, ['dist-test/kernel/examples'], options);
+  jest(`${title}: faults and leaks`, ['dist-test/security/leaks'], options);
 }
 
 const suites = {
@@ -165,7 +165,7 @@ const suites = {
     node('build: programs for tests', 'scripts/build/tests.mjs');
   },
   unit() {
-    jest('unit', ['dist-test/(unit|lint)']);
+    jest('unit', ['dist-test/unit']);
   },
   floors() {
     node('floors: launcher and addon', 'scripts/check/binaries.mjs');

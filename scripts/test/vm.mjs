@@ -11,10 +11,10 @@ const countFile = process.argv.find((word) => word.startsWith('--count='))?.slic
 const patterns = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 // `--subset`, for CI: suites that mostly wait, and run on the host too, are left to `npm run test:vm`.
 const isSubset = process.argv.includes('--subset');
-const chosen = patterns.length > 0 ? patterns : ['features/limits', 'dist-test/limits'];
+const chosen = patterns.length > 0 ? patterns : ['features/limits', 'dist-test/kernel/limits'];
 const ofUser = [
   'features/limits',
-  ...['enforced', 'groups', 'kernel-memory', 'stand-ins', 'usage'].map((name) => `dist-test/limits/${name}`),
+  ...['enforced', 'cgroups', 'kernel-memory', 'stand-ins', 'usage'].map((name) => `dist-test/kernel/limits/${name}`),
 ];
 const cache = join(homedir(), '.cache/nsjs-vm');
 

@@ -1,0 +1,135 @@
+// Programs that people run, under the presets they are meant for. What needs more is in docs/recipes.md, and here.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { SandboxOptions } from 'nsjs';
+import { sh, temporaryFolder, testIf, trySh } from '../../support';
+
+const has = (command: string) =>
+  spawnSync('/bin/sh', ['-c', `command -v ${command}`], { env: { PATH: '/usr/local/bin:/usr/bin:/bin' } }).status === 0;
+const need = (command: string, name: string, body: () => Promise<unknown>) => testIf(has(command), command, name, body);
+const presets = ['untrusted', 'node', 'build'] as const;
+
+describe.each(presets)('%s', (preset) => {
+  test('Node: modules, workers, child processes, files', async () => {
+    const script = `
+      const { Worker } = require('worker_threads'); const { execFileSync } = require('child_process'); const fs = require('fs'); const zlib = require('zlib');
+      fs.writeFileSync('/tmp/f', zlib.gzipSync('x'.repeat(1e6)));
+      new Worker('require("worker_threads").parentPort.postMessage(40 + 2)', { eval: true }).on('message', (m) => {
+        console.log(m, zlib.gunzipSync(fs.readFileSync('/tmp/f')).length, execFileSync(process.execPath, ['-p', '6 * 7'], { encoding: 'utf8' }).trim());
+      });`;
+    expect(await sh(`"${process.execPath}" -e '${script.replaceAll("'", `'"'"'`)}'`, { preset, limits: { memory: '1G' } })).toBe(
+      '42 1000000 42',
+    );
+  });
+
+  need('python3', 'Python: processes, locks, SQLite', async () => {
+    const script =
+      'import multiprocessing as m, sqlite3, subprocess, tempfile\nwith m.Pool(2) as pool: print(sum(pool.map(abs, range(-5, 5))))\nc = sqlite3.connect(tempfile.mktemp()); c.execute("pragma journal_mode=wal"); c.execute("create table t (a)"); c.execute("insert into t values (7)"); print(c.execute("select a from t").fetchone()[0], subprocess.check_output(["echo", "sub"], text=True).strip())';
+    expect(await sh(`/usr/bin/python3 -c '${script}'`, { preset })).toBe('25\n7 sub');
+  });
+
+  need('sqlite3', 'SQLite: a data base in the home folder', async () => {
+    expect(
+      await sh('sqlite3 ~/db "pragma journal_mode=wal; create table t(a); insert into t values (1), (2); select sum(a) from t"', {
+        preset,
+      }),
+    ).toBe('wal\n3');
+  });
+
+  need('curl', 'curl: nothing is reached', async () => {
+    const { exitCode, stderr } = await trySh('curl -sS --max-time 5 http://127.0.0.1:9/', { preset });
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toMatch(/connect|refused/i);
+  });
+
+  need('git', 'git: a repository, a commit, a clone', async () => {
+    const line =
+      'cd /tmp && git init -q a && cd a && echo hi > f && git add f && git -c user.name=n -c user.email=e commit -qm first && git clone -q /tmp/a /tmp/b && git -C /tmp/b log --format=%s && git -C /tmp/b fsck';
+    expect(await sh(line, { preset })).toBe('first');
+  });
+});
+
+describe('build', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  const options = (): SandboxOptions => ({
+    preset: 'build',
+    mounts: [{ type: 'bind', source: folder.path, target: '/work', readonly: false }],
+    cwd: '/work',
+  });
+  beforeEach(() => {
+    folder = temporaryFolder();
+  });
+  afterEach(() => folder.remove());
+
+  need('gcc', 'gcc and make: a project of several files', async () => {
+    for (let index = 0; index < 8; index++)
+      writeFileSync(join(folder.path, `f${index}.c`), `#include <stdio.h>\nint f${index}(void) { return ${index}; }\n`);
+    writeFileSync(
+      join(folder.path, 'main.c'),
+      `#include <stdio.h>\n${Array.from({ length: 8 }, (_, i) => `int f${i}(void);`).join(' ')}\nint main(void) { printf("%d\\n", ${Array.from({ length: 8 }, (_, i) => `f${i}()`).join(' + ')}); }\n`,
+    );
+    writeFileSync(join(folder.path, 'Makefile'), 'prog: $(patsubst %.c,%.o,$(wildcard *.c))\n\tgcc -o $@ $^\n');
+    expect((await sh('make -j2 > log 2>&1 && ./prog', options())).trim()).toBe('28');
+    expect(existsSync(join(folder.path, 'prog'))).toBe(true);
+  });
+
+  testIf(has('java'), 'java', 'Java says its version', async () => {
+    const { stdout, stderr } = await trySh('java -Xmx256m -version 2>&1', options());
+    expect(`${stdout}${stderr}`).toMatch(/version/);
+  });
+
+  testIf(has('chromium'), 'chromium', 'Chromium says its version', async () => {
+    // Debian's starts by a script that reads its settings there.
+    const settings = { type: 'bind', source: '/etc/chromium.d' } as const;
+    const given = options();
+    expect(await sh('chromium --version 2>/dev/null', { ...given, mounts: [...(given.mounts ?? []), settings] })).toMatch(/Chromium/);
+  });
+
+  test('jest runs a test suite inside', async () => {
+    const modules = realpathSync(join(__dirname, '../../../node_modules'));
+    mkdirSync(join(folder.path, 'suite'));
+    writeFileSync(
+      join(folder.path, 'suite/a.test.js'),
+      "test('adds', () => expect(1 + 1).toBe(2)); test('waits', () => new Promise((done) => setTimeout(done, 5)));",
+    );
+    writeFileSync(join(folder.path, 'package.json'), '{}');
+    const { stderr, exitCode } = await trySh(
+      `"${process.execPath}" /modules/node_modules/jest/bin/jest.js --rootDir /work --cacheDirectory /tmp/cache`,
+      {
+        ...options(),
+        mounts: [...(options().mounts ?? []), { type: 'bind', source: modules, target: '/modules/node_modules' }],
+      },
+    );
+    expect([exitCode, stderr]).toEqual([0, expect.stringMatching(/Tests: +2 passed/)]);
+  });
+});
+
+describe('what needs more than its preset', () => {
+  need('strace', 'a debugger: ptrace', async () => {
+    const line = 'strace -o /tmp/log true; grep -c execve /tmp/log';
+    expect((await trySh(line)).stdout).not.toBe('1');
+    expect(await sh(line, { seccomp: { allow: ['ptrace', 'process_vm_readv'] } })).toBe('1');
+  });
+
+  test('network interfaces: netlink', async () => {
+    const line = `"${process.execPath}" -p 'Object.keys(os.networkInterfaces()).length'`;
+    expect((await trySh(line, { limits: { memory: '1G' } })).exitCode).not.toBe(0);
+    expect(await sh(line, { netlink: true, limits: { memory: '1G' } })).toBe('1');
+  });
+
+  test('facts about the machine: proc masked', async () => {
+    const line = `"${process.execPath}" -p 'os.cpus().length > 0'`;
+    expect(await sh(line, { limits: { memory: '1G' } })).toBe('false');
+    expect(await sh(line, { proc: 'masked', limits: { memory: '1G' } })).toBe('true');
+  });
+
+  test('a shebang outside of /usr: a bind', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder.path, 'tool'), '#!/bin/sh\necho tool', { mode: 0o755 });
+    execFileSync('chmod', ['755', folder.path]);
+    expect(await sh('/opt/tools/tool', { mounts: [{ type: 'bind', source: folder.path, target: '/opt/tools' }] })).toBe('tool');
+    expect(dirname('/opt/tools/tool')).toBe('/opt/tools');
+    folder.remove();
+  });
+});

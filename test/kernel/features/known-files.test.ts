@@ -1,0 +1,75 @@
+// Whether paths of the host lead to the same files still, by the directories that hold them.
+import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { areSameFiles, identify, KnownFiles } from '../../../dist/host/file-ids';
+import { temporaryFolder } from '../../support';
+
+let folder: ReturnType<typeof temporaryFolder>;
+const at = (...names: readonly string[]): string => join(folder.path, ...names);
+beforeEach(() => {
+  folder = temporaryFolder();
+  mkdirSync(at('a'));
+  mkdirSync(at('b'));
+  writeFileSync(at('a/file'), 'one');
+  writeFileSync(at('b/file'), 'two');
+  symlinkSync('a/file', at('link'));
+  symlinkSync('a', at('way'));
+});
+afterEach(() => folder.remove());
+
+const replace = (name: string): void => {
+  writeFileSync(at('new'), 'three');
+  renameSync(at('new'), at(name));
+};
+
+test.each([
+  ['a file is replaced', () => replace('a/file')],
+  ['a file is removed', () => rmSync(at('a/file'))],
+  ['its directory is another one', () => [renameSync(at('a'), at('c')), renameSync(at('b'), at('a'))]],
+  ['what a link leads to is replaced', () => replace('a/file')],
+  ['a link leads elsewhere', () => [rmSync(at('link')), symlinkSync('b/file', at('link'))]],
+  ['a directory on the way is a link that leads elsewhere', () => [rmSync(at('way')), symlinkSync('b', at('way'))]],
+] as const)('not where %s', (_, change) => {
+  const known = new KnownFiles([at('a/file'), at('link'), at('way/file')]);
+  expect(known.areSame()).toBe(true);
+  change();
+  expect([known.areSame(), known.areSame()]).toEqual([false, false]);
+});
+
+test('a file that becomes a link to itself is followed from then on', () => {
+  const known = new KnownFiles([at('a/file')]);
+  expect(known.areSame()).toBe(true);
+  renameSync(at('a/file'), at('b/moved'));
+  symlinkSync('../b/moved', at('a/file'));
+  expect(known.areSame()).toBe(true);
+  replace('b/moved');
+  expect(known.areSame()).toBe(false);
+});
+
+test('where files are written, or others come and go beside them', () => {
+  const known = new KnownFiles([at('a/file'), at('link')]);
+  writeFileSync(at('a/file'), 'more');
+  expect(known.areSame()).toBe(true);
+  writeFileSync(at('a/other'), '');
+  expect(known.areSame()).toBe(true);
+  rmSync(at('a/other'));
+  expect(known.areSame()).toBe(true);
+});
+
+test('what was looked at a moment ago is looked at again, however often it is the same', async () => {
+  const known = new KnownFiles([at('a/file')]);
+  for (let round = 0; round < 50; round++) {
+    expect(known.areSame()).toBe(true);
+    if (round % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 120));
+  }
+  replace('a/file');
+  expect(known.areSame()).toBe(false);
+});
+
+test('with times, what is changed in place is no longer the same', async () => {
+  const [timed, untimed] = [identify([at('a')], 1), identify([at('a')])];
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  utimesSync(at('a'), 1, 1);
+  expect([areSameFiles(timed), areSameFiles(untimed)]).toEqual([false, true]);
+  expect([...identify([at('none')], 1).ids]).toEqual([0n, 0n, 0n]);
+});

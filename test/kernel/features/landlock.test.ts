@@ -1,0 +1,196 @@
+import { chmodSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NsError, probe, type SandboxOptions, spawnIsolated } from 'nsjs';
+import { landlockAbi } from 'nsjs/sys';
+import { landlockDropped, landlockFor } from '../../../dist/features/landlock';
+import { host } from '../../../dist/host/host';
+import { parseSandboxOptions } from '../../../dist/options/spec';
+import { isRoot, output, rejection, temporaryFolder, testIf, thrown, trySh } from '../../support';
+
+const abi = (() => {
+  try {
+    return landlockAbi();
+  } catch {
+    return 0;
+  }
+})();
+const test1 = (name: string, body: () => Promise<unknown>) => testIf(abi >= 1, 'landlock', name, body);
+
+test1('by default it is the mounts’ second wall, and everything that worked still does', async () => {
+  const { stdout, report } = await spawnIsolated('/bin/sh', [
+    '-c',
+    'cd && echo 1 > a && mkdir d && mv a d/b && cat d/b && echo 2 > /tmp/c && cat /tmp/c && echo 3 > /dev/shm/x && cat /dev/shm/x && echo 4 > /dev/stdout && echo > /dev/null && echo 5 > /proc/self/comm && echo ok',
+  ]);
+  expect(stdout).toBe('1\n2\n3\n4\nok');
+  expect(report.landlock).toMatchObject({ abi, paths: { '/': ['EXECUTE', 'READ_FILE', 'READ_DIR'] } });
+});
+
+test1('rights by path', async () => {
+  const landlock = { execute: ['/'], write: ['/tmp'], paths: { '/home/sandbox': ['READ_DIR', 'MAKE_DIR'] }, read: ['/dev'] } as const;
+  const { stdout, stderr } = await trySh('ls -a / > /tmp/x; mkdir d; echo > f; echo > /dev/shm/x; rmdir d; ls', { landlock });
+  expect(stdout).toBe('d');
+  expect(stderr.match(/Permission denied/g)).toHaveLength(3);
+});
+
+test1('what executes is what may be executed', async () => {
+  const result = await trySh('cp /bin/true /tmp/t && chmod +x /tmp/t && /tmp/t; echo $?', {
+    landlock: { execute: ['/usr', '/bin', '/lib', '/lib64'], paths: { '/tmp': ['WRITE_FILE', 'READ_FILE', 'MAKE_REG', 'TRUNCATE'] } },
+  });
+  expect(result.stdout).toBe('126');
+});
+
+testIf(abi >= 4, 'landlock ABI 4', 'TCP ports', async () => {
+  const script = `const net = require('net');
+    const listen = (port) => new Promise((done) => { const s = net.createServer().on('error', (e) => done(e.code)).listen(port, '127.0.0.1', () => done(s)); });
+    const connect = (port) => new Promise((done) => { const s = net.connect(port, '127.0.0.1').on('error', (e) => done(e.code)).on('connect', () => { s.destroy(); done('connected'); }); });
+    (async () => {
+      const server = await listen(4000);
+      console.log(typeof server, await listen(4001), await connect(4000), await connect(4002));
+      process.exit();
+    })();`;
+  const landlock = { execute: ['/'], write: ['/dev', '/proc', '/tmp'], bindTcp: [4000], connectTcp: [4000] };
+  expect(await output(process.execPath, ['-e', script], { preset: 'node', landlock })).toBe('object EACCES connected EACCES');
+});
+
+testIf(abi >= 6, 'landlock ABI 6', 'scopes: on the host’s network abstract sockets of others are out of reach', async () => {
+  const name = `\0nsjs-test-${process.pid}`;
+  const server = createServer((socket) => socket.end('leak')).listen({ path: name });
+  const script = `const s = require('net').connect('\\0' + ${JSON.stringify(name.slice(1))}).on('error', (e) => console.log(e.code)).on('data', (d) => console.log(String(d)));`;
+  const run = (landlock: NonNullable<SandboxOptions['landlock']>) =>
+    output(process.execPath, ['-e', script], { preset: 'node', network: 'host', landlock });
+  try {
+    expect(await run('off')).toBe('leak');
+    expect(await run('require')).toBe('EPERM');
+  } finally {
+    server.close();
+  }
+});
+
+test1('a file that is passed can be opened again as it is open, no other way', async () => {
+  const folder = temporaryFolder();
+  const path = join(folder.path, 'out');
+  writeFileSync(path, 'before');
+  chmodSync(path, 0o666);
+  const [out, read] = [openSync(path, 'w'), openSync('/etc/passwd', 'r')];
+  try {
+    await spawnIsolated('/bin/sh', ['-c', 'echo again > /dev/stdout'], { stdio: ['ignore', out, 'pipe'], cwd: '/' });
+    expect(readFileSync(path, 'utf8')).toBe('again\n');
+    const { stdout } = await trySh('head -c 4 /proc/self/fd/0; echo > /proc/self/fd/0 || echo refused', { stdio: [read, 'pipe', 'pipe'] });
+    expect(stdout).toMatch(/^root.*refused$/s);
+  } finally {
+    for (const fd of [out, read]) closeSync(fd);
+    folder.remove();
+  }
+});
+
+describe('what the kernel lacks', () => {
+  const old = (landlockAbi: number) => ({ ...host(), landlockAbi });
+  const spec = (landlock: NonNullable<SandboxOptions['landlock']>, more: SandboxOptions = {}) => parseSandboxOptions({ landlock, ...more });
+
+  test('is an error where it is required', () => {
+    for (const [version, policy, control] of [
+      [0, 'require', 'landlock'],
+      [3, { connectTcp: [1] }, 'landlock.tcp'],
+      [5, { scopes: ['signal'] }, 'landlock.scopes'],
+    ] as const) {
+      const error = thrown(() => landlockDropped(spec(policy), old(version), { kind: 'run' }));
+      expect(error).toBeInstanceOf(NsError);
+      expect(error.message).toContain(`${control}: `);
+    }
+  });
+
+  test('is dropped and told where it is preferred', () => {
+    expect(landlockDropped(spec('prefer'), old(0), { kind: 'run' }).map(({ control }) => control)).toEqual(['landlock', 'landlock.scopes']);
+    expect(landlockDropped(spec({ level: 'prefer', bindTcp: [1] }), old(3), { kind: 'run' }).map(({ control }) => control)).toEqual([
+      'landlock.tcp',
+    ]);
+    expect(landlockDropped(spec('prefer'), old(7), { kind: 'run' })).toEqual([]);
+  });
+
+  test('rights shrink to what each version knows, and newer ones go by number', () => {
+    const fs = (version: number) => landlockFor(spec('prefer'), { host: old(version), kind: 'run' })?.fs;
+    expect([1, 2, 3, 5, 9].map(fs)).toEqual([2 ** 13 - 1, 2 ** 14 - 1, 2 ** 15 - 1, 2 ** 16 - 1, 2 ** 16 - 1]);
+    expect(landlockFor(spec({ paths: { '/': [1 << 16] } }), { host: old(9), kind: 'run' })?.fs).toBe(2 ** 17 - 1);
+  });
+
+  test('without a mount namespace it must be there', () => {
+    expect(thrown(() => landlockDropped(parseSandboxOptions({ preset: 'landlock' }), old(0), { kind: 'run' })).message).toMatch(
+      /^landlock: /,
+    );
+  });
+
+  test1('a right that no kernel has is an error of the kernel', async () => {
+    const error = await rejection(spawnIsolated('true', [], { landlock: { paths: { '/': [1 << 30] } } }));
+    expect(error).toMatchObject({ code: 'EINVAL', syscall: 'landlock_create_ruleset', origin: 'landlock' });
+  });
+});
+
+test.each<[string, unknown, string]>([
+  ['a word', 'maybe', 'landlock: expected one of'],
+  ['a right', { paths: { '/': ['READ'] } }, 'landlock.paths["/"][0]: expected one of \'EXECUTE\''],
+  ['a path', { read: ['tmp'] }, 'landlock.read[0]: expected an absolute path'],
+  ['a port', { bindTcp: [70_000] }, 'landlock.bindTcp[0]: expected a whole number'],
+  ['a scope', { scopes: ['net'] }, 'landlock.scopes[0]: expected one of'],
+])('%s is wrong', (_, landlock, message) => {
+  expect(thrown(() => parseSandboxOptions({ landlock } as SandboxOptions)).message).toContain(message);
+});
+
+test1('a path that does not exist is an error that names it', async () => {
+  const error = await rejection(spawnIsolated('true', [], { landlock: { read: ['/nowhere'], execute: ['/'] } }));
+  expect(error).toMatchObject({ code: 'ENOENT', origin: 'landlock.read[0]', path: '/nowhere' });
+});
+
+describe('preset landlock', () => {
+  const preset = 'landlock' as const;
+
+  test1('no namespaces, and yet no files, no processes, no sockets of the host', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder.path, 'secret'), 'secret', { mode: 0o644 });
+    const { stdout, stderr, report } = await trySh(
+      `cat ${folder.path}/secret; ls ${tmpdir()}; cat /etc/passwd; kill -0 ${process.pid} && echo signaled; cat /proc/${process.pid}/environ; echo > ${folder.path}/new; perl -e 'for my $f (1, 2, 10, 16, 17, 38, 40) { print socket(my $s, $f, 1, 0) ? "socket $f\\n" : "" }'; echo end`,
+      { preset },
+    );
+    folder.remove();
+    expect(stdout).toBe('end');
+    expect(stderr.match(/denied|not permitted/g)?.length).toBeGreaterThanOrEqual(6);
+    expect(report.shared).toContain('mnt');
+  });
+
+  test1('a folder that is named can be written', async () => {
+    const work = mkdtempSync(join(isRoot ? '/var/tmp' : tmpdir(), 'nsjs-landlock-'));
+    try {
+      if (isRoot) chmodSync(work, 0o777);
+      const { stdout } = await trySh(`cd ${work} && echo hi > f && cat f`, {
+        preset,
+        landlock: { level: 'prefer', execute: ['system'], write: [work] },
+      });
+      expect(stdout).toBe('hi');
+    } finally {
+      rmSync(work, { recursive: true });
+    }
+  });
+
+  test1('Node runs in it', async () => {
+    expect(await output(process.execPath, ['-p', '6*7'], { preset, limits: { memory: '1G' } })).toBe('42');
+  });
+
+  test1('everything of it is gone at its end', async () => {
+    const { stdout } = await trySh('sleep 98764 & echo $!', { preset });
+    expect(() => process.kill(Number(stdout), 0)).toThrow('ESRCH');
+  });
+
+  testIf(!isRoot, 'an unprivileged user', 'the report says what this preset cannot do', async () => {
+    const { report } = await spawnIsolated('true', [], { preset });
+    expect(report.dropped.map(({ control }) => control)).toEqual(expect.arrayContaining(['capabilities', 'limits.pids']));
+  });
+
+  test('needs its filter: another one must keep it from the network as well', () => {
+    expect(thrown(() => spawnIsolated('true', [], { preset, seccomp: 'default' })).message).toMatch(/^network: /);
+  });
+});
+
+test('the probe tells whether it is there', async () => {
+  expect((await probe()).features.landlock?.available).toBe(abi > 0);
+});

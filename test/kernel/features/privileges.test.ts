@@ -1,0 +1,166 @@
+import { readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
+import { Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
+import { parseSandboxOptions } from '../../../dist/options/spec';
+import { isRoot, output, rejection, sh, testIf, thrown, trySh } from '../../support';
+
+const sets = async (options: SandboxOptions, path = '/proc/self/status') => {
+  const text = await output('cat', [path], options);
+  return Object.fromEntries(
+    [...text.matchAll(/^(Cap\w+):\s*([0-9a-f]+)$/gm)].map(([, name, bits]) => [name, Number.parseInt(bits ?? '', 16)]),
+  );
+};
+const own = getPriority();
+const bit = (number: number) => 2 ** number;
+
+describe('capabilities', () => {
+  test('by default every set is empty', async () => {
+    expect(await sets({})).toEqual({ CapInh: 0, CapPrm: 0, CapEff: 0, CapBnd: 0, CapAmb: 0 });
+  });
+
+  test('a list fills every set', async () => {
+    const all = bit(7) + bit(38);
+    expect(await sets({ capabilities: ['CAP_SETUID', 'CAP_PERFMON'] })).toEqual({
+      CapInh: all,
+      CapPrm: all,
+      CapEff: all,
+      CapBnd: all,
+      CapAmb: all,
+    });
+  });
+
+  test('each set has its own', async () => {
+    const capabilities = {
+      permitted: ['CAP_KILL', 'CAP_CHOWN'],
+      inheritable: ['CAP_KILL'],
+      ambient: ['CAP_KILL'],
+      bounding: ['CAP_KILL', 'CAP_MKNOD'],
+    } as const;
+    // execve(2) leaves a program without file capabilities what is ambient.
+    expect(await sets({ capabilities })).toEqual({
+      CapInh: bit(5),
+      CapPrm: bit(5),
+      CapEff: bit(5),
+      CapBnd: bit(5) + bit(27),
+      CapAmb: bit(5),
+    });
+  });
+
+  test.each<[string, object, string]>([
+    ['effective', { effective: ['CAP_KILL'] }, 'capabilities.effective: CAP_KILL is not among the permitted ones'],
+    ['ambient', { permitted: ['CAP_KILL'], ambient: ['CAP_KILL'] }, 'capabilities.ambient: CAP_KILL is not among the inheritable ones'],
+    ['a name', { permitted: ['KILL'] }, 'capabilities.permitted[0]: expected the name of a capability'],
+  ])('%s is checked', (_, capabilities, message) => {
+    expect(thrown(() => parseSandboxOptions({ capabilities } as SandboxOptions)).message).toContain(message);
+  });
+
+  test('securebits by name', async () => {
+    const script = 'print syscall(157, 27, 0, 0, 0, 0)';
+    expect(await output('perl', ['-e', script])).toBe(`${0b11101111}`);
+    expect(await output('perl', ['-e', script], { securebits: ['NOROOT', 'NOROOT_LOCKED'] })).toBe('3');
+  });
+});
+
+describe('scheduling', () => {
+  test('nice, affinity, oom score', async () => {
+    expect(await sh('nice; nproc; cat /proc/self/oom_score_adj', { nice: own + 7, affinity: [0], oomScoreAdj: 500 })).toBe(
+      `${own + 7}\n1\n500`,
+    );
+  });
+
+  test('policy and share of the disk', async () => {
+    expect(
+      await sh('chrt -p $$; ionice', {
+        scheduler: { policy: 'batch' },
+        ioPriority: { class: 'idle' },
+        proc: 'full',
+        seccomp: { allow: ['ioprio_get'] },
+      }),
+    ).toMatch(/SCHED_BATCH[\s\S]*idle/);
+  });
+
+  testIf(!isRoot, 'an unprivileged user', 'what needs a right that is missing is an error of the kernel', async () => {
+    expect(await rejection(spawnIsolated('true', [], { nice: -5 }))).toMatchObject({
+      code: 'EACCES',
+      syscall: 'setpriority',
+      origin: 'nice',
+    });
+    expect(await rejection(spawnIsolated('true', [], { scheduler: { policy: 'fifo', priority: 1 } }))).toMatchObject({
+      code: 'EPERM',
+      origin: 'scheduler',
+    });
+  });
+
+  test.each<[object, string]>([
+    [{ nice: 20 }, 'nice: expected a whole number'],
+    [{ scheduler: { policy: 'fifo' } }, 'scheduler.priority: is needed'],
+    [{ scheduler: { policy: 'other', runtime: 5000 } }, 'scheduler.runtime: is needed with'],
+    [{ ioPriority: { class: 'idle', level: 3 } }, 'ioPriority.level: means nothing'],
+    [{ affinity: [] }, 'affinity: names no processor'],
+    [{ oomScoreAdj: 1001 }, 'oomScoreAdj: expected'],
+  ])('%j is wrong', (options, message) => {
+    expect(thrown(() => parseSandboxOptions(options as SandboxOptions)).message).toContain(message);
+  });
+});
+
+describe('hardening', () => {
+  test('memory that was written cannot be executed', async () => {
+    const script = 'import mmap\ntry:\n mmap.mmap(-1, 4096, prot=7)\n print("mapped")\nexcept PermissionError: print("refused")';
+    expect(await output('/usr/bin/python3', ['-c', script])).toBe('mapped');
+    expect(await output('/usr/bin/python3', ['-c', script], { memoryDenyWriteExecute: 'require' })).toBe('refused');
+  });
+
+  test('speculation is off for good', async () => {
+    const { stdout, report } = await trySh('grep -i store_bypass /proc/self/status', { speculation: { storeBypass: 'prefer' } });
+    if (report.dropped.some(({ control }) => control === 'speculation.storeBypass')) expect(stdout).not.toMatch(/force mitigated/);
+    else expect(stdout).toMatch(/force mitigated/);
+  });
+
+  test('what the machine lacks is an error if required, and told if preferred', async () => {
+    const error = await trySh('true', { coreScheduling: 'require' }).then(
+      () => undefined,
+      (reason: Error) => reason,
+    );
+    const { report } = await trySh('true', { coreScheduling: 'prefer' });
+    const dropped = report.dropped.filter(({ control }) => control === 'coreScheduling');
+    if (error) {
+      expect(error).toMatchObject({ syscall: 'prctl', origin: 'coreScheduling' });
+      expect(dropped).toHaveLength(1);
+      expect(dropped[0]?.reason).toMatch(/prctl failed: E/);
+    } else expect(dropped).toEqual([]);
+  });
+
+  testIf(process.arch === 'x64', 'x64', 'the time stamp counter', async () => {
+    const { signal } = await trySh('exec date', { tscDeny: 'require' });
+    expect([null, 'SIGSEGV']).toContain(signal);
+    expect(
+      await output('perl', ['-e', 'my $m = pack("i", 0); syscall(157, 25, $m); print unpack("i", $m)'], { tscDeny: 'require' }).catch(
+        () => '2',
+      ),
+    ).toBe('2');
+  });
+
+  test('personality', async () => {
+    expect(await sh('uname -m', { personality: 'linux32' })).toMatch(/i686|armv/);
+    const place = () =>
+      output('/usr/bin/python3', ['-c', 'import ctypes; print(ctypes.addressof(ctypes.c_int()))'], {
+        personality: 'no-randomize',
+        env: { PYTHONHASHSEED: '0' },
+      });
+    expect(await place()).toBe(await place());
+  });
+
+  test('labels of modules that are not there are refused', async () => {
+    if (readFileSync('/proc/mounts', 'utf8').includes('selinuxfs')) return;
+    expect(await rejection(spawnIsolated('true', [], { selinuxLabel: 'system_u:system_r:container_t:s0' }))).toMatchObject({
+      code: 'ERR_NSJS_UNSUPPORTED',
+    });
+    expect(thrown(() => parseSandboxOptions({ apparmorProfile: 'a b' })).message).toMatch(/^apparmorProfile: /);
+  });
+
+  test('they hold for later programs of a sandbox as well', async () => {
+    const sandbox = await Sandbox.open({ nice: own + 3, memoryDenyWriteExecute: 'prefer' });
+    expect((await sandbox.spawn('nice')).stdout).toBe(`${own + 3}`);
+    await sandbox.close();
+  });
+});

@@ -1,0 +1,91 @@
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { spawnIsolated } from 'nsjs';
+import { output, rejection, sh, temporaryFolder, trySh } from '../../support';
+
+test('the root is read-only and holds only what was put there', async () => {
+  expect((await sh('ls /')).split('\n').filter((name) => !/^(bin|sbin|lib\w*|opt)$/.test(name))).toEqual([
+    'dev',
+    'etc',
+    'home',
+    'proc',
+    'tmp',
+    'usr',
+    'var',
+  ]);
+  expect((await trySh('touch /x')).stderr).toContain('Read-only file system');
+  expect((await trySh('touch /etc/x')).stderr).toContain('Read-only file system');
+  expect((await trySh('touch /usr/x')).stderr).toContain('Read-only file system');
+});
+
+test('nothing of the old root is mounted', async () => {
+  const targets = (await sh('cut -d" " -f5 /proc/self/mountinfo')).split('\n');
+  expect(targets.filter((target) => /^\/(sys|run|boot|mnt|srv|root|old)/.test(target))).toEqual([]);
+});
+
+test('temporary folder and home are writable and small', async () => {
+  expect(await sh('echo a > /tmp/a; echo b > ~/b; cat /tmp/a ~/b')).toBe('a\nb');
+  const full = await trySh('head -c 2M /dev/zero > /tmp/big', { scratch: { size: '1M' } });
+  expect(full.stderr).toContain('No space left on device');
+  const many = await trySh('for i in $(seq 50); do : > /tmp/$i || exit 1; done', { scratch: { inodes: 10 } });
+  expect(many.stderr).toContain('No space left on device');
+});
+
+test('the devices are the harmless ones', async () => {
+  expect((await sh('ls /dev')).split('\n')).toEqual([
+    'fd',
+    'full',
+    'null',
+    'random',
+    'shm',
+    'stderr',
+    'stdin',
+    'stdout',
+    'tty',
+    'urandom',
+    'zero',
+  ]);
+  expect(await sh('echo x > /dev/null; head -c 4 /dev/zero | wc -c; echo to stdout > /dev/stdout')).toBe('4\nto stdout');
+});
+
+test('an empty root holds nothing', async () => {
+  const mounts = [
+    { type: 'bind', source: '/usr' },
+    { type: 'symlink', target: '/lib64', to: 'usr/lib64' },
+    { type: 'symlink', target: '/lib', to: 'usr/lib' },
+  ] as const;
+  expect(await output('/usr/bin/ls', ['/'], { root: 'empty', mounts })).toBe('lib\nlib64\nusr');
+});
+
+test('a folder can be the root, read-only', async () => {
+  const folder = temporaryFolder();
+  try {
+    for (const name of ['usr', 'proc', 'dev', 'tmp', 'data']) mkdirSync(join(folder.path, name));
+    writeFileSync(join(folder.path, 'data/file'), 'content');
+    const mounts = [
+      { type: 'bind', source: '/usr' },
+      { type: 'proc', target: '/proc' },
+      { type: 'dev', target: '/dev' },
+      { type: 'tmpfs', target: '/tmp' },
+    ] as const;
+    for (const name of ['lib', 'lib64', 'bin']) symlinkSync(`usr/${name}`, join(folder.path, name));
+    const run = (line: string) => trySh(line, { root: folder.path, mounts });
+    expect((await run('cat /data/file; echo; echo ok > /tmp/x; cat /tmp/x')).stdout).toBe('content\nok');
+    expect((await run('echo x > /data/new')).stderr).toContain('Read-only file system');
+    expect(readdirSync(join(folder.path, 'data'))).toEqual(['file']);
+  } finally {
+    folder.remove();
+  }
+});
+
+test('the host’s root can stay', async () => {
+  expect(await sh('test -e /etc/os-release && echo here', { root: 'host' })).toBe('here');
+});
+
+test('a root folder that is missing is a system error that names the option', async () => {
+  expect(await rejection(spawnIsolated('true', [], { root: '/nonexistent/root' }))).toMatchObject({
+    name: 'SysError',
+    code: 'ENOENT',
+    origin: 'root',
+  });
+});

@@ -1,0 +1,146 @@
+// Errors that a person meets: each says what is wrong, where, and what to write instead.
+import { execFile } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
+import { rejection, temporaryFolder, thrown } from '../../support';
+
+const folder = temporaryFolder();
+chmodSync(folder.path, 0o755);
+afterAll(() => folder.remove());
+const file = (name: string, text: string, mode = 0o755) => {
+  writeFileSync(join(folder.path, name), text, { mode });
+  return name;
+};
+const mounts = [{ type: 'bind', source: folder.path, target: '/job' }] as const;
+
+/** What each way to start it says. */
+async function says(command: string, options: { readonly cwd?: string } = {}): Promise<string> {
+  const all = { mounts, ...options };
+  const error = await rejection(spawnIsolated(command, [], all));
+  expect(thrown(() => spawnIsolatedSync(command, [], all)).message).toBe(error.message);
+  await using sandbox = await Sandbox.open({ mounts });
+  const { cwd } = options;
+  expect((await rejection(sandbox.spawn(command, [], cwd === undefined ? {} : { cwd }))).message).toBe(error.message);
+  return error.message;
+}
+
+describe('a program that does not start', () => {
+  test('says what its first line lacks', async () => {
+    expect(await says(`/job/${file('none', '#!/opt/none/python\nx\n')}`)).toMatch(/ENOENT.*interpreter \/opt\/none\/python is not/);
+    expect(await says(`/job/${file('arguments', '#! /opt/none/env python\nx\n')}`)).toMatch(/interpreter \/opt\/none\/env is not/);
+    expect(await says(`/job/${file('crlf', '#!/bin/sh\r\necho a\r\n')}`)).toMatch(/CRLF.*'\/bin\/sh'.*line ends/);
+    expect(await says(`/job/${file('plain', 'echo a\n')}`)).toMatch(/ENOEXEC.*no #! line.*\/bin\/sh/);
+    expect(await says(`/job/${file('data', '#!/bin/sh\n', 0o644)}`)).toMatch(/EACCES.*chmod \+x/);
+  });
+
+  test('a path says where it was looked for', async () => {
+    file('job', '#!/bin/sh\n');
+    expect(await says('./job')).toMatch(/ENOENT.*no \/job inside.*cwd|ENOENT.*no \S+\/job inside.*cwd/);
+    expect(await says('./nothing', { cwd: '/job' })).toMatch(/no \/job\/nothing inside/);
+    expect((await spawnIsolated('./job', [], { mounts, cwd: '/job' })).exitCode).toBe(0);
+    expect(await says('/elsewhere')).toMatch(/add \{type: 'bind', source: '\/elsewhere'\}/);
+    expect(await says('nowhere')).toMatch(/no folder of PATH/);
+  });
+});
+
+describe('mounts', () => {
+  test('a file on a folder and the reverse', async () => {
+    file('f', 'x');
+    const on = async (source: string, target: string) =>
+      (await rejection(spawnIsolated('true', [], { mounts: [{ type: 'bind', source: join(folder.path, source), target }] }))).message;
+    expect(await on('f', '/usr/share')).toMatch(/mounts\[0\].*two kinds|mounts\[0\].*folder/);
+    expect(await on('', '/usr/bin/env')).toMatch(/mounts\[0\].*two kinds|mounts\[0\].*(file|folder)/);
+  });
+
+  test('what is to be read-only or hidden, and is not there', async () => {
+    for (const type of ['readonly', 'mask'] as const)
+      expect((await rejection(spawnIsolated('true', [], { mounts: [{ type, target: '/none' }] }))).message).toMatch(
+        /ENOENT.*(exist|nothing at the target)/,
+      );
+  });
+
+  test('seven hundred of them', async () => {
+    const many = Array.from({ length: 700 }, (_, index) => {
+      mkdirSync(join(folder.path, `many/${index}`), { recursive: true });
+      return { type: 'bind', source: join(folder.path, `many/${index}`), target: `/m/${index}` } as const;
+    });
+    expect((await spawnIsolated('/bin/sh', ['-c', 'ls /m | wc -l'], { mounts: many })).stdout).toBe('700');
+    const both = many
+      .slice(0, 350)
+      .flatMap((mount) => [{ ...mount, readonly: false }, { type: 'readonly', target: mount.target } as const]);
+    expect((await spawnIsolated('/bin/sh', ['-c', 'ls /m | wc -l'], { mounts: both })).stdout).toBe('350');
+    const tooMany = Array.from({ length: 2500 }, () => many[0]).flatMap((mount) => mount ?? []);
+    expect(await rejection(Promise.resolve().then(() => spawnIsolated('true', [], { mounts: tooMany })))).toMatchObject({
+      message: expect.stringMatching(/mounts\[\d+\].*at most \d+ mounts/),
+    });
+  });
+});
+
+test('a folder that can be written with preset container: one error says all that works', async () => {
+  const writable = [{ type: 'bind', source: folder.path, target: '/w', readonly: false }] as const;
+  const { message } = thrown(() => spawnIsolated('true', [], { preset: 'container', mounts: writable }));
+  expect(message).toMatch(/mounts\[0\]\.readonly: .*seccomp: 'default'.*nestedUserNamespaces: false.*overlay/);
+  const capabilities = /CAP_SETFCAP/.test(message) ? { capabilities: ['CAP_CHOWN'] as const } : {};
+  await spawnIsolated('true', [], {
+    preset: 'container',
+    mounts: writable,
+    seccomp: 'default',
+    nestedUserNamespaces: false,
+    ...capabilities,
+  });
+  await spawnIsolated('true', [], { preset: 'container', mounts: [{ type: 'overlay', lower: folder.path, target: '/w' }] });
+});
+
+test('an option that is misspelt has a suggestion, at every level', () => {
+  expect(thrown(() => spawnIsolated('true', [], { timout: 5 } as object)).message).toMatch(/^timout: .*did you mean 'timeout'/);
+  expect(thrown(() => spawnIsolated('true', [], { limits: { Memory: 5 } } as object)).message).toMatch(
+    /^limits\.Memory: .*did you mean 'memory'/,
+  );
+  expect(thrown(() => spawnIsolated('true', [], { nonsense: 5 } as object)).message).not.toMatch(/did you mean/);
+});
+
+describe('an addon that does not load', () => {
+  const load = async (words: readonly string[], script: string) => {
+    const text = `try { require(${JSON.stringify(script)}).spawnIsolated('true').catch((e) => console.log(e.message)) } catch (e) { console.log(e.message) }`;
+    const { stdout } = await promisify(execFile)(process.execPath, [...words, '-e', text]).catch((error) => error);
+    return String(stdout);
+  };
+  const dist = join(process.cwd(), 'dist');
+
+  test('says that Node keeps addons out', async () => {
+    expect(await load(['--no-addons'], dist)).toMatch(/--no-addons/);
+    const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
+    expect(await load([permission, '--allow-fs-read=*'], dist)).toMatch(/permission model.*--allow-addons/);
+  });
+
+  test('or that it was bundled, and where it was looked for', async () => {
+    for (const name of ['native/addon.js', 'base/errors.js', 'base/parse.js']) {
+      mkdirSync(join(folder.path, 'app/out', dirname(name)), { recursive: true });
+      cpSync(join(dist, name), join(folder.path, 'app/out', name));
+    }
+    writeFileSync(join(folder.path, 'app/package.json'), '{ "name": "app" }');
+    const text = `try { require(${JSON.stringify(join(folder.path, 'app/out/native/addon.js'))}).native() } catch (e) { console.log(e.message) }`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', text]);
+    expect(stdout).toMatch(/looked for \S+prebuilds\S+ and \S+.*bundled.*external/);
+    expect(readFileSync(join(dist, 'native/addon.js'), 'utf8')).toContain('external');
+  });
+});
+
+test('an error of sandbox.fs names its path', async () => {
+  await using sandbox = await Sandbox.open();
+  for (const act of [
+    () => sandbox.fs.readFile('/none'),
+    () => sandbox.fs.readdir('/tmp/none'),
+    () => sandbox.fs.stat('/none/x'),
+    () => sandbox.fs.writeFile('/none/x', 'a'),
+    () => sandbox.fs.mkdir('/none/x'),
+    () => sandbox.fs.rm('/tmp/none'),
+  ])
+    expect(await rejection(act())).toMatchObject({
+      code: expect.stringMatching(/^E/),
+      path: expect.stringMatching(/none/),
+      syscall: expect.any(String),
+    });
+});

@@ -1,0 +1,78 @@
+// Values of other realms, as Jest, jsdom and node:vm have them; and timers that others have replaced.
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
+import { createContext, runInContext } from 'node:vm';
+import { spawnIsolated, spawnIsolatedSync } from 'nsjs';
+import { openFlags, openFlagsOf } from '../../../dist/native/open-flags';
+import { parseSandboxOptions } from '../../../dist/options/spec';
+import { parseSyscalls } from '../../../dist/options/syscalls';
+import { isMasked } from '../../../dist/sandbox/self-test';
+import { thrown } from '../../support';
+
+const realm = createContext({ URL: class URL extends globalThis.URL {} });
+const foreign = <T>(text: string): T => runInContext(text, realm) as T;
+
+test('bytes, URLs, arrays and objects of another realm are understood', async () => {
+  expect((await spawnIsolated('cat', [], { input: foreign<Uint8Array>('new Uint8Array([104, 105])') })).stdout).toBe('hi');
+  expect(spawnIsolatedSync('cat', [], { input: foreign<Uint8Array>('new Uint8Array([104, 105])') }).stdout).toBe('hi');
+  const mounts = foreign<object[]>(
+    "[{ type: 'file', target: '/f', data: new Uint8Array([111, 107]) }, { type: 'bind', source: new URL('file:///usr/share'), target: '/s' }]",
+  );
+  expect((await spawnIsolated('cat', foreign<string[]>("['/f']"), { mounts } as object)).stdout).toBe('ok');
+  expect(thrown(() => spawnIsolated('true', [], { input: foreign('({ pipe() {} })') as Readable }))).toMatchObject({ path: 'input' });
+});
+
+test('a stream of a library is read as one of node:stream', async () => {
+  const source = Readable.from(['a', 'b']);
+  const like = { pipe: source.pipe.bind(source), on: source.on.bind(source), [Symbol.asyncIterator]: () => source[Symbol.asyncIterator]() };
+  expect((await spawnIsolated('cat', [], { input: like as unknown as Readable })).stdout).toBe('ab');
+});
+
+test('timers of a browser’s kind in the global scope change nothing', async () => {
+  const script = `for (const name of ['setTimeout', 'setInterval', 'setImmediate']) { const own = globalThis[name]; globalThis[name] = (...args) => { own(...args); return 1; }; }
+    const { spawnIsolated, Sandbox, SandboxPool } = require(${JSON.stringify(join(process.cwd(), 'dist'))});
+    (async () => {
+      console.log((await spawnIsolated('sleep', ['9'], { timeout: 50, reject: false })).reason);
+      const sandbox = await Sandbox.open(); console.log((await sandbox.spawn('echo', ['a'], { limits: { cpuTime: 5000 } })).stdout); await sandbox.close();
+      const pool = await SandboxPool.open(); console.log((await pool.spawn('echo', ['b'])).stdout); await pool.close();
+    })()`;
+  expect((await promisify(execFile)(process.execPath, ['-e', script])).stdout).toBe('timeout\na\nb\n');
+});
+
+describe('numbers of open(2)', () => {
+  test('are those of node:fs here', () => {
+    const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_DIRECTORY, O_NOFOLLOW } = constants;
+    expect(openFlags).toMatchObject({
+      readOnly: O_RDONLY,
+      writeOnly: O_WRONLY,
+      create: O_CREAT,
+      exclusive: O_EXCL,
+      noctty: O_NOCTTY,
+      nonblock: O_NONBLOCK,
+      directory: O_DIRECTORY,
+      nofollow: O_NOFOLLOW,
+    });
+  });
+
+  test('and on each architecture the kernel’s', () => {
+    expect(openFlagsOf('x64')).toMatchObject({ directory: 0x10000, nofollow: 0x20000, path: 0x200000, cloexec: 0x80000 });
+    expect(openFlagsOf('arm64')).toMatchObject({ directory: 0x4000, nofollow: 0x8000, path: 0x200000, cloexec: 0x80000 });
+  });
+});
+
+test('a handler of a call that only another architecture has is passed over', () => {
+  const given = { onSyscall: { mkdir: () => {}, mkdirat: () => {} } };
+  expect([...(parseSyscalls(given, 'x64')?.handlers.keys() ?? [])]).toEqual(['mkdir', 'mkdirat']);
+  expect([...(parseSyscalls(given, 'arm64')?.handlers.keys() ?? [])]).toEqual(['mkdirat']);
+  expect(thrown(() => parseSyscalls({ onSyscall: { mkdri: () => {} } }, 'arm64'))).toMatchObject({ path: 'onSyscall.mkdri' });
+});
+
+test('what is masked is told apart from what can be written', () => {
+  const { proc, mounts } = parseSandboxOptions({ preset: 'node', mounts: [{ type: 'mask', target: '/opt' }] });
+  const masked = (path: string) => isMasked({ proc, mounts }, path);
+  expect(['/proc/sysrq-trigger', '/opt/x', '/opt'].map(masked)).toEqual([true, true, true]);
+  expect(['/proc/1/mem', '/proc/meminfo', '/proc/sys/kernel/core_pattern', '/optional'].map(masked)).toEqual([false, false, false, false]);
+});

@@ -1,0 +1,100 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { Sandbox, spawnIsolated } from 'nsjs';
+import { parseMounts } from '../../../dist/cgroup/hierarchies';
+import { sweep } from '../../../dist/cgroup/sweep';
+import { cgroups, hasCgroups, isRoot, sleep, testIf, thrown, trySh } from '../../support';
+
+const folders = [...new Set(Object.values(cgroups.version === undefined ? {} : cgroups.parents))];
+
+const groupsNow = () => folders.flatMap((folder) => readdirSync(folder).filter((name) => name.startsWith('nsjs-')));
+
+testIf(hasCgroups && isRoot, 'cgroups of root', 'cgroup.parent: sandboxes are made there, and it stays', async () => {
+  const parent = `/nsjs-test-${process.pid}/web`;
+  const { report } = await spawnIsolated('true', [], { cgroup: { parent } });
+  const made = (report.cgroup?.folders ?? []).map((folder) => join(folder, '..'));
+  expect(made.length).toBeGreaterThan(0);
+  for (const folder of made) {
+    expect(folder).toContain(parent);
+    expect(readdirSync(folder).filter((name) => name.startsWith('nsjs-'))).toEqual([]);
+  }
+  const result = await trySh('perl -e \'my @a; push @a, "x" x 1048576 for 1..100\'', {
+    cgroup: { parent },
+    limits: { memory: '32M', oomGroup: true },
+  });
+  expect(result.reason).toBe('oom');
+  for (const root of [...new Set(made)].map((folder) => folder.slice(0, folder.indexOf('/web')))) {
+    for (const folder of [join(root, 'web'), root]) if (existsSync(folder)) rmdirSync(folder);
+  }
+  // What other hierarchies have of it.
+  for (const mount of parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')))
+    for (const folder of [join(mount.folder, parent), join(mount.folder, parent, '..')]) if (existsSync(folder)) rmdirSync(folder);
+});
+
+testIf(
+  cgroups.version === 1 && isRoot,
+  'cgroups of version 1 of root',
+  'oomGroup: that a group above ran out of memory ends nobody else',
+  async () => {
+    const parent = `/nsjs-test-above-${process.pid}`;
+    const { report } = await spawnIsolated('true', [], { cgroup: { parent } });
+    const made = (report.cgroup?.folders ?? []).map((folder) => join(folder, '..'));
+    const memory = made.find((folder) => existsSync(join(folder, 'memory.limit_in_bytes'))) ?? '';
+    writeFileSync(join(memory, 'memory.limit_in_bytes'), '90M');
+    const still = spawnIsolated('sleep', ['2'], { cgroup: { parent }, limits: { memory: '64M', oomGroup: true }, reject: false });
+    await still.spawned;
+    const eat = 'my @a; push @a, "x" x 1048576 for 1..150';
+    await spawnIsolated('perl', ['-e', eat], { cgroup: { parent }, limits: { memory: '200M' }, reject: false });
+    expect(Number(readFileSync(join(memory, 'memory.failcnt'), 'latin1'))).toBeGreaterThan(0);
+    expect(await still).toMatchObject({ reason: 'exited', exitCode: 0, limits: { oomKills: 0 } });
+    for (const folder of new Set(made)) rmdirSync(folder);
+    // Those that were made for no limit of these runs.
+    for (const mount of parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')))
+      if (existsSync(join(mount.folder, parent))) rmdirSync(join(mount.folder, parent));
+  },
+);
+
+testIf(hasCgroups, 'cgroups', 'cgroup.parent: a group that cannot be made is an error with its path', async () => {
+  for (const parent of ['relative', '/a/../b', '/', '/a//b', ''])
+    expect(thrown(() => spawnIsolated('true', [], { cgroup: { parent } }))).toMatchObject({ path: 'cgroup.parent' });
+  expect(thrown(() => spawnIsolated('true', [], { cgroup: { parents: '/a' } as object }))).toMatchObject({ path: 'cgroup.parents' });
+});
+
+testIf(hasCgroups, 'cgroups', 'what a process left that died goes, what the living have stays', async () => {
+  const [folder = ''] = folders;
+  const dead = join(folder, 'nsjs-4194303-1-000000000');
+  const young = join(folder, 'nsjs-4194302-1-000000000');
+  const other = join(folder, `nsjs-test-other-${process.pid}`);
+  for (const path of [dead, join(dead, 'p1'), young, other]) mkdirSync(path);
+  const long = Date.now() / 1000 - 60;
+  for (const path of [dead, other]) utimesSync(path, long, long);
+  const sandbox = await Sandbox.open();
+  sweep(folders);
+  expect([dead, young, other].map((path) => existsSync(path))).toEqual([false, true, true]);
+  expect(await sandbox.spawn('echo', ['alive'])).toMatchObject({ stdout: 'alive' });
+  await sandbox.close();
+  for (const path of [young, other]) rmdirSync(path);
+});
+
+testIf(hasCgroups, 'cgroups', 'a killed process leaves no group', async () => {
+  const script = join(__dirname, '../../security/leaks/spawner.js');
+  const child: ChildProcess = fork(script, [], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  await new Promise((resolve) => child.stdout?.once('data', resolve));
+  const of = () => groupsNow().filter((name) => name.startsWith(`nsjs-${child.pid}-`));
+  child.kill('SIGKILL');
+  for (let waited = 0; of().length > 0 && waited < 20_000; waited += 50) await sleep(50);
+  expect(of()).toEqual([]);
+});
+
+testIf(hasCgroups, 'cgroups', 'threads of one process name their groups apart', async () => {
+  const script = `const { spawnIsolated } = require(${JSON.stringify(process.cwd())}); const { parentPort } = require('node:worker_threads');
+    spawnIsolated('sleep', ['0.3']).then(({ report }) => parentPort.postMessage(report.cgroup.folders[0]));`;
+  const told = await Promise.all(
+    [1, 2, 3].map(
+      () => new Promise((resolve, reject) => new Worker(script, { eval: true }).once('message', resolve).once('error', reject)),
+    ),
+  );
+  expect(new Set(told).size).toBe(3);
+});

@@ -1,0 +1,122 @@
+// A scope of a real systemd: the user's manager, started here in a cgroup of its own.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { Sandbox, spawnIsolated, systemdScope } from 'nsjs';
+import { decodeReply, encodeCall, signatureOf } from '../../../dist/dbus/message';
+import { cgroups, rejection, sleep, temporaryFolder, testIf } from '../../support';
+
+const systemd = ['/lib/systemd/systemd', '/usr/lib/systemd/systemd'].find((path) => existsSync(path));
+const isVersion2 = cgroups.version === 2;
+
+// It wants to see that the machine was booted with it.
+const isBooted = existsSync('/run/systemd/system');
+
+testIf(
+  isVersion2 && isBooted && systemd !== undefined,
+  'systemd, and cgroups of version 2',
+  'sandboxes in a scope that systemd made',
+  async () => {
+    const runtime = temporaryFolder();
+    const group = join((cgroups.version === 2 && cgroups.parents.memory) || '', `nsjs-test-manager-${process.pid}`);
+    mkdirSync(group);
+    const env = { ...process.env, XDG_RUNTIME_DIR: runtime.path, DBUS_SESSION_BUS_ADDRESS: '', HOME: runtime.path };
+    const line = `echo $$ > ${group}/cgroup.procs && exec ${systemd} --user --unit=basic.target`;
+    const manager: ChildProcess = spawn('/bin/sh', ['-c', line], { env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const before = { ...process.env };
+    try {
+      for (let waited = 0; !existsSync(join(runtime.path, 'systemd/private')) && waited < 60_000; waited += 100) {
+        if (manager.exitCode !== null) throw new Error(`systemd ended with ${manager.exitCode}`);
+        await sleep(100);
+      }
+      Object.assign(process.env, { XDG_RUNTIME_DIR: runtime.path, DBUS_SESSION_BUS_ADDRESS: '' });
+      await sleep(2000);
+      const own = readFileSync('/proc/self/cgroup', 'latin1');
+      const scope = await systemdScope({ manager: 'user' });
+      expect(scope.parent.endsWith(`/${scope.unit}`)).toBe(true);
+      const cgroup = { parent: scope.parent };
+      const { report } = await spawnIsolated('true', [], { cgroup, limits: { memory: '64M' } });
+      expect(report.cgroup?.folders[0]).toContain(`/${scope.unit}/nsjs-`);
+      const eat = 'my @a; push @a, "x" x 1048576 for 1..100';
+      expect(await spawnIsolated('perl', ['-e', eat], { cgroup, limits: { memory: '32M' }, reject: false })).toMatchObject({
+        reason: 'oom',
+      });
+      const sandbox = await Sandbox.open({ cgroup, limits: { pids: 10 } });
+      expect(sandbox.stats()).toMatchObject({ source: 'cgroup', pids: { limit: 11 } });
+      await sandbox.close();
+      expect(readFileSync('/proc/self/cgroup', 'latin1')).toBe(own);
+      const folder = (report.cgroup?.folders[0] ?? '').replace(/\/nsjs-[^/]*$/, '');
+      expect(existsSync(folder)).toBe(true);
+      await scope.close();
+      for (let waited = 0; existsSync(folder) && waited < 30_000; waited += 50) await sleep(50);
+      expect(existsSync(folder)).toBe(false);
+    } finally {
+      for (const name of ['XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS']) {
+        if (before[name] === undefined) delete process.env[name];
+        else process.env[name] = before[name];
+      }
+      const ended = new Promise((resolve) => manager.once('exit', resolve));
+      manager.kill('SIGTERM');
+      if (manager.exitCode === null) await ended;
+      spawnSync('find', [group, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']);
+      if (existsSync(group)) rmdirSync(group);
+      runtime.remove();
+    }
+  },
+);
+
+testIf(!isVersion2, 'cgroups of version 1', 'on version 1 there is none', async () => {
+  expect(await rejection(systemdScope())).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', hint: expect.any(String) });
+  expect(await rejection(systemdScope({ manager: 'nobody' as 'user' }))).toMatchObject({ path: 'manager' });
+});
+
+describe('messages', () => {
+  test('a call is what the specification says, byte by byte', () => {
+    const call = encodeCall({ serial: 1, path: '/a', interface: 'b.c', member: 'D', body: [{ type: 's', value: 'xy' }] });
+    const expected = [
+      ...[0x6c, 1, 0, 1, 7, 0, 0, 0, 1, 0, 0, 0, 55, 0, 0, 0],
+      ...[1, 1, 0x6f, 0, 2, 0, 0, 0, 0x2f, 0x61, 0, 0, 0, 0, 0, 0],
+      ...[2, 1, 0x73, 0, 3, 0, 0, 0, 0x62, 0x2e, 0x63, 0, 0, 0, 0, 0],
+      ...[3, 1, 0x73, 0, 1, 0, 0, 0, 0x44, 0, 0, 0, 0, 0, 0, 0],
+      ...[8, 1, 0x67, 0, 1, 0x73, 0, 0],
+      ...[2, 0, 0, 0, 0x78, 0x79, 0],
+    ];
+    expect([...call]).toEqual(expected);
+  });
+
+  test('signatures of nested values', () => {
+    const value = {
+      type: 'r',
+      value: [
+        { type: 's', value: 'a' },
+        { type: 'v', value: { type: 'a', of: 'u', value: [] } },
+      ],
+    } as const;
+    expect(signatureOf(value)).toBe('(sv)');
+    expect(signatureOf({ type: 'a', of: '(sv)', value: [value] })).toBe('a(sv)');
+  });
+
+  test('an answer in pieces is read when all of it is there', () => {
+    const call = encodeCall({ serial: 7, path: '/a', interface: 'b.c', member: 'D', body: [{ type: 's', value: 'why' }] });
+    for (let size = 0; size < call.length; size++) expect(decodeReply(call.subarray(0, size))).toBeUndefined();
+    expect(decodeReply(Buffer.concat([call, call]))).toMatchObject({ size: call.length, kind: 'other', text: 'why' });
+  });
+});
+
+testIf(isVersion2, 'cgroups of version 2', 'whoever answers in another way is an error', async () => {
+  const runtime = temporaryFolder();
+  const server = createServer((socket) => socket.end('REJECTED\r\n')).listen(join(runtime.path, 'bus'));
+  await new Promise((resolve) => server.once('listening', resolve));
+  const before = process.env.DBUS_SESSION_BUS_ADDRESS;
+  process.env.DBUS_SESSION_BUS_ADDRESS = `unix:path=${runtime.path}/bus`;
+  const { XDG_RUNTIME_DIR } = process.env;
+  process.env.XDG_RUNTIME_DIR = runtime.path;
+  expect(await rejection(systemdScope({ manager: 'user' }))).toMatchObject({ code: 'ERR_NSJS_DBUS' });
+  if (before === undefined) delete process.env.DBUS_SESSION_BUS_ADDRESS;
+  else process.env.DBUS_SESSION_BUS_ADDRESS = before;
+  if (XDG_RUNTIME_DIR === undefined) delete process.env.XDG_RUNTIME_DIR;
+  else process.env.XDG_RUNTIME_DIR = XDG_RUNTIME_DIR;
+  server.close();
+  runtime.remove();
+});

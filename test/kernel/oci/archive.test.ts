@@ -1,0 +1,176 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { gzipSync } from 'node:zlib';
+import { unpackTar } from 'nsjs';
+import { isRoot, rejection, testIf } from '../../support';
+import { archive, type Made } from '../../support/archive';
+
+const work = mkdtempSync(join(tmpdir(), 'nsjs-oci-'));
+
+chmodSync(work, 0o755);
+
+afterAll(() => {
+  execFileSync('chmod', ['-R', 'u+rwX', work]);
+  rmSync(work, { recursive: true, force: true });
+});
+
+let count = 0;
+
+const fresh = (name: string) => join(work, `${name}-${count++}`);
+
+const unpack = (bytes: Buffer, folder = fresh('root'), options = {}) => unpackTar(Readable.from([bytes]), folder, options);
+
+describe('an archive', () => {
+  test('becomes a folder: files, folders, links, modes, times, long names', async () => {
+    const long = `d/${'n'.repeat(150)}/ü`;
+    const folder = fresh('root');
+    const answer = await unpack(
+      archive(
+        { path: 'd', type: 'directory', mode: 0o750 },
+        { path: './d/f', data: 'hello', mode: 0o4755 },
+        { path: 'd/hard', type: 'link', linkPath: 'd/f' },
+        { path: 'd/soft', type: 'symlink', linkPath: '../../../etc/passwd' },
+        { path: long, data: 'long' },
+        { path: 'fifo', type: 'fifo' },
+        { path: 'dev', type: 'character-device' },
+      ),
+      folder,
+    );
+    expect(answer).toMatchObject({ folder, entries: 7, skipped: 2 });
+    expect(readFileSync(join(folder, 'd/hard'), 'utf8')).toBe('hello');
+    expect(statSync(join(folder, 'd/f'))).toMatchObject({ nlink: 2, mtimeMs: 1_700_000_000_000 });
+    expect(statSync(join(folder, 'd/f')).mode & 0o7777).toBe(0o755);
+    expect(statSync(join(folder, 'd')).mode & 0o777).toBe(0o750);
+    expect(readFileSync(join(folder, long), 'utf8')).toBe('long');
+  });
+
+  test('is the same one that tar(1) writes, gzipped as well', async () => {
+    const source = fresh('source');
+    mkdirSync(join(source, 'sub'), { recursive: true });
+    writeFileSync(join(source, 'sub', `${'long'.repeat(40)}`), 'x'.repeat(100_000));
+    symlinkSync('sub', join(source, 'link'));
+    for (const format of ['gnu', 'pax', 'ustar', 'v7']) {
+      if (format === 'v7' || format === 'ustar') rmSync(join(source, 'sub', `${'long'.repeat(40)}`), { force: true });
+      for (const flag of ['', 'z']) {
+        const file = fresh('tar');
+        execFileSync('tar', [`-c${flag}f`, file, `--format=${format}`, '-C', source, '.']);
+        const folder = fresh('root');
+        await unpackTar(file, folder);
+        execFileSync('diff', ['-r', '--no-dereference', source, folder]);
+      }
+    }
+  });
+
+  testIf(isRoot, 'root', 'keeps the owners it names, and no others', async () => {
+    const folder = fresh('root');
+    await unpack(archive({ path: 'f', uid: 33, gid: 44 }), folder);
+    expect(statSync(join(folder, 'f'))).toMatchObject({ uid: 33, gid: 44 });
+    expect(await rejection(unpack(archive({ path: 'f', uid: 70_000 })))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
+  });
+
+  test.each<[string, readonly Made[], RegExp]>([
+    ['a path with ..', [{ path: 'a/../../evil', data: 'x' }], /holds '\.\.'/],
+    ['an absolute path', [{ path: '/evil', data: 'x' }], /is absolute/],
+    ['a hard link out of it', [{ path: 'x', type: 'link', linkPath: '../../../../etc/passwd' }], /holds '\.\.'/],
+    ['a hard link to what is not there', [{ path: 'x', type: 'link', linkPath: 'none' }], /no file/],
+    [
+      'a file for a folder',
+      [
+        { path: 'f', data: 'x' },
+        { path: 'f/g', data: 'x' },
+      ],
+      /no folder/,
+    ],
+    [
+      'links in a circle',
+      [
+        { path: 'a', type: 'symlink', linkPath: 'b' },
+        { path: 'b', type: 'symlink', linkPath: 'a' },
+        { path: 'a/f', data: 'x' },
+      ],
+      /too many links/,
+    ],
+    ['a whiteout of the folder itself', [{ path: '.wh...', data: '' }], /no whiteout/],
+  ])('with %s is refused, and nothing of it stays', async (_, entries, message) => {
+    const folder = fresh('root');
+    const error = await rejection(unpack(archive(...entries), folder));
+    expect(error).toMatchObject({ code: 'ERR_NSJS_ARCHIVE', message: expect.stringMatching(message) });
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  test('that writes through its own link writes inside all the same', async () => {
+    const folder = fresh('root');
+    const victim = fresh('victim');
+    mkdirSync(victim);
+    await unpack(
+      archive(
+        { path: 'out', type: 'symlink', linkPath: victim },
+        { path: 'out/evil', data: 'x' },
+        { path: 'up', type: 'symlink', linkPath: '../../..' },
+        { path: 'up/evil2', data: 'x' },
+      ),
+      folder,
+    );
+    expect(execFileSync('ls', ['-A', victim], { encoding: 'utf8' })).toBe('');
+    expect(readFileSync(join(folder, victim, 'evil'), 'utf8')).toBe('x');
+    expect(existsSync(join(folder, 'evil2'))).toBe(true);
+  });
+
+  test('that grows past its limits is refused', async () => {
+    const bomb = gzipSync(archive({ path: 'zeros', data: '\0'.repeat(20_000_000) }));
+    expect(bomb.length).toBeLessThan(100_000);
+    expect(await rejection(unpack(bomb, fresh('root'), { maxSize: '1M' }))).toMatchObject({
+      code: 'ERR_NSJS_ARCHIVE',
+      message: expect.stringContaining('1048576 bytes'),
+    });
+    const many = archive(...Array.from({ length: 50 }, (_, index) => ({ path: `f${index}` })));
+    expect(await rejection(unpack(many, fresh('root'), { maxEntries: 20 }))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
+  });
+
+  test.each<[string, (whole: Buffer) => Buffer]>([
+    ['cut short', (whole) => whole.subarray(0, 700)],
+    ['with a wrong checksum', (whole) => Buffer.concat([Buffer.from('x'), whole.subarray(1)])],
+    ['of noise', () => Buffer.alloc(4096, 0x5a)],
+    ['gzipped and cut short', (whole) => gzipSync(whole).subarray(0, 40)],
+  ])('%s is refused', async (_, spoil) => {
+    expect(await rejection(unpack(spoil(archive({ path: 'file', data: 'x'.repeat(1000) }))))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
+  });
+
+  test('into a folder that is there is an error that leaves it alone', async () => {
+    const folder = fresh('root');
+    mkdirSync(folder);
+    expect(await rejection(unpack(archive({ path: 'f' }), folder))).toMatchObject({ code: 'EEXIST' });
+    expect(existsSync(folder)).toBe(true);
+  });
+});
+
+test('an archive that is compressed in another way is told by its name', async () => {
+  for (const [name, magic] of [
+    ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
+    ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]],
+    ['bzip2', [0x42, 0x5a, 0x68, 0x39]],
+  ] as const) {
+    const error = await rejection(unpack(Buffer.concat([Buffer.from(magic), Buffer.alloc(100)])));
+    expect(error).toMatchObject({ code: 'ERR_NSJS_ARCHIVE', message: expect.stringMatching(new RegExp(`${name}.*gzipped`)) });
+  }
+});
+
+test('archives that a stream of the host ends early are refused', async () => {
+  const file = fresh('file');
+  writeFileSync(file, archive({ path: 'f', data: 'x'.repeat(5000) }).subarray(0, 2000));
+  expect(await rejection(unpackTar(createReadStream(file), fresh('root')))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
+});

@@ -1,0 +1,181 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Sandbox, type SandboxOptions } from 'nsjs';
+import { isRoot, rejection, sleep, temporaryFolder, testIf } from '../../support';
+import { openDescriptors } from '../../support/processes';
+
+let sandbox: Sandbox;
+beforeAll(async () => {
+  sandbox = await Sandbox.open();
+});
+afterAll(() => sandbox.close());
+
+const line = (text: string, on = sandbox) => on.spawn('/bin/sh', ['-c', text], { reject: false });
+const code = async (promise: PromiseLike<unknown>) => (await rejection(promise)).code;
+
+test('writes and reads files, which belong to the sandbox', async () => {
+  await sandbox.fs.mkdir('/tmp/a/b', { recursive: true });
+  await sandbox.fs.writeFile('/tmp/a/b/f', 'hello', { mode: 0o600 });
+  expect((await line('cat /tmp/a/b/f; stat -c "%a %u" /tmp/a/b/f; echo more >> /tmp/a/b/f')).stdout).toMatch(
+    /^hello600 1000$|^hello600 54321$/,
+  );
+  expect(await sandbox.fs.readFile('/tmp/a/b/f', { encoding: 'utf8' })).toBe('hellomore\n');
+  expect(Buffer.isBuffer(await sandbox.fs.readFile('/tmp/a/b/f'))).toBe(true);
+  await sandbox.fs.writeFile('/tmp/a/b/f', 'x');
+  expect((await sandbox.fs.stat('/tmp/a/b/f')).size).toBe(1);
+  await sandbox.fs.mkdir('/tmp/a/b', { recursive: true });
+  expect(await code(sandbox.fs.mkdir('/tmp/a/b'))).toBe('EEXIST');
+});
+
+test('lists folders by name and type', async () => {
+  await line('mkdir /tmp/list; cd /tmp/list; touch f; mkdir d; ln -s /etc/passwd l; mkfifo p');
+  const found = [...(await sandbox.fs.readdir('/tmp/list'))].sort((a, b) => (a.name < b.name ? -1 : 1));
+  expect(found).toEqual([
+    { name: 'd', type: 'directory' },
+    { name: 'f', type: 'file' },
+    { name: 'l', type: 'symlink' },
+    { name: 'p', type: 'fifo' },
+  ]);
+});
+
+test('no link leads anywhere, at the end of a path or on the way', async () => {
+  await line('ln -s /etc/passwd /tmp/evil; ln -s / /tmp/root; ln -s ../../../../etc /tmp/up; ln -s /proc/self/root /tmp/magic');
+  for (const path of ['/tmp/evil', '/tmp/root/etc/passwd', '/tmp/up/passwd', '/tmp/magic/etc/passwd']) {
+    expect(await code(sandbox.fs.readFile(path))).toBe('ELOOP');
+    expect(await code(sandbox.fs.writeFile(path, 'x'))).toBe('ELOOP');
+  }
+  expect((await sandbox.fs.stat('/tmp/evil')).isSymbolicLink()).toBe(true);
+  expect(await code(sandbox.fs.readFile('/tmp/../etc/passwd'))).toBe('ERR_INVALID_ARG_VALUE');
+  expect(await code(sandbox.fs.mkdir('/tmp/root/tmp/made'))).toMatch(/ELOOP|ENOTDIR/);
+  expect(await code(sandbox.fs.rm('/tmp/up/passwd'))).toMatch(/ELOOP|ENOTDIR/);
+});
+
+test('FIFOs, devices, sockets and files without end are refused, and nothing waits', async () => {
+  await line('mkfifo /tmp/fifo; truncate -s 1T /tmp/sparse 2>/dev/null || truncate -s 60M /tmp/sparse; mkdir /tmp/dir');
+  for (const path of ['/tmp/fifo', '/dev/zero', '/dev/null', '/tmp/dir']) {
+    expect(await code(sandbox.fs.readFile(path))).toMatch(/EINVAL|EISDIR/);
+    expect(await code(sandbox.fs.writeFile(path, 'x'))).toMatch(/EINVAL|EISDIR|ENXIO/);
+  }
+  expect(await code(sandbox.fs.readFile('/tmp/sparse', { maxSize: '1M' }))).toBe('EFBIG');
+  const folder = temporaryFolder();
+  expect(await code(sandbox.fs.copyOut('/tmp/fifo', join(folder.path, 'x')))).toBe('EINVAL');
+  expect(await code(sandbox.fs.copyOut('/tmp/sparse', join(folder.path, 'x'), { maxSize: '1M' }))).toBe('EFBIG');
+  expect(execFileSync('ls', ['-A', folder.path], { encoding: 'utf8' })).toBe('');
+  folder.remove();
+});
+
+test('what the host protects stays protected', async () => {
+  expect(await code(sandbox.fs.writeFile('/usr/bin/evil', 'x'))).toBe('EROFS');
+  expect(await code(sandbox.fs.rm('/usr', { recursive: true }))).toMatch(/EBUSY|EROFS|EACCES/);
+  expect(await code(sandbox.fs.rm('/'))).toBe('EINVAL');
+});
+
+test('removes trees, however deep and however named', async () => {
+  await line(
+    `cd /tmp && perl -e 'for (1 .. 3000) { mkdir "d" or die; chdir "d" or die } open F, ">", "end"; chdir "/tmp/d"; mkdir "x"; open F, ">", "x/\\xff\\xfe"'`,
+  );
+  await sandbox.fs.rm('/tmp/d', { recursive: true });
+  expect((await line('ls -d /tmp/d')).exitCode).not.toBe(0);
+  expect(await code(sandbox.fs.rm('/tmp/nothing'))).toBe('ENOENT');
+  await sandbox.fs.rm('/tmp/nothing', { force: true });
+  await sandbox.fs.mkdir('/tmp/full/x', { recursive: true });
+  expect(await code(sandbox.fs.rm('/tmp/full'))).toBe('ENOTEMPTY');
+});
+
+test('copies in and out', async () => {
+  const folder = temporaryFolder();
+  const from = join(folder.path, 'in');
+  mkdirSync(join(from, 'sub'), { recursive: true });
+  writeFileSync(join(from, 'sub/run.sh'), '#!/bin/sh\necho ran', { mode: 0o755 });
+  symlinkSync('sub/run.sh', join(from, 'link'));
+  await sandbox.fs.copyIn(from, '/tmp/job');
+  expect((await line('/tmp/job/link; readlink /tmp/job/link')).stdout).toBe('ran\nsub/run.sh');
+  expect(await code(sandbox.fs.copyIn(from, '/tmp/job'))).toBe('EEXIST');
+  expect((await line('ls /tmp/job/sub')).stdout).toBe('run.sh');
+
+  // A link inside is refused, and what was copied of it is gone.
+  expect(await code(sandbox.fs.copyOut('/tmp/job', join(folder.path, 'out')))).toBe('ELOOP');
+  expect(existsSync(join(folder.path, 'out'))).toBe(false);
+  await line('rm /tmp/job/link; chmod 4755 /tmp/job/sub/run.sh; echo data > /tmp/job/data');
+  await sandbox.fs.copyOut('/tmp/job', join(folder.path, 'out'));
+  expect(readFileSync(join(folder.path, 'out/data'), 'utf8')).toBe('data\n');
+  expect(statSync(join(folder.path, 'out/sub/run.sh')).mode & 0o7777).toBe(0o755);
+  expect(await code(sandbox.fs.copyOut('/tmp/job/data', join(folder.path, 'out')))).toBe('EEXIST');
+  expect(await code(sandbox.fs.copyOut('/tmp/job', join(folder.path, 'o2'), { maxEntries: 2 }))).toBe('EFBIG');
+  expect(execFileSync('ls', ['-A', folder.path], { encoding: 'utf8' })).toBe('in\nout\n');
+  folder.remove();
+});
+
+test('watches', async () => {
+  const abort = new AbortController();
+  await sandbox.fs.mkdir('/tmp/watched');
+  const seen: string[] = [];
+  const watching = (async () => {
+    for await (const { filename } of sandbox.fs.watch('/tmp/watched', { signal: abort.signal })) {
+      seen.push(`${filename}`);
+      abort.abort();
+    }
+  })();
+  while (seen.length === 0) await line('touch /tmp/watched/new');
+  await watching;
+  expect(seen[0]).toBe('new');
+});
+
+test('a path that changes under every call leads nowhere else', async () => {
+  // The folder and a link to the host's place of secrets change places without end.
+  const program = `
+use strict; my ($a, $b) = ("/tmp/race/dir\\0", "/tmp/race/link\\0");
+mkdir "/tmp/race"; mkdir "/tmp/race/dir"; open my $f, ">", "/tmp/race/dir/passwd"; print $f "inside"; close $f; symlink "/etc", "/tmp/race/link";
+$| = 1; print "ready\\n"; my $end = time + 60;
+while (time < $end) { for (1 .. 1000) { syscall(316, -100, $a, -100, $b, 2) } last if -e "/tmp/stop" }`;
+  const racer = sandbox.spawn('perl', ['-e', program], { reject: false });
+  await new Promise((resolve) => racer.stdout?.once('data', resolve));
+  const answers = { read: 0, refused: 0 };
+  for (let round = 0; round < 500; round++) {
+    try {
+      expect(await sandbox.fs.readFile('/tmp/race/dir/passwd', { encoding: 'utf8' })).toBe('inside');
+      answers.read++;
+    } catch (error) {
+      expect(['ELOOP', 'EAGAIN', 'ENOENT']).toContain((error as NodeJS.ErrnoException).code);
+      answers.refused++;
+    }
+  }
+  await line('touch /tmp/stop');
+  await racer;
+  expect(answers.read).toBeGreaterThan(0);
+  expect(answers.refused).toBeGreaterThan(0);
+}, 120_000);
+
+testIf(isRoot, 'root', 'what is written belongs to nobody of the host, among several ids too', async () => {
+  const folder = temporaryFolder();
+  const options: SandboxOptions = { user: { ids: 'range' }, capabilities: ['CAP_CHOWN'] };
+  const own = await Sandbox.open(options);
+  await own.fs.writeFile('/tmp/f', 'x');
+  expect((await line('stat -c %u /tmp/f; chown 33 /tmp/f', own)).stdout).toBe('0');
+  expect(await own.fs.readFile('/tmp/f', { encoding: 'utf8' })).toBe('x');
+  await own.close();
+  folder.remove();
+});
+
+test('closed with its sandbox, and nothing stays open', async () => {
+  const before = openDescriptors();
+  const own = await Sandbox.open();
+  await own.fs.writeFile('/tmp/f', 'x');
+  await rejection(own.fs.readFile('/tmp/none'));
+  await own.close();
+  expect(await code(own.fs.readFile('/tmp/f'))).toBe('ERR_NSJS_CLOSED');
+  // The keeper's own end is told a moment later.
+  for (let waited = 0; openDescriptors() > before && waited < 100; waited++) await sleep(20);
+  expect(openDescriptors()).toBeLessThanOrEqual(before);
+});
+
+test('links of the host are copied as links, not followed', async () => {
+  const folder = temporaryFolder();
+  symlinkSync('/etc/passwd', join(folder.path, 'l'));
+  await sandbox.fs.copyIn(folder.path, '/tmp/links');
+  expect((await line('readlink /tmp/links/l')).stdout).toBe('/etc/passwd');
+  expect(lstatSync(join(folder.path, 'l')).isSymbolicLink()).toBe(true);
+  expect(readlinkSync(join(folder.path, 'l'))).toBe('/etc/passwd');
+  folder.remove();
+});

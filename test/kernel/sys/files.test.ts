@@ -1,0 +1,93 @@
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import * as sys from 'nsjs/sys';
+import { temporaryFolder, thrown } from '../../support';
+import { inNode } from './run';
+
+describe('files', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  beforeEach(() => {
+    folder = temporaryFolder();
+  });
+  afterEach(() => folder.remove());
+
+  test('openat2 stays within the bounds it is given, also asynchronously', async () => {
+    const root = openSync(folder.path, 'r');
+    mkdirSync(join(folder.path, 'etc'));
+    writeFileSync(join(folder.path, 'etc/hostname'), 'own');
+    symlinkSync('/etc/hostname', join(folder.path, 'link'));
+    const read = (fd: number) => {
+      const buffer = Buffer.alloc(100);
+      const size = readSync(fd, buffer);
+      closeSync(fd);
+      return buffer.toString('utf8', 0, size);
+    };
+    expect(read(sys.openat2(root, 'link', { flags: constants.O_RDONLY, resolve: sys.RESOLVE.IN_ROOT }))).toBe('own');
+    expect(thrown(() => sys.openat2(root, 'link', { flags: 0, resolve: sys.RESOLVE.BENEATH }))).toMatchObject({
+      code: 'EXDEV',
+      syscall: 'openat2',
+    });
+    expect(thrown(() => sys.openat2(root, 'link', { flags: 0, resolve: sys.RESOLVE.NO_SYMLINKS }))).toMatchObject({ code: 'ELOOP' });
+    const made = await sys.openat2Async(root, 'new', { flags: constants.O_CREAT | constants.O_WRONLY, mode: 0o600 });
+    expect(fstatSync(made).mode & 0o777).toBe(0o600);
+    closeSync(made);
+    await expect(sys.openat2Async(root, 'missing', { flags: 0 })).rejects.toMatchObject({ code: 'ENOENT' });
+    closeSync(root);
+  });
+
+  test('a FIFO that nobody writes does not hold the event loop', async () => {
+    execFileSync('mkfifo', [join(folder.path, 'fifo')]);
+    const opening = sys.openat2Async(sys.AT.FDCWD, join(folder.path, 'fifo'), { flags: constants.O_RDONLY });
+    const writer = openSync(join(folder.path, 'fifo'), constants.O_RDWR);
+    closeSync(await opening);
+    closeSync(writer);
+  });
+
+  test('nameToHandleAt and openByHandleAt: a namespace is found again while it lives', async () => {
+    const self = sys.pidfdOpen(process.pid);
+    const net = sys.pidfdNamespace(self, 'net');
+    const handle = sys.nameToHandleAt(net, '', sys.AT.EMPTY_PATH);
+    const again = sys.openByHandleAt(sys.FD_NSFS_ROOT, JSON.parse(JSON.stringify(handle)));
+    expect(fstatSync(again).ino).toBe(fstatSync(net).ino);
+    sys.close(await sys.openByHandleAtAsync(sys.FD_NSFS_ROOT, handle));
+    const pidfdHandle = sys.nameToHandleAt(self, '', sys.AT.EMPTY_PATH);
+    const samePid = sys.openByHandleAt(sys.FD_PIDFS_ROOT, pidfdHandle);
+    expect(sys.pidfdInfo(samePid).pid).toBe(process.pid);
+    expect(thrown(() => sys.openByHandleAt(sys.FD_NSFS_ROOT, { type: handle.type, bytes: 'zz' }))).toMatchObject({ code: 'EINVAL' });
+    expect(thrown(() => sys.openByHandleAt(sys.FD_NSFS_ROOT, { type: handle.type, bytes: '' })).code).toMatch(/EINVAL|ESTALE/);
+    for (const fd of [self, net, again, samePid]) sys.close(fd);
+  });
+
+  test('closeRange closes, or marks; dup copies', () => {
+    const script = `
+      const high = () => fs.readdirSync('/proc/self/fd').map(Number).filter((fd) => fd >= 100).join('+');
+      const zero = sys.memfdCreate('x', sys.MFD.CLOEXEC);
+      const copies = [sys.dup(zero), sys.dup(zero)];
+      const last = Math.max(...copies);
+      sys.closeRange(last + 1, 0x7fffffff, sys.CLOSE_RANGE.CLOEXEC);
+      sys.closeRange(Math.min(...copies), last);
+      console.log([copies.every((fd) => failure(() => sys.close(fd)) === 'EBADF'), failure(() => sys.closeRange(5, 4)), failure(() => sys.dup(9999))].join());`;
+    expect(inNode(script)).toBe('true,EINVAL,EBADF');
+  });
+
+  test('memfdCreate makes a file that has no name', () => {
+    const fd = sys.memfdCreate('note', sys.MFD.CLOEXEC | sys.MFD.ALLOW_SEALING);
+    writeSync(fd, 'text');
+    expect(readFileSync(`/proc/self/fd/${fd}`, 'utf8')).toBe('text');
+    expect(execFileSync('readlink', [`/proc/${process.pid}/fd/${fd}`], { encoding: 'utf8' })).toContain('memfd:note');
+    sys.close(fd);
+    expect(thrown(() => sys.memfdCreate('x', 0x8000_0000))).toMatchObject({ code: 'EINVAL' });
+  });
+});

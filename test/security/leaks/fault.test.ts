@@ -1,0 +1,174 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { getPriority, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Result, Sandbox, SandboxPool, type SpawnOptions, type SyscallCall, spawnIsolated } from 'nsjs';
+import { useTestLauncher } from '../../../dist/launcher/image';
+import { hasCgroups, isRoot } from '../../support';
+import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from '../../support/processes';
+
+const image = readFileSync(join(__dirname, '../../../build/test/launcher-fault'));
+const at = image.indexOf('NSJSFLT1') + 8;
+const folder = mkdtempSync(join(tmpdir(), 'nsjs-fault-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+// What a program can tell of its confinement; the same in every run that gets this far.
+const confinement = [
+  'grep -E "^(Cap|NoNewPrivs|Seccomp|Sig(Blk|Ign))" /proc/self/status',
+  'echo $(ls /) $(ls /dev) $(ls /proc/self/fd) $(pwd) $(umask) $(ulimit -n) $(uname -n)',
+  'cut -d" " -f5,6 /proc/self/mountinfo | sort',
+  'cat /proc/self/uid_map /proc/self/gid_map',
+  'cut -d" " -f6,7 /proc/$$/stat',
+].join('; ');
+
+type Outcome = { readonly error: Error & Record<string, unknown> } | { readonly result: Result };
+
+let count = 0;
+
+type Run = (options: SpawnOptions) => Promise<Result>;
+
+const script = ['-c', confinement] as const;
+const alone: Run = async (options) => spawnIsolated('/bin/sh', script, { ...options, encoding: 'utf8', reject: false });
+
+// A group of its own, where one can be made.
+const ownLimits: Pick<SpawnOptions, 'limits'> = hasCgroups ? { limits: { memory: '64M', wallTime: 60_000, cpuTime: 60_000 } } : {};
+
+/** As the second program of a long-lived sandbox. */
+const inSandbox: Run = async (options) => {
+  const sandbox = await Sandbox.open(options);
+  try {
+    await sandbox.spawn('true', [], { timeout: hang, reject: false });
+    return await sandbox.spawn('/bin/sh', script, { timeout: hang, encoding: 'utf8', reject: false, ...ownLimits });
+  } finally {
+    await sandbox.close();
+  }
+};
+const hang = 10_000;
+
+/** In a sandbox that waited for it. */
+const inPool: Run = async (options) => {
+  const pool = await SandboxPool.open(options);
+  try {
+    const running = pool.spawn('/bin/sh', script, { timeout: hang, encoding: 'utf8', reject: false });
+    // The one that would take its place has the same fault.
+    void pool.close();
+    return await running;
+  } finally {
+    await pool.close();
+  }
+};
+
+/** One run with the launcher whose `nth` call in process `role` fails. */
+async function spawnWithFault(role: number, nth: number, run: Run, options: SpawnOptions): Promise<Outcome> {
+  const broken = Buffer.from(image);
+  broken.writeUInt32LE(role, at);
+  broken.writeUInt32LE(nth, at + 4);
+  const path = join(folder, `launcher-${count++}`);
+  writeFileSync(path, broken, { mode: 0o755 });
+  const fd = openSync(path, 'r');
+  useTestLauncher(fd);
+  try {
+    return { result: await run(options) };
+  } catch (error) {
+    return { error: error as Error & Record<string, unknown> };
+  } finally {
+    useTestLauncher(undefined);
+    closeSync(fd);
+    unlinkSync(path);
+  }
+}
+
+const roles = ['keeper', 'init', 'program'] as const;
+// EBUSY: a file that could not be closed keeps the root from being sealed. EACCES, ENOENT, ESRCH: init is gone when its maps are written.
+// EPROTO: a helper ended without a word.
+const codes = ['EIO', 'EBUSY', 'EACCES', 'ENOENT', 'ESRCH', 'EPROTO'];
+const limit = 2000;
+// So many runs in a row without an effect: the process has no more calls. Closing descriptors has none, many times over.
+const enough = 100;
+
+const everything = [
+  ['untrusted', alone, {}],
+  ['in a long-lived sandbox', inSandbox, {}],
+  ['in a sandbox that waited', inPool, { limits: { wallTime: 60_000, cpuTime: 60_000 } }],
+  [
+    'with binds',
+    alone,
+    {
+      mounts: [
+        { type: 'bind', source: '/tmp', target: '/host-tmp' },
+        { type: 'mask', target: '/usr/share' },
+      ],
+    },
+  ],
+  [
+    'with everything else',
+    alone,
+    {
+      ...(isRoot ? { user: { ids: 'range' }, capabilities: ['CAP_CHOWN'] } : {}),
+      mounts: [
+        { type: 'overlay', target: '/overlay', lower: ['/etc/ssl', '/etc/alternatives'] },
+        { type: 'tmpfs', target: '/sealed' },
+        { type: 'readonly', target: '/sealed' },
+      ],
+      landlock: { execute: ['/'], write: ['/tmp', '/dev', '/proc'], bindTcp: [80], scopes: ['signal'] },
+      memoryDenyWriteExecute: 'require',
+      nice: getPriority() + 1,
+      affinity: [0, 1],
+      oomScoreAdj: 100,
+      scheduler: { policy: 'batch' },
+      verify: true,
+      ...(hasCgroups ? { limits: { cpu: 1, cpus: [0, 1], wallTime: 60_000, cpuTime: 60_000, oomGroup: true } } : {}),
+      onSyscall: { getpgrp: (call: SyscallCall) => call.allow() },
+    },
+  ],
+] as [string, Run, SpawnOptions][];
+// The two that every other one is built on, where NSJS_FAULTS says so: all of them take four minutes.
+const chosen = process.env.NSJS_FAULTS === 'some' ? everything.slice(0, 2) : everything;
+
+describe.each(chosen)('%s', (_, run, options) => {
+  let whole: string;
+  beforeAll(async () => {
+    whole = (await run(options)).stdout;
+  });
+  // Paths of the sandbox's own cgroup, ids and the number of the session differ from run to run; nothing else does.
+  const normal = (text: string) => text.replace(/19000\d{5}|[23]\d{9}/g, 'ID').replace(/^\d+ 0$/m, 'SESSION 0');
+
+  test.each(roles)('whichever call of %s fails, the program runs fully confined or not at all, and nothing remains', async (role) => {
+    // Of the run that `whole` comes from, or of the test before.
+    await keepersGone();
+    const before = { descriptors: openDescriptors(), mounts: mountCount(), processes: ownLaunchers().length };
+    const seen = { errors: 0, silent: 0, whole: 0 };
+    let clean = 0;
+    let nth = 1;
+    for (; clean < enough && nth < limit; nth++) {
+      const outcome = await spawnWithFault(roles.indexOf(role), nth, run, options);
+      if ('error' in outcome) {
+        const { error } = outcome;
+        const typed =
+          error.name === 'SysError'
+            ? (typeof error.origin === 'string' || String(error.syscall).startsWith('spawn ')) && codes.includes(String(error.code))
+            : ['ERR_NSJS_LAUNCHER', 'ERR_NSJS_CLOSED'].includes(String(error.code));
+        expect([nth, typed, error.message]).toEqual([nth, true, error.message]);
+        error.name === 'SysError' ? seen.errors++ : seen.silent++;
+        clean = 0;
+        continue;
+      }
+      const { result } = outcome;
+      expect([nth, result.reason]).not.toEqual([nth, 'timeout']);
+      // A program that was ended half-way has told the first half.
+      const expected = result.reason === 'exited' ? normal(whole) : normal(whole).slice(0, normal(result.stdout).length);
+      if (result.stdout !== '') expect([nth, normal(result.stdout)]).toEqual([nth, expected]);
+      clean = result.reason === 'exited' && result.exitCode === 0 ? clean + 1 : 0;
+      seen.whole++;
+    }
+    expect(nth).toBeLessThan(limit);
+    expect(seen.errors).toBeGreaterThan(5);
+    expect(sandboxCgroups()).toEqual([]);
+    await keepersGone();
+    expect(ownChildren()).toEqual([]);
+    expect({ mounts: mountCount(), processes: ownLaunchers().length }).toEqual({ mounts: before.mounts, processes: before.processes });
+    expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors);
+    process.stderr.write(
+      `${role}: ${nth - 1} calls; ${seen.errors} typed errors, ${seen.silent} without a record, ${seen.whole} ran whole\n`,
+    );
+  });
+});

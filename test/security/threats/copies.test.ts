@@ -1,0 +1,101 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { Sandbox, unpackImage, unpackTar } from 'nsjs';
+import { rejection, sh, temporaryFolder } from '../../support';
+
+let folder: ReturnType<typeof temporaryFolder>;
+
+beforeEach(() => {
+  folder = temporaryFolder();
+  chmodSync(folder.path, 0o755);
+});
+
+afterEach(() => folder.remove());
+
+describe('copies', () => {
+  test('a source that is missing takes nothing away at the target', async () => {
+    const sandbox = await Sandbox.open();
+    await sandbox.fs.mkdir('/home/sandbox/data');
+    expect((await rejection(sandbox.fs.copyIn('/nonexistent', '/home/sandbox/data'))).code).toMatch(/ENOENT|EEXIST/);
+    expect((await sandbox.fs.stat('/home/sandbox/data')).isDirectory()).toBe(true);
+    await sandbox.close();
+  });
+
+  test('in from a folder that programs change: never what a link leads to', async () => {
+    const secret = join(folder.path, 'secret');
+    const shared = join(folder.path, 'shared');
+    mkdirSync(shared);
+    chmodSync(shared, 0o777);
+    writeFileSync(secret, 'secret', { mode: 0o600 });
+    writeFileSync(join(shared, 'f'), 'own');
+    symlinkSync(secret, join(shared, 'l'));
+    const racer = spawn('perl', [
+      '-e',
+      `my ($a, $b) = ("${shared}/f\\0", "${shared}/l\\0"); $| = 1; print "r"; syscall(316, -100, $a, -100, $b, 2) while 1`,
+    ]);
+    await new Promise((resolve) => racer.stdout.once('data', resolve));
+    const sandbox = await Sandbox.open();
+    for (let round = 0; round < 500; round++) {
+      await sandbox.fs.copyIn(join(shared, 'f'), `/tmp/f${round}`).catch(() => {});
+      const stats = await sandbox.fs.stat(`/tmp/f${round}`).catch(() => undefined);
+      if (stats?.isFile()) expect(await sandbox.fs.readFile(`/tmp/f${round}`, { encoding: 'utf8' })).toBe('own');
+    }
+    await sandbox.close();
+    racer.kill('SIGKILL');
+  }, 60_000);
+
+  test('out to a folder that programs change: nothing is written beside', async () => {
+    const [shared, victim] = [join(folder.path, 'shared'), join(folder.path, 'victim')];
+    for (const path of [shared, victim]) mkdirSync(path);
+    chmodSync(shared, 0o777);
+    const sandbox = await Sandbox.open();
+    await sandbox.spawn('/bin/sh', ['-c', 'mkdir /tmp/src; cd /tmp/src; for i in $(seq 50); do echo x > f$i; done']);
+    const racer = spawn('perl', [
+      '-e',
+      `chdir "${shared}"; $| = 1; print "r"; while (1) { for (glob(".nsjs-*")) { rename($_, "taken$$"); symlink("${victim}", $_) } }`,
+    ]);
+    await new Promise((resolve) => racer.stdout.once('data', resolve));
+    for (let round = 0; round < 100; round++) await sandbox.fs.copyOut('/tmp/src', join(shared, `out${round}`)).catch(() => {});
+    racer.kill('SIGKILL');
+    await sandbox.close();
+    expect(readdirSync(victim)).toEqual([]);
+  }, 60_000);
+
+  test('of changes have limits', async () => {
+    const sandbox = await Sandbox.open({ mounts: [{ type: 'overlay', target: '/o', lower: '/etc/ssl', size: '4M' }] });
+    await sandbox.spawn('/bin/sh', ['-c', 'truncate -s 3G /o/sparse; echo x > /o/a; ln /o/a /o/b']);
+    const changes = sandbox.overlay('/o');
+    expect(await rejection(changes.commit(join(folder.path, 'commit'), { maxSize: '1M' }))).toMatchObject({ code: 'EFBIG' });
+    expect(existsSync(join(folder.path, 'commit'))).toBe(false);
+    expect(
+      await rejection(
+        (async () => {
+          for await (const _ of changes.exportTar({ maxSize: '1M' }));
+        })(),
+      ),
+    ).toMatchObject({ code: 'EFBIG' });
+    await sandbox.fs.rm('/o/sparse');
+    await changes.commit(join(folder.path, 'commit'));
+    expect(statSync(join(folder.path, 'commit/b')).nlink).toBe(2);
+    await sandbox.spawn('perl', ['-e', 'open F, ">", "/o/\\xff"']);
+    expect(await rejection(changes.diff())).toMatchObject({ code: 'EILSEQ' });
+    await sandbox.close();
+  });
+});
+
+test('archives that never come are errors', async () => {
+  const ended = Readable.from([]);
+  ended.destroy();
+  expect(await rejection(unpackTar(ended, join(folder.path, 'a')))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
+  const silent = new Readable({ read: () => {} });
+  expect(await rejection(unpackTar(silent, join(folder.path, 'b'), { signal: AbortSignal.timeout(50) }))).toMatchObject({
+    code: 'ABORT_ERR',
+  });
+  mkdirSync(join(folder.path, 'layout'));
+  execFileSync('mkfifo', [join(folder.path, 'layout/index.json')]);
+  expect(await rejection(unpackImage(join(folder.path, 'layout'), join(folder.path, 'c')))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
+  expect(readdirSync(folder.path).sort()).toEqual(['layout']);
+  expect(await sh('echo still works')).toBe('still works');
+});

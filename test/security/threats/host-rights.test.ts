@@ -1,0 +1,77 @@
+import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { presets, Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
+import { isRoot, temporaryFolder, testIf, thrown, trySh } from '../../support';
+
+let folder: ReturnType<typeof temporaryFolder>;
+
+beforeEach(() => {
+  folder = temporaryFolder();
+  chmodSync(folder.path, 0o755);
+});
+
+afterEach(() => folder.remove());
+
+const writable = () => ({ type: 'bind', source: folder.path, target: '/out', readonly: false }) as const;
+
+describe('files that carry rights to the host', () => {
+  test.each<[string, SandboxOptions]>([
+    ['nested user namespaces: file capabilities', { nestedUserNamespaces: true }],
+    ['CAP_SETFCAP: file capabilities', { capabilities: ['CAP_SETFCAP'], user: { uid: 0, gid: 0 } }],
+    [
+      'a rule that allows set-id modes under a condition',
+      { seccomp: { allow: [{ names: 'fchmodat', when: [{ index: 0, op: 'eq', value: 0xffffff9c, width: 32 }] }] } },
+    ],
+    ['io_uring', { seccomp: { allow: ['@aio'] } }],
+  ])('%s: no folder of the host can be written then', (_, options) => {
+    expect(thrown(() => spawnIsolated('true', [], { ...options, mounts: [writable()] })).message).toMatch(/^mounts\[0\]\.readonly: /);
+  });
+
+  test('landlock alone: the same', () => {
+    const landlock = { execute: ['system'], write: [folder.path] } as const;
+    expect(
+      thrown(() =>
+        spawnIsolated('true', [], { preset: 'landlock', landlock, seccomp: { deny: ['socket', 'socketpair'], allow: ['fchmodat'] } }),
+      ).message,
+    ).toMatch(/^landlock: /);
+  });
+
+  test('a profile of others makes no set-id file there, by no call', async () => {
+    const podman = JSON.parse(readFileSync(join(__dirname, '../../../test/data/podman-default-seccomp.json'), 'utf8')) as object;
+    const line =
+      'cd /out; touch f; chmod 4755 f; perl -e \'$p = "g\\0"; syscall(257, -100, $p, 0101, 06777); $r = syscall(425, 8, 0); print $!+0\'';
+    expect((await trySh(line, { seccomp: { podman }, mounts: [writable()] })).stdout).toBe('38');
+    for (const name of readdirSync(folder.path)) expect(statSync(join(folder.path, name)).mode & 0o6000).toBe(0);
+  });
+});
+
+testIf(isRoot, 'root', 'several ids and capabilities over mounts exclude each other, nested or not', () => {
+  const capabilities = [...(presets.container.capabilities as readonly string[]), 'CAP_SYS_ADMIN'] as NonNullable<
+    SandboxOptions['capabilities']
+  >;
+  const range = { preset: 'container', user: { ids: 'range' } } as const;
+  expect(thrown(() => spawnIsolated('true', [], { ...range, capabilities })).message).toMatch(/^capabilities: CAP_SYS_ADMIN/);
+  expect(
+    thrown(() => spawnIsolated('true', [], { ...range, capabilities: { inheritable: ['CAP_SYS_PTRACE'], bounding: [] } })).message,
+  ).toMatch(/^capabilities: CAP_SYS_PTRACE/);
+});
+
+test('what allows user namespaces under some condition is no wall', () => {
+  const seccomp = { allow: [{ names: ['unshare'], when: [{ index: 0, op: 'ne', value: 0x10000000 }] }] } as const;
+  expect(thrown(() => spawnIsolated('true', [], { user: { inner: false }, seccomp })).message).toMatch(/^nestedUserNamespaces: /);
+});
+
+testIf(isRoot, 'root', 'maps of one’s own hold for files of the sandbox as well', async () => {
+  const ids = { uids: [{ inside: 0, outside: 1_850_000_000, count: 10 }], gids: [{ inside: 0, outside: 1_850_000_000, count: 10 }] };
+  const sandbox = await Sandbox.open({ user: { ids } });
+  await sandbox.fs.writeFile('/home/sandbox/f', 'x');
+  expect((await sandbox.spawn('stat', ['-c', '%u', '/home/sandbox/f'])).stdout).toBe('0');
+  await sandbox.close();
+});
+
+test('a program that makes user namespaces is not taken for one that got out', async () => {
+  const all = await Promise.all(
+    Array.from({ length: 20 }, () => spawnIsolated('unshare', ['-Ur', 'true'], { preset: 'container', verify: true, reject: false })),
+  );
+  expect(all.map(({ exitCode }) => exitCode)).toEqual(Array(20).fill(0));
+});
