@@ -55,18 +55,22 @@ export type Capability = (typeof capabilityNames)[number];
 
 export interface CapabilitiesOptions {
   /**
-   * Capabilities that the program keeps, all of them over its own user namespace only (capabilities(7)).
-   * Every set, the bounding set included, is cut down to them; an object names each set: what it leaves out is empty, but for the
-   * bounding set, which then holds all that the others name. Default: none.
+   * Capabilities that the program keeps, all of them over its own user namespace only (capabilities(7)). A list applies
+   * to every set, including the bounding set. An object gives each set separately; sets that it omits are empty, except
+   * that the bounding set defaults to the union of the other sets. Default: none.
    */
   readonly capabilities?: readonly Capability[] | 'all' | { readonly [S in CapabilitySet]?: readonly Capability[] };
   /**
-   * Secure bits by the kernel's names (SECBIT_*, capabilities(7)). Default, unless the program keeps every capability: `NOROOT`,
-   * `NO_SETUID_FIXUP`, their locks and that of `KEEP_CAPS`, and without capabilities `NO_CAP_AMBIENT_RAISE` with its lock; none
-   * where it is 0 among several ids (`user.ids`).
+   * Secure bits by the kernel's names (SECBIT_*, capabilities(7)). Default, unless the program keeps every capability:
+   * `NOROOT`, `NO_SETUID_FIXUP`, their locks and the lock of `KEEP_CAPS`, and without ambient capabilities also
+   * `NO_CAP_AMBIENT_RAISE` with its lock. With several ids (`user.ids`) and a program that is uid 0, the default is
+   * none.
    */
   readonly securebits?: readonly SecureBit[];
-  /** no_new_privs (prctl(2), Linux 3.5): no execve(2) grants more than the program has. Default true; seccomp needs it. */
+  /**
+   * no_new_privs (prctl(2), Linux 3.5): execve(2) grants no privileges that the program does not have. Seccomp requires
+   * it. Default true.
+   */
   readonly noNewPrivileges?: boolean;
 }
 
@@ -128,7 +132,7 @@ export const capabilities = feature({
           bits.reduce((all, bit) => all | (1 << secureBits.indexOf(bit)), 0),
         );
     }
-    // Sharing the host's user namespace, or with several ids, the program still is root here.
+    // In the host's user namespace, or with several ids, the process is still root at this point.
     if (isHostUser(spec) && hostId !== undefined) emitIds(plan, user.uid ?? hostId, user.gid ?? hostId);
     else if (user.ids !== 'one') emitIds(plan, insideIds(user, host).uid, insideIds(user, host).gid);
     const sets = [kept.effective, kept.permitted, kept.inheritable, kept.ambient].flatMap(words);
@@ -142,9 +146,10 @@ export const securebits = feature({
     value === undefined ? undefined : parseArray(value, at).map((bit, index) => parseOneOf(bit, `${at}[${index}]`, secureBits)),
 });
 
-// Among several ids root has its capabilities by being 0, and loses them with it, as programs that change users expect.
+// With several ids, root has its capabilities because it is uid 0, and loses them when it changes its uid. Programs
+// that switch users expect this.
 const asRoot = (kept: CapabilitiesSpec): CapabilitiesSpec =>
-  // What was written as one list is the same list in every set.
+  // An option given as one list yields the same array in every set.
   kept.ambient === kept.permitted ? { ...kept, inheritable: [], ambient: [] } : kept;
 
 const everySet = (kept: readonly Capability[]): CapabilitiesSpec =>
@@ -169,12 +174,13 @@ function emitIds(plan: PlanWriter, uid: number, gid: number): void {
   plan.op('program', 'user', 'SetIds', uid, gid);
 }
 
-// A user of the host has no capability to lose, and none to give up the bounding set with.
+// An unprivileged caller in the host's user namespace has no capabilities to drop, and lacks CAP_SETPCAP, which is
+// required to drop capabilities from the bounding set.
 const isPlainUser = (spec: Spec, hostId: number | undefined): boolean => hostId === undefined && isHostUser(spec);
 
 const elsewhere = 'run where user namespaces can be made, see `nsjs probe`';
 
-/** What a user without a user namespace can't give up. */
+/** Reports the privileges that an unprivileged caller without a user namespace cannot give up. */
 export const privilegesDropped = (spec: Spec, hostId: number | undefined): readonly Dropped[] =>
   isPlainUser(spec, hostId)
     ? [

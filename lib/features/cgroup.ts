@@ -9,23 +9,25 @@ import { noSlot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
 import { type Cgroups, feature, type Scene, type Step } from './feature';
 
-/** Whether cgroups must enforce limits, and where they are made. */
+/** Specifies whether cgroups must enforce limits, and where they are created. */
 export interface CgroupPlace {
   /** Default `'require'`. */
   readonly level?: 'require' | 'prefer';
   /**
-   * The group to make sandboxes' groups in, as a path below the mount of each hierarchy: `'/nsjs.slice/web'`. It is made if it is missing, and
-   * stays. Default: a group that this process may write to, at or above its own.
+   * The cgroup below which the sandboxes' cgroups are created, as a path below the mount point of each hierarchy:
+   * `'/nsjs.slice/web'`. It is created if it is missing, and is not removed. Default: a cgroup that this process may
+   * write to, at or above its own.
    */
   readonly parent?: string;
 }
 
 export interface CgroupOptions {
   /**
-   * Whether a cgroup must enforce {@link Limits}, cgroups(7) version 1 or 2. `'require'`: an error where none can be made.
-   * `'prefer'`: what it cannot hold is left out, and the report says so. Default: as `'prefer'` for `memory`, `swap`, `pids`, `cpuTime` and
-   * `cpuWeight`, as `'require'` for every other limit that needs one. `'off'`: none holds a limit; one without limits may be made to pause it and to count its time.
-   * This process is never moved.
+   * Whether a cgroup must enforce {@link Limits}, cgroups(7) version 1 or 2. `'require'`: an error if none can be
+   * created. `'prefer'`: limits that no cgroup can enforce are left out and listed in the report. Default: as
+   * `'prefer'` for `memory`, `swap`, `pids`, `cpuTime` and `cpuWeight`, as `'require'` for every other limit that needs
+   * a cgroup. `'off'`: no cgroup enforces a limit; a cgroup without limits may still be created to pause the sandbox
+   * and to count its CPU time. This process is never moved to another cgroup.
    */
   readonly cgroup?: 'require' | 'prefer' | 'off' | CgroupPlace;
 }
@@ -35,7 +37,7 @@ export interface CgroupSpec {
   readonly parent?: string;
 }
 
-/** Makes the sandbox's cgroups before it exists, so that its first instruction is limited. */
+/** Creates the sandbox's cgroups before the sandbox exists, so that its first instruction is already limited. */
 export const cgroup = feature({
   key: 'cgroup',
   parse: parseCgroup,
@@ -53,7 +55,10 @@ export const cgroup = feature({
   },
 });
 
-/** Init enters its groups as the first thing it does: 30 µs, where another process moving it would take 10 ms (version 1). */
+/**
+ * Init enters its cgroups before it does anything else (version 1). This takes 30 µs; moving it from another process
+ * would take 10 ms.
+ */
 export const joinCgroup: Step = {
   emit(plan, _spec, { cgroups }) {
     if (cgroups.version !== 1) return;
@@ -61,7 +66,7 @@ export const joinCgroup: Step = {
   },
 };
 
-/** A program with limits of its own enters a group below its sandbox's, before anything of it can be used. */
+/** A program with its own limits enters a cgroup below its sandbox's cgroup before any of its code runs. */
 export const joinProgramGroup: Step = {
   scope: 'program',
   emit(plan, _spec, { group }) {
@@ -69,7 +74,10 @@ export const joinProgramGroup: Step = {
   },
 };
 
-/** Who waits for the processes holds the clock: the keeper of a sandbox, init of one program. */
+/**
+ * Enforces the time limits. The process that waits for the processes holds the clock: the keeper for a sandbox, init
+ * for one more program in it.
+ */
 export const clock: Step = {
   scope: 'both',
   emit(plan, spec, scene) {
@@ -125,17 +133,18 @@ function openGroup2(plan: PlanWriter, { folders, leaf }: Cgroups): void {
 
 const quotaFiles = { 1: ['cpu.cfs_quota_us', '-1'], 2: ['cpu.max', 'max'] } as const;
 
-// The dying need CPU time too: Linux 6.18 is the first to give it to them whatever the quota.
+// Killed processes need CPU time to exit. Only since Linux 6.18 does the kernel give it to them regardless of the
+// quota.
 function emitEnd(plan: PlanWriter, { folders, version = 2 }: Cgroups, hasQuota: boolean): void {
   const [file, unlimited] = quotaFiles[version];
   const folder = hasQuota ? folders.cpu : undefined;
   if (folder !== undefined) plan.optional('end', () => plan.op('end', 'cgroup', 'WriteFile', noSlot, join(folder, file), unlimited));
 }
 
-/** Where the quota of a group is written. */
+/** Name of the file that holds the CPU quota of a cgroup. */
 export const quotaFile = (version: 1 | 2): string => quotaFiles[version][0];
 
-/** Files of a cgroup whose last words the result needs; they are read before it is removed. */
+/** Files of a cgroup that the result needs; they are read before the cgroup is removed. */
 const lastWords = {
   1: {
     memory: ['memory.oom_control', 'memory.max_usage_in_bytes', 'memory.failcnt', 'memory.memsw.failcnt'],
@@ -169,7 +178,7 @@ function emitClock(
   if (counts && usage !== noSlot) plan.op('host', 'limits.cpuTime', 'Open', usage, noSlot, cpuUsage.file, 0);
   const [cpu, still] = usage === noSlot ? [0, 0] : [cpuTime, idle];
   plan.op('host', 'limits.wallTime', 'Clock', usage, noSlot, cpuUsage?.perMs ?? 1, wallTime, cpu, still, host.cpus);
-  // Its time starts with the program.
+  // The time limits count from the start of the program.
   if (single) plan.op('host', 'limits.wallTime', 'ClockHold');
 }
 
@@ -177,7 +186,7 @@ function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Scene): 
   const { wallTime = 0, cpuTime = 0, idle = 0 } = ownLimits ?? noLimits;
   const pass = (fd: number | undefined) => (fd === undefined ? noSlot : plan.pass('limits', fd));
   const counts = group?.usageFd !== undefined;
-  // Also without a limit: init kills the group when the program has ended.
+  // The operation is needed without limits as well: init uses it to kill the cgroup when the program has ended.
   if (wallTime === 0 && group?.killFd === undefined && !(counts && cpuTime + idle > 0)) return;
   const [cpu, still] = counts ? [cpuTime, idle] : [0, 0];
   plan.op('inside', 'limits', 'Clock', pass(group?.usageFd), pass(group?.killFd), group?.perMs ?? 1, wallTime, cpu, still, host.cpus);

@@ -3,23 +3,30 @@ import { noSlot } from '../plan/operation';
 import type { Dropped, Step } from './feature';
 import type { Spec } from './spec';
 
-/** Of what the kernel counts by user, so much is one sandbox's: five that take all they can leave the user and a sixth one theirs. */
+/**
+ * Each sandbox gets 1/8 of what the kernel counts per user. Five sandboxes that exhaust their shares leave enough for
+ * the user and for the share of a sixth sandbox.
+ */
 const sandboxes = 8;
-/** Network namespaces hold kernel memory that no cgroup is charged for. */
+/** Network namespaces use kernel memory that is not charged to any cgroup. */
 const maxNestedNetworks = 64;
 
-/** More inotify instances than any program has, each with a queue of its own. */
+/** More inotify instances than any program uses. Each instance has a queue of its own. */
 const mostInstances = 32;
 
-/** The part of a count, or of a limit of the caller's, that one sandbox may have. */
+/** Returns the part of a kernel count, or of one of the caller's limits, that one sandbox may use. */
 export const shareOf = (count: number): number => Math.max(1, Math.floor(count / sandboxes));
 
-/** Terminals of one sandbox: what the kernel leaves to those of containers it counts for all of them together, devpts(5). */
+/**
+ * Returns the maximum number of terminals in one sandbox. The kernel's limit on the terminals of all containers applies
+ * to all of them together, devpts(5).
+ */
 export const maxTerminals = ({ terminals }: Counts): number => shareOf(terminals);
 
 /**
- * Shares of what the kernel counts for the user namespace and for all those around it (namespaces(7), user_namespaces(7)). Run by root, the
- * namespace around is made by the sandbox's own host id, and all of it is counted for that.
+ * Limits the sandbox to its share of what the kernel counts for its user namespace and for all enclosing ones
+ * (namespaces(7), user_namespaces(7)). When nsjs runs as root, the sandbox's own host id creates the enclosing
+ * namespace, and everything is counted for that id.
  */
 export const countShares: Step = {
   emit(plan, { namespaces, nestedUserNamespaces }, { host: { counts }, hostId }) {
@@ -38,14 +45,15 @@ export const countShares: Step = {
 const defaultFiles = 1024;
 
 /**
- * Reports what has no limit for one sandbox that a user runs: watches of epoll(7), pages of pipes and keys. The kernel counts them together
- * with those of the user's other programs. Only the number of descriptors and processes bounds them; nothing is reported where that bound is
- * below a share.
+ * Reports counts that have no limit per sandbox when an unprivileged user runs nsjs: epoll(7) watches, pages of pipes,
+ * and keys. The kernel counts them together with those of the user's other programs. Only the number of descriptors and
+ * processes bounds them. Nothing is reported if that bound does not exceed the sandbox's share.
  */
 export function countsDropped({ limits, rlimits, user }: Spec, counts: Counts, isRoot: boolean): readonly Dropped[] {
   if (isRoot || user.ids === 'range') return [];
   const files = limits.openFiles ?? rlimits.nofile?.hard ?? defaultFiles;
-  // A watch stays when its descriptor is closed, as long as the file is open elsewhere: sets, files and numbers multiply.
+  // A watch persists after its descriptor is closed, as long as the file is open elsewhere. The bound is therefore the
+  // product of epoll sets, files and descriptor numbers.
   const watches = limits.pids === undefined ? Number.POSITIVE_INFINITY : ((limits.pids * files) / 2) ** 2 * files;
   if (watches <= shareOf(counts.watches)) return [];
   return [

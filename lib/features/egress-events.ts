@@ -1,40 +1,43 @@
 /** Why a connection was refused. */
 export type RefusalReason =
-  /** No list names it. */
+  /** No list names the destination. */
   | 'unlisted'
-  /** `deny` names it, or `onConnect` said so. */
+  /** `deny` names the destination, or `onConnect` denied it. */
   | 'denied'
-  /** It is, or its name leads to, a special address that `allow` does not name. */
+  /** The destination is, or its name resolves to, a special address that `allow` does not name. */
   | 'special-address'
-  /** TLS for another name than the one that was looked up, or for none. */
+  /** The TLS server name is missing or differs from the name that was looked up. */
   | 'server-name'
-  /** An HTTP request for another host than the one that was looked up. */
+  /** An HTTP request is for a host other than the name that was looked up. */
   | 'host'
-  /** What can't be checked: HTTP/2 in clear text, upgrades other than WebSocket, malformed HTTP. */
+  /** The protocol cannot be checked: HTTP/2 in clear text, upgrades other than WebSocket, malformed HTTP. */
   | 'protocol'
-  /** The name leads nowhere, or the server can't be reached. */
+  /** The name has no address, or the server cannot be reached. */
   | 'unreachable'
-  /** `onConnect` threw, or took too long. */
+  /** `onConnect` threw an error, or took too long. */
   | 'no-decision'
-  /** A limit: `connections`, `bytes`. */
+  /** A limit is exceeded: `connections` or `bytes`. */
   | 'limit';
 
-/** A program as this machine sees it. */
+/** A program, identified as on the host. */
 export interface EgressProgram {
   readonly pid: number;
   readonly command: string;
 }
 
 interface EgressPlace {
-  /** ms since the epoch. */
+  /** Time in ms since the epoch. */
   readonly time: number;
   readonly name?: string;
-  /** What the program connects to, where it is no name. */
+  /** The address that the program connects to, if it did not look up a name. */
   readonly address?: string;
   readonly port: number;
 }
 
-/** An event of egress. `id` identifies the connection; `dropped` counts events that were left out because there were too many. */
+/**
+ * An egress event. `id` identifies the connection. `dropped` counts events that were left out because there were too
+ * many.
+ */
 export type EgressEvent =
   | { readonly kind: 'dropped'; readonly time: number; readonly count: number }
   | { readonly kind: 'lookup'; readonly time: number; readonly name: string; readonly allowed: boolean }
@@ -43,7 +46,7 @@ export type EgressEvent =
       readonly kind: 'request';
       readonly id: number;
       readonly protocol: 'http' | 'tls';
-      /** Of HTTP. */
+      /** Method of the HTTP request. */
       readonly method?: string;
       readonly path?: string;
     })
@@ -53,33 +56,36 @@ export type EgressEvent =
       readonly protocol: 'tcp' | 'udp' | 'other';
       readonly reason: RefusalReason;
       readonly program?: EgressProgram;
-      /** What else there is to say: the name in TLS, the host of a request, an error. */
+      /** Further information: the TLS server name, the host of an HTTP request, or an error message. */
       readonly detail?: string;
     })
   | (EgressPlace & {
       readonly kind: 'close';
       readonly id: number;
-      /** Bytes from the program, and to it. */
+      /** Bytes sent by the program, and received by it. */
       readonly sent: number;
       readonly received: number;
       readonly durationMs: number;
     });
 
-/** What went to one destination. */
+/** Totals of one destination. */
 export interface EgressTotals {
   readonly connections: number;
   readonly refused: number;
-  /** Bytes from programs, and to them. */
+  /** Bytes sent by programs, and received by them. */
   readonly sent: number;
   readonly received: number;
 }
 
 const maxDestinations = 1000;
-// Lookups of invented names must not take the place of names that are allowed.
+// Lookups of invented names must not use up the entries of allowed names.
 const maxRefused = 500;
 const others = '*';
 
-/** Totals by destination; past a thousand destinations, five hundred of them only ever refused, the rest is counted as `*`. */
+/**
+ * Totals by destination. At most 1000 destinations have an entry of their own, of which at most 500 were first seen in
+ * a refusal. All others are counted under `*`.
+ */
 export class EgressCounters {
   private readonly all = new Map<string, { connections: number; refused: number; sent: number; received: number }>();
   private onlyRefused = 0;
@@ -93,7 +99,7 @@ export class EgressCounters {
     return fresh;
   }
 
-  /** Counts one that was refused. */
+  /** Counts a refused connection. */
   refuse(destination: string): void {
     if (this.all.has(destination)) this.of(destination).refused++;
     else if (this.onlyRefused < maxRefused) {

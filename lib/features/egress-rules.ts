@@ -4,21 +4,24 @@ import { OptionError } from '../base/errors';
 import { type Cidr, canonicalIp, cidrContains, parseCidr } from '../base/ip';
 import { parseArray, parseString } from '../base/parse';
 
-/** What a rule of egress names; all that it has must fit. */
+/** A parsed egress rule. It matches a target if every property that is set matches. */
 export interface EgressRule {
-  /** A name, in lower case and without a dot at its end. */
+  /** Host name in lower case, without a trailing dot. */
   readonly name?: string;
-  /** `.example.com`: every name below it. */
+  /** Suffix such as `.example.com`: matches every name below that domain. */
   readonly suffix?: string;
   readonly cidr?: Cidr;
-  /** First and last. */
+  /** First and last port. */
   readonly ports: readonly [number, number];
 }
 
 const allPorts = [1, 65_535] as const;
 const grammar = "expected 'name:port', '*.name', '10.0.0.0/8:443', '[2001:db8::]/32:443' or '*'";
 
-/** Reads `name`, `*.name`, an address or a network, and after a colon a port or a range of them. Throws OptionError. */
+/**
+ * Parses `name`, `*.name`, an address or a network, optionally followed by a colon and a port or a range of ports.
+ * Throws OptionError.
+ */
 export function parseRule(value: unknown, at: string): EgressRule {
   const text = parseString(value, at).trim();
   const { host, ports } = splitPorts(text, at);
@@ -26,7 +29,7 @@ export function parseRule(value: unknown, at: string): EgressRule {
   if (isIP(host.split('/')[0] ?? '') !== 0) {
     const { address, prefix } = parseCidr(host, at);
     const plain = canonicalIp(address);
-    // An IPv4 address in IPv6's clothes is that IPv4 address.
+    // An IPv4-mapped IPv6 address is treated as the IPv4 address.
     return { cidr: { address: plain, prefix: isIPv4(plain) && !isIPv4(address) ? prefix - 96 : prefix }, ports };
   }
   const isSuffix = host.startsWith('*.');
@@ -38,7 +41,7 @@ export function parseRule(value: unknown, at: string): EgressRule {
 export const parseRules = (value: unknown, at: string): readonly EgressRule[] =>
   parseArray(value ?? [], at).map((rule, index) => parseRule(rule, `${at}[${index}]`));
 
-/** An endpoint: `name:port` or `address:port`. */
+/** Parses an endpoint: `name:port` or `address:port`. Throws OptionError. */
 export function parseEndpoint(value: unknown, at: string): { readonly host: string; readonly port: number } {
   const text = parseString(value, at);
   const { host, ports } = splitPorts(text, at);
@@ -50,7 +53,7 @@ export function parseEndpoint(value: unknown, at: string): { readonly host: stri
 function splitPorts(text: string, at: string): { readonly host: string; readonly ports: readonly [number, number] } {
   const [, six, prefix = '', sixPorts] = /^\[([^\]]+)\](\/\d+)?(?::(.+))?$/.exec(text) ?? [];
   if (six !== undefined) return { host: `${six}${prefix}`, ports: parsePorts(sixPorts, at) };
-  // More than one colon and no brackets: an IPv6 address and nothing else.
+  // More than one colon and no brackets: an IPv6 address without a port.
   const colons = text.split(':').length - 1;
   if (colons !== 1) return { host: text, ports: allPorts };
   const [host = '', ports] = text.split(':');
@@ -67,25 +70,28 @@ function parsePorts(text: string | undefined, at: string): readonly [number, num
 
 const label = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
 
-/** A name in its one form: lower case, in ASCII, without a dot at its end; undefined if it is none. */
+/**
+ * Returns the canonical form of a host name: lower case, ASCII, without a trailing dot. Returns undefined if the text
+ * is not a host name.
+ */
 export function normalName(text: string): string | undefined {
-  // Names of services have underscores, which no URL may.
+  // Service names contain underscores, which domainToASCII() need not accept.
   const ascii = /^[\w.-]+$/.test(text) ? text.toLowerCase() : domainToASCII(text);
   const name = ascii.endsWith('.') ? ascii.slice(0, -1) : ascii;
   const labels = name.split('.');
-  // A name whose last part is a number is an address in another notation.
+  // A name whose last label is a number is an IPv4 address in another notation.
   const isNumber = /^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? '');
   return name.length > 0 && name.length <= 253 && !isNumber && labels.every((part) => label.test(part)) ? name : undefined;
 }
 
-/** Where a connection goes, as far as it is known. */
+/** Destination of a connection, as far as it is known. */
 export interface EgressTarget {
   readonly name?: string;
   readonly address?: string;
   readonly port?: number;
 }
 
-/** Whether a rule names the target. An unknown port fits every rule. */
+/** Returns whether a rule matches the target. An unknown port matches every rule. */
 export function matches(rule: EgressRule, { name, address, port }: EgressTarget): boolean {
   if (port !== undefined && (port < rule.ports[0] || port > rule.ports[1])) return false;
   if (rule.name !== undefined) return rule.name === name;
@@ -94,25 +100,29 @@ export function matches(rule: EgressRule, { name, address, port }: EgressTarget)
   return true;
 }
 
-/** What lists say of a target: `deny` wins; undefined where neither names it. */
+/**
+ * Returns the list that names a target; `deny` takes precedence over `allow`. Returns undefined if neither list names
+ * it.
+ */
 export function listed(
   { allow, deny }: { readonly allow: readonly EgressRule[]; readonly deny: readonly EgressRule[] },
   target: EgressTarget,
 ): 'allow' | 'deny' | undefined {
   if (isDenied(deny, target)) return 'deny';
   const isSpecial = target.address !== undefined && target.name === undefined && isSpecialAddress(target.address);
-  // Everything is everything public: what is not must be named.
+  // `*` covers public addresses only. A special address must be named by an address or a network.
   return allow.some((rule) => (rule.cidr || !isSpecial) && matches(rule, target)) ? 'allow' : undefined;
 }
 
-/** Whether a rule of `deny` names it, or the address that a translator takes it for. */
+/** Returns whether a rule of `deny` matches the target, or the IPv4 address that a NAT64 translator would map it to. */
 export function isDenied(deny: readonly EgressRule[], target: EgressTarget): boolean {
   if (deny.some((rule) => matches(rule, target))) return true;
   const inner = target.address === undefined ? undefined : translatedAddress(target.address);
   return inner !== undefined && deny.some((rule) => matches(rule, { ...target, address: inner }));
 }
 
-// Addresses that lead to this machine, its neighbours, or to nobody: RFC 6890 and IANA's registries of special addresses, and one of a cloud.
+// Addresses of this machine or of its neighbours, and addresses that are not globally reachable: RFC 6890, the IANA
+// registries of special-purpose addresses, and one address of a cloud provider (168.63.129.16).
 const specialNetworks = [
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -143,7 +153,7 @@ const specialNetworks = [
   'ff00::/8',
 ];
 let special: readonly Cidr[] | undefined;
-// Translators put an IPv4 address into the last 32 bits.
+// NAT64 translators put an IPv4 address into the last 32 bits.
 const translated: Cidr = { address: '64:ff9b::', prefix: 96 };
 
 function translatedAddress(address: string): string | undefined {
@@ -157,7 +167,7 @@ function translatedAddress(address: string): string | undefined {
   return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }
 
-/** Whether an address is one that only a rule with that address, or its network, may open. */
+/** Returns whether an address is allowed only by a rule that names the address or its network. */
 export function isSpecialAddress(address: string): boolean {
   const inner = translatedAddress(address);
   if (inner !== undefined) return isSpecialAddress(inner);

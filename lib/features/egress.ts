@@ -3,26 +3,26 @@ import { OptionError } from '../base/errors';
 import { type Bytes, parseBoolean, parseBytes, parseInteger, parseObject, parseOneOf, parseRecord } from '../base/parse';
 import { type EgressRule, parseEndpoint, parseRules } from './egress-rules';
 
-/** A connection that a program inside asks for. */
+/** A connection that a program in the sandbox requests. */
 export interface EgressContext {
-  /** The name it was looked up by; undefined if the program connects to an address. */
+  /** The name that the program looked up; undefined if it connects to an address. */
   readonly name?: string;
-  /** The address it connects to; undefined if it has asked for a name. */
+  /** The address that the program connects to; undefined if it looked up a name. */
   readonly address?: string;
   readonly port: number;
-  /** How it came: by connecting, or through the proxy inside. */
+  /** How the connection was made: directly, or through one of the proxies inside. */
   readonly via: 'connect' | 'http-proxy' | 'socks5';
-  /** What the lists say: undefined where neither names it. */
+  /** The list that names the destination; undefined if neither does. */
   readonly listed: 'allow' | 'deny' | undefined;
-  /** The program that connects, as far as it can be told: its pid on the host, and its name. */
+  /** Returns the program that connects, if it can be found: its pid on the host, and its name. */
   program(): { readonly pid: number; readonly command: string } | undefined;
-  /** Aborted when the program gives up, or the sandbox ends. */
+  /** Aborted when the program gives up or the sandbox ends. */
   readonly signal: AbortSignal;
 }
 
 /**
- * What becomes of it: `undefined` as the lists say; `redirect` to another `host:port`; `stream` speaks to the program in place
- * of any server.
+ * Decision about a connection. `undefined` leaves the decision to the lists. `redirect` connects to another
+ * `host:port`. `stream` communicates with the program in place of a server.
  */
 export type EgressDecision =
   | 'allow'
@@ -33,59 +33,75 @@ export type EgressDecision =
   | void
   | undefined;
 
-/** Serves a name that exists only inside: speaks to the program itself. */
+/** Serves a name that exists only inside the sandbox, by communicating with the program itself. */
 export type EgressService = (socket: Duplex, context: EgressContext) => void;
 
-/** Egress: this process decides on every connection to outside. */
+/** Options of egress: this process decides about every connection to the outside. */
 export interface EgressOptions {
   /**
-   * What may be reached: `'api.example.com:443'`, `'*.example.com'` (names below it), `'10.0.0.0/8:5432'`, `'[2001:db8::]/32'`,
-   * `'*'` (all that is public), with a port, a range of ports or neither. Loopback, link-local, private and other special addresses, also those a
-   * name leads to, must be named as an address or network. Default: nothing.
+   * Destinations that may be reached: `'api.example.com:443'`, `'*.example.com'` (names below it), `'10.0.0.0/8:5432'`,
+   * `'[2001:db8::]/32'`, `'*'` (all public addresses), with a port, a range of ports or neither. Loopback, link-local,
+   * private and other special addresses must be listed as an address or a network, even if a listed name resolves to
+   * them. Default: none.
    */
   readonly allow?: readonly string[];
-  /** What may not, whatever else says so; names also where a connection to an allowed address says that it is for them, unless `checkNames` is false: it is then read as one to a name is. */
+  /**
+   * Destinations that may not be reached; takes precedence over everything else. Denied names also apply to a
+   * connection to an allowed address that gives such a name as its TLS server name or HTTP Host, unless `checkNames` is
+   * false. For this, a connection to an address is inspected like a connection to a name.
+   */
   readonly deny?: readonly string[];
   /**
-   * Asked for every connection that `deny` does not name. Special addresses stay refused unless `allow` names them, or a redirect does so as an
-   * address. Throwing refuses.
+   * Called for every connection that `deny` does not name and no service takes. Special addresses stay refused unless
+   * `allow` names them, or a redirect gives them as an address. If the function throws, the connection is refused.
    */
   onConnect?(context: EgressContext): EgressDecision | Promise<EgressDecision>;
-  /** Servers that are functions, by `'name:port'`. Nothing leaves this process. */
+  /** Servers that are implemented as functions, by `'name:port'`. No traffic leaves this process. */
   readonly services?: Readonly<Record<string, EgressService>>;
-  /** Addresses of a name. Default: hosts(5), then the name servers of this process (`dns.getServers()`). */
+  /** Returns the addresses of a name. Default: hosts(5), then the name servers of this process (`dns.getServers()`). */
   resolve?(name: string): readonly string[] | Promise<readonly string[]>;
   /**
-   * Whether a connection to a name must also be for that name: the server name of TLS, the Host of each HTTP request. HTTP in clear text
-   * then goes request by request. Default true.
+   * Whether a connection to a name must also carry that name: as TLS server name, and as Host of each HTTP request.
+   * HTTP in clear text is then forwarded request by request. Default true.
    */
   readonly checkNames?: boolean;
-  /** Connections at one time. Default 256. */
+  /** Maximum number of simultaneous connections. Default 256. */
   readonly connections?: number;
-  /** Bytes in both directions and over all connections, those to `services` left out; past them everything is refused. Default: no limit. */
+  /**
+   * Maximum number of bytes in both directions over all connections, except those to `services`. Once it is exceeded,
+   * every connection is refused. Default: no limit.
+   */
   readonly bytes?: Bytes;
-  /** Bytes per second, in each direction, over all connections but those to `services`. Default: no limit. */
+  /**
+   * Maximum bytes per second, in each direction, over all connections except those to `services`. Default: no limit.
+   */
   readonly rate?: Bytes;
-  /** ms in which a connection to outside must stand, and in which `onConnect` must answer. Default 10,000. */
+  /**
+   * Time in ms within which a connection to the outside must be established, and within which `onConnect` must return a
+   * decision. Default 10,000.
+   */
   readonly connectTimeout?: number;
   /**
-   * Whether there is a proxy inside too, for programs that want one: HTTP on 127.0.0.1:3128, SOCKS5 on 127.0.0.1:1080, with `HTTP_PROXY`,
-   * `HTTPS_PROXY`, `ALL_PROXY` and `NODE_USE_ENV_PROXY` set. Default false: connections are taken as they are.
+   * Whether the sandbox also has proxies, for programs that use them: HTTP on 127.0.0.1:3128 and SOCKS5 on
+   * 127.0.0.1:1080, with `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NODE_USE_ENV_PROXY` set. Default false:
+   * connections are only intercepted.
    */
   readonly proxy?: boolean;
   /**
-   * How connections are taken: by `'nftables'` (any port), by `'ports'`: listeners on each port that `allow` and `services` name, 80 and 443 where they name none,
-   * which programs inside then can't use; or `'auto'` (default): the first that the kernel can do.
+   * How connections are intercepted: by `'nftables'` (any port); by `'ports'`, which are listeners on each port that
+   * `allow` and `services` name, or on 80 and 443 if they name none; programs inside cannot use these ports themselves;
+   * or `'auto'` (default), the first method that the kernel supports.
    */
   readonly via?: 'auto' | 'nftables' | 'ports';
   /**
-   * Whether a thread of its own serves it, so that a busy sandbox does not keep this one from its work. Excludes `services`, `resolve` and streams,
-   * which cannot go to another thread; `onConnect` is asked here. Default false.
+   * Whether a separate thread serves the connections, so that a busy sandbox does not block this thread. Excludes
+   * `services`, `resolve` and streams, which cannot be passed to another thread. `onConnect` is called in this thread.
+   * Default false.
    */
   readonly worker?: boolean;
 }
 
-/** {@link EgressOptions} as they were read. */
+/** Parsed {@link EgressOptions}. */
 export interface EgressSpec {
   readonly allow: readonly EgressRule[];
   readonly deny: readonly EgressRule[];
@@ -123,7 +139,7 @@ function parseFunction<T>(value: unknown, at: string): T {
   return value as T;
 }
 
-/** Reads them. Throws OptionError or OptionRangeError. */
+/** Parses egress options. Throws OptionError or OptionRangeError. */
 export function parseEgress(value: unknown, at: string): EgressSpec {
   const given = parseObject(value, at, keys);
   for (const key of ['services', 'resolve'] as const)

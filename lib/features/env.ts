@@ -7,18 +7,21 @@ import { homeFolder } from './root/home';
 
 export interface EnvOptions {
   /**
-   * Environment of the program. Added to PATH, HOME, LANG, TERM=dumb and TZ=UTC; `undefined` removes one of these.
-   * Nothing of the caller's own environment goes in.
+   * Environment of the program, in addition to PATH, HOME, LANG, TERM=dumb and TZ=UTC. `undefined` removes one of
+   * these. No variable of the caller's environment is passed on.
    */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Working directory inside: string or file URL, absolute. Default: the home directory of a `system` root, else `/`. */
+  /**
+   * Working directory inside: an absolute path, as a string or a file URL. Default: the home directory of a `system`
+   * root, otherwise `/`.
+   */
   readonly cwd?: string | URL;
-  /** What the program sees as its own name, argv[0]. Default: the command as given. */
+  /** Value of argv[0], the name under which the program runs. Default: the command as given. */
   readonly argv0?: string;
 }
 
 const systemPath = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
-// NixOS and Guix have next to nothing there.
+// NixOS and Guix have almost no programs in these directories.
 const profilePath = ['/run/current-system/sw/bin', '/run/current-system/profile/bin'].filter((folder) => existsSync(folder));
 
 const defaults: Readonly<Record<string, string>> = {

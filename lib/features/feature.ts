@@ -7,76 +7,85 @@ import type { OpName } from '../plan/ops';
 import type { PlanWriter, RootRecipe } from '../plan/writer';
 import type { Spec } from './spec';
 
-/** A control that was preferred and could not be applied. */
+/** A control that was preferred but could not be applied. */
 export interface Dropped {
-  /** The option: `cgroup`. */
+  /** The option, for example `cgroup`. */
   readonly control: string;
   readonly reason: string;
-  /** What to do to have it. */
+  /** How to make the control available. */
   readonly fix: string;
 }
 
-/** What the features know beside the spec when they write the plan of one sandbox. */
+/** The state besides the spec that features use to write the plan of one sandbox. */
 export interface Scene {
   readonly host: Host;
-  /** Host uid and gid of the sandbox, where nsjs runs as root. */
+  /** Host uid and gid of the sandbox, if nsjs runs as root. */
   readonly hostId?: number;
-  /** How many of them, from there on. Default 1. */
+  /** Number of consecutive host ids from `hostId` on. Default 1. */
   readonly hostIds?: number;
-  /** The user namespace that owns the namespaces to be shared, where the caller has no rights over them by itself. */
+  /**
+   * Descriptor of the user namespace that owns the namespaces to enter, if the caller has no privileges over them by
+   * itself.
+   */
   readonly ownerFd?: number;
-  /** The network namespace that was made for it beforehand. */
+  /** The network namespace that was set up for the sandbox beforehand. */
   readonly network?: SceneNetwork;
-  /** An empty one with its loopback up, in place of one that is made for it. */
+  /**
+   * Descriptor of an empty network namespace with its loopback interface up, used instead of creating one for the
+   * sandbox.
+   */
   readonly spareNet?: number;
-  /** Descriptor whose lock keeps `hostId` for this sandbox; the keeper holds it. */
+  /** Descriptor whose lock reserves `hostId` for this sandbox. The keeper holds it. */
   readonly lockFd?: number;
   /** Directories of this sandbox's cgroups. */
   readonly cgroups: Cgroups;
-  /** Limits of this program alone, in a sandbox that has others, and its group, where it has one. */
+  /** Limits of this program alone, in a sandbox that has limits of its own; and the program's cgroup, if it has one. */
   readonly ownLimits?: LimitsSpec;
   readonly group?: ProgramGroup;
-  /** The group that can be frozen, of a long-lived sandbox; `own` where it is not the one of the limits. */
+  /**
+   * The cgroup that can be frozen, of a long-lived sandbox or of one with time limits. `own` is true if it is separate
+   * from the cgroup of the limits.
+   */
   readonly freezer?: { readonly version: 1 | 2; readonly folder: string; readonly own: boolean };
-  /** What is known to be dropped before anything starts. */
+  /** Controls that are known to be dropped before anything starts. */
   readonly dropped: readonly Dropped[];
   readonly program: Program;
-  /** A program with its own sandbox, a sandbox for programs that come later, or one of these. */
+  /** A program with its own sandbox, a sandbox for later programs, or one of these programs. */
   readonly kind: 'run' | 'sandbox' | 'program';
-  /** There is a mount namespace with nothing of the host in it to start from. */
+  /** Whether a mount namespace without any mounts of the host is available to start from. */
   readonly emptyMounts?: boolean;
-  /** A mount namespace in which such a root has been made, if there is one. */
+  /** Returns a mount namespace in which a root of this recipe has already been created, if there is one. */
   readonly sharedRoot?: (recipe: RootRecipe) => number | undefined;
-  /** The sandbox is there for one program that comes later, and ends with it. */
+  /** The sandbox waits for one later program, and ends with it. */
   readonly single?: true;
-  /** Orphans of the program become its own children, so that all that it has started can be found. */
+  /** Orphaned descendants are reparented to the program, so that everything it has started can be found. */
   readonly adopts?: boolean;
-  /** What is below /usr and no part of the system. */
+  /** Files and directories below /usr that do not belong to the system. */
   readonly hidden?: readonly UsrMask[];
-  /** Paths of the host that sandboxes of this process protect below directories they may write to. */
+  /** Paths of the host that sandboxes of this process protect and that lie below directories they may write to. */
   readonly pinned?: readonly string[];
 }
 
-/** A network namespace that was set up for a sandbox, as far as its plan needs it. */
+/** Properties of the network namespace set up for a sandbox that its plan needs. */
 export interface SceneNetwork {
   readonly netFd: number;
-  /** Name servers for its programs. */
+  /** Name servers for the sandbox's programs. */
   readonly resolvers: readonly string[];
-  /** How connections to outside are intercepted, with egress. */
+  /** How connections to the outside are intercepted; undefined without egress. */
   readonly via: 'nftables' | 'ports' | undefined;
 }
 
-/** Which system calls are handed to this process. */
+/** System calls about which the kernel notifies this process. */
 export interface Notify {
-  /** Those with a handler. */
+  /** System calls that have a handler. */
   readonly names: readonly string[];
-  /** Those that the filter refuses. */
+  /** Whether to notify about calls that the filter denies. */
   readonly violations: boolean;
-  /** Those that it allows. */
+  /** Whether to notify about calls that the filter allows. */
   readonly learn: boolean;
 }
 
-/** One try to get out, as an operation; `'none'` stands for no slot. */
+/** One escape attempt, as an operation. `'none'` means no slot. */
 export interface Attempt {
   readonly attempt: string;
   readonly why: string;
@@ -89,54 +98,63 @@ export interface Program {
   readonly candidates: readonly string[];
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** By descriptor number of the program: what is passed (a descriptor or a stdioKind), 'ignore' for /dev/null, or 'pty' for its own terminal. */
+  /**
+   * By descriptor number in the program: a descriptor or a stdioKind to pass, 'ignore' for /dev/null, or 'pty' for a
+   * terminal of its own.
+   */
   readonly stdio: readonly (number | 'ignore' | 'pty')[];
   readonly notify?: Notify;
-  /** In place of a program: operations that are expected to fail. */
+  /** Operations to run in place of a program. They are expected to fail. */
   readonly attempts?: readonly Attempt[];
-  /** Size of its terminal in characters, where it has one. */
+  /** Size of the program's terminal in characters, if it has one. */
   readonly pty?: { readonly columns: number; readonly rows: number };
 }
 
-/** The cgroups of one sandbox: by version, the directory for each controller. */
+/** The cgroups of one sandbox. */
 export interface Cgroups {
   readonly version: 1 | 2 | undefined;
-  /** By controller; one directory for all with version 2. */
+  /** Directory by controller. With version 2 all controllers share one directory. */
   readonly folders: GroupFolders;
-  /** Version 1 counts memory and swap together. */
+  /** Whether swap is counted. Version 1 counts memory and swap together. */
   readonly swapAccounting: boolean;
-  /** What they are to hold it to: with disks and CPUs of this machine. */
+  /** Limits that the cgroups enforce, with disks and CPUs resolved to those of this machine. */
   readonly limits: LimitsSpec;
-  /** The sub-group that init lives in, so that others can be made beside it (version 2). */
+  /** Name of the sub-cgroup that init is in, so that other cgroups can be created beside it (version 2). */
   readonly leaf?: string;
-  /** The file whose first number is the CPU time of all its processes, and what of that number makes a ms. */
+  /** The file whose first number is the CPU time of all processes, and the number of its units in 1 ms. */
   readonly cpuUsage?: { readonly file: string; readonly perMs: number };
 }
 
-/** The cgroup of one program in a sandbox that has limits of its own: made, and open. */
+/** The cgroup of one program with its own limits in a sandbox. It exists and its files are open. */
 export interface ProgramGroup {
-  /** Writing `0` to each of them enters the group. */
+  /** Descriptors to which a process writes `0` to enter the cgroup. */
   readonly entries: readonly number[];
   readonly usageFd?: number;
   readonly perMs: number;
-  /** cgroup.kill, Linux 5.14. */
+  /** Descriptor of cgroup.kill (Linux 5.14). */
   readonly killFd?: number;
-  /** The quota of `limits.cpu`. */
+  /** Descriptor of the file with the quota of `limits.cpu`. */
   readonly quotaFd?: number;
 }
 
-/** Operations that several options share, or none asks for. */
+/** Operations that belong to several options, or to none. */
 export interface Step {
-  /** Whether they belong to the sandbox, to each program in it, or look at `scene.kind` themselves. Default: the sandbox. */
+  /**
+   * Whether the operations belong to the sandbox, or to each program in it. With `'both'` the step checks `scene.kind`
+   * itself. Default: `'sandbox'`.
+   */
   readonly scope?: 'sandbox' | 'program' | 'both';
-  /** Pure: writes operations, touches nothing. */
+  /** Writes operations to the plan. It is pure: it has no other effect. */
   emit(plan: PlanWriter, spec: Spec, scene: Scene): void;
 }
 
-/** One feature of a sandbox: a key of the options, what its value means, and the operations it becomes. */
+/** One feature of a sandbox: an option key, the parser of its value, and the operations that it results in. */
 export interface Feature<Key extends string, Value> extends Step {
   readonly key: Key;
-  /** `undefined` yields the default. Throws an OptionError or OptionRangeError; the result is frozen afterwards. */
+  /**
+   * Parses the value; `undefined` yields the default. The result is frozen afterwards. Throws OptionError or
+   * OptionRangeError.
+   */
   parse(value: unknown, at: string): Value;
 }
 

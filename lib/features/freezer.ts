@@ -5,7 +5,10 @@ import type { Step } from './feature';
 
 const writeOnly = 1;
 
-/** The group that pause() freezes, and that counts CPU time, where the group of the limits can't: made before the sandbox, gone after it. */
+/**
+ * Creates the cgroup that pause() freezes and that counts CPU time, if the cgroup of the limits cannot do this. It is
+ * created before the sandbox and removed after it.
+ */
 export const freezer: Step = {
   emit(plan, _spec, { freezer: group }) {
     if (!group?.own) return;
@@ -17,7 +20,7 @@ export const freezer: Step = {
     } else {
       const tasks = plan.shared('cgroup freezer', () => plan.slot('cgroup'));
       plan.op('host', 'cgroup.freezer', 'Open', tasks, noSlot, join(folder, 'tasks'), writeOnly);
-      // What is frozen by version 1 can't be killed.
+      // Processes that a version 1 freezer has frozen cannot be killed.
       for (const section of ['end', 'after'] as const) {
         plan.optional(section, () => plan.op(section, 'cgroup.freezer', 'WriteFile', noSlot, join(folder, 'freezer.state'), 'THAWED'));
       }
@@ -27,7 +30,7 @@ export const freezer: Step = {
   },
 };
 
-/** Init enters the group of version 1; of version 2 it is born in it. */
+/** Init enters a version 1 cgroup itself. With version 2 it is cloned into the cgroup. */
 export const joinFreezer: Step = {
   emit(plan, _spec, { freezer: group }) {
     if (group?.own && group.version === 1) plan.op('inside', 'cgroup.freezer', 'WriteFd', plan.known('cgroup freezer') ?? noSlot, '0');

@@ -3,23 +3,32 @@ import type { PlanWriter } from '../plan/writer';
 import { type Arch, archTables } from '../seccomp/tables';
 import { feature } from './feature';
 
-/** How much a control matters: an error where the kernel lacks it, dropped and reported, or not asked for. */
+/**
+ * Importance of a control: `'require'` throws an error if the kernel lacks it, `'prefer'` drops and reports it, `'off'`
+ * does not apply it.
+ */
 export type Level = 'require' | 'prefer' | 'off';
 
 export interface HardeningOptions {
   /**
-   * No memory of the program that was writable can become executable, nor the other way round (PR_SET_MDWE(2const), Linux 6.3).
-   * Default 'off': compilers at run time need it.
+   * Memory of the program that was writable cannot become executable, nor vice versa (PR_SET_MDWE(2const), Linux 6.3).
+   * Default 'off', because just-in-time compilers need such memory.
    */
   readonly memoryDenyWriteExecute?: Level;
   /**
-   * The program's processes share a core with nobody else's at a time (PR_SCHED_CORE, Linux 5.14; needs simultaneous
-   * multithreading). Default 'off'.
+   * No other process runs on the same core at the same time as the program's processes (PR_SCHED_CORE, Linux 5.14;
+   * requires simultaneous multithreading). Default 'off'.
    */
   readonly coreScheduling?: Level;
-  /** Reading the time stamp counter ends in SIGSEGV (PR_SET_TSC(2const), x64), for clocks of libraries as well. Default 'off'. */
+  /**
+   * Reading the time stamp counter raises SIGSEGV (PR_SET_TSC(2const), x64). This includes library clocks that read it.
+   * Default 'off'.
+   */
   readonly tscDeny?: Level;
-  /** Mitigations of speculation, for good: `storeBypass`, `indirectBranch`, `l1dFlush` (PR_SET_SPECULATION_CTRL(2const), Linux 4.17). Default 'off'. */
+  /**
+   * Permanent mitigations of speculative execution: `storeBypass`, `indirectBranch`, `l1dFlush`
+   * (PR_SET_SPECULATION_CTRL(2const), Linux 4.17). Default 'off'.
+   */
   readonly speculation?: { readonly [M in Mitigation]?: Level };
 }
 
@@ -39,10 +48,10 @@ const enable = 2;
 export const levels = ['require', 'prefer', 'off'] as const;
 const parseLevel = (value: unknown, at: string): Level => (value === undefined ? 'off' : parseOneOf(value, at, levels));
 
-/** Number of a system call on this machine, for operations that are one call. */
+/** Returns the number of a system call on this machine, for operations that consist of one call. */
 export const callNumber = (name: string): number => archTables[process.arch as Arch].numbers[name] ?? 0;
 
-/** One call that may be left out where it is only preferred. */
+/** Emits one system call; with level `'prefer'` the operation is optional. */
 export function emitCall(plan: PlanWriter, level: Level, origin: string, name: string, ...args: readonly number[]): void {
   if (level === 'off') return;
   const all = [...args, 0, 0, 0, 0, 0].slice(0, 5);
@@ -72,7 +81,7 @@ export const speculation = feature({
   },
   emit(plan, spec) {
     for (const name of mitigationNames) {
-      // Flushing is a service that is switched on; the others are speculation that is switched off.
+      // Flushing is a service that is enabled; the other modes disable speculation.
       const mode = name === 'l1dFlush' ? enable : forceDisable;
       emitCall(plan, spec.speculation[name], `speculation.${name}`, 'prctl', options.setSpeculation, mitigations[name], mode);
     }

@@ -1,7 +1,10 @@
 import { OptionError } from '../base/errors';
 import type { Spec } from './spec';
 
-/** Calls that can make a set-id file; the profile looks at their modes, and refuses those whose modes it cannot see. */
+/**
+ * System calls that can create a set-id file. The default profile checks their mode arguments, and denies the calls
+ * whose mode it cannot see.
+ */
 const setIdCalls: readonly string[] = [
   'chmod',
   'fchmod',
@@ -18,7 +21,7 @@ const setIdCalls: readonly string[] = [
   'io_uring_register',
 ];
 
-/** The option by which what the program writes is a file of the host; undefined if none does. */
+/** Returns the option that lets the program write files of the host; undefined if none does. */
 export function hostWrites({ root, mounts, namespaces, landlock }: WritesSpec): string | undefined {
   for (const [index, mount] of mounts.entries()) {
     if (mount.type === 'bind' && !mount.readonly) return `mounts[${index}].readonly`;
@@ -26,15 +29,16 @@ export function hostWrites({ root, mounts, namespaces, landlock }: WritesSpec): 
     if (mount.type === 'tree') return `mounts[${index}].tree`;
   }
   if (typeof root === 'object' && root.upper !== 'memory') return 'root.upper';
-  // Without mounts of its own, Landlock says what of the host's files it writes.
+  // Without a mount namespace of its own, Landlock alone determines the host's files that the program can write.
   return !namespaces.mnt && landlock.level !== 'off' ? 'landlock' : undefined;
 }
 
 type WritesSpec = Pick<Spec, 'root' | 'mounts' | 'namespaces' | 'landlock'>;
 
 /**
- * A file with set-id bits or capabilities that is left on the host is a way to its owner's rights there. The filter refuses the
- * modes; what would let a program past it is refused here. Throws an OptionError.
+ * Refuses options with which a program could leave a file with set-id bits or file capabilities on the host. Such a
+ * file gives access to its owner's privileges there. The seccomp filter denies these modes; this function refuses the
+ * options that would let a program get around the filter. Throws an OptionError.
  */
 export function refuseSetIdHole(spec: WritesSpec & Pick<Spec, 'seccomp' | 'nestedUserNamespaces' | 'capabilities'>): void {
   const at = hostWrites(spec);
@@ -48,7 +52,7 @@ export function refuseSetIdHole(spec: WritesSpec & Pick<Spec, 'seccomp' | 'neste
     );
 }
 
-// All at once, each with what to write instead: a preset may have brought several.
+// Returns all holes together, each with its replacement, because a preset may have set several.
 function setIdHoles({
   seccomp: chosen,
   nestedUserNamespaces,

@@ -5,14 +5,17 @@ import { feature } from './feature';
 import type { Spec } from './spec';
 
 export interface HostnameOptions {
-  /** Host name inside, 1 to 64 bytes (sethostname(2)). Default `'sandbox'` in a new uts namespace. /etc/hosts has it at 127.0.1.1. */
+  /**
+   * Host name inside, 1 to 64 bytes (sethostname(2)). Default `'sandbox'` in a new uts namespace. /etc/hosts maps it to
+   * 127.0.1.1.
+   */
   readonly hostname?: string;
   /** NIS domain name inside, 1 to 64 bytes (setdomainname(2)). Default `'(none)'` in a new uts namespace. */
   readonly domainname?: string;
 }
 
 const maxBytes = 64;
-/** In a uts namespace of its own. */
+/** Default host name in a new uts namespace. */
 export const defaultHostname = 'sandbox';
 
 function parseName(value: unknown, at: string): string | undefined {

@@ -10,18 +10,18 @@ export interface IdMapEntry {
   readonly count: number;
 }
 
-/** Which ids exist inside. */
+/** The ids that exist inside. */
 export type IdsOption = 'one' | 'range' | 'keep' | { readonly uids: readonly IdMapEntry[]; readonly gids: readonly IdMapEntry[] };
 
-/** The maps of a user namespace. */
+/** The id maps of a user namespace. */
 export interface IdMaps {
   readonly uids: readonly IdMapEntry[];
   readonly gids: readonly IdMapEntry[];
 }
 
 const maxId = 0xfffffffe;
-const maxEntries = 340; // what the kernel takes
-/** Ids of a range: as many as other runtimes give a container. */
+const maxEntries = 340; // the maximum of the kernel
+/** Number of ids in a range: the same as other runtimes give a container. */
 export const rangeSize = 65_536;
 
 export function parseIds(value: unknown, at: string): IdsOption {
@@ -60,17 +60,17 @@ function parseEntry(value: unknown, at: string): IdMapEntry {
 export const contains = (map: readonly IdMapEntry[], id: number): boolean =>
   map.some(({ inside, count }) => id >= inside && id < inside + count);
 
-/** What an id inside is outside; undefined if it is not mapped. */
+/** Returns the id outside that an id inside maps to; undefined if it is not mapped. */
 export function outsideOf(map: readonly IdMapEntry[], id: number): number | undefined {
   const entry = map.find(({ inside, count }) => id >= inside && id < inside + count);
   return entry && entry.outside + id - entry.inside;
 }
 
-/** The lines of /proc/<pid>/uid_map. */
+/** Returns the contents of /proc/<pid>/uid_map. */
 export const mapText = (map: readonly IdMapEntry[]): string =>
   map.map(({ inside, outside, count }) => `${inside} ${outside} ${count}\n`).join('');
 
-/** The maps of more than one id. Throws an OptionError where the caller has no such ids. */
+/** Returns maps with more than one id. Throws an OptionError if the caller has no such ids. */
 export function rangeMaps(ids: Exclude<IdsOption, 'one'>, host: Host, hostId: number | undefined): IdMaps {
   if (typeof ids === 'object') return ids;
   if (hostId !== undefined) {
@@ -89,7 +89,7 @@ export function rangeMaps(ids: Exclude<IdsOption, 'one'>, host: Host, hostId: nu
   return { uids: around(host.uid, host.subuids, '/etc/subuid'), gids: around(host.gid, host.subgids, '/etc/subgid') };
 }
 
-// The caller's own id at one place, subordinate ids at all others from 0 on.
+// Maps the caller's own id at one place, and subordinate ids at all others from 0 on.
 function spread(at: number, own: number, ranges: Host['subuids']): readonly IdMapEntry[] {
   const map: IdMapEntry[] = [];
   let next = 0;
@@ -107,11 +107,11 @@ function spread(at: number, own: number, ranges: Host['subuids']): readonly IdMa
   return [...map, { inside: at, outside: own, count: 1 }].toSorted((one, other) => one.inside - other.inside);
 }
 
-// The overflow id stands for every id that is not mapped: a program that is 65534 would own the host's files.
+// The overflow id represents every id that is not mapped: a program with id 65534 would appear to own the host's files.
 const overflowId = 65534;
 const fallbackId = 1000;
 
-/** Ids of the program as it sees them. */
+/** Returns the program's ids as seen inside. */
 export function insideIds(spec: Spec['user'], host: Host): { readonly uid: number; readonly gid: number } {
   if (spec.ids !== 'one' && spec.ids !== 'keep') return { uid: spec.uid ?? 0, gid: spec.gid ?? 0 };
   const own = (id: number) => (host.privileged || id === overflowId ? fallbackId : id);

@@ -35,7 +35,7 @@ import { openVerifyProc, type VerifyOptions, verify, verifyMounts } from './veri
 export const presetNames = ['untrusted', 'node', 'build', 'container', 'landlock', 'none'] as const;
 export type PresetName = (typeof presetNames)[number];
 
-/** What a sandbox may be given; every key is one feature. All of it is plain data. */
+/** Options of a sandbox. Every key is one feature. */
 export interface SandboxOptions
   extends NamespacesOptions,
     UserOptions,
@@ -63,7 +63,9 @@ export interface SandboxOptions
     SeccompOptions,
     LauncherPathOptions,
     StateDirOptions {
-  /** Where the options start from; what is written beside it is changed. Default `'untrusted'`. See `presets`. */
+  /**
+   * The preset that the options start from. Options given beside it override it. Default `'untrusted'`. See `presets`.
+   */
   readonly preset?: PresetName;
 }
 
@@ -114,20 +116,20 @@ export const features = {
 } as const satisfies { readonly [Key in keyof Spec]: Feature<Key, Spec[Key]> };
 
 /**
- * THE list: in each section of the plan the operations come in this order, which is the order of a safe set-up.
- * What needs privileges precedes what gives them up; seccomp is the last before exec.
+ * The only list of steps. In each section of the plan the operations have this order, which is the order of a safe
+ * set-up: steps that need privileges precede those that give them up, and seccomp is the last step before exec.
  */
 export const steps: readonly Step[] = [
-  cgroup, // host: the group and its limits; after: its last words, then away with it
+  cgroup, // host: creates the cgroup and sets its limits; after: reads its final counters and removes it
   freezer,
   clock,
   namespaces, // clone
-  joinCgroup, // init's first act, before it can use anything
+  joinCgroup, // init's first operation, before it uses any resources
   joinFreezer,
   user, // ids of init
-  countShares, // while its rights over the namespace are whole
-  oomScoreAdj, // inherited by all that init starts
-  deathSignal, // after the ids: changing them clears it
+  countShares, // while init has all privileges in its user namespace
+  oomScoreAdj, // inherited by all processes that init starts
+  deathSignal, // after the ids, because changing them clears the signal
   lateNamespaces, // in the cgroup and before the fork
   timeOffsets,
   nestedUserNamespaces, // through the old root's /proc
@@ -135,33 +137,33 @@ export const steps: readonly Step[] = [
   openLabels,
   openVerifyProc,
   mqueueForLandlock,
-  startBeside, // from here on the first program's process works beside init
-  innerUser, // of later programs: before another root lies on the old one
-  rootTree, // mounts, then into the new root
+  startBeside, // from here on the first program's process runs concurrently with init
+  innerUser, // for later programs; before another root is mounted over the old one
+  rootTree, // mounts, then changes to the new root
   network,
   hostname,
   domainname,
   verifyMounts,
-  releaseProgram, // all is in place
+  releaseProgram, // the sandbox is set up
   startLater,
-  joinProgramGroup, // while the descriptors of the group are open
+  joinProgramGroup, // while the descriptors of the cgroup are open
   newSession,
   adoptOrphans,
   openTerminal,
-  openOwnNull, // before a limit of descriptors holds
-  programUser, // the program's own user namespace, while it still may
+  openOwnNull, // before a limit on descriptors applies
+  programUser, // the program's own user namespace, while the process may still create or enter it
   keyring,
   rlimits,
   limits,
   umask,
-  nice, // while it still has the right to
+  nice, // while the process still has the privilege
   ioPriority,
   scheduler,
   affinity,
   personality,
   capabilities,
-  descriptors, // low numbers are the program's from here on
-  cwd, // as the program, without its former rights
+  descriptors, // from here on low numbers belong to the program
+  cwd, // with the program's privileges, not those of the set-up
   apparmorProfile,
   selinuxLabel,
   coreScheduling,
@@ -169,7 +171,7 @@ export const steps: readonly Step[] = [
   memoryDenyWriteExecute,
   tscDeny,
   noNewPrivileges,
-  landlock, // after every mount: it forbids them
+  landlock, // after every mount, because it denies mounts
   seccomp,
   exec,
   ownMounts,

@@ -5,56 +5,62 @@ import { parseArray, parseInteger, parseObject, parseOneOf, parseRecord, parseSt
 import { type MacvlanMode, macvlanModes } from '../netlink/link';
 import { normalName } from './egress-rules';
 
-/** A route inside. */
+/** A route in the sandbox. */
 export interface RouteOptions {
-  /** `'0.0.0.0/0'`, `'10.9.0.0/16'`. */
+  /** Destination network: `'0.0.0.0/0'`, `'10.9.0.0/16'`. */
   readonly to: string;
-  /** The neighbour it goes by; without one what it names is on the link itself. */
+  /** Address of the gateway. Without it the destination is directly on the link. */
   readonly via?: string;
 }
 
-/** An interface inside, as far as all kinds have it. */
+/** Options common to all kinds of interfaces in the sandbox. */
 export interface InterfaceOptions {
   /** Name inside, 1 to 15 bytes. Default `eth0`, `eth1`, … */
   readonly name?: string;
   /** Addresses with their prefix: `'10.77.0.5/24'`, `'fd00:77::5/64'`. */
   readonly addresses?: readonly string[];
-  /** Where everything goes that is on no link: one of each family. */
+  /** Default gateways, at most one of each address family. */
   readonly gateways?: readonly string[];
   readonly routes?: readonly RouteOptions[];
-  /** Bytes, 68 to 65,535. Default: the kernel's 1500, or the network's. */
+  /** MTU in bytes, 68 to 65,535. Default: 1500 from the kernel, or that of the network. */
   readonly mtu?: number;
   /** Hardware address: `'02:00:00:00:00:05'`. Default: the kernel's choice. */
   readonly mac?: string;
 }
 
-/** Where sandboxes are plugged in: a {@link Network}. */
+/** A switch that sandboxes are connected to: a {@link Network}. */
 export interface Switch {
-  /** How it is reached by who plugs in; opaque. */
+  /** Opaque handle with which an interface is connected. */
   readonly plug: object;
 }
 
-/** Two interfaces that are each other's other end, veth(4). */
+/** A pair of interfaces that are connected to each other, veth(4). */
 export interface VethOptions extends InterfaceOptions {
-  /** A {@link Network} that the other end is plugged into. It gives address, gateway, MTU and name resolution where none are named. */
+  /**
+   * A {@link Network} that the other end is connected to. It provides address, gateway, MTU and name resolution if they
+   * are not given.
+   */
   readonly network?: Switch;
-  /** Name in that network, which its other sandboxes resolve. Default: the sandbox's `hostname`. */
+  /** Name in that network, which its other sandboxes can resolve. Default: the sandbox's `hostname`. */
   readonly alias?: string;
-  /** Without a network the other end is in this process's network namespace, which needs root: its name. Default: one that is free. */
+  /**
+   * Interface name of the other end. Without `network` the other end is in this process's network namespace, which
+   * requires root. Default: a name that is free.
+   */
   readonly hostName?: string;
-  /** And its addresses. */
+  /** Addresses of the other end, without `network`. */
   readonly hostAddresses?: readonly string[];
 }
 
-/** An interface with a hardware address of its own on the link of one of the host's. Root only. */
+/** An interface with a hardware address of its own on the link of a host interface. Root only. */
 export interface MacvlanOptions extends InterfaceOptions {
-  /** The host's interface. */
+  /** Name of the host interface. */
   readonly parent: string;
-  /** As ip-link(8) names them. Default `'bridge'`. */
+  /** Mode as in ip-link(8). Default `'bridge'`. */
   readonly mode?: MacvlanMode;
 }
 
-/** {@link InterfaceOptions} as they were read. */
+/** Parsed {@link InterfaceOptions}. */
 export interface InterfaceSpec {
   readonly kind: 'veth' | 'macvlan' | 'device';
   readonly name: string;
@@ -63,12 +69,12 @@ export interface InterfaceSpec {
   readonly routes: readonly { readonly to: Cidr; readonly via?: string }[];
   readonly mtu?: number;
   readonly mac?: string;
-  /** What the caller gave; called when it is used. */
+  /** Returns the handle of the network that the caller passed. Called when it is used. */
   readonly network?: () => object;
   readonly alias?: string;
   readonly hostName?: string;
   readonly hostAddresses: readonly Cidr[];
-  /** The host's interface: what a macvlan lies on, or the device that moves. */
+  /** Name of the host interface: the one below a macvlan, or the device to move. */
   readonly parent?: string;
   readonly mode?: MacvlanMode;
   readonly at: string;
@@ -77,7 +83,7 @@ export interface InterfaceSpec {
 const common = ['name', 'addresses', 'gateways', 'routes', 'mtu', 'mac'] as const;
 const maxName = 15;
 
-/** Reads the name of an interface. Throws OptionError. */
+/** Parses the name of an interface. Throws OptionError. */
 export function parseInterfaceName(value: unknown, at: string): string {
   const name = parseString(value, at);
   if (Buffer.byteLength(name) > maxName || !/^[^\s/:%]+$/.test(name) || name === '.' || name === '..')
@@ -116,7 +122,7 @@ function parseCommon(given: Partial<Record<(typeof common)[number], unknown>>, i
   };
 }
 
-/** Reads one or several; `from`: how many there are already. */
+/** Parses one veth or an array of them. `from` is the number of interfaces that exist already. */
 export function parseVeths(value: unknown, at: string, from: number): readonly InterfaceSpec[] {
   const several = Array.isArray(value);
   return (several ? value : [value]).map((one: unknown, index) => parseVeth(one, several ? `${at}[${index}]` : at, from + index));
@@ -161,7 +167,7 @@ export function parseMacvlans(value: unknown, at: string, from: number): readonl
   });
 }
 
-/** By the name on the host: a name inside, or an interface. */
+/** Parses a record with the name on the host as key. The value is a name inside, or options of the interface. */
 export function parseDevices(value: unknown, at: string): readonly InterfaceSpec[] {
   return Object.entries(parseRecord(value, at)).map(([parent, inside]) => {
     const where = `${at}['${parent}']`;

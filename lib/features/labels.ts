@@ -7,9 +7,14 @@ import type { PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
 
 export interface LabelOptions {
-  /** AppArmor profile the program runs under, as `process.apparmorProfile` of the OCI runtime spec. It must be loaded. Default: none of its own. */
+  /**
+   * AppArmor profile of the program, as `process.apparmorProfile` of the OCI runtime spec. It must be loaded. Default:
+   * the profile is not changed.
+   */
   readonly apparmorProfile?: string;
-  /** SELinux label of the program, as `process.selinuxLabel` of the OCI runtime spec. Default: none of its own. */
+  /**
+   * SELinux label of the program, as `process.selinuxLabel` of the OCI runtime spec. Default: the label is not changed.
+   */
   readonly selinuxLabel?: string;
 }
 
@@ -22,7 +27,7 @@ const parseLabel = (value: unknown, at: string): string | undefined => {
   return label;
 };
 
-/** The host's /proc, opened while it is there: whatever is at /proc inside could be something else (CVE-2025-52881). */
+/** Opens the host's /proc before the root changes: files at /proc inside could be something else (CVE-2025-52881). */
 export const openLabels: Step = {
   scope: 'both',
   emit(plan, spec, { kind }) {

@@ -6,10 +6,12 @@ import { homeFolder } from './root/home';
 import { isWritableMount } from './root/pins';
 import type { Spec } from './spec';
 
-/** The rules that follow from a sandbox's own mounts: nothing more can be written than they say already. */
+/**
+ * Returns the rules that follow from a sandbox's own mounts. They allow no writes that the mounts do not allow already.
+ */
 export function defaultPaths(spec: Spec): readonly PathRule[] {
   const rule = (path: string, rights: number, origin = 'landlock'): PathRule => ({ path, rights, origin });
-  // The host's files are as writable as the program's id says.
+  // Access to the host's files is limited by the permissions of the program's id.
   if (spec.root === 'host') return [rule('/', writeRights)];
   const own = spec.root === 'system' ? ['/tmp', homeFolder] : [];
   const isSystem = spec.root === 'system';
@@ -28,7 +30,7 @@ export function defaultPaths(spec: Spec): readonly PathRule[] {
   ];
 }
 
-/** Programs and libraries, and nothing that is somebody's. */
+/** Returns rules for programs, libraries and devices of the system, without any private files. */
 export function systemPaths({ system, node, etc, devices }: Host, origin: string, masks: readonly UsrMask[]): readonly PathRule[] {
   return [
     ...[...system, ...node, ...etc].flatMap(({ target }) => around(target, masks).map((path) => ({ path, rights: executeRights, origin }))),
@@ -36,7 +38,8 @@ export function systemPaths({ system, node, etc, devices }: Host, origin: string
   ];
 }
 
-// Landlock takes nothing away from a directory that was given: where something in it is hidden, its entries are given one by one.
+// A Landlock rule cannot exclude part of a directory. If something below a directory is hidden, each of its entries
+// gets a rule of its own.
 function around(path: string, masks: readonly UsrMask[]): readonly string[] {
   const mask = masks.find(({ target }) => target === path);
   if (mask) return mask.kept.map((name) => `${path}/${name}`);

@@ -22,7 +22,7 @@ export const fsRights = [
 
 export type LandlockFsRight = (typeof fsRights)[number];
 
-/** LANDLOCK_SCOPE_*: what ends at the program and what it has started. */
+/** LANDLOCK_SCOPE_*: operations that are restricted to the program and its descendants. */
 export const scopes = { 'abstract-unix-socket': 1, signal: 2 } as const;
 export type LandlockScope = keyof typeof scopes;
 export const scopeNames = Object.keys(scopes) as LandlockScope[];
@@ -33,9 +33,9 @@ const bits = (...rights: readonly LandlockFsRight[]): number => rights.reduce((a
 export const readRights = bits('READ_FILE', 'READ_DIR');
 export const executeRights = readRights | bits('EXECUTE');
 const all = 2 ** fsRights.length - 1;
-/** All but device nodes. */
+/** All rights except the creation of device nodes. */
 export const writeRights = all & ~bits('MAKE_CHAR', 'MAKE_BLOCK');
-/** Of files that are there: devices, and the files of /proc. */
+/** Rights to use existing files: devices, and files in /proc. */
 export const useRights = readRights | bits('WRITE_FILE', 'TRUNCATE', 'IOCTL_DEV');
 
 const maxBits = 2 ** 31 - 1;
@@ -47,16 +47,16 @@ export function parseRights(value: unknown, at: string): number {
   }, 0);
 }
 
-/** Names of a set of rights; bits without one stay numbers. */
+/** Returns the names of a set of rights. Bits without a name are returned as hexadecimal numbers. */
 export function rightNames(rights: number): readonly string[] {
   const names: string[] = [];
   for (let bit = 0; bit < 31; bit++) if ((rights & (1 << bit)) !== 0) names.push(fsRights[bit] ?? `0x${(1 << bit).toString(16)}`);
   return names;
 }
 
-/** A rule on a path: its bits, by name or number. */
+/** A rule on a path. The rights are bits. */
 export interface PathRule {
-  /** `'system'` for all of these. */
+  /** Absolute path inside, or `'system'` for the paths of the system's programs, libraries and devices. */
   readonly path: string;
   readonly rights: number;
   readonly origin: string;

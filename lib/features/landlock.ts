@@ -23,38 +23,46 @@ import { mountAttr, newFs } from './root/mount-ops';
 import type { Spec } from './spec';
 import { verifyProcKey } from './verify';
 
-/** What a program may reach by path, port and signal; all else that Landlock can take away is taken away. */
+/** Access by path, port and signal that a program keeps. All other access to files that Landlock controls is denied. */
 export interface LandlockPolicy {
-  /** `'require'` (default): an error where the kernel lacks a part of it. `'prefer'`: that part is dropped and reported. */
+  /**
+   * `'require'` (default): an error if the kernel lacks a part of the policy. `'prefer'`: that part is dropped and
+   * reported.
+   */
   readonly level?: 'require' | 'prefer';
-  /** Paths inside below which may be read and listed. */
+  /** Paths inside. Files below them may be read and directories listed. */
   readonly read?: readonly string[];
-  /** Read, and executed. `'system'`: the programs and libraries that a `system` root has, and its devices. */
+  /**
+   * Paths below which files may be read and executed. `'system'`: the programs, libraries and devices of a `system`
+   * root.
+   */
   readonly execute?: readonly ('system' | (string & {}))[];
-  /** Read, and changed in any way but device nodes. */
+  /** Paths below which files may be read and changed in any way, except that no device nodes may be created. */
   readonly write?: readonly string[];
-  /** Single rights by path, as the kernel names them; a number stands for the bits of newer ones. */
+  /**
+   * Individual rights by path, by the kernel's names. A number gives the bits of rights that are newer than this table.
+   */
   readonly paths?: Readonly<Record<string, readonly (LandlockFsRight | number)[]>>;
   /** TCP ports that may be bound, or connected to (ABI 4, Linux 6.7). Default: any. */
   readonly bindTcp?: readonly number[];
   readonly connectTcp?: readonly number[];
-  /** What reaches no further than the program and what it starts (ABI 6, Linux 6.12). Default: none. */
+  /** Operations that are restricted to the program and its descendants (ABI 6, Linux 6.12). Default: none. */
   readonly scopes?: readonly LandlockScope[];
 }
 
 export interface LandlockOptions {
   /**
-   * Landlock inside the sandbox, a second wall behind its mounts: landlock(7), Linux 5.13. `'prefer'` (of the presets) and
-   * `'require'`: read and execute everywhere, write where the sandbox has a writable place, signals and abstract sockets no
-   * further than the program itself. A {@link LandlockPolicy} says it path by path. `'off'`: none; what is to mount something or to make
-   * namespaces needs that.
+   * Landlock inside the sandbox, as a second barrier in addition to its mounts: landlock(7), Linux 5.13. `'prefer'`
+   * (used by most presets) and `'require'`: the program may read and execute everywhere and write where the sandbox has
+   * a writable place; signals and abstract sockets are restricted to the program itself. A {@link LandlockPolicy} gives
+   * the access path by path. `'off'`: no Landlock. Programs that mount file systems or create namespaces need `'off'`.
    */
   readonly landlock?: 'require' | 'prefer' | 'off' | LandlockPolicy;
 }
 
 export interface LandlockSpec {
   readonly level: 'require' | 'prefer' | 'off';
-  /** Undefined: what the sandbox's mounts say. */
+  /** Undefined: the rules follow from the sandbox's mounts. */
   readonly paths?: readonly PathRule[];
   readonly bindTcp?: readonly number[];
   readonly connectTcp?: readonly number[];
@@ -96,8 +104,8 @@ export const landlock = feature({
 });
 
 /**
- * In a long-lived sandbox init restricts itself, so that all programs share one ruleset and can see and signal each other. Without a pid
- * namespace init has to read the host's /proc, so each program gets a ruleset of its own.
+ * In a long-lived sandbox init restricts itself, so that all programs share one ruleset and can see and signal each
+ * other. Without a pid namespace init has to read the host's /proc, so each program gets its own ruleset.
  */
 function sectionOf({ namespaces }: Spec, kind: Scene['kind']): 'inside' | 'program' | undefined {
   if (kind === 'run' || !namespaces.pid) return kind === 'sandbox' ? undefined : 'program';
@@ -106,7 +114,7 @@ function sectionOf({ namespaces }: Spec, kind: Scene['kind']): 'inside' | 'progr
 
 const pathKey = (index: number): string => `landlock path ${index}`;
 
-// What each program's rules speak of is found once, before any of them could put something else in its place.
+// The paths of the rules are opened once, before any program could replace the files there.
 function openPaths(plan: PlanWriter, { paths }: Ruleset): void {
   for (const [index, { path, origin }] of paths.entries()) {
     const slot = plan.shared(pathKey(index), () => plan.slot(origin));
@@ -116,8 +124,9 @@ function openPaths(plan: PlanWriter, { paths }: Ruleset): void {
 }
 
 /**
- * POSIX message queues lie on a file system of the ipc namespace that nobody sees mounted: without a rule of its own Landlock
- * would refuse them. It is reached before another process has to.
+ * POSIX message queues are on a file system of the ipc namespace that no path leads to. Landlock would deny access to
+ * them without a rule of their own. The file system is opened before the program's process is forked, so that this
+ * process inherits the descriptor.
  */
 export const mqueueForLandlock: Step = {
   emit(plan, spec, scene) {
@@ -125,12 +134,12 @@ export const mqueueForLandlock: Step = {
     if (!ipc || !mnt || !scene.host.hasMqueue || !landlockFor(spec, scene)) return;
     const slot = newFs(plan, 'mqueue', {}, mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec, 'landlock');
     plan.shared(queuesKey, () => slot);
-    // For the rules of programs that come later.
+    // Held for the rules of later programs.
     if (scene.kind === 'sandbox' && !spec.namespaces.pid) plan.op('inside', 'landlock', 'Hold', slot);
   },
 };
 
-/** What is in force: the kernel's version of Landlock, and what it handles. */
+/** The ruleset in force: the kernel's Landlock ABI, and the rights that it handles. */
 export interface Ruleset {
   readonly abi: number;
   readonly fs: number;
@@ -141,12 +150,12 @@ export interface Ruleset {
 }
 
 const tcp = { bindTcp: 1, connectTcp: 2 } as const;
-/** By ABI, how many rights on files the kernel knows. */
+/** Number of rights on files that the kernel supports, by ABI. */
 const rightsByAbi = [0, 13, 14, 15, 15, 16] as const;
 const netAbi = 4;
 const scopeAbi = 6;
 
-/** The ruleset of a sandbox's programs, cut down to what the kernel has; undefined for none. */
+/** Returns the ruleset of a sandbox's programs, reduced to what the kernel supports; undefined for none. */
 export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind' | 'single' | 'hidden'>): Ruleset | undefined {
   const { level, bindTcp, connectTcp } = spec.landlock;
   const abi = scene.host.landlockAbi;
@@ -156,7 +165,7 @@ export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind' | 'si
     defaultPaths(spec);
   const known = 2 ** (rightsByAbi[Math.min(abi, rightsByAbi.length - 1)] ?? 0) - 1;
   const named = wanted.reduce((all, { rights }) => all | rights, 0);
-  // Rights that only a number can name are newer than this table: the kernel says whether it has them.
+  // Rights given as a number are newer than this table. The kernel reports whether it supports them.
   const fs = known | (named & ~(2 ** 16 - 1));
   const ports = abi < netAbi ? [] : (Object.keys(tcp) as (keyof typeof tcp)[]).flatMap((key) => portRules(key, spec.landlock[key]));
   return {
@@ -172,11 +181,11 @@ export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind' | 'si
 const portRules = (key: keyof typeof tcp, ports: readonly number[] = []): Ruleset['ports'] =>
   ports.map((port, index) => ({ port, rights: tcp[key], origin: `landlock.${key}[${index}]` }));
 
-// Programs of one sandbox are meant to reach each other, which rules of their own would forbid.
+// Programs of one sandbox must be able to reach each other. A separate ruleset for each of them would prevent that.
 const scopesOf = (spec: Spec, { kind, single }: Pick<Scene, 'kind' | 'single'>): readonly LandlockScope[] =>
   spec.landlock.scopes ?? (spec.landlock.paths === undefined && (kind === 'run' || single || spec.namespaces.pid) ? scopeNames : []);
 
-/** What a kernel lacks of what was preferred. Throws NsError ERR_NSJS_UNSUPPORTED for what was required. */
+/** Returns the preferred parts that the kernel lacks. Throws NsError ERR_NSJS_UNSUPPORTED for required parts. */
 export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Pick<Scene, 'kind' | 'single'>): readonly Dropped[] {
   const { level, bindTcp, connectTcp } = spec.landlock;
   if (level === 'off') return [];
@@ -192,7 +201,7 @@ export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Pi
     ...(abi < scopeAbi && scopesOf(spec, kind).length > 0 ? [lacks('landlock.scopes', scopeAbi)] : []),
   ];
   const [first] = missing;
-  // Where nothing else confines the files, this wall must stand.
+  // Landlock is required if nothing else confines access to files.
   const isNeeded = level === 'require' || (abi === 0 && !spec.namespaces.mnt && isHostUser(spec));
   if (first && isNeeded) throw new NsError('ERR_NSJS_UNSUPPORTED', `${first.control}: ${first.reason}`, { hint: fix });
   return missing;
@@ -213,7 +222,7 @@ function emitRuleset(
   }
   const queues = plan.known(queuesKey);
   if (queues) plan.op(section, 'landlock', 'LandlockPath', slot, queues, '', (writeRights & fs) >>> 0, 0);
-  // Init reads there what it is asked to verify; no program has a way to that place.
+  // Init reads files there for option `verify`. No program can reach the directory.
   const proc = section === 'inside' ? plan.known(verifyProcKey) : undefined;
   if (proc) plan.op(section, 'landlock', 'LandlockPath', slot, proc, '', readRights, 0);
   for (const [number, entry] of program.stdio.entries())

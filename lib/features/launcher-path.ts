@@ -3,8 +3,9 @@ import { feature } from './feature';
 
 export interface LauncherPathOptions {
   /**
-   * The launcher as a file on the host, for hosts that forbid executing a memfd (`vm.memfd_noexec` = 2, memfd_create(2)).
-   * It must be byte for byte the one that is embedded in the addon: `nsjs launcher > FILE` writes it.
+   * Path of the launcher as a file on the host, for hosts that forbid executing a memfd (`vm.memfd_noexec` = 2,
+   * memfd_create(2)). The file must be identical to the launcher embedded in the addon. `nsjs launcher > FILE` writes
+   * it.
    */
   readonly launcherPath?: string | URL;
 }

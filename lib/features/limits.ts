@@ -6,72 +6,103 @@ import { feature, type Scene } from './feature';
 import { emitRlimit } from './rlimits';
 import { countsPids } from './stand-ins';
 
-/** What may be read from and written to one disk; on cgroups of version 1 only what bypasses the page cache (O_DIRECT). */
+/**
+ * Limits on reads and writes of one disk. With version 1 of cgroups they apply only to I/O that bypasses the page cache
+ * (O_DIRECT).
+ */
 export interface IoLimit {
   /** The disk: `'8:0'`, its device file, or any file or directory on it. */
   readonly device: string;
-  /** Bytes in a second. */
+  /** Bytes per second. */
   readonly readBytes?: Bytes;
   readonly writeBytes?: Bytes;
-  /** Operations in a second. */
+  /** Operations per second. */
   readonly readOperations?: number;
   readonly writeOperations?: number;
 }
 
 /**
- * What a sandbox, or one program of a sandbox, may use. `memory`, `swap`, `pids`, `cpuTime` and `cpuWeight` have a weaker stand-in, or are left out,
- * where no cgroup can be made, and the report says so. What says *cgroup* is an error there, unless option `cgroup` is `'prefer'`.
+ * Resource limits of a sandbox, or of one program in a sandbox. If no cgroup can be created, `memory`, `swap`, `pids`,
+ * `cpuTime` and `cpuWeight` are replaced by a weaker stand-in or left out, and the report says so. A limit marked
+ * *cgroup* is an error in that case, unless option `cgroup` is `'prefer'`.
  */
 export interface Limits {
-  /** Memory in bytes, files in memory included. Past it the kernel ends it (reason `oom`). Without a cgroup: data of each process (RLIMIT_DATA). */
+  /**
+   * Memory in bytes, including files in memory. If it is exceeded, the kernel kills processes (reason `oom`). Without a
+   * cgroup: data of each process (RLIMIT_DATA).
+   */
   readonly memory?: Bytes;
-  /** *cgroup*: Memory in bytes past which it is slowed down and its memory taken back. Version 2. */
+  /**
+   * *cgroup*: Memory in bytes above which the processes are throttled and their memory is reclaimed. Version 2 only.
+   */
   readonly memoryHigh?: Bytes;
-  /** *cgroup*: Memory in bytes that is taken back last when the machine runs short. Version 2. */
+  /** *cgroup*: Memory in bytes that is reclaimed last when the machine runs short of memory. Version 2 only. */
   readonly memoryLow?: Bytes;
-  /** Swap beside `memory` in bytes. Default 0 where there is a limit of memory. */
+  /** Swap in bytes, in addition to `memory`. Default 0 if `memory` is limited. */
   readonly swap?: Bytes | 0;
-  /** *cgroup*: Whether all of it ends when one of its processes does for lack of memory. Default: yes for a single run on version 2. */
+  /**
+   * *cgroup*: Whether all processes are killed when one of them is killed for lack of memory. Default: true for a
+   * one-shot run on version 2.
+   */
   readonly oomGroup?: boolean;
   /**
-   * Processes and threads at a time; past it fork(2) fails with EAGAIN. Without a cgroup: RLIMIT_NPROC; for a user without a user namespace that
-   * is what the user has when the program starts and as many more, so it holds approximately, for each program by itself.
+   * Maximum number of processes and threads at a time. If it is exceeded, fork(2) fails with EAGAIN. Without a cgroup:
+   * RLIMIT_NPROC. For a caller without a user namespace this is the number of the user's processes at the start of the
+   * program plus `pids`; it is approximate and applies to each program separately.
    */
   readonly pids?: number;
-  /** *cgroup*: CPUs' worth of time: 0.5 is half of one, 2 is two whole ones. */
+  /** *cgroup*: CPU time in CPUs: 0.5 is half of one CPU, 2 is two CPUs. */
   readonly cpu?: number;
-  /** *cgroup*: ms over which `cpu` is counted, 1 to 1000; `cpu` must be 1 ms of it at least. Default 100. */
+  /**
+   * *cgroup*: Period in ms over which `cpu` is enforced, 1 to 1000. `cpu` must amount to at least 1 ms of it. Default
+   * 100.
+   */
   readonly cpuPeriod?: number;
-  /** *cgroup*: CPU time in ms that may be saved up in quiet periods and spent in a busy one. Linux 5.14. */
+  /** *cgroup*: Unused CPU time in ms that may be accumulated and used in a later period. Linux 5.14. */
   readonly cpuBurst?: number;
-  /** Its share where CPUs are fought for, 1 to 10,000; every other group has 100. Left out, and told, where there is no cgroup. */
+  /**
+   * Relative weight when CPUs are contended, 1 to 10,000; every other cgroup has 100. Without a cgroup it is left out
+   * and reported.
+   */
   readonly cpuWeight?: number;
-  /** *cgroup*: CPUs it may run on, by number: `[0, 1]` or `'0-3,8'`. */
+  /** *cgroup*: CPUs that the processes may run on, by number: `[0, 1]` or `'0-3,8'`. */
   readonly cpus?: readonly number[] | string;
-  /** *cgroup*: Memory nodes it may take memory from, in the same forms. */
+  /** *cgroup*: Memory nodes that memory may be allocated from, in the same forms. */
   readonly memoryNodes?: readonly number[] | string;
-  /** *cgroup*: What it may read and write, by disk. */
+  /** *cgroup*: Limits on reads and writes, by disk. */
   readonly io?: readonly IoLimit[];
-  /** *cgroup*: Its share where disks are fought for, 1 to 10,000; every other group has 100. Needs a scheduler that has weights, such as bfq. */
+  /**
+   * *cgroup*: Relative weight when disks are contended, 1 to 10,000; every other cgroup has 100. Requires an I/O
+   * scheduler with weights, such as bfq.
+   */
   readonly ioWeight?: number;
-  /** *cgroup*: Huge pages in bytes, by their size: `{'2MB': '64M'}`. */
+  /** *cgroup*: Huge pages in bytes, by page size: `{'2MB': '64M'}`. */
   readonly hugetlb?: Readonly<Record<string, Bytes | 0>>;
-  /** *cgroup*: Files of the group and what is written to them, as OCI's `linux.resources.unified`. Version 2. */
+  /**
+   * *cgroup*: Values to write to files of the cgroup, as `linux.resources.unified` of the OCI runtime spec. Version 2
+   * only.
+   */
   readonly unified?: Readonly<Record<string, string>>;
-  /** CPU time in ms of all its processes together, and then it is killed (reason `timeout`). Without a cgroup: watched by this process, and of each process, a second or two later, RLIMIT_CPU. */
+  /**
+   * CPU time in ms of all processes together, after which they are killed (reason `timeout`). Without a cgroup: this
+   * process monitors the sum, and RLIMIT_CPU limits each process one to two seconds later.
+   */
   readonly cpuTime?: number;
-  /** Wall-clock time in ms after which it is killed (reason `timeout`), whatever it does and this process does. */
+  /**
+   * Wall-clock time in ms after which the processes are killed (reason `timeout`), regardless of what they or this
+   * process do.
+   */
   readonly wallTime?: number;
-  /** ms without any CPU time used after which it is killed (reason `timeout`). */
+  /** Time in ms without any CPU usage after which the processes are killed (reason `timeout`). */
   readonly idle?: number;
-  /** Size of a file it writes, in bytes (RLIMIT_FSIZE). */
+  /** Maximum size in bytes of a file that a process writes (RLIMIT_FSIZE). */
   readonly fileSize?: Bytes;
-  /** Descriptors of each process (RLIMIT_NOFILE). */
+  /** Maximum number of descriptors of each process (RLIMIT_NOFILE). */
   readonly openFiles?: number;
 }
 
 export interface LimitsOptions {
-  /** What it may use. */
+  /** Resource limits. */
   readonly limits?: Limits;
 }
 
@@ -110,7 +141,7 @@ const parsers: { readonly [K in keyof LimitsSpec]-?: (value: unknown, at: string
 
 const names = Object.keys(parsers) as (keyof LimitsSpec)[];
 
-/** Reads limits. Throws OptionError or OptionRangeError. */
+/** Parses limits. Throws OptionError or OptionRangeError. */
 export function parseLimits(value: unknown, at: string): LimitsSpec {
   const given = parseObject(value, at, names);
   const parsed = names.filter((name) => given[name] !== undefined).map((name) => [name, parsers[name](given[name], `${at}.${name}`)]);
@@ -121,7 +152,8 @@ export function parseLimits(value: unknown, at: string): LimitsSpec {
   return limits;
 }
 
-// From Node 24 on V8 makes 512 MiB of address space writable that it does not use: RLIMIT_DATA counts them, and Node would not start.
+// Since Node 24, V8 makes 512 MiB of address space writable without using it. RLIMIT_DATA counts it, so Node would not
+// start.
 const unusedData = Number.parseInt(process.versions.node, 10) >= 24 ? 640 * 2 ** 20 : 0;
 
 export const limits = feature({
@@ -135,13 +167,13 @@ export const limits = feature({
     if (fileSize !== undefined) emitRlimit(plan, 'limits.fileSize', 'fsize', both(fileSize));
     if (openFiles !== undefined) emitRlimit(plan, 'limits.openFiles', 'nofile', both(openFiles));
     if (cpuTime !== undefined && !countsCpuTime(scene)) {
-      // Whoever adds the processes up is to be first: it knows why.
+      // This process, which sums up the CPU time, must act first, because it can report the reason.
       const seconds = Math.ceil(cpuTime / 1000) + 1;
       const { soft = seconds, hard = seconds + 1 } = ofEach ?? bare<{ soft?: number; hard?: number }>({});
       emitRlimit(plan, 'limits.cpuTime', 'cpu', { soft: Math.min(seconds, soft), hard: Math.min(seconds + 1, hard) });
     } else if (cpuTime !== undefined && ofEach) emitRlimit(plan, 'rlimits.cpu', 'cpu', ofEach);
     if (scene.cgroups.version !== undefined) return;
-    // Beside what the caller asked for of each process the tighter one holds.
+    // If `rlimits` also limits each process, the lower limit applies.
     const tighter = (name: 'data' | 'nproc', value: number) => {
       const { soft = value, hard = value } = spec.rlimits[name] ?? bare<{ soft?: number; hard?: number }>({});
       return { soft: Math.min(value, soft), hard: Math.min(value, hard) };
@@ -154,7 +186,7 @@ export const limits = feature({
   },
 });
 
-/** Whether a cgroup tells the CPU time of all processes together. */
+/** Returns whether a cgroup counts the CPU time of all processes together. */
 export const countsCpuTime = ({ cgroups, ownLimits, group }: Pick<Scene, 'cgroups' | 'ownLimits' | 'group'>): boolean =>
   (ownLimits?.cpuTime === undefined ? cgroups.cpuUsage : group?.usageFd) !== undefined;
 
@@ -198,7 +230,7 @@ function parseHugetlb(value: unknown, at: string): Readonly<Record<string, numbe
   );
 }
 
-// What would take its processes out of the group, or the limits off it, is nsjs's own.
+// Only nsjs writes the files that could move processes out of the cgroup or remove its limits.
 const ownFiles = /^cgroup\.(procs|threads|kill|freeze|subtree_control|type)$/;
 
 function parseUnified(value: unknown, at: string): Readonly<Record<string, string>> {

@@ -10,7 +10,7 @@ import type { Spec } from './spec';
 export const namespaceTypes = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
 export type NamespaceType = (typeof namespaceTypes)[number];
 
-/** A namespace that is there already: a {@link Namespace}, or anything with its type and an open descriptor of it. */
+/** An existing namespace: a {@link Namespace}, or any object with its type and an open descriptor of it. */
 export interface NamespaceHandle {
   readonly type: NamespaceType;
   readonly fd: number;
@@ -18,16 +18,18 @@ export interface NamespaceHandle {
 
 export interface NamespacesOptions {
   /**
-   * Which namespaces are new (`true`), which are the host's (`false` or `'host'`) and which are others that exist, as a
-   * {@link Namespace}; namespaces(7). Default: all new but `time`, `time` too where `time` is given. Sharing the host's `user`
-   * needs root; sharing `mnt` needs `root: 'host'` and no mounts.
-   * Sharing the host's `pid` gives up what holds a sandbox together: run by a user, the program can signal every process of
-   * that user, the launcher included, and so outlive its sandbox. Another sandbox's `pid` can't be shared: spawn in that sandbox.
+   * Namespaces of the program, namespaces(7): `true` for a new one, `false` or `'host'` for that of the host, or a
+   * {@link Namespace} to join an existing one. Default: all are new except `time`, which is new only if the option
+   * `time` is given. Sharing the host's `user` namespace needs root, or Landlock and no new namespace of any other
+   * type. Sharing `mnt` needs `root: 'host'` and no mounts.
+   * Sharing the host's `pid` namespace weakens a sandbox: when a user runs nsjs, the program can signal every process
+   * of that user, including the launcher, and so outlive its sandbox. Another sandbox's `pid` namespace cannot be
+   * joined: call spawn() of that sandbox instead.
    */
   readonly namespaces?: { readonly [T in NamespaceType]?: boolean | 'host' | NamespaceHandle };
 }
 
-/** By type whether it is new; in `joined` the descriptors of those that exist. */
+/** For each type, whether it is new. `joined` holds the descriptors of the existing namespaces to join. */
 export type NamespacesSpec = Readonly<Record<NamespaceType, boolean>> & {
   readonly joined: Readonly<Partial<Record<NamespaceType, number>>>;
 };
@@ -44,11 +46,11 @@ export const cloneFlags: Readonly<Record<NamespaceType, number>> = {
   time: 0x00000080,
 };
 
-// These two are entered by init itself: its own cgroup must be the root of the view (cgroup_namespaces(7)), and
-// time offsets can only be written before a process is in the namespace (time_namespaces(7)).
+// Init enters these two itself. Its own cgroup must be the root of the view (cgroup_namespaces(7)), and time offsets
+// can only be written before a process is in the namespace (time_namespaces(7)).
 const byInit: readonly NamespaceType[] = ['cgroup', 'time'];
 
-// The type is written out: the options it looks at refer to it in turn.
+// The type is explicit because the options that this feature reads refer to it in turn.
 export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
   key: 'namespaces',
   parse(value = {}, at): NamespacesSpec {
@@ -71,19 +73,20 @@ export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
     const late = isNetBeside(spec, scene) || scene.spareNet !== undefined ? [...byInit, 'net'] : byInit;
     const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
     join(plan, spec, scene);
-    // The kernel also charges the maker of a user namespace for what its processes use (ucounts): that must not be root.
+    // The kernel also charges the creator of a user namespace for the resources of its processes (ucounts), so the
+    // creator must not be root.
     if (chosen.user && scene.hostId !== undefined) plan.op('maps', 'user', 'Owner', `${scene.hostId}`);
     plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot, noSlot);
     plan.op('inside', 'namespaces', 'Dumpable', 0);
-    // Root has no rights over init once both are in a user namespace that is shared.
+    // In a joined user namespace, root has no rights over init and could not open its mount namespace.
     if (chosen.mnt && chosen.joined.user === undefined) holdMounts(plan);
   },
 });
 
-/** Whether the program is in the user namespace of the host. */
+/** Returns whether the program is in the user namespace of the host. */
 export const isHostUser = ({ namespaces: { user, joined } }: Spec): boolean => !user && joined.user === undefined;
 
-// A user without one has no rights over any other, and only Landlock to confine itself with.
+// A user without a user namespace has no rights over any other namespace. Only Landlock can confine its programs.
 function checkUnprivileged({ namespaces: chosen, landlock }: Spec): void {
   const type = namespaceTypes.find((name) => chosen[name]);
   if (type === undefined && landlock.level !== 'off') return;
@@ -99,7 +102,7 @@ function parseHandle(value: object | null, type: NamespaceType, at: string): num
   return parseInteger(fd, `${at}.fd`, 0, 2 ** 31 - 1);
 }
 
-/** Into the namespaces that exist, first the user namespace that gives rights over the others (setns(2)). */
+/** Joins the existing namespaces. The user namespace comes first because it gives rights over the others (setns(2)). */
 function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { ownerFd, hostId, network, spareNet }: Scene): void {
   if (spareNet !== undefined)
     plan.op('maps', 'namespaces.net', 'SetNs', plan.passVarying('net', 'namespaces.net', spareNet), cloneFlags.net);
@@ -108,8 +111,9 @@ function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { owner
     plan.op('maps', `namespaces.${type}`, 'SetNs', plan.pass(`namespaces.${type}`, fd), cloneFlags[type]);
   const user = joined.user ?? ownerFd;
   if (user !== undefined) {
-    // Who has rights in that namespace could trace the keeper there. Root must be out of reach before it enters; for a user
-    // they are no more than its own, and init's maps can't be written without.
+    // Processes with rights in that namespace could trace the keeper there. Root's keeper must be non-dumpable before
+    // it joins. For a user, those processes have no more rights than the keeper, and init's id maps can only be written
+    // by a dumpable keeper.
     if (hostId !== undefined) plan.op('maps', 'namespaces.user', 'Dumpable', 0);
     enter('user', user);
     if (hostId === undefined) plan.op('maps', 'namespaces.user', 'Dumpable', 1);
@@ -117,15 +121,15 @@ function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { owner
   for (const [type, fd] of Object.entries(joined) as [NamespaceType, number][]) if (type !== 'user') enter(type, fd);
 }
 
-// Taking a mount namespace down takes the kernel a fifth of a whole run. The keeper holds it until it has said that
-// all else is gone, so nobody waits for that.
+// The kernel takes a fifth of the time of a whole run to tear down a mount namespace. The keeper holds it until it has
+// reported that everything else is gone, so that nothing waits for that.
 function holdMounts(plan: PlanWriter): void {
   const slot = plan.slot('namespaces');
   plan.op('maps', 'namespaces', 'OpenInit', slot, 'ns/mnt');
   plan.op('maps', 'namespaces', 'Hold', slot);
 }
 
-/** Entered by init after it has its place in the cgroup and its ids. */
+/** Unshares the namespaces that init enters itself, after it has joined its cgroup and has its ids. */
 export const lateNamespaces: Step = {
   emit(plan, { namespaces: chosen }) {
     const flags = byInit.filter((type) => chosen[type]).map((type) => cloneFlags[type]);

@@ -8,14 +8,15 @@ import type { Spec } from './spec';
 
 export interface NestedUserNamespacesOptions {
   /**
-   * Whether the program may make user namespaces of its own. Default false: `user.max_user_namespaces` of the outer
-   * namespace is used up by the inner one, so unshare(2) and clone(2) answer ENOSPC whatever the seccomp filter says
-   * (namespaces(7), Linux 4.9). Where /proc/sys can't be written, the seccomp filter alone refuses them, and the report says so.
+   * Whether the program can create user namespaces. Default false: the inner user namespace uses up
+   * `user.max_user_namespaces` of the outer one, so unshare(2) and clone(2) fail with ENOSPC regardless of the seccomp
+   * filter (namespaces(7), Linux 4.9). Where /proc/sys cannot be written, only the seccomp filter refuses them, and the
+   * report lists that.
    */
   readonly nestedUserNamespaces?: boolean;
 }
 
-/** Whether the seccomp filter alone keeps the program from making user namespaces. */
+/** Returns whether the seccomp filter by itself keeps the program from creating user namespaces. */
 export const refusedByFilter = (spec: Spec): boolean => spec.seccomp !== 'off' && filterFor(spec).refusesUserNamespaces;
 
 const limitFile = '/proc/sys/user/max_user_namespaces';
@@ -29,11 +30,12 @@ export const nestedUserNamespaces = feature({
     const isFiltered = refusedByFilter(spec);
     const limitTo = (count: '0' | '1') => {
       const limit = () => plan.op('inside', 'nestedUserNamespaces', 'WriteFile', noSlot, limitFile, count);
-      // Two walls by default; one may be missing if the other is sure.
+      // By default both the limit and the filter refuse nested user namespaces. If the filter does, the limit is
+      // optional.
       if (isFiltered) plan.optional('inside', limit);
       else limit();
     };
-    // With several ids the program is in the namespace itself, without the right to change its limit.
+    // With several ids the program runs in this user namespace itself, without the right to change its limit.
     if (namespaces.user && user.ids !== 'one') {
       limitTo('0');
       return;
@@ -46,7 +48,7 @@ export const nestedUserNamespaces = feature({
         );
       return;
     }
-    // Where init makes the program's user namespace it is made with its own limit.
+    // If init creates the program's user namespace, it sets the limit then (see `innerUser`).
     if (!isBeside(spec, scene)) return;
     limitTo('1');
   },

@@ -2,7 +2,10 @@ import { parseBoolean } from '../base/parse';
 import { feature } from './feature';
 
 export interface NetlinkOptions {
-  /** Sockets of AF_NETLINK's routing protocol, which getifaddrs(3) and `os.networkInterfaces()` need. Default false. */
+  /**
+   * Whether the program can create AF_NETLINK sockets of the routing protocol (NETLINK_ROUTE), which getifaddrs(3) and
+   * `os.networkInterfaces()` need. Default false.
+   */
   readonly netlink?: boolean;
 }
 

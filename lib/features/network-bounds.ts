@@ -1,8 +1,9 @@
 /**
- * Sysctls of a network namespace, by path below /proc/sys, that bound socket memory for which no cgroup is charged. TCP always keeps the first
- * part of a queue, so queues are small (tcp_rmem and tcp_wmem, Linux 4.15). Ancillary data is small (optmem_max, 6.8), and time stamps keep no
- * copy of a packet (tstamp_allow_data, 6.12). A cgroup is charged for a connection only when it is accepted, so few may wait (somaxconn). A
- * kernel that has one of them for the whole machine only keeps its value.
+ * Sysctls of a network namespace, by path below /proc/sys, that bound socket memory for which no cgroup is charged. TCP
+ * always keeps the first part of a queue, so queues are small (tcp_rmem and tcp_wmem, Linux 4.15). Ancillary data is
+ * small (optmem_max, 6.8), and time stamps keep no copy of a packet (tstamp_allow_data, 6.12). A cgroup is charged for
+ * a connection only when it is accepted, so few connections may wait (somaxconn). On a kernel that has one of these
+ * sysctls only for the whole machine, its value is not changed.
  */
 export type NetworkBounds = readonly (readonly [path: string, text: string])[];
 
@@ -12,7 +13,7 @@ const common: NetworkBounds = [
   ['net/core/somaxconn', '512'],
 ];
 
-/** Of a network that leads nowhere but to this machine: 2 GB/s within it with queues of 128 KiB. */
+/** Bounds of a network that reaches only this machine: queues of 128 KiB allow 2 GB/s within it. */
 export const loopbackBounds: NetworkBounds = [
   ...common,
   ['net/ipv4/tcp_rmem', '4096 32768 131072'],
@@ -22,8 +23,8 @@ export const loopbackBounds: NetworkBounds = [
 const conntrack = (name: string, seconds: number) => [`net/netfilter/nf_conntrack_${name}`, `${seconds}`] as const;
 
 /**
- * For a network with egress. No cgroup is charged for the connection table (conntrack), and its size can be set for the whole machine only, so
- * closed connections expire soon. Only DNS answers depend on an entry; they have 10 s.
+ * Bounds of a network with egress. No cgroup is charged for the connection table (conntrack), and its size can be set
+ * for the whole machine only, so closed connections expire soon. Only DNS answers depend on an entry; they have 10 s.
  */
 export const egressBounds: NetworkBounds = [
   ...loopbackBounds,
@@ -35,14 +36,14 @@ export const egressBounds: NetworkBounds = [
   ...['generic', 'icmp', 'icmpv6'].map((name) => conntrack(`${name}_timeout`, 1)),
 ];
 
-/** Of one with interfaces: a window of 2 MiB is 40 MB/s over 50 ms. */
+/** Bounds of a network with interfaces: a window of 2 MiB allows 40 MB/s at a round-trip time of 50 ms. */
 export const uplinkBounds: NetworkBounds = [
   ...common,
   ['net/ipv4/tcp_rmem', '4096 65536 2097152'],
   ['net/ipv4/tcp_wmem', '4096 16384 2097152'],
 ];
 
-/** As operation Sysctl and the addon take them: each path and text ends with a zero. */
+/** Encodes bounds for the operation Sysctl and the addon: each path and each text ends with a NUL. */
 export const boundsText = (bounds: NetworkBounds): Uint8Array =>
   Buffer.from(
     bounds

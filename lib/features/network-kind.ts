@@ -4,15 +4,16 @@ import type { Spec } from './spec';
 type NetworkSpec = Extract<Spec['network'], object>;
 
 /**
- * Creating a network namespace is the slowest step. For a one-shot run the program's own process creates it while init works; init then
- * joins it.
+ * Returns whether the program's own process creates the network namespace. This is the slowest step. For a one-shot run
+ * that process does it while init works; init then joins the namespace.
  */
 export const isNetBeside = (spec: Spec, scene: Scene): boolean =>
   spec.namespaces.net && scene.spareNet === undefined && isBeside(spec, scene);
 
 /**
- * Whether it may be one that this process has made before, and owns: where nobody inside has rights over the network, nor sees the files by
- * which it could be changed, there is no difference.
+ * Returns whether the sandbox can use a network namespace that this process has created earlier and owns. It makes no
+ * difference if nothing inside has rights over the network or sees the files through which the network could be
+ * changed.
  */
 export const mayBeSpare = ({ namespaces, network: mode, capabilities, proc, root, user }: Spec): boolean =>
   namespaces.user &&
@@ -25,13 +26,14 @@ export const mayBeSpare = ({ namespaces, network: mode, capabilities, proc, root
   proc !== 'full' &&
   proc !== 'masked';
 
-/** Whether the program's process is forked early. In a user namespace that is shared init must first make one below it. */
+/**
+ * Returns whether the program's process is forked early. In a joined user namespace init must first create a user
+ * namespace below it.
+ */
 export const isBeside = ({ namespaces }: Spec, { kind }: Scene): boolean => kind === 'run' && namespaces.joined.user === undefined;
 
-/** Whether a network namespace is made for it before it starts. */
+/** Returns whether a network namespace is created and set up for the sandbox before it starts. */
 export const isSetUp = (network: Spec['network']): network is NetworkSpec => typeof network === 'object' && network.share === undefined;
 
-/** Whether its network is not one that others have too. */
+/** Returns whether the sandbox has a network namespace of its own. */
 export const hasOwnNetwork = ({ network, namespaces }: Spec): boolean => namespaces.net || isSetUp(network);
-
-// The type is written out: what it looks at refers to it in turn.

@@ -20,38 +20,44 @@ import { boundsText, loopbackBounds } from './network-bounds';
 import { isNetBeside } from './network-kind';
 import { type PastaOptions, type PastaSpec, parsePasta } from './pasta';
 
-/** A network namespace that is made and set up before the sandbox, which enters it; nothing inside can change it. */
+/** A network namespace that is created and set up before the sandbox, which joins it. Nothing inside can change it. */
 export interface NetworkSetup {
-  /** A namespace that exists: another sandbox's, or a {@link Namespace} of type `net`. Excludes everything else here. */
+  /**
+   * An existing namespace: that of another sandbox, or a {@link Namespace} of type `net`. Excludes all other properties
+   * except `dns` and `hosts`.
+   */
   readonly share?: NamespaceHandle | { readonly net: { readonly handle: NamespaceHandle } };
-  /** Egress: this process decides on every connection to outside. Excludes interfaces. */
+  /** Egress: this process decides on every connection to the outside. Excludes interfaces and `pasta`. */
   readonly egress?: EgressOptions;
-  /** Interfaces whose other end is in a {@link Network}, or on the host. */
+  /** Interfaces whose other end is in a {@link Network} or on the host. */
   readonly veth?: VethOptions | readonly VethOptions[];
-  /** Interfaces of their own on the link of one of the host's. */
+  /** New interfaces on the link of a host interface. */
   readonly macvlan?: MacvlanOptions | readonly MacvlanOptions[];
-  /** Interfaces of the host that move in, by their name there: a name inside, or more. Hardware comes back at the end. */
+  /**
+   * Interfaces of the host that move into the namespace. Maps the name on the host to the name inside, or to more
+   * options. Hardware interfaces return to the host at the end.
+   */
   readonly devices?: Readonly<Record<string, string | InterfaceOptions>>;
-  /** The network of the host through a program in user space, pasta(1), which must be installed. */
+  /** The host's network through the user-space program pasta(1), which must be installed. Excludes interfaces. */
   readonly pasta?: PastaOptions;
-  /** Parameters of the namespace: `{'net.ipv4.ip_default_ttl': 32}`. Only names that begin with `net.`. */
+  /** Sysctls of the namespace: `{'net.ipv4.ip_default_ttl': 32}`. Only names that begin with `net.`. */
   readonly sysctl?: Readonly<Record<string, string | number>>;
   /** Name servers for /etc/resolv.conf of a `system` root. Default: those of the network, or none. */
   readonly dns?: readonly string[];
-  /** Names for /etc/hosts of a `system` root, by address. */
+  /** Host names for /etc/hosts of a `system` root, by address. */
   readonly hosts?: Readonly<Record<string, string | readonly string[]>>;
 }
 
 export interface NetworkOptions {
   /**
-   * `'none'` (default): a network namespace of its own with nothing but a loopback interface that is up.
-   * `'host'`: the host's network, network_namespaces(7). Or what the namespace is to have: see {@link NetworkSetup}. Ports below
+   * `'none'` (default): a network namespace of its own in which only a loopback interface exists and is up. `'host'`:
+   * the host's network, network_namespaces(7). An object describes the namespace, see {@link NetworkSetup}; ports below
    * 1024 are then free to use inside.
    */
   readonly network?: 'none' | 'host' | NetworkSetup;
 }
 
-/** {@link NetworkSetup} as it was read. */
+/** {@link NetworkSetup} after parsing. */
 export interface NetworkSpec {
   readonly share?: number;
   readonly egress?: EgressSpec;

@@ -1,21 +1,27 @@
 import { OptionError } from '../base/errors';
 import { parseArray, parseInteger, parseObject } from '../base/parse';
 
-/** The network of the host through pasta(1), of a long-lived sandbox. What it would open on its own is off: the host's loopback, and ports. */
+/**
+ * The host's network through pasta(1), for a long-lived sandbox. Access to the host's loopback and forwarding of ports,
+ * which pasta enables by default, are off.
+ */
 export interface PastaOptions {
-  /** Ports of the host, at 127.0.0.1, that lead inside, TCP: by the port on the host, the one inside. Default: none. */
+  /**
+   * TCP ports on 127.0.0.1 of the host that lead into the sandbox. Maps the port on the host to the port inside; in a
+   * list both are equal. Default: none.
+   */
   readonly publish?: Readonly<Record<number, number>> | readonly number[];
-  /** Bytes. Default 65,520. */
+  /** MTU in bytes. Default 65,520. */
   readonly mtu?: number;
 }
 
-/** {@link PastaOptions} as they were read. */
+/** {@link PastaOptions} after parsing. */
 export interface PastaSpec {
   readonly publish: readonly (readonly [host: number, inside: number])[];
   readonly mtu: number;
 }
 
-/** Reads them. Throws OptionError or OptionRangeError. */
+/** Parses {@link PastaOptions}. Throws OptionError or OptionRangeError. */
 export function parsePasta(value: unknown, at: string): PastaSpec {
   const { publish = {}, mtu = 65_520 } = parseObject(value, at, ['publish', 'mtu']);
   const port = (number: unknown) => parseInteger(Number(number), `${at}.publish`, 1, 65_535);

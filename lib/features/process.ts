@@ -3,15 +3,21 @@ import { feature } from './feature';
 import { emitCall } from './hardening';
 
 export interface ProcessOptions {
-  /** A session of its own without a controlling terminal (setsid(2)): nothing can be typed into the caller's. Default true. */
+  /**
+   * Runs the program in a new session without a controlling terminal (setsid(2)), so that it cannot inject input into
+   * the caller's terminal. Default true.
+   */
   readonly newSession?: boolean;
-  /** A session keyring of its own (keyctl(2)): the caller's keys can't be read. `'prefer'`: where the call is not refused. Default true. */
+  /**
+   * Gives the program a new session keyring (keyctl(2)), so that it cannot read the caller's keys. `'prefer'`: only if
+   * the call is permitted. Default true.
+   */
   readonly keyring?: boolean | 'prefer';
   /** File mode creation mask, umask(2). Default 0o022. */
   readonly umask?: number;
   /**
-   * Execution domain, personality(2): `'linux32'` makes uname(2) report a 32-bit machine, `'no-randomize'` lays addresses out
-   * the same each time, for debuggers. Default: the caller's.
+   * Execution domain, personality(2): `'linux32'` makes uname(2) report a 32-bit machine, `'no-randomize'` disables
+   * address space randomization, for debuggers. Default: the caller's.
    */
   readonly personality?: 'linux' | 'linux32' | 'no-randomize';
 }

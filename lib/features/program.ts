@@ -8,21 +8,24 @@ import type { Spec } from './spec';
 const readWrite = 2;
 const nullDevice = '/dev/null';
 
-/** The first program's process, forked early: what it does by itself takes no time of init's. */
+/** Forks the first program's process early, so that its own set-up runs in parallel with init. */
 export const startBeside: Step = {
   emit(plan, spec, scene) {
     if (isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0, 0);
   },
 };
 
-/** Init has done its part; it enters the network that the program's process has made. */
+/**
+ * Releases the program's process when init has done its part. If that process has created a network namespace, init
+ * joins it.
+ */
 export const releaseProgram: Step = {
   emit(plan, spec, scene) {
     if (isBeside(spec, scene)) plan.op('inside', 'command', 'ReleaseProgram');
   },
 };
 
-/** A program of a sandbox that is there already, or of one that has just been finished. */
+/** Starts a program in a sandbox that already exists, or in one whose set-up has just been finished. */
 export const startLater: Step = {
   scope: 'program',
   emit(plan, spec, scene) {
@@ -32,7 +35,10 @@ export const startLater: Step = {
 
 const setChildSubreaper = 36; // PR_SET_CHILD_SUBREAPER
 
-/** Makes the program a subreaper: its orphans become its children, so that they are found by descent. execve(2) preserves the attribute. */
+/**
+ * Makes the program a subreaper: its orphans become its children, so that they are found by descent. execve(2)
+ * preserves the attribute.
+ */
 export const adoptOrphans: Step = {
   scope: 'program',
   emit(plan, _spec, { adopts }) {
@@ -40,7 +46,7 @@ export const adoptOrphans: Step = {
   },
 };
 
-/** The program's descriptors: exactly those that were named, at their numbers; every other one ends at exec. */
+/** Sets up the program's descriptors: exactly the requested ones, at their numbers. All others are closed on exec. */
 export const descriptors: Step = {
   scope: 'program',
   emit(plan, _spec, { program }) {
@@ -55,11 +61,11 @@ export const descriptors: Step = {
 
 const own = (plan: PlanWriter, key: string): Slot => plan.known(key) ?? plan.shared(key, () => plan.slot('stdio'));
 
-// The sandbox's own device where it has one, so that /proc/self/fd/0 leads to a path that exists inside.
+// The sandbox's own device is preferred, so that /proc/self/fd/0 refers to a path that exists inside.
 const hasOwnNull = ({ root, mounts }: Spec) =>
   root === 'system' || root === 'host' || mounts.some(({ type, target }) => type === 'dev' && target === '/dev');
 
-/** /dev/null of the host, before its root is gone: for a root without /dev. */
+/** Opens the host's /dev/null before the host's root is detached, for a root without /dev. */
 export const openHostNull: Step = {
   emit(plan, spec, { kind, program }) {
     if (hasOwnNull(spec) || (kind === 'run' && !program.stdio.includes('ignore'))) return;
@@ -69,7 +75,7 @@ export const openHostNull: Step = {
   },
 };
 
-/** /dev/null of the sandbox, once its root is there. */
+/** Opens the sandbox's /dev/null when the root is in place. */
 export const openOwnNull: Step = {
   scope: 'program',
   emit(plan, spec, { program }) {
@@ -98,7 +104,7 @@ export const exec: Step = {
   },
 };
 
-/** Candidate paths, argv and envp, each NUL-separated. */
+/** Returns the candidate paths, argv and envp, each NUL-separated. */
 export function execTexts({ candidates, argv, env }: Program): readonly string[] {
   const list = (entries: readonly string[]) => entries.map((entry) => `${entry}\0`).join('');
   return [list(candidates), list(argv), list(Object.entries(env).map(([name, value]) => `${name}=${value}`))];

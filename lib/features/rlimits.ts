@@ -26,14 +26,14 @@ const resources = {
 
 export type Resource = keyof typeof resources;
 
-/** A limit of getrlimit(2): both values, or soft and hard. `'unlimited'` is RLIM_INFINITY. */
+/** A limit of getrlimit(2): one value for soft and hard limit, or each of them. `'unlimited'` is RLIM_INFINITY. */
 export type Rlimit = number | 'unlimited' | { readonly soft: number | 'unlimited'; readonly hard: number | 'unlimited' };
 
 export interface RlimitsOptions {
   /**
-   * Limits of each process, getrlimit(2), in its units. They replace the caller's; the preset sets `core` to 1 (no core
-   * file, and no handler of the host's core_pattern either, core(5)), `nofile`, `memlock`, `msgqueue` and `sigpending`.
-   * Raising a hard limit above the caller's needs CAP_SYS_RESOURCE.
+   * Limits of each process, in the units of getrlimit(2). They replace the caller's limits. The preset sets `core` to 1
+   * (no core file, and no handler of the host's core_pattern runs either, core(5)), `nofile`, `memlock`, `msgqueue` and
+   * `sigpending`. Raising a hard limit above the caller's needs CAP_SYS_RESOURCE.
    */
   readonly rlimits?: { readonly [R in Resource]?: Rlimit };
 }
@@ -66,7 +66,8 @@ export const rlimits = feature({
     });
     for (const name of names) {
       const pair = spec.rlimits[name];
-      // `limits` says the same in plainer words, and wins; of `cpu` it may say it of all together, and emits both.
+      // `limits` sets the same resources and takes precedence. If `limits.cpuTime` applies to all processes together,
+      // it emits `rlimits.cpu` as well.
       if (pair && taken[name] === undefined && !held.includes(name)) emitRlimit(plan, `rlimits.${name}`, name, pair);
     }
   },

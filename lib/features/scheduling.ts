@@ -5,13 +5,16 @@ import { feature } from './feature';
 import { callNumber, emitCall } from './hardening';
 
 export interface SchedulingOptions {
-  /** Nice value of the program, -20 to 19 (setpriority(2)). Below the caller's own it needs CAP_SYS_NICE. Default: the caller's. */
+  /**
+   * Nice value of the program, -20 to 19 (setpriority(2)). A value below the caller's needs CAP_SYS_NICE. Default: the
+   * caller's.
+   */
   readonly nice?: number;
-  /** Share of the disk (ioprio_set(2)): class, and a level from 0, the first, to 7. Default: by the nice value. */
+  /** I/O priority (ioprio_set(2)): a class, and a level from 0 (highest) to 7. Default: derived from the nice value. */
   readonly ioPriority?: { readonly class: 'realtime' | 'best-effort' | 'idle'; readonly level?: number };
   /**
-   * Scheduling policy, sched(7). `priority` from 1 to 99 with `fifo` and `rr`; `runtime`, `deadline` and `period` in ns with
-   * `deadline`. These three need CAP_SYS_NICE. Default: the caller's.
+   * Scheduling policy, sched(7). `fifo` and `rr` need a `priority` from 1 to 99; `deadline` needs `runtime`, `deadline`
+   * and `period` in ns. These three policies need CAP_SYS_NICE. Default: the caller's.
    */
   readonly scheduler?: {
     readonly policy: SchedulerPolicy;
@@ -20,9 +23,15 @@ export interface SchedulingOptions {
     readonly deadline?: number;
     readonly period?: number;
   };
-  /** Processors the program may run on, by number (sched_setaffinity(2)). Default: the caller's. It can widen them again where no cpuset forbids it. */
+  /**
+   * Processors on which the program may run, by number (sched_setaffinity(2)). The program can extend the set again
+   * unless a cpuset forbids it. Default: the caller's.
+   */
   readonly affinity?: readonly number[];
-  /** From -1000 to 1000: whom the kernel kills first for lack of memory (proc_pid_oom_score_adj(5)). Less than the caller's own needs CAP_SYS_RESOURCE. Default: the caller's. */
+  /**
+   * OOM score adjustment from -1000 to 1000: which processes the kernel kills first when memory runs out
+   * (proc_pid_oom_score_adj(5)). A value below the caller's needs CAP_SYS_RESOURCE. Default: the caller's.
+   */
   readonly oomScoreAdj?: number;
 }
 
@@ -59,7 +68,7 @@ export const ioPriority = feature({
 export interface SchedulerSpec {
   readonly policy: number;
   readonly priority: number;
-  /** runtime, deadline, period in ns */
+  /** Runtime, deadline and period in ns. */
   readonly times: readonly number[];
 }
 
@@ -81,7 +90,7 @@ export const scheduler = feature({
     return { policy: policies[policy], priority: isRealtime ? parseInteger(given.priority, `${at}.priority`, 1, 99) : 0, times };
   },
   emit(plan, spec) {
-    // Its second argument is the structure.
+    // The structure is the second argument of sched_setattr(2).
     if (spec.scheduler)
       plan.op(
         'program',
@@ -98,12 +107,12 @@ export const scheduler = feature({
   },
 });
 
-// struct sched_attr of the first version, sched_setattr(2)
+// The first version of struct sched_attr, sched_setattr(2).
 function schedAttr({ policy, priority, times }: SchedulerSpec, niceValue: number): Uint8Array {
   const bytes = Buffer.alloc(attrSize);
   bytes.writeUInt32LE(attrSize, 0);
   bytes.writeUInt32LE(policy, 4);
-  // The structure sets it as well.
+  // sched_setattr(2) sets the nice value as well.
   bytes.writeInt32LE(niceValue, 16);
   bytes.writeUInt32LE(priority, 20);
   for (const [index, time] of times.entries()) bytes.writeBigUInt64LE(BigInt(time), 24 + index * 8);

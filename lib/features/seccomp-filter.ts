@@ -10,7 +10,7 @@ import type { Notify } from './feature';
 import { hostWrites } from './host-writes';
 import type { Spec } from './spec';
 
-/** What the launcher itself still calls once the filter is in force, and the program's own end. */
+/** System calls that the launcher still makes when the filter is in force, and the call that ends the program. */
 export const neededCalls = ['execve', 'write', 'mmap', 'rt_sigprocmask', 'exit_group'] as const;
 
 /** A compiled filter. */
@@ -21,9 +21,9 @@ export interface Filter {
   readonly hash: string;
   /** SECCOMP_FILTER_FLAG_*. */
   readonly flags: number;
-  /** Names that a loaded profile allows and no architecture has. */
+  /** Names that a loaded profile allows but that exist on no architecture. */
   readonly unknown: readonly string[];
-  /** No call that it allows makes a user namespace. */
+  /** Whether the filter refuses every call that creates a user namespace. */
   readonly refusesUserNamespaces: boolean;
 }
 
@@ -33,12 +33,12 @@ const maxKept = 64;
 const newUser = 0x10000000n;
 const wholeWord = 0xffff_ffff_ffff_ffffn;
 
-/** The filter of a spec; equal policies are compiled once. */
+/** Returns the filter of a spec. Equal policies are compiled only once. */
 export function filterFor(spec: Spec): Filter {
   if (spec.seccomp === 'off') return filterOf(spec);
   const ofPolicy = known.get(spec.seccomp) ?? new Map<string, Filter>();
   known.set(spec.seccomp, ofPolicy);
-  // All that policyFor looks at beside the policy itself.
+  // Everything that policyFor() reads besides the policy itself.
   const rest = [
     spec.nestedUserNamespaces,
     spec.netlink,
@@ -57,15 +57,16 @@ function filterOf(spec: Spec): Filter {
   const key = JSON.stringify([policy, profile?.flags], (_, value) => (typeof value === 'bigint' ? `${value}` : value));
   const found = byContent.get(key) ?? makeFilter(policy, profile);
   byContent.set(key, found);
-  // A caller that makes up a policy for each run must not fill the memory with them.
+  // The cache is bounded because a caller may generate a new policy for each run.
   const [oldest] = byContent.keys();
   if (byContent.size > maxKept && oldest !== undefined) byContent.delete(oldest);
   return found;
 }
 
 /**
- * The filter of a program whose calls are handed over; not kept. `word`: a random number by which the launcher's own sendmsg(2), which
- * sends the listener on its way, is known: as an argument that the call does not have.
+ * Returns the filter of a program whose system calls are handed to this process. It is not cached. `word` is a random
+ * number by which the filter recognizes the sendmsg(2) with which the launcher sends the listener; the launcher passes
+ * it as an argument that this call does not have.
  */
 export function notifyingFilter(spec: Spec, handed: Notify, word = 0n): Omit<Filter, 'refusesUserNamespaces'> {
   const policy = policyFor(spec);
@@ -79,17 +80,23 @@ export function notifyingFilter(spec: Spec, handed: Notify, word = 0n): Omit<Fil
   return { ...filterFor(spec), ...compiled({ rules, otherwise: change(policy.otherwise) }) };
 }
 
-/** Whether no socket of any family can be made; connected pairs reach nobody else. */
+/**
+ * Returns whether no socket of any family can be created. Connected socket pairs may be allowed: they reach no other
+ * process.
+ */
 export function refusesSockets(spec: Spec): boolean {
   if (spec.seccomp === 'off') return false;
   const policy = policyFor(spec);
   const families = Array.from({ length: 64 }, (_, family) => BigInt(family));
-  // A pair of datagram sockets can send to any path.
+  // A socket of a datagram pair can send to any path.
   const datagrams = [2n, 3n].every((type) => decide(policy, 'socketpair', [1n, type]).kind === 'errno');
   return datagrams && families.every((family) => decide(policy, 'socket', [family]).kind === 'errno');
 }
 
-/** What decides, as rules: the caller's denials, what nsjs itself needs, the caller's additions, then the profile. */
+/**
+ * Returns the rules that decide, in this order: the caller's denials, rules that nsjs itself needs, the caller's
+ * additions, then the profile.
+ */
 export function policyFor(spec: Spec): Policy {
   const { seccomp: chosen, nestedUserNamespaces, netlink, capabilities } = spec;
   if (chosen === 'off') return owned(defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink }));
@@ -97,9 +104,9 @@ export function policyFor(spec: Spec): Policy {
   const base = profile
     ? resolveProfile(profile, { arch: process.arch as Arch, capabilities: capabilities.bounding, kernel: host().kernel }, 'seccomp profile')
     : defaultProfile({ nestedUserNamespaces, netlinkRoute: netlink });
-  // Before what the caller allows: that must not undo it.
+  // These rules precede the caller's `allow`, which must not override them.
   const guarded = hostWrites(spec) === undefined ? [] : setIdRules();
-  // A caller may allow leases; a profile of another runtime's does not know of them.
+  // A caller may allow leases, so these rules follow its `allow`. The profile of another runtime lacks them.
   const own = profile ? [...leaseRules, ...base.rules] : base.rules;
   const policy = owned({
     rules: [...chosen.deny, ...guarded, ...chosen.allow, ...(only ? restrict(own, only) : own)],
@@ -144,7 +151,7 @@ function refusesAlways({ rules, otherwise }: Policy, name: string): boolean {
   return reached.every(({ action }) => isRefusal(action)) && (end >= 0 || isRefusal(otherwise));
 }
 
-// Whatever else is among the flags: each rule that grants the call must itself rule the flag out.
+// Other flags may be set as well, so each rule that grants the call must itself exclude CLONE_NEWUSER.
 function refusesNewUser(policy: Policy, name: string): boolean {
   const rulesOut = ({ index, op, value, mask = wholeWord }: Condition) =>
     index === 0 && op === 'eq' && (mask & newUser) !== 0n && (value & newUser) === 0n;

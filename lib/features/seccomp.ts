@@ -8,28 +8,34 @@ import type { Arch } from '../seccomp/tables';
 import { feature } from './feature';
 import { filterFor, neededCalls, notifyingFilter } from './seccomp-filter';
 
-/** What a filter is made of, in place of the default profile or on top of it. */
+/** Changes to the default profile, or a profile that replaces it. */
 export interface SeccompSource {
-  /** Added: names, groups ('@mount') or rules with conditions. Without conditions a call is allowed whatever its arguments. */
+  /**
+   * Additional calls: names, groups ('@mount') or rules with conditions. Without conditions a call is allowed with any
+   * arguments.
+   */
   readonly allow?: readonly (string | SeccompRule)[];
-  /** Taken away; they answer EPERM, or what the rule says. Denied is denied, whatever is allowed beside it. */
+  /** Denied calls. They fail with EPERM or the error of the rule. A denial takes precedence over `allow`. */
   readonly deny?: readonly (string | SeccompRule)[];
-  /** Of nsjs's own profile only these, and what starting a program takes: what learning mode returns. */
+  /**
+   * Restricts nsjs's own profile to these calls and those needed to start a program. Learning mode returns such a list.
+   */
   readonly only?: readonly string[];
-  /** A profile of Docker, Podman or containers-common as parsed JSON, in place of nsjs's own. */
+  /** A profile of Docker, Podman or containers-common as parsed JSON. Replaces nsjs's own. */
   readonly docker?: object;
-  /** The same format. */
+  /** A profile in the same format as `docker`. */
   readonly podman?: object;
-  /** `linux.seccomp` of the OCI runtime spec as parsed JSON, in place of nsjs's own profile. */
+  /** `linux.seccomp` of the OCI runtime spec as parsed JSON. Replaces nsjs's own profile. */
   readonly oci?: object;
 }
 
 export interface SeccompOptions {
   /**
-   * The system calls the program may make, seccomp(2). `'default'`: the allow-list of nsjs for the native ABI; other
-   * ABIs are refused, calls that are not listed answer ENOSYS. An object changes it, or puts a profile of Docker, Podman or the
-   * OCI runtime spec in its place. A profile never loosens what nsjs itself needs: other ABIs are refused, and set-id modes
-   * where a bind is writable. `'off'`: no filter. `seccompFilter()` shows what comes out.
+   * System calls that the program may make, seccomp(2). `'default'`: the allow-list of nsjs for the native ABI; other
+   * ABIs are refused, and calls that are not listed fail with ENOSYS. An object changes this list, or replaces it by a
+   * profile of Docker, Podman or the OCI runtime spec. A profile never disables the restrictions that nsjs itself
+   * needs: other ABIs are refused, and so are set-id modes if a bind is writable. `'off'`: no filter. `seccompFilter()`
+   * shows the result.
    */
   readonly seccomp?: 'default' | 'off' | SeccompSource;
 }
@@ -45,7 +51,7 @@ export type SeccompSpec =
 
 /** SECCOMP_FILTER_FLAG_*. */
 const listenerFlags = { newListener: 0x8, waitKillable: 0x20 } as const;
-/** Says what a descriptor that is sent up is. */
+/** Identifies the seccomp listener among the descriptors that a launcher sends. */
 export const notifyFd = 3;
 
 const keys = ['allow', 'deny', 'only', 'docker', 'podman', 'oci'] as const;

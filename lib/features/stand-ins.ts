@@ -2,7 +2,7 @@ import type { Scene } from './feature';
 import { isHostUser } from './namespaces';
 import type { Spec } from './spec';
 
-/** Limits of each process that stand in for those of a cgroup, where there is none. */
+/** Returns the per-process limits that stand in for cgroup limits where there is no cgroup. */
 export const standIns = (spec: Spec, { cgroups, hostId }: Pick<Scene, 'cgroups' | 'hostId'>): readonly ('data' | 'nproc')[] =>
   cgroups.version !== undefined
     ? []
@@ -11,5 +11,8 @@ export const standIns = (spec: Spec, { cgroups, hostId }: Pick<Scene, 'cgroups' 
         ...(spec.limits.pids !== undefined && countsPids(spec, hostId) ? (['nproc'] as const) : []),
       ];
 
-/** RLIMIT_NPROC counts by user: of a sandbox alone only where it has a user, or a user namespace, of its own. */
+/**
+ * Returns whether RLIMIT_NPROC counts only the sandbox's processes. It counts by user, so the sandbox needs a user id
+ * or a user namespace of its own.
+ */
 export const countsPids = (spec: Spec, hostId: number | undefined): boolean => hostId !== undefined || !isHostUser(spec);

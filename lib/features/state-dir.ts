@@ -3,9 +3,10 @@ import { feature } from './feature';
 
 export interface StateDirOptions {
   /**
-   * Run by root: the directory for what sandboxes of this machine must know of each other, the lock of their host ids. It is made with mode 0700,
-   * and must be root's and writable for nobody else. All processes that start sandboxes must name the same one: two sandboxes of two directories could
-   * have the same id. Default `/run/nsjs`.
+   * Used only when root runs nsjs: the directory with the state that the sandboxes of this machine share, which is the
+   * lock of their host ids. It is created with mode 0700. It must belong to root and be writable by nobody else. All
+   * processes that start sandboxes must use the same directory: sandboxes with different ones could get the same id.
+   * Default `/run/nsjs`.
    */
   readonly stateDir?: string | URL;
 }

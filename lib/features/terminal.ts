@@ -5,8 +5,8 @@ import { feature, type Step } from './feature';
 
 export interface TerminalOptions {
   /**
-   * Whether the sandbox has terminals of its own: `/dev/ptmx` and a `/dev/pts` that holds nothing of the host's (pts(4),
-   * devpts). Default false; `stdio: 'pty'` implies it. Programs can then open more of them.
+   * Whether the sandbox has terminals of its own: `/dev/ptmx` and a `/dev/pts` without the host's terminals (pts(4),
+   * devpts). Default false; `stdio: 'pty'` implies it. Programs can then open further terminals.
    */
   readonly terminal?: boolean;
 }
@@ -17,10 +17,13 @@ export const terminal = feature({
 });
 
 const multiplexer = '/dev/pts/ptmx';
-/** Says what a descriptor that is sent up is. */
+/** Identifies the terminal's master among the descriptors that a launcher sends. */
 export const masterFd = 1;
 
-/** The program's own terminal: its master goes to this process, its other end becomes what controls the new session. */
+/**
+ * Opens the program's terminal. Its master goes to this process; its slave becomes the controlling terminal of the new
+ * session.
+ */
 export const openTerminal: Step = {
   scope: 'program',
   emit(plan, { newSession }, { program }) {

@@ -4,8 +4,8 @@ import { feature, type Step } from './feature';
 
 export interface TimeOptions {
   /**
-   * Offsets of the clocks inside, in ms, added to the host's: `boottime` (what uptime(1) shows) and `monotonic`;
-   * time_namespaces(7), Linux 5.6. Implies a new time namespace. The clock of the day is always the host's.
+   * Offsets in ms that are added to the host's clocks inside: `boottime` (shown by uptime(1)) and `monotonic`;
+   * time_namespaces(7), Linux 5.6. Implies a new time namespace. The real-time clock is always the host's.
    */
   readonly time?: { readonly boottime?: number; readonly monotonic?: number };
 }
@@ -30,12 +30,12 @@ export const time = feature({
   },
 });
 
-/** Written by init once the namespace is there, and before a process is in it. */
+/** Writes the offsets when init has created the namespace and before any process is in it. */
 export const timeOffsets: Step = {
   emit(plan, { time: offsets }) {
     if (!offsets) return;
     const text = `monotonic ${seconds(offsets.monotonic)}\nboottime ${seconds(offsets.boottime)}\n`;
-    // Init's own /proc files are its own only while it is dumpable; nothing else is in the sandbox yet.
+    // Init can write its own /proc files only while it is dumpable. Nothing else is in the sandbox yet.
     plan.op('inside', 'time', 'Dumpable', 1);
     plan.op('inside', 'time', 'WriteFile', noSlot, offsetsFile, text);
     plan.op('inside', 'time', 'Dumpable', 0);

@@ -13,15 +13,17 @@ import type { Spec } from './spec';
 
 export interface UserOptions {
   /**
-   * Who the program is inside. `uid` and `gid` default to the caller's own, or to 1000 when nsjs runs as root. On the
-   * host the program is the caller, or, when nsjs runs as root, an unprivileged id of its own from 1,900,000,000 on.
-   * `inner` (default true) puts the program into a second user namespace below the one that owns the mounts and the
+   * User and group ids of the program.
+   * `uid` and `gid`, the ids inside, default to the caller's, or to 1000 when nsjs runs as root. On the host the
+   * program runs as the caller, or, when nsjs runs as root, with an unprivileged id of its own from 1,900,000,000 on.
+   * With `inner` (default true) the program runs in a second user namespace below the one that owns the mounts and the
    * network, so that none of them can be changed from inside (user_namespaces(7), Linux 3.8).
-   * `ids` says which ids exist inside: `'one'` (default), the program's own; `'range'`, 0 to 65535, for package managers and
-   * servers that change users: as root 65,536 unprivileged ids of the host of its own, from 2,000,000,000 on; as a user the
-   * caller as 0, and the ids that /etc/subuid and /etc/subgid give it, by newuidmap(1) and newgidmap(1); `'keep'`, the same with the
-   * caller at its own number; or the maps themselves. With more than one id there is no inner namespace, `uid` and `gid`
-   * default to 0 (with `'keep'` to the caller's), and capabilities over mounts and network are refused.
+   * `ids` selects the ids that exist inside. `'one'` (default): only the program's own. `'range'`: 0 to 65535, for
+   * package managers and servers that change users. When nsjs runs as root, they are 65,536 unprivileged host ids of
+   * the sandbox's own, from 2,000,000,000 on; otherwise 0 is the caller, and the others are the ids that /etc/subuid
+   * and /etc/subgid assign to it, mapped by newuidmap(1) and newgidmap(1). `'keep'`: the same, but the caller has its
+   * own number inside. An object gives the maps themselves. With more than one id there is no inner namespace, `uid`
+   * and `gid` default to 0 (with `'keep'` to the caller's), and capabilities over mounts and network are refused.
    */
   readonly user?: { readonly uid?: number; readonly gid?: number; readonly inner?: boolean; readonly ids?: IdsOption };
 }
@@ -35,7 +37,7 @@ export interface UserSpec {
 
 const maxId = 0xfffffffe;
 
-// The type is written out: the options it looks at refer to it in turn.
+// The type is explicit because the options that this feature reads refer to it in turn.
 export const user: Feature<'user', UserSpec> = feature({
   key: 'user',
   parse(value = {}, at): UserSpec {
@@ -60,10 +62,11 @@ export const user: Feature<'user', UserSpec> = feature({
     }
     const { uid, gid } = insideIds(spec.user, host);
     if (spec.user.ids === 'one') {
-      // In a user namespace that nsjs has made its maker is 0.
+      // Inside a user namespace that nsjs has created, the creator has id 0.
       const outside = ownerFd === undefined ? { uid: hostId ?? host.uid, gid: hostId ?? host.gid } : { uid: 0, gid: 0 };
       const outer = spec.user.inner ? { uid: 0, gid: 0 } : { uid, gid };
-      // Without CAP_SETGID over the parent, gid_map can only be written once setgroups(2) is given up (Linux 3.19).
+      // Without CAP_SETGID in the parent namespace, gid_map can only be written after setgroups(2) is denied (Linux
+      // 3.19).
       if (hostId === undefined) plan.op('maps', 'user', 'WriteInit', 'setgroups', 'deny');
       plan.op('maps', 'user', 'WriteInit', 'uid_map', `${outer.uid} ${outside.uid} 1`);
       plan.op('maps', 'user', 'WriteInit', 'gid_map', `${outer.gid} ${outside.gid} 1`);
@@ -78,7 +81,7 @@ export const user: Feature<'user', UserSpec> = feature({
   },
 });
 
-// Over the namespace of the ids they would reach the sandbox's own mounts, network and launcher.
+// In the user namespace of the ids, these capabilities would reach the sandbox's own mounts, network and launcher.
 const tooMuch: readonly Capability[] = ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN', 'CAP_SYS_PTRACE', 'CAP_SYS_RESOURCE', 'CAP_SYS_MODULE'];
 
 function checkRange({ capabilities }: Spec, { uids, gids }: IdMaps, { uid, gid }: { uid: number; gid: number }): void {
@@ -106,7 +109,7 @@ function emitMaps(plan: PlanWriter, { uids, gids }: IdMaps, { idMapHelpers: help
   }
 }
 
-/** The program's ids on the host. */
+/** Returns the program's ids on the host. */
 export function outsideIds(
   { user, namespaces }: Spec,
   { host, hostId }: Pick<Scene, 'host' | 'hostId'>,
@@ -121,8 +124,9 @@ export function outsideIds(
 const innerKey = 'inner user namespace';
 
 /**
- * The user namespace of programs that come later, or are in one that is shared, held by init: each enters it, none can make another. The limit lies
- * between it and the one that owns mounts and network, so that this one can still be shared with other sandboxes.
+ * Creates the user namespace of programs that start later or in a joined user namespace. Init holds it; each program
+ * enters it, and none can create another. The limit is set in a further namespace between it and the one that owns the
+ * mounts and the network, so that the latter can still be shared with other sandboxes.
  */
 export const innerUser: Step = {
   emit(plan, spec, scene) {
@@ -131,7 +135,8 @@ export const innerUser: Step = {
     const { uid, gid } = insideIds(spec.user, host);
     const slot = plan.shared(innerKey, () => plan.slot('user'));
     const make = (lock: 0 | 1, origin: string) => plan.op('inside', origin, 'LockedUserNs', slot, `${uid} 0 1`, `${gid} 0 1`, lock);
-    // Two walls by default; one may be missing if the other is sure.
+    // By default both the limit and the filter refuse nested user namespaces. If the filter does, the limit is
+    // optional.
     const isFiltered = refusedByFilter(spec);
     if (!spec.nestedUserNamespaces && isFiltered) plan.optional('inside', () => make(1, 'nestedUserNamespaces'));
     make(spec.nestedUserNamespaces || isFiltered ? 0 : 1, 'user');
@@ -139,7 +144,7 @@ export const innerUser: Step = {
   },
 };
 
-/** The program's own user namespace: of a single program it is made here. */
+/** Enters the program's own user namespace. For a one-shot run it is created here. */
 export const programUser: Step = {
   scope: 'program',
   emit(plan, spec, scene) {
@@ -153,17 +158,20 @@ export const programUser: Step = {
 
 const hasInner = ({ namespaces, user }: Spec): boolean => (namespaces.user || namespaces.joined.user !== undefined) && user.inner;
 
-// In a user namespace that is shared.
+// Makes init id 0 of its user namespace.
 function becomeRoot(plan: PlanWriter, privileged: boolean): void {
   if (privileged) plan.op('inside', 'user', 'SetGroups', new Uint8Array());
   plan.op('inside', 'user', 'SetIds', 0, 0);
 }
 
-/** Init dies with the keeper; after every change of credentials, which clears the signal (PR_SET_PDEATHSIG(2const)). */
+/**
+ * Makes init die with the keeper. Follows every change of credentials, which clears the signal
+ * (PR_SET_PDEATHSIG(2const)).
+ */
 export const deathSignal: Step = {
   scope: 'both',
   emit(plan, spec, { kind }) {
-    // Without a pid namespace init must live long enough to kill its descendants; it watches the keeper's pipe instead.
+    // Without a pid namespace init must live long enough to kill its descendants. It watches the keeper's pipe instead.
     if (spec.namespaces.pid) {
       if (kind !== 'program') plan.op('inside', 'namespaces', 'DeathSignal');
     } else if (kind !== 'sandbox') plan.op('program', 'namespaces', 'DeathSignal');

@@ -7,11 +7,13 @@ import type { Spec } from './spec';
 
 export interface VerifyOptions {
   /**
-   * Whether what is in force is read back from the kernel once the program runs, compared with what was asked for, and told in
-   * `report.kernel`; a difference ends the sandbox (NsError ERR_NSJS_VERIFY). Default: true for a long-lived sandbox, whose mounts are read back when it
-   * opens, and each program's capabilities, filters and ids when that starts; false for a program on its own and in a pool, where it takes a
-   * twentieth of the whole. Where something below a writable directory is protected, sandboxes and pools read their mounts back before each
-   * program as well, unless it is `false`: others can rename directories that they share with them.
+   * Whether nsjs reads the settings in force back from the kernel once the program runs, compares them with the
+   * requested ones and reports them in `report.kernel`. A difference ends the sandbox (NsError ERR_NSJS_VERIFY).
+   * Default: true for a long-lived sandbox, whose mounts are read when it opens, and each program's capabilities,
+   * filters and ids when that program starts; false for a one-shot run and in a pool, where verification takes a
+   * twentieth of the total time. If something below a writable directory is protected, sandboxes and pools also read
+   * their mounts before each program, unless this option is `false`: others can rename directories that they share with
+   * the sandbox.
    */
   readonly verify?: boolean;
 }
@@ -23,13 +25,16 @@ export const verify = feature({
 
 const isVerified = (spec: Spec, { kind, single }: Scene): boolean => spec.verify ?? (kind !== 'run' && !single);
 
-/** Whether mounts are read again before each program: a sandbox lasts long enough for others to rename what it shares with them. */
+/**
+ * Whether mounts are read again before each program. A sandbox lives long enough for others to rename directories that
+ * they share with it.
+ */
 const isReadAgain = (spec: Spec, { kind }: Scene): boolean =>
   kind !== 'run' && spec.verify !== false && spec.namespaces.mnt && protectsBelowWritable(spec);
 
 const procKey = 'verify proc';
 
-/** The host's /proc: init reads it, also under Landlock. */
+/** Opens the host's /proc, which init reads even under Landlock. */
 export const openVerifyProc: Step = {
   emit(plan, spec, scene) {
     if (!isVerified(spec, scene) && !isReadAgain(spec, scene)) return;
@@ -38,10 +43,10 @@ export const openVerifyProc: Step = {
   },
 };
 
-/** The slot of the host's /proc that init's own rules must let it read. */
+/** Key of the slot with the host's /proc. Init's own Landlock rules must allow reading it. */
 export const verifyProcKey = procKey;
 
-/** Once every mount is there; init sends the rest when a program has started. */
+/** Sends the mounts when all of them are in place. Init sends the other files when a program has started. */
 export const verifyMounts: Step = {
   scope: 'both',
   emit(plan, spec, scene) {

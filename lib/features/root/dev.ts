@@ -15,11 +15,11 @@ const links = [
 const shmSize = 64 * 2 ** 20;
 const shmInodes = 16_384;
 
-/** Slot of the message queues of the sandbox's ipc namespace. */
+/** Key of the slot with the message queues of the sandbox's ipc namespace. */
 export const queuesKey = 'mqueue';
 const attachedKey = 'mqueue, attached';
 
-/** The least that programs expect of /dev: the host's harmless character devices, and shared memory of its own. */
+/** Mounts a minimal /dev: the host's harmless character devices, and shared memory of its own. */
 export function emitDev({ plan, tree, origin, spec: { terminal }, scene }: MountContext, target: string): void {
   if (tree.isSealed(target)) {
     fill(plan, tree, target, origin, scene);
@@ -34,7 +34,7 @@ export function emitDev({ plan, tree, origin, spec: { terminal }, scene }: Mount
   plan.op('inside', origin, 'SetAttr', dev, mountAttr.readonly, 0, 0, 0, noSlot);
 }
 
-// A devpts of its own: nothing of the host's terminals is in it.
+// A new devpts instance, which contains none of the host's terminals.
 function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: string, { host }: Scene): void {
   const options = { newinstance: '', ptmxmode: '0666', mode: '620', max: `${maxTerminals(host.counts)}` };
   tree.mount(newFs(plan, 'devpts', options, mountAttr.nosuid | mountAttr.noexec, origin), `${folder}/pts`, 'dir', origin);
@@ -51,7 +51,8 @@ function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, 
     mountAttr.nosuid | mountAttr.nodev,
     origin,
   );
-  // Somewhere below what is seen: who closes a mount that is attached nowhere waits until the kernel has taken it apart.
+  // The queues are attached where the next mount hides them: closing a mount that is attached nowhere blocks until the
+  // kernel has torn it down.
   const queues = plan.known(queuesKey);
   if (queues && !plan.known(attachedKey))
     tree.mount(

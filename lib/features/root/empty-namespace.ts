@@ -6,7 +6,7 @@ import { isBeside } from '../network-kind';
 import type { Spec } from '../spec';
 import { splitRoot } from './shared';
 
-// None of them reads a path of the host.
+// Operations that read no path of the host.
 const pathless = [
   ...['Dumpable', 'WriteFd', 'SetGroups', 'SetIds', 'DeathSignal', 'Unshare', 'StartProgram', 'LockedUserNs', 'Hold', 'Propagation'],
   ...['NewFs', 'MoveMount', 'MakeDir', 'MakeFile', 'Symlink', 'SetAttr', 'Pin', 'PivotRoot'],
@@ -15,7 +15,10 @@ const pathless = [
 const proc = '/proc';
 const isBelowProc = (path: unknown): boolean => path === proc || String(path).startsWith(`${proc}/`);
 
-/** The operation without the host's root: what reads its /proc by path gets a procfs to start from. Undefined for what reads anything else. */
+/**
+ * Returns the operation in a form that does not need the host's root: paths in its /proc are resolved from a procfs
+ * descriptor. Undefined if the operation reads any other path of the host.
+ */
 function withoutHost(op: PlannedOp, procfs: Slot): PlannedOp | undefined {
   const [first = 0, second = 0, ...rest] = op.args;
   const below = (path: unknown) => String(path).slice(proc.length + 1) || '.';
@@ -27,19 +30,22 @@ function withoutHost(op: PlannedOp, procfs: Slot): PlannedOp | undefined {
   return undefined;
 }
 
-// The empty namespace has one, or the kernel would refuse it: where the sandbox is to have none it must not be there either.
+// The empty namespace contains a procfs, or the kernel would refuse a new one. A sandbox without /proc must not contain
+// it either.
 const mountsProc = ({ name, args: [, type] }: PlannedOp): boolean => name === 'NewFs' && type === 'proc';
 
 const mayStartEmpty = ({ namespaces }: Spec, { emptyMounts, hostId }: Scene): boolean =>
   emptyMounts === true && hostId !== undefined && namespaces.user && namespaces.mnt;
 
-// Who is root inside would see that it is another one's; who has rights over its mounts, that they are locked.
+// Root inside could see that a shared root belongs to another user, and a program with rights over its mounts could see
+// that they are locked.
 const mayShare = ({ user, nestedUserNamespaces }: Spec): boolean => user.ids === 'one' && user.inner && !nestedUserNamespaces;
 
 /**
- * Run by root, where init needs nothing of the host once it is there, its mount namespace is no copy of the host's but of one that is empty.
- * Then there is no old root to take away: what pivot_root(2) and umount2(2) cost grows with the processes of the machine. Where the root was
- * made for others before it is a copy of that one. The last step: it changes what the others have written.
+ * Starts init in a copy of an empty mount namespace instead of the host's, if root runs nsjs and init needs nothing of
+ * the host from then on. Then there is no old root to detach: the cost of pivot_root(2) and umount2(2) grows with the
+ * number of processes on the machine. If the root has already been built for other sandboxes, the namespace is a copy
+ * of that one. This step is the last because it changes operations that the others have written.
  */
 export const ownMounts: Step = {
   emit(plan, spec, scene) {
@@ -64,7 +70,7 @@ export const ownMounts: Step = {
     }
     const enter: PlannedOp = { ...pivot, name: 'EnterRoot', args: [] };
     plan.ops.inside = [...adapt(build), enter, ...rest];
-    // What is forked before has a root of its own to leave.
+    // The program's process was forked earlier, so it has to enter the root itself.
     if (isBeside(spec, scene)) plan.ops.program.unshift(enter);
   },
 };

@@ -5,7 +5,7 @@ import { insideIds } from '../id-map';
 import type { Spec } from '../spec';
 import { homeFolder, userName } from './home';
 
-/** The files of a `system` root's own /etc: nothing in them is the host's. */
+/** Returns the generated files of a `system` root's own /etc. None is copied from the host. */
 export function etcFiles(
   spec: Spec,
   { host, network }: Pick<Scene, 'host' | 'network'>,
@@ -27,7 +27,7 @@ export function etcFiles(
   ];
 }
 
-// That of another sandbox is not known here.
+// The host name of another sandbox is not known here.
 const nameOf = ({ hostname, namespaces: { uts, joined } }: Spec): string =>
   hostname ?? (uts ? defaultHostname : joined.uts === undefined ? ownHostname() : 'localhost');
 

@@ -11,29 +11,29 @@ export const mountAttr = { readonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8 }
 /** Propagation and recursion of mount(2). */
 export const mountFlags = { recursive: 0x4000, private: 0x40000 } as const;
 const openTreeClone = 0x1;
-/** Of the launcher: a link that was put into the path since it was looked at is an error. */
+/** Flag of the launcher: a symbolic link that was put into the path after it was resolved is an error. */
 const noLinks = 0x40000000;
 export const atRecursive = 0x8000;
-/** Of open_tree(2): a copy, with all that is mounted below. */
+/** Flags of open_tree(2): a copy with everything mounted below. */
 export const cloneTree = openTreeClone | atRecursive;
 
 interface Bind {
   readonly origin: string;
   readonly source: string;
   readonly readonly: boolean;
-  /** Run by root, the source's owner becomes the sandbox's own id (an idmapped mount, Linux 5.12). */
+  /** When root runs nsjs, the source's owner becomes the sandbox's own id (an idmapped mount, Linux 5.12). */
   readonly owned: boolean;
-  /** Run by root, without what is mounted below it; a user may not take such a copy apart. */
+  /** When root runs nsjs, the copy excludes mounts below the source. The kernel does not let a user leave them out. */
   readonly alone?: boolean;
   readonly slot?: Slot;
-  /** A caller's source may pass through any symbolic link; else only through the system's. */
+  /** Follows any symbolic link in a caller's source. Otherwise only links of the system are followed. */
   readonly followLinks?: boolean;
 }
 
 /**
- * Clones a tree of the host, recursively read-only where asked, never with set-id bits or devices.
- * Run by root the keeper does it, in the host's own mount namespace: the source may lie below a directory that the
- * sandbox's id can't enter. Otherwise init does it in its copy of the namespace.
+ * Clones a tree of the host, recursively read-only if requested, always without set-id bits and devices. When root runs
+ * nsjs, the keeper does it in the host's own mount namespace, because the source may lie below a directory that the
+ * sandbox's id cannot enter. Otherwise init does it in its copy of the namespace.
  */
 export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
   const slot = bare(bind).slot ?? plan.slot(bind.origin);
@@ -49,7 +49,7 @@ export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
   return slot;
 }
 
-// The sandbox's outer user namespace maps 0 to its host id, so it is itself the map that a source of root needs.
+// Maps the source's owner to the sandbox's host id. With several host ids it maps all of them, from 0 on.
 export function mapOwner(
   plan: PlanWriter,
   { hostId, hostIds }: { readonly hostId: number; readonly hostIds: number },
@@ -66,14 +66,14 @@ export function mapOwner(
   plan.op('maps', origin, 'SetAttr', slot, 0, 0, atRecursive, 0, map);
 }
 
-/** A clone of one of the host's device files. */
+/** Clones a device file of the host. */
 export function cloneFile(plan: PlanWriter, { hostId }: Scene, path: string, origin: string): Slot {
   const slot = plan.slot(origin);
   plan.op(hostId === undefined ? 'inside' : 'host', origin, 'OpenTree', slot, noSlot, path, openTreeClone);
   return slot;
 }
 
-/** What is mounted new. */
+/** A file system to create. */
 interface NewFs {
   readonly type: string;
   /** As in `mount -o`; an empty value is a flag. */
@@ -84,7 +84,7 @@ interface NewFs {
   readonly section?: 'host' | 'inside' | 'maps';
 }
 
-/** A new file system. */
+/** Creates a file system and returns its slot. */
 export function makeFs(plan: PlanWriter, fs: NewFs): Slot {
   const { type, options, attributes, origin, slot = plan.slot(origin), section = 'inside' } = bare(fs);
   const text = Object.entries(options)
@@ -94,11 +94,11 @@ export function makeFs(plan: PlanWriter, fs: NewFs): Slot {
   return slot;
 }
 
-/** The same by init, in a slot of its own. */
+/** Creates a file system by init, in a new slot. */
 export const newFs = (plan: PlanWriter, type: string, options: NewFs['options'], attributes: number, origin: string): Slot =>
   makeFs(plan, { type, options, attributes, origin });
 
-/** A new tmpfs on top of the old root: no directory of the host is needed to put it on. */
+/** Mounts a new tmpfs on top of the old root, so that no directory of the host is needed as a mount point. */
 export function newRoot(plan: PlanWriter, slot: Slot): void {
   makeFs(plan, { type: 'tmpfs', options: { mode: '755' }, attributes: mountAttr.nosuid | mountAttr.nodev, origin: 'root', slot });
   plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
@@ -112,7 +112,7 @@ export interface Source {
   readonly kind: 'dir' | 'file';
 }
 
-/** stat(2) of a source, for its kind and its owner. */
+/** Returns the kind and owner of a source, by stat(2). */
 export function statSource(source: string, origin: string): Source {
   try {
     const { uid, gid, mode } = statSync(source);

@@ -6,7 +6,10 @@ import type { RootTree } from './tree';
 
 type MountSpec = Spec['mounts'][number];
 
-/** Makes the place of a mount in a directory that is read-only when it is mounted; what is there already, or hidden, has none. */
+/**
+ * Creates the mount point of a mount in a directory that is read-only when the mount follows. Mounts of type `readonly`
+ * and `mask` apply to existing paths, so they have none; neither do symbolic links.
+ */
 export function placeMount(tree: RootTree, mount: MountSpec, origin: string): void {
   if (mount.type === 'readonly' || mount.type === 'mask' || mount.type === 'symlink') return;
   if (mount.type === 'bind') tree.place(mount.target, statSource(mount.source, origin).kind);
@@ -14,7 +17,10 @@ export function placeMount(tree: RootTree, mount: MountSpec, origin: string): vo
   else tree.place(mount.target, mount.type === 'file' ? 'file' : 'dir');
 }
 
-/** What another sandbox of this process has protected in the same directory can't be renamed from here either. */
+/**
+ * Pins paths that other sandboxes of this process protect in the same directory, so that they cannot be renamed from
+ * here either.
+ */
 export function pinForOthers(
   tree: RootTree,
   { source, target }: { readonly source: string; readonly target: string },

@@ -24,12 +24,17 @@ import { emitOverlay, type OverlayOptions, type OverlaySpec, overlayKeys, parseO
 import { emitProc } from './proc';
 import type { MountContext, RootTree } from './tree';
 
-/** One entry of {@link MountsOptions.mounts}. `target` is absolute, inside; what is missing on the way to it is made. */
+/**
+ * One entry of {@link MountsOptions.mounts}. `target` is an absolute path inside. Missing directories on the way to it
+ * are created.
+ */
 export type Mount =
   /**
-   * A file or directory of the host with all that is mounted below it. Read-only unless `readonly: false`; never set-id, never devices.
-   * A symbolic link in `source` is an error (ELOOP) unless it is part of the system (directly in `/`, `/var` or `/run`, or below /usr, /etc, /nix or
-   * /gnu, in directories of root's that nobody else may write to): an earlier sandbox could have put it there. `followLinks: true` follows all.
+   * A file or directory of the host with everything mounted below it. Read-only unless `readonly: false`; set-id bits
+   * and devices never take effect.
+   * A symbolic link in `source` is an error (ELOOP), because an earlier sandbox could have created it. Links of the
+   * system are followed: those directly in `/`, `/var` or `/run`, or below /usr, /etc, /nix or /gnu, in directories
+   * that belong to root and that nobody else may write to. `followLinks: true` follows all links.
    */
   | {
       readonly type: 'bind';
@@ -38,33 +43,36 @@ export type Mount =
       readonly readonly?: boolean;
       readonly followLinks?: boolean;
     }
-  /** An empty directory in memory. `size` in bytes (default 64 MiB), `inodes` (default 16,384), `mode` (default 0o755). */
+  /** An empty tmpfs. `size` in bytes (default 64 MiB), `inodes` (default 16,384), `mode` (default 0o755). */
   | { readonly type: 'tmpfs'; readonly target: string; readonly size?: Bytes; readonly inodes?: number; readonly mode?: number }
   /** proc(5) of the sandbox's own pid namespace. */
   | { readonly type: 'proc'; readonly target: string }
-  /** null, zero, full, random, urandom, tty, shm and the links to the program's descriptors; nothing else. */
+  /**
+   * The devices null, zero, full, random, urandom and tty, shm, the links to the program's descriptors and, with option
+   * `terminal`, ptmx and pts; nothing else.
+   */
   | { readonly type: 'dev'; readonly target: string }
   /** A file with the given content, read-only. */
   | { readonly type: 'file'; readonly target: string; readonly data: string | Uint8Array; readonly mode?: number }
-  /** A symbolic link at `target` that leads to `to`; below a writable bind it is made on the host. */
+  /** A symbolic link at `target` that leads to `to`. Below a writable bind it is created on the host. */
   | { readonly type: 'symlink'; readonly target: string; readonly to: string }
-  /** An empty directory, read-only; below a writable bind it is made on the host and writable. */
+  /** An empty directory, read-only. Below a writable bind it is created on the host and is writable. */
   | { readonly type: 'dir'; readonly target: string; readonly mode?: number }
-  /** Directories of the host as one that can be written; see {@link OverlayOptions}. */
+  /** Directories of the host, combined into a writable one; see {@link OverlayOptions}. */
   | ({ readonly type: 'overlay'; readonly target: string } & OverlayOptions)
-  /** A {@link MountTree}, or any descriptor of a mount that is attached nowhere; it is the sandbox's from then on. */
+  /** A {@link MountTree}, or any descriptor of a detached mount. It belongs to the sandbox from then on. */
   | { readonly type: 'tree'; readonly tree: { readonly fd: number }; readonly target: string }
   /**
-   * Makes `target` read-only, with everything mounted below it. If programs can write to a directory above it, each directory on the way is
-   * mounted on itself, so that it cannot be renamed (EBUSY); rename(2) and link(2) across it answer EXDEV. The same holds for every other mount
-   * in such a directory.
+   * Makes `target` read-only, with everything mounted below it. If programs can write to a directory above it, each
+   * directory on the way is mounted on itself, so that it cannot be renamed (EBUSY); rename(2) and link(2) across it
+   * fail with EXDEV. The same applies to every other mount in such a directory.
    */
   | { readonly type: 'readonly'; readonly target: string }
-  /** Hides what is at `target`: a file reads as empty, a directory is empty and read-only. */
+  /** Hides `target`: a file reads as empty, a directory is empty and read-only. */
   | { readonly type: 'mask'; readonly target: string };
 
 export interface MountsOptions {
-  /** What is mounted into the root, in this order. Default: nothing beside what `root` brings. */
+  /** Mounts in the root, in this order. Default: none besides those of option `root`. */
   readonly mounts?: readonly Mount[];
 }
 
@@ -160,7 +168,7 @@ function parseData(value: unknown, at: string): Uint8Array {
   throw new OptionError(at, 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
 }
 
-/** The operations of one mount. */
+/** Emits the operations of one mount. */
 export function emitMount(context: MountContext, mount: MountSpec): void {
   const { plan, tree, origin, spec, scene } = context;
   switch (mount.type) {
@@ -210,15 +218,16 @@ export function emitMount(context: MountContext, mount: MountSpec): void {
 
 function emitTmpfs({ plan, origin, spec, scene: { hostId } }: MountContext, mount: Extract<MountSpec, { type: 'tmpfs' }>): Slot {
   const { size, inodes, mode } = mount;
-  // In the host's user namespace init is root and the program is not: what it may write to must be made its own.
+  // In the host's user namespace init is root and the program is not, so a tmpfs for the program must be given to its
+  // id.
   const owner: Readonly<Record<string, string>> =
     spec.namespaces.user || spec.namespaces.joined.user !== undefined || hostId === undefined ? {} : { uid: `${hostId}`, gid: `${hostId}` };
   const options = { size: `${size}`, nr_inodes: `${inodes}`, mode: mode.toString(8), ...owner };
   return newFs(plan, 'tmpfs', options, mountAttr.nosuid | mountAttr.nodev, origin);
 }
 
-// On the new root the file is simply made there, and on an empty file system. Elsewhere it comes on a file system of its own, mounted over
-// what exists: before Linux 6.15 that can't be cloned.
+// On the new root, and on an empty file system, the file is created in place. Elsewhere it is created on a separate
+// file system, cloned from there and mounted over the existing target. Before Linux 6.15 such a clone is not possible.
 function emitFile(plan: PlanWriter, tree: RootTree, { target, data, mode }: Extract<MountSpec, { type: 'file' }>, origin: string): void {
   if (tree.isSealed(target)) {
     tree.file(target, data, mode, origin);

@@ -5,18 +5,22 @@ import type { PlanWriter } from '../../plan/writer';
 import type { Scene } from '../feature';
 import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
 
-/** Directories in one another's place: what is written goes to `upper`, the others stay as they are (overlayfs, Linux 5.11). */
+/** Directories that are combined into one: writes go to `upper`, the others stay unchanged (overlayfs, Linux 5.11). */
 export interface OverlayOptions {
-  /** Directories of the host, the topmost first. */
+  /** Directories of the host, topmost first. */
   readonly lower: string | URL | readonly (string | URL)[];
   /**
-   * Where changes go: `'memory'` (default), limited by `size` in bytes (default 64 MiB) and `inodes` (default 16,384), and gone
-   * with the sandbox; or a directory of the host, which then holds them in `upper` and must be the caller's alone (mode 0700).
+   * Where changes go. `'memory'` (default): they are limited by `size` in bytes (default 64 MiB) and `inodes` (default
+   * 16,384), and disappear with the sandbox. A directory of the host: it then holds them in `upper`, and only the
+   * caller may have access to it (mode 0700).
    */
   readonly upper?: 'memory' | (string & {}) | URL;
   readonly size?: Bytes;
   readonly inodes?: number;
-  /** Follows symbolic links in `lower` and `upper` that are no part of the system; see the mount of type `bind`. Default false: an error. */
+  /**
+   * Follows symbolic links in `lower` and `upper` that are not part of the system; see the mount of type `bind`.
+   * Default false: such a link is an error.
+   */
   readonly followLinks?: boolean;
 }
 
@@ -33,7 +37,7 @@ const defaultSize = 64 * 2 ** 20;
 const defaultInodes = 16_384;
 const maxLower = 100;
 const stageKey = 'overlay stage';
-/** In a directory of the host that takes changes. */
+/** Directories below the one that takes changes. */
 export const overlayFolders = { upper: '/upper', work: '/work' } as const;
 
 export function parseOverlay(value: unknown, at: string): OverlaySpec {
@@ -52,12 +56,12 @@ export function parseOverlay(value: unknown, at: string): OverlaySpec {
   };
 }
 
-/** Key under which the slot that holds an overlay's changes is known; `upper` in it is the directory. */
+/** Returns the key of the slot that holds an overlay's changes, in its directory `upper`. */
 export const upperKey = (origin: string): string => `upper of ${origin}`;
 
 /**
- * A place outside of the new root that goes with the old one: layers must be attached somewhere. It lies below the new root, so
- * it is opened first.
+ * Mounts a tmpfs outside the new root, to which layers are attached: they must be attached somewhere. It goes away with
+ * the old root. It lies below the new root, so it is mounted first.
  */
 export function openStage(plan: PlanWriter): void {
   const stage = newFs(plan, 'tmpfs', { mode: '700' }, mountAttr.nosuid | mountAttr.nodev, 'root');
@@ -65,7 +69,7 @@ export function openStage(plan: PlanWriter): void {
   plan.shared(stageKey, () => stage);
 }
 
-/** The operations that make an overlay. */
+/** Emits the operations that create an overlay and returns its slot. */
 export function emitOverlay(plan: PlanWriter, overlay: OverlaySpec, origin: string, scene: Scene, slot: Slot = plan.slot(origin)): Slot {
   const stage = plan.known(stageKey) ?? noSlot;
   const layers = overlay.lower.map((source, index) => {
@@ -97,7 +101,7 @@ function upperSlot(plan: PlanWriter, { upper, size, inodes, followLinks }: Overl
   return newFs(plan, 'tmpfs', { size: `${size}`, nr_inodes: `${inodes}`, mode: '755' }, mountAttr.nosuid | mountAttr.nodev, origin);
 }
 
-// A set-id file below is copied up with its mode: nobody else may come to it there.
+// A set-id file of a lower layer is copied up with its mode, so nobody else may have access to the copy.
 function checkPrivate(upper: string, origin: string): void {
   const { kind, mode } = statSource(upper, origin);
   if (kind !== 'dir') throw new OptionError(`${origin}.upper`, `is no folder: ${upper}`);

@@ -3,50 +3,53 @@ import { homeFolder } from './home';
 
 type MountSpec = Spec['mounts'][number];
 
-/** Whether programs may write to what is mounted, as far as their ids allow. */
+/** Returns whether programs may write to a mount, as far as their ids allow. */
 export const isWritableMount = (mount: MountSpec): boolean =>
   mount.type === 'tmpfs' || mount.type === 'overlay' || mount.type === 'tree' || (mount.type === 'bind' && !mount.readonly);
 
-/** Whether something must be found where it was mounted: it protects what is there, or keeps apart what is written. */
+/** Returns whether a mount must stay at its target: it protects what is there, or keeps writes apart from it. */
 export const isFixed = (mount: MountSpec): boolean => !['symlink', 'dir', 'proc', 'dev'].includes(mount.type);
 
-/** Whether a mount covers a path: `readonly` and `mask` are mounts as well; links and directories are not. */
+/** Returns whether a mount covers a path. `readonly` and `mask` are mounts as well; links and directories are not. */
 export const covers = ({ type, target }: MountSpec, path: string): boolean =>
   type !== 'symlink' && type !== 'dir' && path.startsWith(`${target}/`);
 
-/** The directories between a path and one below it, the uppermost first, without these two. */
+/** Returns the directories between a path and one below it, topmost first, without these two. */
 export function foldersBetween(from: string, path: string): readonly string[] {
   const names = path.slice(from.length + 1).split('/');
   return names.slice(1).map((_, index) => `${from}/${names.slice(0, index + 1).join('/')}`);
 }
 
-/** Targets that must be found where they were mounted: nothing on the way there may have been renamed. */
+/** Returns the mounts that must stay at their targets: no directory on the way there may have been renamed. */
 export const fixedTargets = ({ root, mounts }: Pick<Spec, 'root' | 'mounts'>): readonly MountSpec[] =>
   mounts.filter((mount, index) => isFixed(mount) && !(mount.type === 'file' && isMade(root, mounts.slice(0, index), mount.target)));
 
-// On a new root a file is simply made, and all of that is read-only in the end.
+// On a new root a file is created in place, without a mount. That root is read-only in the end.
 const isMade = (root: Spec['root'], before: readonly MountSpec[], path: string): boolean =>
   (root === 'system' || root === 'empty') && !before.some((one) => covers(one, path)) && scratchAbove(path) === undefined;
 
 const scratchAbove = (path: string): string | undefined => ['/tmp', '/dev/shm', homeFolder].find((folder) => path.startsWith(`${folder}/`));
 
-/** Whether a path may be mounted on itself to keep what lies below it in place. */
+/** Returns whether a path may be mounted on itself to keep mounts below it in place. */
 export const mayBePinned = ({ mounts }: Pick<Spec, 'mounts'>, path: string): boolean =>
   mounts.some((mount) => isFixed(mount) && mount.target.startsWith(`${path}/`));
 
-/** Whether something is mounted in a directory of the host that can be written, so that others may rename what is on the way to it. */
+/**
+ * Returns whether something is mounted in a writable directory of the host, so that others may rename directories on
+ * the way to it.
+ */
 export const protectsBelowWritable = ({ mounts }: Pick<Spec, 'mounts'>): boolean =>
   mounts.some(
     (mount, index) => isFixed(mount) && ['bind', 'tree'].includes(writableAbove(mounts.slice(0, index), mount.target)?.type ?? ''),
   );
 
-/** The mount that a path lies in, if programs may write there. */
+/** Returns the mount that contains a path, if programs may write there. */
 export function writableAbove(mounts: readonly MountSpec[], path: string): MountSpec | undefined {
   const cover = mounts.findLast((one) => covers(one, path));
   return cover && isWritableMount(cover) ? cover : undefined;
 }
 
-/** The directories on the way to a path that programs of a running sandbox may rename. */
+/** Returns the directories on the way to a path that programs of a running sandbox may rename. */
 export function looseFolders({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, path: string): readonly string[] {
   const cover = mounts.findLast((one) => covers(one, path));
   if (cover) return isWritableMount(cover) ? foldersBetween(cover.target, path) : [];

@@ -11,16 +11,18 @@ import type { MountContext, RootTree } from './tree';
 export interface ProcOptions {
   /**
    * The /proc of a `system` root and of mounts of type `proc`, proc(5):
-   * - `'pids'` (default): only the directories of the sandbox's own processes (`subset=pid`, Linux 5.8). Where user namespaces may be
-   *   nested init's own is covered: the kernel then refuses a /proc that shows more.
-   * - `'masked'`: also what runtimes read of the machine (cpuinfo, meminfo, stat, …); all else is hidden.
-   * - `'prefer'`: as `'pids'`, and none at all, reported as dropped, where the kernel refuses a new /proc because the
-   *   host's own is covered by other mounts (inside most containers).
-   * - `'full'`: all of it, as the host shows it.
-   * - `'off'`: none.
+   * - `'pids'` (default): only the directories of the sandbox's own processes (`subset=pid`, Linux 5.8). If nested user
+   *   namespaces are allowed, init's own directory is masked: the kernel then refuses a /proc that shows more.
+   * - `'masked'`: also the facts about the machine that runtimes read (cpuinfo, meminfo, stat, …); all other entries
+   *   are hidden.
+   * - `'prefer'`: like `'pids'`, but no /proc at all, which is reported as dropped, if the kernel refuses a new one
+   *   because other mounts cover parts of the host's (inside most containers).
+   * - `'full'`: everything, as the host shows it.
+   * - `'off'`: no /proc.
    *
-   * With `namespaces: { pid: false }` its processes are the host's: run by root, `'pids'` and `'masked'` show the program its own alone; a user
-   * cannot mount such a /proc, so they are an error there, and with `'prefer'` there is none. `'full'` is the host's own, read-only.
+   * With `namespaces: { pid: false }` the processes are the host's. When root runs nsjs, `'pids'` and `'masked'` show
+   * the program only its own processes. A user cannot mount such a /proc: these values are then an error, and
+   * `'prefer'` mounts none. `'full'` is the host's own /proc, read-only.
    */
   readonly proc?: 'pids' | 'masked' | 'full' | 'prefer' | 'off';
 }
@@ -29,7 +31,7 @@ export type ProcSpec = NonNullable<ProcOptions['proc']>;
 
 const attributes = mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec;
 
-// What a masked /proc shows beside processes: facts about the machine that programs size themselves by.
+// Entries of a masked /proc besides processes: facts about the machine by which programs size themselves.
 const shown = new Set([
   'self',
   'thread-self',
@@ -79,7 +81,7 @@ export function emitProc(context: MountContext, target: string): void {
   });
 }
 
-// A procfs shows one pid namespace, and only who has rights over the host's can make one that shows less of it.
+// A procfs shows one pid namespace. Only a process with rights over the host's can mount one that shows less of it.
 function emitHostProc({ plan, tree, origin, scene }: MountContext, target: string, kind: Exclude<ProcSpec, 'off'>): void {
   if (kind === 'full') bindHostProc(plan, tree, target, origin);
   else if (scene.hostId !== undefined) {
@@ -90,7 +92,7 @@ function emitHostProc({ plan, tree, origin, scene }: MountContext, target: strin
 
 const hostProcFix = "write 'off' for none, or 'full' for the host's own /proc, which shows the processes and the kernel of the machine";
 
-/** What is given up without a pid namespace. */
+/** Returns the protection that is lost without a pid namespace. */
 export function procDropped({ proc: kind, namespaces, root }: Spec, isRoot: boolean): readonly Dropped[] {
   if (namespaces.pid || root !== 'system') return [];
   if (kind === 'full')
@@ -118,11 +120,11 @@ function bindHostProc(plan: PlanWriter, tree: RootTree, target: string, origin: 
   tree.mount(slot, target, 'dir', origin);
 }
 
-/** Whether a masked /proc hides an entry of that name. */
+/** Returns whether a masked /proc hides an entry of that name. */
 export const isHidden = (name: string): boolean => !/^\d+$/.test(name) && !shown.has(name);
 
 function hiddenNames(): readonly string[] {
-  // A link, as device-tree is on arm64, can't be mounted on; what it leads to is not there.
+  // A symbolic link, such as device-tree on arm64, cannot be mounted on. Its target does not exist inside.
   return readdirSync('/proc', { withFileTypes: true }).flatMap((entry) =>
     entry.isSymbolicLink() || !isHidden(entry.name) ? [] : [entry.name],
   );

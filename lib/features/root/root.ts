@@ -15,15 +15,17 @@ import { hiddenOrigin, RootTree } from './tree';
 
 export interface RootOptions {
   /**
-   * The root directory inside, entered by pivot_root(2), or, in a mount namespace that has nothing of the host, by chroot(2):
+   * The root directory inside. It is entered by pivot_root(2), or by chroot(2) in a mount namespace that contains
+   * nothing of the host:
    * - `'system'` (default): a new read-only root with the host's programs and libraries (`/usr` and its aliases, the
-   *   running Node) mounted read-only, a small `/etc` of its own, `/dev`, `/proc`, and writable `/tmp` and home.
-   *   Run by root, sandboxes with the same options share it from the second on: what is on the new root itself, and not below
-   *   something else that is mounted, belongs to the sandbox's id or to nobody.
-   * - `'empty'`: a new read-only root with nothing but what `mounts` names.
-   * - a path: that directory, read-only; `mounts` needs its targets to exist in it.
-   * - an {@link OverlayOptions}: directories of the host, such as the layers of an image, with changes kept apart from them.
-   * - `'host'`: the host's own root, changed only by `mounts`. Isolates no files.
+   *   running Node) mounted read-only, a small `/etc` of its own, `/dev`, `/proc`, and a writable `/tmp` and home
+   *   directory. When root runs nsjs, sandboxes with the same options share this root from the second one on: files on
+   *   the new root itself, and not below another mount, belong to the sandbox's id or to nobody.
+   * - `'empty'`: a new read-only root that contains only the `mounts`.
+   * - a path: that directory, read-only. The targets of `mounts` must exist in it.
+   * - an {@link OverlayOptions}: directories of the host, such as the layers of an image. Changes are kept apart from
+   *   them.
+   * - `'host'`: the host's own root, changed only by `mounts`. Files are not isolated.
    */
   readonly root?: 'system' | 'empty' | 'host' | (string & {}) | URL | OverlayOptions;
 }
@@ -43,7 +45,7 @@ export const root = feature({
   },
 });
 
-/** Builds the whole tree in init's mount namespace and makes it the root. */
+/** Builds the whole tree in init's mount namespace and makes it the root directory. */
 export const rootTree: Step = {
   emit(plan, spec, scene) {
     if (!spec.namespaces.mnt) {
@@ -67,10 +69,13 @@ function finishRoot(plan: PlanWriter, spec: Spec, tree: RootTree): void {
   plan.op('inside', 'root', 'PivotRoot', plan.root);
 }
 
-/** Says what a descriptor that is sent up is: the root directory, or, from `upper` on, what takes the changes of an overlay. */
+/**
+ * Identifies directories among the descriptors that a launcher sends: the root directory, and from `upper` on those
+ * that take the changes of overlays.
+ */
 export const folderFd = { root: 2, upper: 16 } as const;
 
-/** Where the overlays of a sandbox are, and in which order their changes are sent up. */
+/** Returns the overlays of a sandbox, in the order in which the descriptors of their changes are sent. */
 export function overlaysOf({ root: chosen, mounts }: Spec): readonly { readonly origin: string; readonly target: string }[] {
   return [
     ...(typeof chosen === 'object' ? [{ origin: 'root', target: '/' }] : []),
@@ -78,7 +83,7 @@ export function overlaysOf({ root: chosen, mounts }: Spec): readonly { readonly 
   ];
 }
 
-// For who has opened the sandbox: the only way to its files, since nobody may look into init's /proc files.
+// The process that opened the sandbox has no other access to its files, since init's /proc files are open to nobody.
 function shareFolders(plan: PlanWriter, spec: Spec): void {
   const own = plan.slot('root');
   plan.op('inside', 'root', 'Open', own, noSlot, '/', pathFolder);
@@ -115,11 +120,11 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
     if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
     else tree.symlink(target, link, 'root');
   }
-  // A Node below /tmp, /dev or the home directory is mounted after the file systems that are mounted there.
+  // A Node installation below /tmp, /dev or the home directory is mounted after the file systems there.
   const isCovered = ({ target }: { readonly target: string }) =>
     ['/tmp/', '/dev/', `${homeFolder}/`].some((folder) => target.startsWith(folder));
   for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, scene, target, kind);
-  // A mount of the caller's at such a path, or below it, takes the place of the host's file.
+  // A mount of the caller at such a path, or below it, replaces the host's file.
   const isOwn = (path: string) => spec.mounts.some(({ target }) => target === path || target.startsWith(`${path}/`));
   for (const { target, kind, isRuntime } of host.etc) if (!isRuntime || !isOwn(target)) bindSystem(plan, tree, scene, target, kind);
   hideForeign(plan, tree, spec, scene);
@@ -134,7 +139,8 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene):
   if (!isOwn('/etc/os-release')) tree.symlink('/etc/os-release', '/usr/lib/os-release', 'root');
 }
 
-// Hides the parts of /usr that do not belong to the system: an empty directory covers each, with places for the caller's own mounts.
+// Hides the parts of /usr that do not belong to the system. An empty directory covers each, with mount points for the
+// caller's own mounts.
 function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, scene: Scene): void {
   for (const { target, kind, kept } of scene.hidden ?? []) {
     const cover = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, hiddenOrigin);

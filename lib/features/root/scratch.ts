@@ -3,8 +3,8 @@ import { feature } from '../feature';
 
 export interface ScratchOptions {
   /**
-   * Limits of each writable place of a `system` root (`/tmp` and the home directory): `size` in bytes (default 64 MiB),
-   * `inodes` (default 16,384). Past them a write fails with ENOSPC (tmpfs(5)).
+   * Limits of each writable directory of a `system` root (`/tmp` and the home directory): `size` in bytes (default 64
+   * MiB), `inodes` (default 16,384). Beyond them a write fails with ENOSPC (tmpfs(5)).
    */
   readonly scratch?: { readonly size?: Bytes; readonly inodes?: number };
 }

@@ -3,7 +3,7 @@ import { noSlot, type PlannedOp, Slot } from '../../plan/operation';
 import type { PlanWriter, RootRecipe } from '../../plan/writer';
 import { hiddenOrigin } from './tree';
 
-/** A recipe, and the operations of init that remain where it has been followed. */
+/** The recipe of a shared root, and the operations that remain for init when the recipe has been carried out. */
 export interface SplitRoot {
   readonly recipe: RootRecipe;
   readonly own: readonly PlannedOp[];
@@ -12,7 +12,8 @@ export interface SplitRoot {
 const read = 0o4;
 const readAndSearch = 0o5;
 
-// It will be root's, so that the program is one of the others: that must make no difference. And no content of a caller's is kept.
+// A shared root belongs to root, so the permissions for others apply to the program; they must equal the owner's.
+// Content from a caller is never kept in it.
 function isForAll({ name, origin, args: [, , third, fourth] }: PlannedOp): boolean {
   if (name === 'Symlink') return true;
   const mode = Number(name === 'MakeDir' ? third : fourth);
@@ -23,8 +24,8 @@ function isForAll({ name, origin, args: [, , third, fourth] }: PlannedOp): boole
 }
 
 /**
- * Splits the operations by which init builds its root. Undefined where what the sandbox alone has would have to be there first, or where
- * something is written into its root that nobody else may see.
+ * Splits the operations by which init builds its root. Returns undefined if parts that only this sandbox has would have
+ * to come first, or if something is written to its root that no other sandbox may see.
  */
 export function splitRoot(plan: PlanWriter, inside: readonly PlannedOp[]): SplitRoot | undefined {
   const { root } = plan;
@@ -36,14 +37,14 @@ export function splitRoot(plan: PlanWriter, inside: readonly PlannedOp[]): Split
   for (const op of inside) {
     optional = Math.max(optional - 1, op.optional);
     const place = placeOf(op, root, sources, covered);
-    // What is left out together must stay together.
+    // Optional operations are left out together, so they must stay together.
     if (place === 'nowhere' || (place === 'build' && optional > 0)) return undefined;
     if (place === 'build') build.push(op);
     else own.push(op);
     if (op.name === 'NewFs' && op.args[0] === root) own.push({ ...op, name: 'Open', args: [root, noSlot, '/', pathFolder] });
     if (place === 'own' && op.name === 'MoveMount' && op.args[1] === root) covered.push(String(op.args[2]));
   }
-  // One that is not sealed in the end is written to, or was there before.
+  // A root that is not sealed in the end is written to, or existed before.
   if (!['NewFs', 'MoveMount', 'SetAttr'].every((step) => build.some(({ name, args: [slot] }) => name === step && slot === root)))
     return undefined;
   const made = [...sources.values()].flat();
@@ -68,7 +69,7 @@ function placeOf(op: PlannedOp, root: Slot, sources: ReadonlyMap<Slot, unknown>,
   return isForAll(op) ? 'build' : 'nowhere';
 }
 
-// By slot; none of them is changed once the sandbox's ids are known.
+// Operations that clone directories of the system, by slot. Trees that depend on the sandbox's ids are left out.
 function systemBinds({ ops: { host, maps } }: PlanWriter): ReadonlyMap<Slot, readonly PlannedOp[]> {
   const found = new Map<Slot, PlannedOp[]>();
   for (const op of host) {
@@ -81,7 +82,7 @@ function systemBinds({ ops: { host, maps } }: PlanWriter): ReadonlyMap<Slot, rea
   return found;
 }
 
-// Slots by the order in which they come: their numbers depend on what else a plan holds.
+// Slots are numbered by first use: their real numbers depend on the other contents of a plan.
 function keyOf(ops: readonly PlannedOp[]): string {
   const slots = new Map<Slot, number>();
   const text = (argument: PlannedOp['args'][number]) => {

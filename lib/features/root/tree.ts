@@ -6,20 +6,20 @@ import type { Spec } from '../spec';
 import { atRecursive, cloneTree, mountAttr } from './mount-ops';
 import { foldersBetween } from './pins';
 
-/** Of what hides parts of /usr: its operations are the same for every sandbox. */
+/** Origin of the operations that hide parts of /usr. They are the same for every sandbox. */
 export const hiddenOrigin = 'root.hidden';
 
 /** How something is mounted. */
 interface Manner {
-  /** An empty file system, in which more can be made. */
+  /** The mount is an empty file system in which files can be created. */
   readonly fresh?: boolean;
   /** Programs may write to it. */
   readonly writable?: boolean;
-  /** It protects what is at its target: nothing on the way there may be renamed. */
+  /** The mount protects its target: no directory on the way there may be renamed. */
   readonly fixed?: boolean;
 }
 
-/** What the operations of a mount are written with. `origin`: the option that asks for it. */
+/** Context of the operations of a mount. `origin` is the option that requests the mount. */
 export interface MountContext {
   readonly plan: PlanWriter;
   readonly tree: RootTree;
@@ -29,8 +29,8 @@ export interface MountContext {
 }
 
 /**
- * The tree that init builds, as far as the plan knows it: which directories it has made already, and below which paths
- * something else is mounted, where nothing can be made.
+ * The tree that init builds, as far as the plan knows it: the directories created so far, and the paths below which
+ * something else is mounted, where nothing can be created.
  */
 export class RootTree {
   private readonly made = new Set<string>(['/']);
@@ -40,15 +40,15 @@ export class RootTree {
   constructor(
     private readonly plan: PlanWriter,
     private readonly base: Slot,
-    /** The root itself is a new file system: what is missing in it can be made. */
+    /** The root itself is a new file system in which missing files can be created. */
     readonly writable: boolean,
-    /** And it is empty, and read-only in the end. */
+    /** The root also starts empty and is read-only in the end. */
     private readonly sealed = writable,
-    /** What is in the root may be changed by programs, as far as their ids allow. */
+    /** Programs may change files in the root, as far as their ids allow. */
     private readonly isWritten = false,
   ) {}
 
-  /** Attaches a mount; its target is made where that is possible. */
+  /** Attaches a mount. Its target is created if possible. */
   mount(tree: Slot, target: string, kind: 'dir' | 'file', origin: string, manner: Manner = {}): void {
     const { fresh = false, writable = false, fixed = false } = bare(manner);
     if (this.canMake(target)) {
@@ -60,19 +60,19 @@ export class RootTree {
     this.cover(`${target}/`, fresh, writable);
   }
 
-  /** Makes the place that something is mounted on later, when nothing can be made there any more. */
+  /** Creates the mount point of a later mount, before the directory becomes read-only. */
   place(target: string, kind: 'dir' | 'file'): void {
     if (kind === 'dir') this.dir(target, 0o755, hiddenOrigin);
     else this.emptyFile(target, hiddenOrigin);
   }
 
-  /** Hides what is at `path`: a directory by an empty read-only one, anything else by /dev/null. */
+  /** Hides `path`: a directory by an empty read-only one, anything else by /dev/null. */
   mask(path: string, origin: string): void {
     this.pin(path, origin);
     this.plan.op('inside', origin, 'Mask', this.base, path);
   }
 
-  /** Makes what is at `path`, and all below it, read-only: a copy of it is mounted over it. */
+  /** Makes `path` and everything below it read-only, by mounting a copy over it. */
   readonly(path: string, origin: string): void {
     this.pin(path, origin);
     const copy = this.plan.slot(origin);
@@ -82,7 +82,7 @@ export class RootTree {
     this.cover(`${path}/`, false, false);
   }
 
-  // A mount hides earlier mounts and pins below it: forget them.
+  // A mount hides earlier mounts and pins below it, so they are forgotten.
   private cover(prefix: string, fresh: boolean, writable: boolean): void {
     for (const path of this.pinned) if (path.startsWith(prefix)) this.pinned.delete(path);
     for (let index = this.mounted.length - 1; index >= 0; index--)
@@ -90,7 +90,10 @@ export class RootTree {
     this.mounted.push({ prefix, fresh, writable });
   }
 
-  /** Keeps all on the way from `from`, which can be written, to the path below it in its place, and what is there as well. */
+  /**
+   * Keeps everything on the way from the writable directory `from` to the path `below` it in place, including that path
+   * itself.
+   */
   pinAll(from: string, below: string, origin: string): void {
     const end = `${from}${below}`;
     this.plan.optional('inside', () => {
@@ -98,7 +101,7 @@ export class RootTree {
     });
   }
 
-  // Whoever may write to a directory can rename what is in it, and put something else in its place.
+  // A program that may write to a directory can rename its entries and replace them.
   private pin(path: string, origin: string): void {
     const cover = this.above(path.slice(0, path.lastIndexOf('/')));
     const from = cover?.prefix.slice(0, -1) ?? '';
@@ -125,7 +128,10 @@ export class RootTree {
     this.made.add(path);
   }
 
-  /** Makes a file on an empty file system, if there is none; it is read-only for whoever may write to that. Whether it did. */
+  /**
+   * Creates a file on an empty file system unless it exists. It is read-only even for programs that may write to the
+   * file system. Returns whether the file was created.
+   */
   fixedFile(path: string, data: Uint8Array, mode: number, origin: string): boolean {
     if (!this.canMake(path) || this.made.has(path)) return false;
     this.file(path, data, mode, origin);
@@ -138,12 +144,14 @@ export class RootTree {
     this.plan.op('inside', origin, 'Symlink', this.base, path, to);
   }
 
-  /** Whether what is missing at `path` can be made: on the new root, or on an empty file system mounted since. */
+  /**
+   * Returns whether missing files at `path` can be created: on the new root, or on an empty file system mounted since.
+   */
   canMake(path: string): boolean {
     return this.above(path)?.fresh ?? this.writable;
   }
 
-  /** Whether `path` lies on the new root itself, which is read-only in the end. */
+  /** Returns whether `path` lies on the new root itself, which is read-only in the end. */
   isSealed(path: string): boolean {
     return this.sealed && this.above(path) === undefined;
   }
