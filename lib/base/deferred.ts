@@ -1,11 +1,11 @@
-/** A promise, and what settles it. */
+/** A promise with the functions that settle it. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
   reject(error: Error): void;
 }
 
-/** As Promise.withResolvers of newer versions of Node. */
+/** Creates a {@link Deferred}, like Promise.withResolvers of newer versions of Node. */
 export function deferred<T>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (error: Error) => void;

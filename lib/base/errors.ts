@@ -1,19 +1,19 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
-/** What an {@link OptionError} says of one option. */
+/** One problem that an {@link OptionError} reports. */
 export interface OptionIssue {
-  /** Where: `mounts[2].target`. */
+  /** Path of the option: `mounts[2].target`. */
   readonly path: string;
-  /** What is wrong with it. */
+  /** Description of the problem. */
   readonly message: string;
 }
 
 type OptionErrorCode = 'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE';
 
 /**
- * An option is wrong: unknown, of the wrong type, or with a value that can't be meant. Thrown synchronously, before
- * anything is created. Numbers out of range throw {@link OptionRangeError} instead.
+ * An option is unknown, has the wrong type, or has an invalid value. Thrown synchronously, before anything is created.
+ * Numbers out of range throw {@link OptionRangeError} instead.
  */
 export class OptionError extends TypeError {
   override readonly name = 'OptionError';
@@ -30,7 +30,7 @@ export class OptionError extends TypeError {
   }
 }
 
-/** A number or size among the options is out of its range. */
+/** A number or size in the options is out of range. */
 export class OptionRangeError extends RangeError {
   override readonly name = 'OptionRangeError';
   readonly code = 'ERR_OUT_OF_RANGE';
@@ -58,11 +58,11 @@ export type NsErrorCode =
   | 'ERR_NSJS_VERIFY'
   | 'ERR_NSJS_NETWORK';
 
-/** An error of nsjs that is not a system call's. */
+/** An error of nsjs that is not the failure of a system call. */
 export class NsError extends Error {
   override readonly name: string = 'NsError';
   readonly code: NsErrorCode;
-  /** What to do next. */
+  /** How to fix the problem. */
   readonly hint?: string;
 
   constructor(code: NsErrorCode, message: string, options: { hint?: string | undefined; cause?: unknown } = {}) {
@@ -72,21 +72,21 @@ export class NsError extends Error {
   }
 }
 
-/** Where a system call failed and what can be said about it. */
+/** Details of a failed system call, from which a {@link SysError} is made. */
 export interface SysErrorDetails {
   /** Positive errno, as in errno(3). */
   readonly errno: number;
   /** Name of the system call, or Node's `spawn <command>`. */
   readonly syscall: string;
-  /** The option that asked for the step: `mounts[2]`. */
+  /** The option that caused the operation: `mounts[2]`. */
   readonly origin?: string | undefined;
   readonly path?: string | undefined;
-  /** What to do next. */
+  /** How to fix the problem. */
   readonly hint?: string | undefined;
   readonly spawnargs?: readonly string[] | undefined;
 }
 
-/** The kernel refused a step of the set-up. Shaped as Node's own system errors: `code: 'EPERM'`, negative `errno`. */
+/** The kernel refused an operation. Has the shape of Node's own system errors: `code: 'EPERM'`, negative `errno`. */
 export class SysError extends Error {
   override readonly name = 'SysError';
   readonly code: string;
@@ -113,7 +113,10 @@ export class SysError extends Error {
   }
 }
 
-/** The error that an aborted {@link AbortSignal} rejects with, as Node's own: `code: 'ABORT_ERR'`, `cause: signal.reason`. */
+/**
+ * The error of an operation that was aborted by an {@link AbortSignal}, like Node's own: `code: 'ABORT_ERR'`, `cause:
+ * signal.reason`.
+ */
 export class AbortError extends Error {
   override readonly name = 'AbortError';
   readonly code = 'ABORT_ERR';
@@ -123,7 +126,7 @@ export class AbortError extends Error {
   }
 }
 
-/** 'EPERM' for 1. Unknown numbers become `errno 999`. */
+/** Returns the name of an errno: 'EPERM' for 1. Unknown numbers become `errno 999`. */
 export function errnoName(errno: number): string {
   return systemErrors().get(-errno)?.[0] ?? errnoNames.get(errno) ?? `errno ${errno}`;
 }
@@ -134,7 +137,7 @@ function errnoMessage(errno: number): string {
 
 let known: ReturnType<typeof getSystemErrorMap> | undefined;
 
-// Node makes a new map for each call.
+// Cached, because Node creates a new map for each call.
 function systemErrors(): ReturnType<typeof getSystemErrorMap> {
   known ??= getSystemErrorMap();
   return known;
@@ -142,7 +145,10 @@ function systemErrors(): ReturnType<typeof getSystemErrorMap> {
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
 
-/** True for every error that nsjs itself makes. Tests `code` and shape, not the class: it holds across realms. */
+/**
+ * Returns true for OptionError, OptionRangeError, NsError, ExitError and SysError. Tests the `name` of the error, not
+ * its class, so that it works across realms.
+ */
 export function isNsjsError(error: unknown): error is OptionError | OptionRangeError | NsError | SysError {
   if (typeof error !== 'object' || error === null || !('name' in error)) return false;
   return ['OptionError', 'OptionRangeError', 'NsError', 'ExitError', 'SysError'].includes(String(error.name));

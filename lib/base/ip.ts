@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { OptionError } from './errors';
 import { parseString } from './parse';
 
-/** An address and how many of its first bits name the network: `10.0.0.5/24`. */
+/** An IP address and the number of leading bits that identify the network: `10.0.0.5/24`. */
 export interface Cidr {
   readonly address: string;
   readonly prefix: number;
@@ -10,10 +10,10 @@ export interface Cidr {
 
 const isAddress = (text: string): boolean => isIPv4(text) || (isIPv6(text) && !text.includes('%'));
 
-/** The 4 or 16 bytes of an address in network order. The text must be one. */
+/** Returns the 4 or 16 bytes of an address in network byte order. `address` must be a valid IP address. */
 export function ipBytes(address: string): Buffer {
   if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
-  // The URL parser writes every form of an IPv6 address in the shortest one, in hexadecimal groups alone.
+  // The URL parser normalizes every form of an IPv6 address to the shortest one, with hexadecimal groups only.
   const [head = '', tail] = new URL(`http://[${address}]/`).hostname.slice(1, -1).split('::');
   const groups = (part: string) => (part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16)));
   const [first, last] = [groups(head), tail === undefined ? [] : groups(tail)];
@@ -23,7 +23,7 @@ export function ipBytes(address: string): Buffer {
   return bytes;
 }
 
-/** The text of 4 or 16 bytes, as short as it goes. */
+/** Formats the 4 or 16 bytes of an address as the shortest text. */
 export function ipText(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.');
   const view = Buffer.from(bytes);
@@ -31,7 +31,10 @@ export function ipText(bytes: Uint8Array): string {
   return new URL(`http://[${groups.join(':')}]/`).hostname.slice(1, -1);
 }
 
-/** The address in its one form: an IPv4 address that is written as IPv6 (`::ffff:1.2.3.4`) becomes IPv4. */
+/**
+ * Returns the canonical form of an address, without a zone. An IPv4-mapped IPv6 address (`::ffff:1.2.3.4`) becomes
+ * IPv4.
+ */
 export function canonicalIp(address: string): string {
   const plain = address.includes('%') ? address.slice(0, address.indexOf('%')) : address;
   const bytes = ipBytes(plain);
@@ -39,13 +42,13 @@ export function canonicalIp(address: string): string {
   return ipText(isMapped ? bytes.subarray(12) : bytes);
 }
 
-/** Bytes of the network of an address: what is behind the prefix is 0. */
+/** Returns the bytes of the network of an address: all bits after the prefix are 0. */
 export function networkBytes({ address, prefix }: Cidr): Buffer {
   const bytes = ipBytes(address);
   return Buffer.from(bytes.map((byte, index) => byte & maskByte(prefix, index)));
 }
 
-/** Bytes of a mask with so many bits set. */
+/** Returns a network mask of `length` bytes with the first `prefix` bits set. */
 export function maskBytes(prefix: number, length: number): Buffer {
   return Buffer.from(Array.from({ length }, (_, index) => maskByte(prefix, index)));
 }
@@ -55,7 +58,7 @@ function maskByte(prefix: number, index: number): number {
   return (0xff << (8 - bits)) & 0xff;
 }
 
-/** Whether the network holds the address. */
+/** Returns whether the network contains the address. */
 export function cidrContains(cidr: Cidr, address: string): boolean {
   const bytes = ipBytes(address);
   const network = networkBytes(cidr);
@@ -63,7 +66,7 @@ export function cidrContains(cidr: Cidr, address: string): boolean {
   return bytes.every((byte, index) => (byte & maskByte(cidr.prefix, index)) === network[index]);
 }
 
-/** Reads `10.0.0.5/24`; without a prefix it is one address. Throws OptionError. */
+/** Parses `10.0.0.5/24`. Without a prefix, the result is a single address. Throws OptionError. */
 export function parseCidr(value: unknown, at: string): Cidr {
   const [address = '', prefix, ...rest] = parseString(value, at).split('/');
   const bits = isIPv4(address) ? 32 : 128;
@@ -73,14 +76,14 @@ export function parseCidr(value: unknown, at: string): Cidr {
   return { address: ipText(ipBytes(address)), prefix: length };
 }
 
-/** Reads an IP address without a zone. Throws OptionError. */
+/** Parses an IP address without a zone and returns its shortest form. Throws OptionError. */
 export function parseIp(value: unknown, at: string): string {
   const address = parseString(value, at);
   if (!isAddress(address)) throw new OptionError(at, `expected an IP address, received '${address}'`);
   return ipText(ipBytes(address));
 }
 
-/** Whether two networks have an address in common. */
+/** Returns whether two networks overlap. */
 export function cidrsOverlap(one: Cidr, other: Cidr): boolean {
   const prefix = Math.min(one.prefix, other.prefix);
   return networkBytes({ ...one, prefix }).equals(networkBytes({ ...other, prefix }));

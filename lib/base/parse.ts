@@ -23,7 +23,7 @@ export function parseBoolean(value: unknown, at: string): boolean {
   return value;
 }
 
-/** A whole number from `min` to `max`. */
+/** Returns `value` if it is a whole number from `min` to `max`. Throws an OptionError or OptionRangeError. */
 export function parseInteger(value: unknown, at: string, min: number, max: number = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== 'number') throw wrongType(at, 'a number', value);
   if (!Number.isInteger(value) || value < min || value > max) {
@@ -51,7 +51,8 @@ export function parseOneOf<const T extends string>(value: unknown, at: string, a
 export function parseArray(value: unknown, at: string): readonly unknown[] {
   if (types.isProxy(value)) throw unreadable(at, 'a proxy');
   if (!Array.isArray(value)) throw wrongType(at, 'an array', value);
-  // By index, and only own elements: neither a changed iterator nor a hole may add anything.
+  // Elements are read by index, and only own ones: neither a modified iterator nor a hole (which would read from the
+  // prototype) can add anything.
   return Array.from({ length: value.length }, (_, index) => (Object.hasOwn(value, index) ? value[index] : undefined));
 }
 
@@ -62,7 +63,8 @@ const nativeCode = /\{\s*\[native code\]\s*\}$/;
 const rootNames = Object.getOwnPropertyNames(Object.prototype);
 const rootPrototypes = new WeakSet<object>([Object.prototype]);
 
-// Of this realm or of another one (node:vm, jsdom), changed as it may be: what is found there was not written by the caller.
+// Recognizes the Object.prototype of this realm and of others (node:vm, jsdom), even if modified. The caller did not
+// write the properties found there.
 function isObjectPrototype(value: object): boolean {
   if (rootPrototypes.has(value)) return true;
   if (types.isProxy(value) || Object.getPrototypeOf(value) !== null) return false;
@@ -72,7 +74,10 @@ function isObjectPrototype(value: object): boolean {
   return true;
 }
 
-/** The object and its prototypes, the nearest first, without Object.prototype. Throws an OptionError for what cannot be read for certain. */
+/**
+ * Returns the object and its prototypes, nearest first, without Object.prototype. Throws an OptionError for a proxy,
+ * which cannot be read reliably.
+ */
 function chainOf(value: object, at: string): readonly object[] {
   const chain: object[] = [];
   for (let object: object | null = value; object !== null; object = Object.getPrototypeOf(object)) {
@@ -83,7 +88,7 @@ function chainOf(value: object, at: string): readonly object[] {
   return chain;
 }
 
-/** What is no record, though it is an object. */
+/** Describes an object that is not accepted as a record, such as a Map; undefined for any other object. */
 function kindOf(value: object): { readonly what: string; readonly hint?: string } | undefined {
   if (types.isMap(value)) return { what: 'a Map', hint: 'a plain object; Object.fromEntries makes one of a Map' };
   if (types.isSet(value)) return { what: 'a Set', hint: 'a plain object; Object.fromEntries makes one of its entries' };
@@ -105,8 +110,9 @@ function checkRecord(value: unknown, at: string): asserts value is object {
 }
 
 /**
- * An object whose keys are all among `known`. Each property is read once; those of a class (accessors too) and of `Object.create(defaults)`
- * count, those of Object.prototype do not. A proxy is refused.
+ * Reads an object whose keys must all be among `known`. Each property is read once. Properties of a class (including
+ * accessors) and of `Object.create(defaults)` count; those of Object.prototype do not. Throws an OptionError for an
+ * unknown key or a proxy.
  */
 export function parseObject<const K extends string>(value: unknown, at: string, known: readonly K[]): Partial<Record<K, unknown>> {
   checkRecord(value, at);
@@ -133,7 +139,7 @@ export function checkKnown(keys: readonly string[], at: string, known: readonly 
   );
 }
 
-/** Whether two names differ by their case, or by one or two letters. Pure. */
+/** Returns whether two names differ only by case, or by one or two letters. Pure. */
 function isNear(one: string, other: string): boolean {
   const [a, b] = [one.toLowerCase(), other.toLowerCase()];
   if (a === b) return true;
@@ -148,7 +154,7 @@ function isNear(one: string, other: string): boolean {
   return (row[b.length] ?? 0) <= 2;
 }
 
-/** An object with any keys, read as {@link parseObject} does; entries that are `undefined` are kept. */
+/** Reads an object with any keys, in the same way as {@link parseObject}. Entries that are `undefined` are kept. */
 export function parseRecord(value: unknown, at: string): Readonly<Record<string, unknown>> {
   checkRecord(value, at);
   const keys = new Set<string>();
@@ -159,21 +165,21 @@ export function parseRecord(value: unknown, at: string): Readonly<Record<string,
   return copy;
 }
 
-/** Whether it is a Uint8Array, of this realm or of another one. */
+/** Returns whether a value is a Uint8Array, of this realm or of another one. */
 export const isBytes = (value: unknown): value is Uint8Array => types.isUint8Array(value);
 
-/** Whether it is a URL, of this realm or of another one. */
+/** Returns whether a value is a URL, of this realm or of another one. */
 export const isUrl = (value: unknown): value is URL =>
   value instanceof URL || (typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object URL]');
 
-/** An AbortSignal, or anything that works as one. */
+/** Returns `value` if it is an AbortSignal or an object with the same interface. Throws an OptionError. */
 export function parseSignal(value: unknown): AbortSignal {
   const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
   if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return value as AbortSignal;
   throw new OptionError('signal', 'expected an AbortSignal', 'ERR_INVALID_ARG_TYPE');
 }
 
-/** A path on the host: string or file URL, made absolute. */
+/** Parses an absolute path on the host, given as a string or a file URL. Throws an OptionError. */
 export function parseHostPath(value: unknown, at: string): string {
   const path = isUrl(value) ? fromUrl(value, at) : parseString(value, at);
   if (!path.startsWith('/')) throw new OptionError(at, `expected an absolute path, received '${path}'`);
@@ -188,7 +194,10 @@ function fromUrl(url: URL, at: string): string {
   }
 }
 
-/** An absolute path inside the sandbox, without `.` and `..`, without a trailing slash. */
+/**
+ * Parses an absolute path inside the sandbox and normalizes it: without `.` and without a trailing slash. Throws an
+ * OptionError, also for `..`.
+ */
 export function parseTarget(value: unknown, at: string): string {
   const path = parseHostPath(value, at);
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
@@ -198,8 +207,8 @@ export function parseTarget(value: unknown, at: string): string {
 }
 
 /**
- * Freezes plain data all the way down, and takes Object.prototype off it: a key that is not there must be undefined, whatever others have
- * added to that.
+ * Freezes plain data recursively and removes Object.prototype from it, so that a missing key reads as undefined
+ * whatever other code has added to Object.prototype.
  */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value;
@@ -209,7 +218,9 @@ export function deepFreeze<T>(value: T): T {
   return value;
 }
 
-/** A plain object without a prototype, as {@link deepFreeze} makes it; any other value as it is. */
+/**
+ * Removes the prototype of a plain object and returns the same object, not frozen. Returns any other value unchanged.
+ */
 export function bare<T>(value: T): T {
   if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) Object.setPrototypeOf(value, null);
   return value;

@@ -2,7 +2,10 @@ import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OptionError } from '../base/errors';
 
-/** `major:minor` of a device number as stat(2) gives it: eight bits of the minor number lie below the major one. */
+/**
+ * Formats a device number from stat(2) as `major:minor`. The low eight bits of the minor number lie below the major
+ * number.
+ */
 function numberOf(device: number): string {
   const low = device & 0xff;
   const high = (device >>> 12) & 0xfff00;
@@ -10,8 +13,8 @@ function numberOf(device: number): string {
 }
 
 /**
- * The whole disk that a file or directory is on, or that a device file stands for, as `major:minor`: cgroups limit disks, not
- * partitions. Throws an OptionError where there is none, as in memory or on overlays.
+ * Returns the whole disk, as `major:minor`, that a file or directory is on or that a device file refers to: cgroups
+ * limit disks, not partitions. Throws an OptionError if there is none, as for files in memory or on overlays.
  */
 export function diskOf(path: string, at: string): string {
   const found = statSync(path, { throwIfNoEntry: false });

@@ -1,10 +1,10 @@
-/** Lines of `name value`, as in memory.events. */
+/** Parses lines of `name value`, as in memory.events. */
 export function parseKeyed(text: string): ReadonlyMap<string, number> {
   const entries = text.split('\n').map((line) => line.split(' '));
   return new Map(entries.filter((parts) => parts.length === 2).map(([name = '', value]) => [name, Number(value)]));
 }
 
-/** Bytes and operations on all disks. */
+/** Bytes and operations, summed over all disks. */
 export interface IoTotals {
   readonly read: number;
   readonly write: number;
@@ -12,7 +12,10 @@ export interface IoTotals {
   readonly writeOperations: number;
 }
 
-/** io.stat of version 2 (`8:0 rbytes=1 wbytes=2 rios=…`), or a file of blkio (`8:0 Read 1`), which has no operations. */
+/**
+ * Parses io.stat of version 2 (`8:0 rbytes=1 wbytes=2 rios=…`), or a file of blkio (`8:0 Read 1`), which has no
+ * operations.
+ */
 export function parseIo(text: string): IoTotals {
   const totals = { read: 0, write: 0, readOperations: 0, writeOperations: 0 };
   for (const [, name, value] of text.matchAll(/\b(rbytes|wbytes|rios|wios)=(\d+)/g))
@@ -24,7 +27,7 @@ export function parseIo(text: string): IoTotals {
 
 const namesOf2 = { rbytes: 'read', wbytes: 'write', rios: 'readOperations', wios: 'writeOperations' } as const;
 
-/** How long tasks waited for a resource: shares of the last 10, 60 and 300 s in percent, and all of it in ms. */
+/** How long tasks waited for a resource: percentages over the last 10, 60 and 300 s, and the total in ms. */
 export interface Pressure {
   readonly avg10: number;
   readonly avg60: number;
@@ -32,7 +35,10 @@ export interface Pressure {
   readonly totalMs: number;
 }
 
-/** Pressure stall information (Documentation/accounting/psi): while some, or all tasks waited. */
+/**
+ * Parses pressure stall information (Documentation/accounting/psi): the time when some tasks waited, and when all tasks
+ * waited.
+ */
 export function parsePressure(text: string): { readonly some?: Pressure; readonly full?: Pressure } {
   const lines = [...text.matchAll(/^(some|full) avg10=([\d.]+) avg60=([\d.]+) avg300=([\d.]+) total=(\d+)$/gm)];
   return Object.fromEntries(
@@ -51,7 +57,7 @@ export interface NetworkTotals {
   readonly sentPackets: number;
 }
 
-/** /proc/<pid>/net/dev, by interface. */
+/** Parses /proc/<pid>/net/dev; the result is keyed by interface. */
 export function parseNetDev(text: string): Readonly<Record<string, NetworkTotals>> {
   return Object.fromEntries(
     text
@@ -73,8 +79,8 @@ export function parseNetDev(text: string): Readonly<Record<string, NetworkTotals
 }
 
 /**
- * How often a limit of memory of version 1 was met: of memory, and of memory and swap together. Linux 6.18 counts no failures of the latter, so
- * each process that was killed for it stands for one.
+ * Returns how often a memory limit of version 1 was reached: the limit of memory, or that of memory and swap together.
+ * Linux 6.18 does not count failures of the latter, so each process that was OOM-killed counts as one failure.
  */
 export function failures(memory: number | undefined, withSwap: number | undefined, oomKills = 0): number | undefined {
   return memory === undefined ? undefined : Math.max(memory + (withSwap ?? 0), oomKills);

@@ -15,7 +15,10 @@ const files = {
 } as const;
 const pauseMs = 2;
 
-/** Stops every task of the group, or lets them go on; settles when it is so, or when `matters` says that it does not any more. */
+/**
+ * Freezes or thaws all tasks of a cgroup. Resolves once the kernel reports the new state, or once `matters` returns
+ * false. Throws a SysError.
+ */
 export async function setFrozen({ version, folder }: FreezerGroup, frozen: boolean, matters: () => boolean): Promise<void> {
   const { control, state, on, off, isOn } = files[version];
   try {

@@ -8,7 +8,7 @@ export interface Membership {
   readonly path: string;
 }
 
-/** A file system of cgroups. */
+/** A mounted cgroup file system. */
 export interface CgroupMount {
   readonly version: 1 | 2;
   readonly folder: string;
@@ -16,7 +16,7 @@ export interface CgroupMount {
   readonly options: readonly string[];
 }
 
-/** What this process sees of cgroups. */
+/** The cgroup memberships and cgroup mounts of this process. */
 export interface Hierarchies {
   readonly memberships: readonly Membership[];
   readonly mounts: readonly CgroupMount[];
@@ -26,7 +26,7 @@ export function readHierarchies(): Hierarchies {
   return { memberships: parseMemberships(readText('/proc/self/cgroup')), mounts: parseMounts(readText('/proc/self/mountinfo')) };
 }
 
-/** /proc/self/cgroup: `5:pids:/path`, `0::/path`. */
+/** Parses /proc/self/cgroup: `5:pids:/path`, `0::/path`. */
 export function parseMemberships(text: string): readonly Membership[] {
   return text.split('\n').flatMap((line) => {
     const [, names, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
@@ -34,7 +34,7 @@ export function parseMemberships(text: string): readonly Membership[] {
   });
 }
 
-/** The cgroup file systems in mountinfo, proc_pid_mountinfo(5). */
+/** Parses the cgroup file systems from mountinfo, proc_pid_mountinfo(5). */
 export function parseMounts(text: string): readonly CgroupMount[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ');
@@ -47,7 +47,7 @@ export function parseMounts(text: string): readonly CgroupMount[] {
   });
 }
 
-/** Where a group of /proc/<pid>/cgroup is in the file system. */
+/** Returns the directory of a cgroup whose path is that of /proc/<pid>/cgroup. */
 export function folderOf(mount: CgroupMount, path: string): string {
   const below = mount.root === '/' ? path : path.startsWith(mount.root) ? path.slice(mount.root.length) : '/';
   return join(mount.folder, below).replace(/\/$/, '');
@@ -57,7 +57,7 @@ function unescapePath(text: string): string {
   return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
-/** The text of a file, empty where it cannot be read. */
+/** Reads a file as text; an empty string if it cannot be read. */
 export function readText(path: string): string {
   try {
     return readFileSync(path, 'latin1');

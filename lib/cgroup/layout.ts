@@ -6,37 +6,39 @@ import { type Host, host } from '../host/host';
 import { folderOf, type Hierarchies, isWritable, readHierarchies, readText } from './hierarchies';
 import { sweep } from './sweep';
 
-/** Controllers that nsjs limits with, cgroups(7). `io` is called blkio by version 1, whose `cpuacct` counts what `cpu` limits. */
+/**
+ * The controllers that nsjs uses, cgroups(7). Version 1 calls `io` blkio, and its `cpuacct` counts what `cpu` limits.
+ */
 export const controllers = ['memory', 'pids', 'cpu', 'cpuacct', 'cpuset', 'io', 'hugetlb'] as const;
 export type Controller = (typeof controllers)[number];
 
-/** The directories of one group: one for each controller, or one for all (version 2). */
+/** The directories of one cgroup: one for each controller, or the same one for all (version 2). */
 export type GroupFolders = Readonly<Partial<Record<Controller, string>>>;
 
-/** Each directory once: controllers may share one. */
+/** Returns each directory once, as controllers may share one. */
 export function foldersOf(folders: GroupFolders): readonly string[] {
   const found: string[] = [];
   for (const folder of Object.values(folders)) if (!found.includes(folder)) found.push(folder);
   return found;
 }
 
-/** Where sandboxes' cgroups can be made. */
+/** Where cgroups for sandboxes can be created. */
 export interface CgroupLayout {
   readonly version: 1 | 2;
-  /** The directory to make a group in, for each controller that works. */
+  /** The parent directory for new cgroups, by usable controller. */
   readonly parents: GroupFolders;
   /** Version 1 counts memory and swap together (memory.memsw.*). */
   readonly swapAccounting: boolean;
 }
 
-/** Why there is none, and what to do about it. */
+/** Why no cgroups can be created, and how to fix it. */
 export interface NoCgroups {
   readonly version: undefined;
   readonly reason: string;
   readonly fix: string;
 }
 
-/** Where a group that can be frozen can be made. */
+/** Where a cgroup that can be frozen can be created. */
 export interface FreezerLayout {
   readonly version: 1 | 2;
   readonly parent: string;
@@ -47,8 +49,9 @@ const needed = ['memory', 'pids'] as const;
 const known = new WeakMap<Host, Map<string, CgroupLayout | NoCgroups>>();
 
 /**
- * Looks once where this process may make cgroups: beside its own, or in `parent`, a path below the mount of each hierarchy.
- * What processes that died left there goes. Throws a SysError if `parent` can't be made.
+ * Finds where this process may create cgroups: near its own cgroup, or in `parent`, a path below the mount point of
+ * each hierarchy. Removes cgroups that dead processes left there. The result is cached. Throws a SysError if `parent`
+ * cannot be created.
  */
 export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
   const key = parent ?? '';
@@ -62,13 +65,16 @@ export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
   return layout;
 }
 
-// Whoever named it may have removed it.
+// The caller may have removed the directory that it named as `parent`.
 const isThere = (layout: CgroupLayout | NoCgroups): boolean =>
   layout.version === undefined || Object.values(layout.parents).every((folder) => existsSync(folder));
 
 const knownFreezers = new WeakMap<Host, { readonly layout: FreezerLayout | undefined }>();
 
-/** Looks once where a group that can be frozen can be made: version 2 even where the controllers sit on version 1. */
+/**
+ * Finds where a cgroup that can be frozen can be created. Version 2 is preferred, even if the controllers are on
+ * version 1. The result is cached.
+ */
 export function freezerLayout(): FreezerLayout | undefined {
   const found = knownFreezers.get(host());
   if (found) return found.layout;
@@ -104,8 +110,8 @@ function find(hierarchies: Hierarchies, parent: string | undefined): CgroupLayou
 
 const groupFile = (folder: string, name: string): readonly string[] => readText(join(folder, name)).trim().split(' ');
 
-// No group with processes can have children with controllers, so the group of this process will not do unless it is
-// the root; a group above it that passes the controllers on and may be written to will.
+// A version 2 cgroup with processes cannot have children with controllers. This process's own cgroup is therefore
+// unusable unless it is the root; an ancestor that passes the controllers on and is writable can be used.
 function findVersion2({ memberships, mounts }: Hierarchies, parent: string | undefined): CgroupLayout | undefined {
   const mount = mounts.find(({ version }) => version === 2);
   const own = memberships.find((membership) => membership.controllers.length === 0);
@@ -129,7 +135,7 @@ function version2(folder: string): CgroupLayout {
   return { version: 2, parents, swapAccounting: true };
 }
 
-// Every group on the way must pass on what the sandboxes' groups are to have; a group that has processes cannot.
+// Every cgroup on the path must pass on the controllers for the sandboxes' cgroups; a cgroup that has processes cannot.
 function makeParent2(root: string, parent: string): string {
   let folder = root;
   for (const name of parent.split('/').filter(Boolean)) {
@@ -194,7 +200,10 @@ function makeParent1(root: string, parent: string): void {
   }
 }
 
-/** A cpuset of version 1 is made empty, and takes no process until it has CPUs and memory nodes. */
+/**
+ * Copies the cpuset of the parent. A new cpuset of version 1 is empty, and takes no process until it has CPUs and
+ * memory nodes.
+ */
 function inheritCpuset(folder: string): void {
   for (const file of ['cpuset.cpus', 'cpuset.mems'])
     if (existsSync(join(folder, file)) && readText(join(folder, file)).trim() === '')

@@ -1,6 +1,6 @@
 import { deepFreeze } from '../base/parse';
 
-/** One entry of `limits.io`, read: bytes and operations in a second. */
+/** One parsed entry of `limits.io`, in bytes and operations per second. */
 export interface IoLimitSpec {
   readonly device: string;
   readonly readBytes?: number;
@@ -9,7 +9,7 @@ export interface IoLimitSpec {
   readonly writeOperations?: number;
 }
 
-/** Limits as they were read; see the options of that name for what they mean. Bytes, ms, and numbers of CPUs. */
+/** Parsed limits, in bytes, milliseconds and numbers of CPUs. See the options of the same names for their meaning. */
 export interface LimitsSpec {
   readonly memory?: number;
   readonly memoryHigh?: number;
@@ -34,5 +34,5 @@ export interface LimitsSpec {
   readonly openFiles?: number;
 }
 
-/** What has no limits of its own. */
+/** No limits. */
 export const noLimits: LimitsSpec = deepFreeze({});

@@ -3,41 +3,41 @@ import { bare } from '../base/parse';
 import type { Controller } from './layout';
 import type { LimitsSpec } from './limits';
 
-/** One file of a cgroup that is written. */
+/** A value to write to one file of a cgroup. */
 export interface Setting {
   readonly controller: Controller;
   readonly file: string;
   readonly value: string;
-  /** The option that asks for it. */
+  /** The option that the setting comes from: `limits.memory`. */
   readonly origin: string;
-  /** What is left out, and told, where the kernel refuses it. */
+  /** The setting is left out, and reported as dropped, if the kernel refuses it. */
   readonly optional?: true;
 }
 
-/** What the limits of one group depend on beside themselves. */
+/** Properties of a cgroup that its settings depend on, besides the limits. */
 export interface GroupKind {
   readonly version: 1 | 2;
   /** Version 1 counts memory and swap together. */
   readonly swapAccounting: boolean;
-  /** Processes of nsjs in it: init. */
+  /** Number of processes of nsjs in the cgroup (init). */
   readonly ownProcesses: number;
 }
 
 const msToUs = 1000;
 const defaultPeriodMs = 100;
 const minQuotaMs = 1;
-const sharesOfWeight = 10.24; // weight 100 is 1024 shares: what a group has that nobody sets
+const sharesOfWeight = 10.24; // Weight 100 equals 1024 shares, the default of a cgroup.
 const maxShares = 262_144;
 
 /**
- * What is written to have `limits` hold for a group, in the order in which it must be written. Pure. The names are those of the kernel's
- * admin-guide/cgroup-v2 and admin-guide/cgroup-v1.
+ * Returns the settings that enforce `limits` for a cgroup, in the order in which they must be written. Pure. The file
+ * names are those of the kernel's admin-guide/cgroup-v2 and admin-guide/cgroup-v1.
  */
 export function settingsOf(limits: LimitsSpec, kind: GroupKind): readonly Setting[] {
   return kind.version === 2 ? settingsOf2(limits, kind) : settingsOf1(limits, kind);
 }
 
-/** Controllers without which `limits` cannot hold. */
+/** Returns the controllers that are needed to enforce `limits`. */
 export function controllersFor(limits: LimitsSpec): readonly Controller[] {
   return [...new Set(settingsOf2(limits, { version: 2, swapAccounting: true, ownProcesses: 0 }).map(({ controller }) => controller))];
 }
@@ -53,7 +53,7 @@ function collect(write: (add: Add) => void): readonly Setting[] {
   return settings;
 }
 
-/** Throws OptionRangeError where `cpu` is less of its period than the kernel takes, 1 ms. */
+/** Throws an OptionRangeError if the quota, `cpu` times `cpuPeriod`, is less than the kernel's minimum of 1 ms. */
 export function checkQuota(limits: LimitsSpec, at: string): void {
   const { cpu, cpuPeriod } = limits;
   if (cpu !== undefined && cpuPeriod !== undefined && Math.round(cpu * cpuPeriod * msToUs) < minQuotaMs * msToUs)
@@ -101,7 +101,7 @@ const controllerOf = (file: string): Controller => {
 const mostTcpMemory = 32 * 2 ** 20;
 const tcpShare = 8;
 
-/** What queues of TCP and UDP may hold beside a limit of memory, on version 1. */
+/** Returns the limit in bytes for TCP and UDP buffers that goes with a memory limit on version 1. */
 export const tcpMemory = (memory: number): number => Math.min(mostTcpMemory, Math.floor(memory / tcpShare));
 
 function settingsOf1(limits: LimitsSpec, { swapAccounting, ownProcesses }: GroupKind): readonly Setting[] {
@@ -110,7 +110,7 @@ function settingsOf1(limits: LimitsSpec, { swapAccounting, ownProcesses }: Group
   return collect((add) => {
     add('memory', 'memory', 'memory.limit_in_bytes', memory);
     if (swapAccounting && memory !== undefined) add('memory', 'swap', 'memory.memsw.limit_in_bytes', memory + swap);
-    // Queues of TCP and UDP are counted apart from all other memory.
+    // Version 1 counts TCP and UDP buffers separately from all other memory.
     if (memory !== undefined) add('memory', 'memory', 'memory.kmem.tcp.limit_in_bytes', tcpMemory(memory), true);
     if (pids !== undefined) add('pids', 'pids', 'pids.max', pids + ownProcesses);
     if (quota !== undefined) {
@@ -125,7 +125,7 @@ function settingsOf1(limits: LimitsSpec, { swapAccounting, ownProcesses }: Group
     add('io', 'ioWeight', 'blkio.bfq.weight', ioWeight);
     for (const [index, { device, readBytes, writeBytes, readOperations, writeOperations }] of io.entries()) {
       const files = { read_bps: readBytes, write_bps: writeBytes, read_iops: readOperations, write_iops: writeOperations };
-      // 0 is none.
+      // 0 means no limit.
       for (const [name, value = 0] of Object.entries(files))
         add('io', `io[${index}]`, `blkio.throttle.${name}_device`, `${device} ${value}`);
     }
@@ -134,14 +134,17 @@ function settingsOf1(limits: LimitsSpec, { swapAccounting, ownProcesses }: Group
   });
 }
 
-/** Those of the limits that version 1 cannot hold, by their option. `nested`: for a group that is made, or changed, while its sandbox runs. */
+/**
+ * Returns the options in `limits` that version 1 cannot enforce. `nested`: for a cgroup that is created, or changed,
+ * while its sandbox runs.
+ */
 export function onlyVersion2(limits: LimitsSpec, nested = false): readonly (keyof LimitsSpec)[] {
   const names = (['memoryHigh', 'memoryLow', 'unified'] as const).filter((key) => limits[key] !== undefined);
   return [
     ...names,
-    // Its launcher watches the group of a whole sandbox from the start.
+    // On version 1 the launcher watches for OOM kills, only in the cgroup of the whole sandbox and from its start.
     ...(nested && limits.oomGroup ? (['oomGroup'] as const) : []),
-    // Version 1 knows the sum of both.
+    // Version 1 only limits the sum of memory and swap.
     ...(limits.swap !== undefined && limits.memory === undefined ? (['swap'] as const) : []),
   ];
 }

@@ -7,28 +7,30 @@ import { startedAt } from '../proc/start-time';
 const debug = debuglog('nsjs');
 
 /**
- * Names of one length, so that a plan can be written over: this process's pid, when it started (pids come again), a number.
- * What bears the name of a process that is gone is nobody's.
+ * Names of cgroups consist of the pid of this process, its start time (pids are reused) and a counter. They all have
+ * the same length, so that the name in an encoded plan can be overwritten. A cgroup whose name belongs to a dead
+ * process has no owner.
  */
 const countDigits = 9;
 const counts = 10 ** countDigits;
-// Threads of one process, and copies of this module in it, count each for themselves: none begins where another one does.
+// Threads of one process, and copies of this module in it, each have their own counter. A random start keeps their
+// names apart.
 let count = randomInt(counts);
 let prefix: string | undefined;
 
-/** A name for the cgroups of one sandbox. */
+/** Returns a new name for the cgroups of one sandbox. */
 export function nextGroupName(): string {
   prefix ??= `nsjs-${process.pid}-${startedAt('self')}`;
   return `${prefix}-${`${count++ % counts}`.padStart(countDigits, '0')}`;
 }
 
-/** What the name of a group says: whose it is, undefined if it is no sandbox's. */
+/** Returns the process that a cgroup belongs to according to its name; undefined if it is not a sandbox's cgroup. */
 export function groupOwner(name: string): { readonly pid: number; readonly startedAt: string } | undefined {
   const [, pid, started] = /^nsjs-(\d+)-(\d+)-\d{9}$/.exec(name) ?? [];
   return pid === undefined || started === undefined ? undefined : { pid: Number(pid), startedAt: started };
 }
 
-/** Removes the groups that processes left there which died together with their keepers. Groups of the living stay. */
+/** Removes cgroups in `parents` whose processes died together with their keepers. Cgroups of living processes stay. */
 export function sweep(parents: readonly string[]): void {
   for (const parent of new Set(parents)) {
     for (const name of namesIn(parent)) {
@@ -46,7 +48,8 @@ function isAlive(owner: { readonly pid: number; readonly startedAt: string }): b
   }
 }
 
-// Of another pid namespace nothing is known of who made a group: one that has no process for so long will get none.
+// The owner may be alive in another pid namespace, where its pid is unknown here. A cgroup that has not changed for
+// this long and has no process will not get one.
 const settledMs = 10_000;
 
 function isAbandoned(path: string): boolean {
@@ -62,7 +65,7 @@ function namesIn(folder: string): readonly string[] {
   }
 }
 
-// A group that has processes is kept by the kernel (EBUSY): its keeper is still at work.
+// The kernel refuses to remove a cgroup that has processes (EBUSY): its keeper is still running.
 function removeGroup(folder: string): void {
   try {
     for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) rmdirSync(join(folder, entry.name));

@@ -11,7 +11,10 @@ const hints: Readonly<Record<string, string>> = {
   EINVAL: 'the kernel takes no such value there; see cgroups(7)',
 };
 
-/** Writes settings into groups that exist. What was written before is put back if one is refused: a SysError tells which. */
+/**
+ * Writes settings to existing cgroups. If one is refused, restores the settings written before it and throws a SysError
+ * that names the refused one.
+ */
 export function writeSettings(settings: readonly Setting[], folders: GroupFolders): void {
   const undo: (() => void)[] = [];
   for (const { controller, file, value, origin, optional } of settings) {
@@ -21,7 +24,8 @@ export function writeSettings(settings: readonly Setting[], folders: GroupFolder
       writeFileSync(path, value);
       undo.unshift(() => restore(path, before, value));
     } catch (error) {
-      // A kernel that does not count swap has no file for it. Any other missing file is an error, since a limit would be lost without notice.
+      // A kernel without swap accounting has no file for it. Any other missing file is an error, because a limit would
+      // be lost without notice.
       if (optional && origin === 'limits.swap' && (error as NodeJS.ErrnoException).code === 'ENOENT') continue;
       for (const step of undo) step();
       const { errno = -5, syscall = 'write', code = '' } = error as NodeJS.ErrnoException;
@@ -32,20 +36,21 @@ export function writeSettings(settings: readonly Setting[], folders: GroupFolder
 
 const noLimit: Readonly<Record<string, string>> = { 'io.max': 'rbps=max wbps=max riops=max wiops=max' };
 
-// A list of devices is written line by line: what was there of this one, or none.
+// A file with a line per device is restored for the written device only: its previous line, or no limit if it had none.
 function restore(path: string, before: string, written: string): void {
   const [device = ''] = /^\d+:\d+ /.exec(written) ?? [];
   const line = device === '' ? before.trim() : before.split('\n').find((one) => one.startsWith(device));
   try {
-    // Nothing at all would be no write.
+    // An empty string would not cause a write(2).
     writeFileSync(path, line === '' ? '\n' : (line ?? `${device}${noLimit[basename(path)] ?? '0'}`));
   } catch {
-    // The group is gone, or in use past it: what is in force now is the stricter of the two.
+    // The cgroup no longer exists, or its usage exceeds the previous limit. The stricter of both limits stays in force.
   }
 }
 
 /**
- * The order in which limits of version 1 may be written: memory never above memory and swap together. `now` is what the sum is held to.
+ * Sorts settings of version 1 so that the memory limit never exceeds the limit of memory and swap together. `now` is
+ * the limit of memory and swap that is in force.
  */
 export function inOrder(settings: readonly Setting[], now: number): readonly Setting[] {
   const at = (file: string) => settings.find((setting) => setting.file === file);

@@ -12,7 +12,7 @@ export interface RunArguments {
   readonly args: readonly string[];
   readonly options: SpawnOptions;
   readonly showReport: boolean;
-  /** Gives the program a terminal of its own. */
+  /** Whether the program gets a terminal of its own. */
   readonly terminal: boolean;
 }
 
@@ -58,7 +58,7 @@ const known = {
   report: { type: 'boolean' },
 } as const;
 
-/** Reads the words behind `nsjs run`. Throws with what to do next. */
+/** Parses the arguments of `nsjs run`. Throws an Error whose message says how to correct them. */
 export function parseRunArguments(words: readonly string[]): RunArguments {
   const { values, positionals } = parseWords(words);
   const [command, ...args] = positionals;
@@ -75,7 +75,7 @@ export function parseRunArguments(words: readonly string[]): RunArguments {
   };
 }
 
-/** Reads the options of `run` that describe the sandbox, and what stands behind them. */
+/** Parses the options of `run` that describe the sandbox; `rest` has the arguments after them. */
 export function parseSandboxArguments(words: readonly string[]): { readonly options: SandboxOptions; readonly rest: readonly string[] } {
   const { values, positionals } = parseWords(words);
   return { options: sandboxOptions(values), rest: positionals };

@@ -18,7 +18,7 @@ const known = {
 } as const;
 const columns = ['NS', 'TYPE', 'NPROCS', 'PID', 'USER', 'COMMAND'] as const;
 
-/** Prints the namespaces that the caller may see; always 0. */
+/** Prints the namespaces that the caller may see. Returns exit code 0. */
 export function runLs(words: readonly string[]): number {
   const { values } = parseArgs({ args: [...words], options: known });
   if (values.help) {

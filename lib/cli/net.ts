@@ -11,7 +11,7 @@ export const netUsage = `options of net:
 
 const known = { help: { type: 'boolean', short: 'h' }, json: { type: 'boolean' } } as const;
 
-/** Prints interfaces, routes, rules and connections of sandboxes; 1 if there is no such sandbox. */
+/** Prints interfaces, routes, rules and connections of sandboxes. Returns exit code 1 if there is no such sandbox. */
 export function runNet(words: readonly string[]): number {
   const { values, positionals } = parseArgs({ args: [...words], options: known, allowPositionals: true });
   if (values.help) {
@@ -40,7 +40,7 @@ const columns = {
   connections: ['PROTOCOL', 'STATE', 'LOCAL', 'REMOTE', 'UID'],
 } as const;
 
-/** The network of one sandbox as text. Pure. */
+/** Formats the network of one sandbox as text. Pure. */
 export function netText({ id, owner, command }: FoundSandbox, { interfaces, routes, rules, connections }: NetworkFacts): string {
   const names = new Map(interfaces.map(({ index, name }) => [index, name]));
   const links = interfaces.map((link) => [

@@ -1,7 +1,7 @@
 import { probe } from '../probe/probe';
 import { print, printJson } from './print';
 
-/** Prints what the host can do; 1 if the default sandbox does not work. */
+/** Prints the features of the host. Returns exit code 1 if the default sandbox does not work. */
 export async function runProbe(json: boolean): Promise<number> {
   const found = await probe();
   if (json) printJson(found);

@@ -5,7 +5,7 @@ import type { RunArguments } from './arguments';
 import { printError, printErrorLines } from './print';
 import { attachTerminal, terminalSize } from './terminal';
 
-// As shells and env(1) have it: not found, found but not to be run, killed by a signal.
+// Exit codes as in shells and env(1): not found, found but not executable, killed by a signal.
 const notFound = 127;
 const notExecutable = 126;
 const signalBase = 128;
@@ -23,7 +23,10 @@ function refusalText(event: EgressEvent): string | undefined {
   return `${event.name ?? event.address}:${event.port}: ${event.reason}${event.detail === undefined ? '' : ` (${event.detail})`}`;
 }
 
-/** Runs the program with this process's own descriptors; returns the exit code to end with. */
+/**
+ * Runs the program with the descriptors of this process, or with a terminal of its own. Returns the exit code for this
+ * process.
+ */
 export async function runProgram({ command, args, options, showReport, terminal }: RunArguments): Promise<number> {
   const stdio = terminal ? ({ stdio: 'pty', tty: terminalSize(), buffer: false } as const) : ({ stdio: 'inherit' } as const);
   const running = spawnIsolated(command, args, { ...options, ...stdio, reject: false });

@@ -10,7 +10,7 @@ nsjs seccomp explain [options of run] -- NAME [ARGUMENT …]
 nsjs seccomp learn [options of run] -- COMMAND [ARGUMENT …]
                                  runs it once, prints a policy of what it used`;
 
-/** `nsjs seccomp`: what the options of `run` lead to. */
+/** Runs `nsjs seccomp`: shows, explains or learns the filter for options of `run`. Returns the exit code. */
 export async function runSeccomp([verb, ...words]: readonly string[]): Promise<number> {
   const { options, rest } = parseSandboxArguments(words);
   if (verb === 'learn') return learn(options, rest);
@@ -28,7 +28,7 @@ export async function runSeccomp([verb, ...words]: readonly string[]): Promise<n
   return 0;
 }
 
-// What the program itself prints goes to stderr: stdout is the policy.
+// Output of the program goes to stderr, because stdout is for the policy.
 async function learn(options: SandboxOptions, [command, ...args]: readonly string[]): Promise<number> {
   if (command === undefined) throw new UsageError(`usage:\n${seccompUsage}`);
   const usedSyscalls = new Set<string>();

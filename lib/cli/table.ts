@@ -1,6 +1,9 @@
 import { printable } from './print';
 
-/** Columns as wide as what is in them; those in `right` are numbers. Cells are made printable. */
+/**
+ * Formats a table with columns as wide as their content; columns in `right` are aligned to the right. Makes cells
+ * printable.
+ */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], right: readonly string[]): string {
   const all = [head, ...rows.map((row) => row.map(printable))];
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
@@ -12,7 +15,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 const units = ['B', 'K', 'M', 'G', 'T'] as const;
 const step = 1024;
 
-/** `12.3M`: bytes in at most five characters. */
+/** Formats a number of bytes in at most five characters, as in `12.3M`. */
 export function size(bytes: number): string {
   let value = bytes;
   let unit = 0;
@@ -27,7 +30,7 @@ const minute = 60;
 const hour = 60 * minute;
 const day = 24 * hour;
 
-/** `3h12m`: a time in its two largest units. */
+/** Formats a time in its two largest units, as in `3h12m`. */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < minute) return `${seconds}s`;
@@ -38,7 +41,7 @@ export function age(ms: number): string {
 
 const width = 8;
 
-/** `[####    ]`: a share from 0 to 1. */
+/** Draws a share from 0 to 1, as in `[####    ]`. */
 export function bar(share: number): string {
   const filled = Math.round(Math.min(1, Math.max(0, share)) * width);
   return `[${'#'.repeat(filled)}${' '.repeat(width - filled)}]`;

@@ -2,10 +2,13 @@ import type { IsolatedProcess } from '../run/types';
 
 const { stdin, stdout } = process;
 
-/** Size of the terminal that this process is on; 80 by 24 where it has none. */
+/** Returns the size of the terminal of this process; 80 by 24 without a terminal. */
 export const terminalSize = () => ({ columns: stdout.columns || 80, rows: stdout.rows || 24 });
 
-/** Connects this process's terminal with the program's: every key goes through as it is. The returned function lets go of it. */
+/**
+ * Connects this process's terminal with that of the program: every key is passed on unchanged. The returned function
+ * disconnects them.
+ */
 export function attachTerminal(running: IsolatedProcess<string | Buffer>): () => void {
   const onResize = () => running.resize(stdout.columns, stdout.rows);
   if (stdin.isTTY) stdin.setRawMode(true);

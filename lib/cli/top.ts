@@ -20,7 +20,7 @@ const known = {
   json: { type: 'boolean' },
 } as const;
 
-/** One sandbox at one moment. */
+/** A sample of one sandbox. */
 export interface Row {
   readonly sandbox: FoundSandbox;
   readonly sample: MonitorSample;
@@ -59,7 +59,7 @@ const head = ['ID', 'OWNER', 'AGE', 'CPU', '', 'MEM', 'LIMIT', ' ', 'PIDS', 'REA
 const right = ['OWNER', 'AGE', 'CPU', 'MEM', 'LIMIT', 'PIDS', 'READ/s', 'WRITE/s', 'IN/s', 'OUT/s'];
 const msPerSecond = 1000;
 
-/** The table of one moment. Pure. */
+/** Formats one sample of all sandboxes as a table. Pure. */
 export function topTable(rows: readonly Row[], cpus: number): string {
   return table(
     head,
@@ -87,7 +87,7 @@ function cells({ sandbox, sample }: Row, cpus: number): readonly string[] {
   ];
 }
 
-/** `nsjs top`: a live table; on no terminal, one table after the other. Always 0. */
+/** Runs `nsjs top`: a live table; without a terminal, one table after the other. Returns exit code 0. */
 export async function runTop(words: readonly string[]): Promise<number> {
   const { interval, count, help } = read(words);
   if (help) return 0;
@@ -107,7 +107,7 @@ export async function runTop(words: readonly string[]): Promise<number> {
   return 0;
 }
 
-/** `nsjs stats`: what each sandbox uses, once, or so many times. Always 0. */
+/** Runs `nsjs stats`: prints the usage of each sandbox once, or `count` times. Returns exit code 0. */
 export async function runStats(words: readonly string[]): Promise<number> {
   const { interval, count = 1, json, help } = read(words);
   if (help) return 0;
@@ -124,7 +124,7 @@ export async function runStats(words: readonly string[]): Promise<number> {
   return 0;
 }
 
-// What is shared by time needs two samples.
+// Values per unit of time need two samples.
 const firstMs = 200;
 
 function read(words: readonly string[]) {
@@ -153,7 +153,7 @@ function draw(text: string, screen: boolean): void {
   process.stdout.write(`\x1b[H\x1b[J${shown.map((line) => line.slice(0, columns)).join('\r\n')}\r\n\r\nq quits`);
 }
 
-// Another screen, so that what was there before comes back.
+// Uses the alternate screen, so that the former content comes back afterwards.
 function takeScreen(quit: () => void): () => void {
   const { stdin, stdout } = process;
   stdout.write('\x1b[?1049h\x1b[?25l');

@@ -2,14 +2,20 @@ import { connect, type Socket } from 'node:net';
 import { NsError } from '../base/errors';
 import { decodeReply, encodeCall, type MethodCall } from './message';
 
-/** One connection to a message bus, or to a service itself, D-Bus specification; by EXTERNAL, which is this process's uid. */
+/**
+ * A connection to a message bus or to a service, D-Bus specification. It authenticates with EXTERNAL, by the uid of
+ * this process.
+ */
 export class DBusConnection {
   private received = Buffer.alloc(0);
   private serial = 0;
 
   private constructor(private readonly socket: Socket) {}
 
-  /** `isBus`: others are behind it, and it wants to be greeted. Rejects with what connect(2) failed with, or NsError ERR_NSJS_DBUS. */
+  /**
+   * Connects to the socket at `path`. `isBus`: the peer is a message bus, which requires a call of Hello. Rejects with
+   * the error of connect(2), or NsError ERR_NSJS_DBUS.
+   */
   static async open(path: string, isBus: boolean): Promise<DBusConnection> {
     const socket = connect(path);
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
@@ -24,7 +30,7 @@ export class DBusConnection {
     }
   }
 
-  /** Calls a method and waits for the answer. Rejects with NsError ERR_NSJS_DBUS and what the other side says. */
+  /** Calls a method and waits for its reply. Rejects with NsError ERR_NSJS_DBUS and the error of the peer. */
   async call(call: Omit<MethodCall, 'serial'>): Promise<void> {
     const serial = ++this.serial;
     this.socket.write(encodeCall({ ...call, serial }));
@@ -73,7 +79,7 @@ export class DBusConnection {
   }
 }
 
-// As long as libdbus waits.
+// The default timeout of libdbus.
 const patienceMs = 25_000;
 const bus = { destination: 'org.freedesktop.DBus', path: '/org/freedesktop/DBus', interface: 'org.freedesktop.DBus' } as const;
 

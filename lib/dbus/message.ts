@@ -1,4 +1,4 @@
-/** Values of the D-Bus wire format that nsjs sends, by their type. Little-endian, D-Bus specification "Message Protocol". */
+/** Values that nsjs sends in the D-Bus wire format, by type. Little-endian, D-Bus specification "Message Protocol". */
 export type DBusValue =
   | { readonly type: 's' | 'o' | 'g'; readonly value: string }
   | { readonly type: 'u'; readonly value: number }
@@ -7,7 +7,7 @@ export type DBusValue =
   | { readonly type: 'a'; readonly of: string; readonly value: readonly DBusValue[] }
   | { readonly type: 'r'; readonly value: readonly DBusValue[] };
 
-/** Writes values one behind the other, each at the alignment of its type. */
+/** Writes values one after the other, each at the alignment of its type. */
 class Writer {
   private readonly parts: Buffer[] = [];
   private size = 0;
@@ -63,7 +63,7 @@ class Writer {
     }
   }
 
-  // Its length counts from the first element, past what aligns that.
+  // The length counts from the first element, without the padding before it.
   private array(of: string, values: readonly DBusValue[]): void {
     this.word(0);
     const length = this.parts.at(-1);
@@ -74,14 +74,14 @@ class Writer {
   }
 }
 
-/** The type of a value in the notation of D-Bus. */
+/** Returns the D-Bus type signature of a value. */
 export function signatureOf(entry: DBusValue): string {
   if (entry.type === 'a') return `a${entry.of}`;
   if (entry.type === 'r') return `(${entry.value.map(signatureOf).join('')})`;
   return entry.type;
 }
 
-/** A call of a method. */
+/** A method call. */
 export interface MethodCall {
   readonly serial: number;
   readonly path: string;
@@ -114,27 +114,27 @@ export function encodeCall({ serial, path, destination, interface: owner, member
     list.raw(Buffer.from([number]));
     list.write({ type: 'v', value });
   }
-  // The array begins at 16, where its structs are aligned already.
+  // The array begins at offset 16, where its structs are already aligned.
   header.word(list.bytes().length);
   header.raw(list.bytes());
   header.align(8);
   return Buffer.concat([header.bytes(), bytes]);
 }
 
-/** What nsjs reads of a message: whether it answers a call, and how. */
+/** The fields of a message that nsjs reads: whether it replies to a call, and how. */
 export interface Reply {
   readonly size: number;
   readonly kind: 'return' | 'error' | 'other';
   readonly replyTo: number | undefined;
   readonly error: string | undefined;
-  /** The first value of the body if that is a string: what went wrong. */
+  /** The first value of the body if it is a string: the error message. */
   readonly text: string | undefined;
 }
 
 const kinds = { 2: 'return', 3: 'error' } as const;
 const fixedSize = 16;
 
-/** Reads the first message; undefined until all of it is there. */
+/** Decodes the first message; undefined until the message is complete. */
 export function decodeReply(bytes: Buffer): Reply | undefined {
   if (bytes.length < fixedSize) return undefined;
   const bodySize = bytes.readUInt32LE(4);
@@ -155,7 +155,7 @@ interface Fields {
   signature?: string;
 }
 
-// Each field is at a multiple of 8: its number, the signature of its value, the value. None but these types occur.
+// Each field is aligned to 8 bytes: its number, the signature of its value, the value. Only these types occur.
 function decodeFields(bytes: Buffer): Fields {
   const fields: Fields = {};
   for (let at = fixedSize; at < bytes.length; at = Math.ceil(at / 8) * 8) {

@@ -4,38 +4,49 @@ import { findHello, tlsRecord } from './hello-shape';
 import { Refusal } from './refusal';
 import { TlsClient } from './tls-client';
 
-/** What a program speaks, as far as it is known when the first of it is passed on. */
+/** Protocol of a program, as far as it is known when its first bytes are passed on. */
 export type Spoken = 'tls' | 'other' | 'unsure';
 
 const pieces = () => new Refusal('protocol', 'a request in pieces');
 const unreadable = () => new Refusal('protocol', 'unreadable');
 
-/** Of the first line so much is kept; what marks a request is looked for however long it is. */
+/**
+ * Bytes of the first line that are kept. The marks of a request are searched for in the whole line, however long it is.
+ */
 const maxLine = 8 * 1024;
 const markSize = 8;
 const signatureSize = 12;
 
-/** Fewer bytes of what may be a greeting go on at once, so that nobody waits for them: a server can't read it without the rest. */
+/**
+ * Minimum size of a possible start of a ClientHello that is held back. Fewer bytes are passed on immediately, so that
+ * they delay nothing: a server cannot read a ClientHello without the rest.
+ */
 const sure = 7;
-/** Blanks between words, of which some servers take any number. */
+/** Blanks between words, of which some servers accept any number. */
 const blanks = /[\t\v\f\r \x1c-\x1f\x85\xa0]{2,}/g;
 
 /**
- * What a program sends on a connection whose name is checked, on its way to the server. It passes on nothing that could become a request, or
- * a greeting of TLS, for a name that nobody has looked at: a first line that turns out to be a request, TLS that begins later, as after STARTTLS,
- * wherever that is, a second greeting in the same connection. Fails with a Refusal before the byte that matters.
+ * Passes on the bytes that a program sends to a server on a connection whose name is checked. It does not pass on
+ * anything that could become a request, or a TLS ClientHello, for a name that has not been checked: a first line that
+ * turns out to be a request, TLS that begins later at any offset (as after STARTTLS), or a second ClientHello on the
+ * same connection. Fails with a Refusal before the decisive byte is passed on.
  */
 export class ClientGuard extends Transform {
   private tls: TlsClient | undefined;
-  /** Of a first line that has no end yet: how it begins, and the last of it. */
+  /** Start and last bytes of a first line that is not complete yet. */
   private line: { start: string; end: string } | undefined;
   private head = Buffer.alloc(0);
-  /** What came last, from where a greeting may begin, and how much of it has been passed on. */
+  /**
+   * Last bytes received, from the offset where a ClientHello may begin. The first `gone` of them have been passed on.
+   */
   private kept = Buffer.alloc(0);
   private gone = 0;
   private first: number | undefined;
 
-  /** `check` receives the name in each TLS ClientHello, except the first one of a stream that begins with TLS; it throws a Refusal. */
+  /**
+   * `check` receives the server name in each TLS ClientHello, except the first one of a stream that begins with TLS; it
+   * throws a Refusal.
+   */
   constructor(
     spoken: Spoken,
     private readonly check: (serverName: string | undefined) => void,
@@ -67,7 +78,8 @@ export class ClientGuard extends Transform {
     if (bytes.length > 0) this.push(bytes);
   }
 
-  // It was not clear whether it is a request: if this makes it one, it comes too late to be looked at.
+  // The first bytes did not show whether the line is a request. If later bytes make it one, it is too late to check its
+  // host.
   private watchLine(chunk: Buffer): void {
     this.head = Buffer.concat([this.head, chunk.subarray(0, Math.max(0, signatureSize - this.head.length))]);
     if (hasProxySignature(this.head)) throw pieces();
@@ -76,7 +88,7 @@ export class ClientGuard extends Transform {
     const text = chunk.toString('latin1', line.start === '' ? firstNotBlank(chunk) : 0);
     const end = text.indexOf('\n');
     const own = end < 0 ? text : text.slice(0, end);
-    // What marks it may be cut in two.
+    // A mark may be split across two chunks.
     const near = line.end + own;
     line.start = (line.start + own).replace(blanks, ' ').slice(0, maxLine);
     line.end = near.slice(-markSize);
@@ -86,7 +98,8 @@ export class ClientGuard extends Transform {
     this.line = undefined;
   }
 
-  // In clear text TLS begins where the server says so, after whatever words it understands.
+  // In a clear-text protocol the server decides where TLS begins, after commands that are not known here. So every
+  // offset is searched for a ClientHello.
   private watchHello(bytes: Buffer): void {
     const found = findHello(bytes, 0);
     if (!found) {
@@ -118,7 +131,7 @@ export class ClientGuard extends Transform {
     this.gone = gone;
   }
 
-  // Who asks for nobody in particular within another protocol gets the server that has spoken so far.
+  // A ClientHello without a server name inside another protocol is for the server that the connection already uses.
   private checkLater(serverName: string | undefined): void {
     const { first = 0 } = this;
     const isOther = (first < tlsRecord.changeCipherSpec || first > tlsRecord.last) && first < 0x80;
@@ -126,7 +139,7 @@ export class ClientGuard extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    // Half a greeting is none.
+    // Bytes that are still held back belong to an incomplete ClientHello, which is refused.
     done(this.kept.length > this.gone ? unreadable() : null);
   }
 }

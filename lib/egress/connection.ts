@@ -9,20 +9,20 @@ import { Refusal } from './refusal';
 import { type Bucket, join, type Meter } from './relay';
 import type { Resolver } from './resolver';
 
-/** How a connection came, and what is said to the program about it. */
+/** How a connection arrived, and a function that finds the program that made it. */
 export interface Caller {
   readonly via: EgressContext['via'];
   readonly program: () => EgressProgram | undefined;
 }
 
-/** Where a connection may go. */
+/** Destination of a connection that is allowed. */
 export type Way =
   | { readonly kind: 'serve'; serve(socket: Duplex): void }
   | { readonly kind: 'stream'; readonly stream: Duplex }
-  /** Any of these; `named`: this process's own code has named it. */
+  /** Any of these addresses. */
   | { readonly kind: 'dial'; readonly addresses: readonly string[]; readonly port: number };
 
-/** What all connections of one sandbox have in common. */
+/** State that all connections of one sandbox share. */
 export interface Shared {
   readonly spec: EgressSpec;
   readonly counters: EgressCounters;
@@ -35,7 +35,7 @@ export interface Shared {
   spend(direction: 'sent' | 'received', bytes: number): void;
 }
 
-/** One connection that a program asks for: decides, dials, and keeps its numbers. */
+/** One connection that a program requests. It decides, dials, and counts the traffic. */
 export class Connection {
   readonly id: number;
   readonly traffic = { sent: 0, received: 0 };
@@ -52,12 +52,12 @@ export class Connection {
     this.id = gate.nextId();
   }
 
-  /** The key it is counted by. */
+  /** Name or address by which the connection is counted. */
   get destination(): string {
     return this.target.name ?? this.target.address ?? '';
   }
 
-  /** Where it may go. Rejects with a Refusal. */
+  /** Decides whether and where the connection may go. Rejects with a Refusal. */
   async decide(): Promise<Way> {
     const { gate, target } = this;
     const { spec } = gate;
@@ -75,14 +75,14 @@ export class Connection {
     return { kind: 'dial', addresses: await this.addresses(), port: target.port };
   }
 
-  /** Whether there are names that not even a connection to an address may say it is for. */
+  /** Whether `deny` has names that a connection to an address must not be for either. */
   get mayNotName(): boolean {
     return this.gate.deniesNames;
   }
 
   /**
-   * Looks at the name that the program says it speaks to: it must be the one that was looked up, or, where an address was dialled, none that
-   * is denied. Throws a Refusal.
+   * Checks the server name that the program sends. It must be the name that was looked up or, if an address was
+   * dialled, must not be denied. Throws a Refusal.
    */
   checkName(found: string | undefined, reason: 'server-name' | 'host'): void {
     const { name, port } = this.target;
@@ -91,7 +91,7 @@ export class Connection {
       throw new Refusal('denied', found);
   }
 
-  /** A socket to the first of the addresses that answers. Rejects with a Refusal. */
+  /** Connects to the first of the addresses that accepts. Rejects with a Refusal. */
   async dial({ addresses, port }: Extract<Way, { kind: 'dial' }>): Promise<Socket> {
     let last: Error | undefined;
     for (const address of addresses) {
@@ -107,7 +107,7 @@ export class Connection {
     throw new Refusal('unreachable', last?.message ?? 'no address');
   }
 
-  /** It stands. */
+  /** Counts and reports the connection as established. */
   open(to: string): void {
     if (this.isOpen) return;
     this.isOpen = true;
@@ -115,12 +115,12 @@ export class Connection {
     this.gate.tell({ kind: 'connect', ...this.place(), id: this.id, via: this.caller.via, to });
   }
 
-  /** Passes one direction on, counted and held to the rate; returns what undoes it. */
+  /** Relays one direction, counted and limited to the rate. Returns a function that undoes it. */
   join(from: Readable, to: Writable, direction: 'sent' | 'received'): () => void {
     return join(from, to, (bytes) => this.count(direction, bytes), this.gate.buckets?.[direction]);
   }
 
-  /** Bytes have passed. */
+  /** Counts bytes that were relayed. */
   count(direction: 'sent' | 'received', bytes: number): void {
     this.traffic[direction] += bytes;
     this.gate.spend(direction, bytes);
@@ -145,7 +145,7 @@ export class Connection {
     });
   }
 
-  /** The program's side is closed. */
+  /** Ends the connection after the program's side has closed, and reports its totals. */
   end(): void {
     if (this.isDone) return;
     this.isDone = true;
@@ -183,7 +183,8 @@ export class Connection {
     }
   }
 
-  // An address that this process's own code has named is meant, special or not; a name may lead anywhere.
+  // A redirect to an address is intended, special or not, so the address is not checked. A name may resolve to any
+  // address, so its addresses are checked.
   private async redirected(endpoint: string): Promise<Way> {
     const { host, port } = endpointOf(endpoint);
     const addresses = isIP(host) === 0 ? await this.resolve(host) : [host];
@@ -197,7 +198,8 @@ export class Connection {
     return this.permitted(found, this.target.port);
   }
 
-  // Looked at once more for the very address that is dialled, which is what keeps a name from leading elsewhere meanwhile.
+  // The rules are applied again to the very addresses that are dialled, so that a name cannot lead elsewhere in
+  // between.
   private permitted(found: readonly string[], port: number): readonly string[] {
     const { allow, deny } = this.gate.spec;
     const isNamed = (rules: readonly EgressRule[], address: string) => rules.some((rule) => rule.cidr && matches(rule, { address, port }));
@@ -217,7 +219,9 @@ export class Connection {
   }
 }
 
-/** What goes other ways than through a relay is counted in the end, as the program's own socket counts it. */
+/**
+ * Counts traffic that does not pass through a relay: when the program's socket closes, its own byte counters are used.
+ */
 export function countSocket(connection: Connection, socket: Duplex): void {
   if (typeof (socket as Partial<Socket>).bytesRead !== 'number') return;
   socket.prependOnceListener('close', () => {
@@ -237,7 +241,7 @@ function endpointOf(endpoint: string): { readonly host: string; readonly port: n
   }
 }
 
-// Whatever a function returns: nonsense is a refusal.
+// The function may return any value; an invalid one refuses the connection.
 function checkedDecision(value: unknown): 'allow' | 'deny' | undefined | { readonly redirect: string } | { readonly stream: Duplex } {
   if (value === undefined || value === 'allow' || value === 'deny') return value;
   const { redirect, stream } = (value ?? {}) as Readonly<Record<'redirect' | 'stream', unknown>>;

@@ -3,49 +3,56 @@ import { isIP } from 'node:net';
 import { normalName } from '../features/egress-rules';
 import { clientHello, helloAt, maxMajor, recordHeader, type Seen, tlsRecord } from './hello-shape';
 
-/** What the first bytes of a connection are. */
+/** Protocol of the first bytes of a connection. */
 export type Greeting =
-  /** Too few to tell. */
+  /** Too few bytes to decide. */
   | { readonly kind: 'more' }
   | { readonly kind: 'tls'; readonly serverName?: string }
   | { readonly kind: 'http' }
-  /** HTTP/2 in clear text, which nobody here reads. */
+  /** HTTP/2 in clear text, which nsjs does not parse. */
   | { readonly kind: 'http2' }
-  /** No server takes it for TLS or HTTP. */
+  /** No server interprets the bytes as TLS or HTTP. */
   | { readonly kind: 'other' }
-  /** It pretends to be what it is not, or hides what it is: nobody can say whom it is for. */
+  /** The bytes imitate another protocol or hide their own, so the host that they are for cannot be determined. */
   | { readonly kind: 'unreadable' };
 
-/** More than this no honest greeting has. */
+/** Bytes of the longest first message that a legitimate client sends. */
 export const maxGreeting = 16 * 1024;
 
 const alertSize = 2;
 const unreadable: Greeting = { kind: 'unreadable' };
 const more: Greeting = { kind: 'more' };
-/** In more pieces nobody sends a greeting who wants it to be read. */
+/** Maximum number of TLS records of a ClientHello. A legitimate client does not split it into more. */
 const maxRecords = 16;
-/** A server that expects the protocol of proxies takes what follows for another connection. */
+/**
+ * Signature of the binary PROXY protocol. A server that expects this protocol treats the bytes that follow as another
+ * connection.
+ */
 const proxySignature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
-const proxyStart = 5; // what no other protocol begins with
+const proxyStart = 5; // no other protocol begins with the first 5 bytes
 
-/** Tells what a client has sent first. `isWeb`: what is not TLS is taken for HTTP. Pure. */
+/**
+ * Detects the protocol of the first bytes from a client. With `isWeb`, bytes that are not TLS are treated as HTTP.
+ * Pure.
+ */
 export function readGreeting(bytes: Buffer, isWeb: boolean): Greeting {
   if (bytes.length === 0) return more;
   const seen = recordAt(bytes);
   if (seen === 'yes' && bytes[0] !== tlsRecord.handshake) return unreadable;
   const greeting = seen === 'yes' ? readTls(bytes) : seen === 'more' ? more : (readOldTls(bytes) ?? readText(bytes, isWeb));
-  // Who has said nothing by then does not want to be understood.
+  // A client whose protocol is still unclear after that many bytes is hiding it.
   return greeting.kind === 'more' && bytes.length >= maxGreeting ? unreadable : greeting;
 }
 
-// Some servers overlook what comes before a greeting of TLS. Messages of other protocols begin with the same bytes, but with no version of TLS.
+// Some servers ignore records before a ClientHello. Messages of other protocols begin with the same record types, but
+// not with a TLS version.
 function recordAt(bytes: Buffer): Seen {
   const [type = 0, major, , lengthHigh, length] = bytes;
   if (type < tlsRecord.changeCipherSpec || type > tlsRecord.last) return 'no';
   if (major === undefined) return 'more';
   if (major === 3) return 'yes';
   if (type === tlsRecord.handshake) return helloAt(bytes);
-  // Go reads alerts of any version.
+  // Go accepts alerts of any version.
   if (type !== tlsRecord.alert || major > maxMajor) return 'no';
   if (length === undefined) return 'more';
   return lengthHigh === 0 && length === alertSize ? 'yes' : 'no';
@@ -53,16 +60,19 @@ function recordAt(bytes: Buffer): Seen {
 
 const preface = 'PRI * HTTP/2.0';
 const proxyWord = 'PROXY ';
-/** How a request begins: a method (RFC 9110, 5.6.2), and for what. */
+/** Start of a request line: a method (RFC 9110, 5.6.2) and the start of a target. */
 const requestStart = /^[\w!#$%&'*+.^`|~-]+\s+(?:[/*]|[a-z][a-z0-9+.-]*:)/i;
-/** What a request line says, for servers that take words of any length and any blanks between them (RFC 9112, 3). */
+/** Mark of a request line, for servers that accept words of any length and any blanks between them (RFC 9112, 3). */
 export const requestMark = /HTTP\//i;
-/** And what Node's parser takes for the same. */
+/** Marks that Node's parser accepts in place of `HTTP/`. */
 export const otherMark = /(?:RTSP|ICE)\//i;
 const control = /[\0-\x08\x0e-\x1b\x7f]/;
-/** Blanks between words, for Python as well. */
+/** Blanks between words, including those that Python accepts. */
 const blanks = /[\t\v\f\r \x1c-\x1f\x85\xa0]+/;
-/** Whether a whole line is a request of HTTP/0.9, as some servers answer: two words, of which one looks like it. Pure. */
+/**
+ * Whether a complete line is an HTTP/0.9 request, which some servers answer: two words, either `GET` and any target or
+ * another method and a path or URL. Pure.
+ */
 export function isOldRequest(line: string): boolean {
   const words = line.split(blanks).filter(Boolean);
   const [first = '', second = ''] = words;
@@ -70,20 +80,23 @@ export function isOldRequest(line: string): boolean {
   return words.length === 2 && (isRequest || first === 'GET');
 }
 
-/** Whether a line, whole or not, says what nobody here may pass on: for a proxy, or a request that another reader sees. Pure. */
+/** Whether a line, complete or not, is a text header of the PROXY protocol, which must not be passed on. Pure. */
 export const isForProxy = (line: string): boolean => line.startsWith(proxyWord);
 
-/** Whether the first line of what a client has sent is one that Node's parser takes for a request of HTTP, and that no reader here knows. Pure. */
+/**
+ * Whether Node's parser treats the first line from a client as an HTTP request because of a mark other than `HTTP/`
+ * (`RTSP/`, `ICE/`), which nothing else here recognizes. Pure.
+ */
 export function isForeignRequest(bytes: Buffer): boolean {
   const text = bytes.toString('latin1', firstNotBlank(bytes));
   const end = text.indexOf('\n');
   return otherMark.test(end < 0 ? text : text.slice(0, end));
 }
 
-/** Whether the first line of what a client has sent is not at its end. Pure. */
+/** Whether the first line from a client is still incomplete. Pure. */
 export const isOpenLine = (bytes: Buffer): boolean => bytes.indexOf(10, firstNotBlank(bytes)) < 0;
 
-/** Whether a stream begins as the binary header of the proxy protocol does. Pure. */
+/** Whether a stream begins with the binary header of the PROXY protocol. Pure. */
 export const hasProxySignature = (bytes: Buffer): boolean =>
   bytes.length >= proxyStart &&
   bytes.subarray(0, proxySignature.length).equals(proxySignature.subarray(0, Math.min(bytes.length, proxySignature.length)));
@@ -101,18 +114,18 @@ function readText(bytes: Buffer, isWeb: boolean): Greeting {
   if (isWeb && otherMark.test(line)) return unreadable;
   if (isWeb || requestMark.test(line) || (end >= 0 && isOldRequest(line))) return { kind: 'http' };
   if (end >= 0) return { kind: 'other' };
-  // A line that is not at its end is watched whatever it seems to be. What may still become a request line is waited for.
+  // ClientGuard watches an incomplete line in any case. Wait only for a line that may still become a request line.
   return control.test(line) || (text.length >= maxGreeting && !requestStart.test(line)) ? { kind: 'other' } : more;
 }
 
-// Servers overlook line breaks before a request, and some of them whatever their language takes for a space.
+// Servers ignore line breaks before a request; some ignore every character that their language treats as white space.
 export function firstNotBlank(bytes: Buffer): number {
   let at = 0;
   while (at < bytes.length && [9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 0x85, 0xa0].includes(bytes[at] ?? 0)) at++;
   return at;
 }
 
-// A ClientHello of SSL 2.0, in which nothing says for whom it is; RFC 5246, E.2. Its second byte is a part of its length.
+// An SSL 2.0 ClientHello, which carries no server name; RFC 5246, E.2. Its second byte is part of its length.
 function readOldTls(bytes: Buffer): Greeting | undefined {
   const [first = 0, , type, major, minor] = bytes;
   if (first < 0x80) return undefined;
@@ -122,7 +135,7 @@ function readOldTls(bytes: Buffer): Greeting | undefined {
   return major === 3 || (major === 0 && minor === 2) ? unreadable : undefined;
 }
 
-// The ClientHello may be cut into several records, with nothing between them and nothing else in them.
+// The ClientHello may be split into several records, with nothing between them and nothing else in them.
 function readTls(bytes: Buffer): Greeting {
   let hello = Buffer.alloc(0);
   let records = 0;
@@ -141,7 +154,7 @@ function readTls(bytes: Buffer): Greeting {
   return more;
 }
 
-/** Reads the messages of a handshake up to the end of the first, which must be a ClientHello and all there is. Pure. */
+/** Reads handshake messages up to the end of the first, which must be a ClientHello with nothing after it. Pure. */
 export function readHello(handshake: Buffer): Greeting {
   if (handshake.length === 0) return more;
   if (handshake[0] !== clientHello) return unreadable;
@@ -160,7 +173,7 @@ export function readHello(handshake: Buffer): Greeting {
 const extensionTypes = { serverName: 0, encryptedHello: 0xfe0d } as const;
 const hostName = 0;
 
-// Throws for what is not exactly as it should be: another reader could find another name in it.
+// Throws for any deviation from the format: another parser could find a different name in it.
 function readServerName(hello: Cursor): string | undefined {
   hello.skip(2 + 32); // version, random
   hello.skip(hello.number(1)); // session
@@ -174,7 +187,7 @@ function readServerName(hello: Cursor): string | undefined {
   while (extensions.left > 0) {
     const type = extensions.number(2);
     const body = extensions.take(extensions.number(2));
-    // The name that counts is another one then, and nobody but the server can read it.
+    // The effective name is then a different one, which only the server can read.
     if (type === extensionTypes.encryptedHello) throw new Error('an encrypted hello');
     if (type !== extensionTypes.serverName) continue;
     if (isNamed) throw new Error('several names');
@@ -196,7 +209,7 @@ function readNameList(body: Cursor): string | undefined {
   return name;
 }
 
-/** Reads on from a place; throws past the end. */
+/** Reads values one after another; throws RangeError past the end. */
 class Cursor {
   private at = 0;
 

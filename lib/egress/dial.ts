@@ -1,7 +1,10 @@
 import { connect, type Socket } from 'node:net';
 import { clearTimeout, setTimeout } from 'node:timers';
 
-/** A socket that is connected; rejects where nobody answers in `timeoutMs`, or the program gives up. */
+/**
+ * Returns a connected socket. Rejects if the connection fails or is not established within `timeoutMs`, or if the
+ * program closes its side (`signal`).
+ */
 export function connectTo(host: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, noDelay: true, allowHalfOpen: true });
@@ -19,7 +22,7 @@ export function connectTo(host: string, port: number, timeoutMs: number, signal:
     socket.once('connect', () => {
       clearTimeout(timer);
       signal.removeEventListener('abort', give);
-      // Errors of an established connection end it; who relays listens for that.
+      // An error of an established connection closes the socket. The relay handles that.
       socket.off('error', fail);
       if (signal.aborted) give();
       else resolve(socket);

@@ -1,22 +1,22 @@
 import { ipBytes } from '../base/ip';
 
-/** Types of records, RFC 1035 and its successors. */
+/** Record types, RFC 1035 and its successors. */
 export const recordTypes = { a: 1, ptr: 12, aaaa: 28, https: 65 } as const;
-/** Answers in one word, RFC 1035. */
+/** Response codes, RFC 1035. */
 export const responseCodes = { ok: 0, format: 1, failure: 2, noName: 3, notImplemented: 4, refused: 5 } as const;
 
 const headerSize = 12;
 const internet = 1;
 
-/** One question, as it came. */
+/** A query with one question. */
 export interface DnsQuery {
   readonly id: number;
   /** In lower case, without a dot at its end. */
   readonly name: string;
   readonly type: number;
-  /** The bytes of the question, which the answer repeats: some clients look at their case. */
+  /** Bytes of the question. The response repeats them unchanged, because some clients compare their case. */
   readonly question: Buffer;
-  /** Recursion was asked for. */
+  /** Whether the query requests recursion. */
   readonly recursion: boolean;
 }
 
@@ -39,7 +39,7 @@ export function decodeQuery(bytes: Buffer): DnsQuery | undefined {
     at += length;
   }
   if (at + 4 > bytes.length || bytes.readUInt16BE(at + 2) !== internet) return undefined;
-  // A dot within a label would be another name once it is text.
+  // In text form, a dot within a label would make a different name.
   if (labels.some((label) => /[^\w-]/.test(label))) return undefined;
   return {
     id: bytes.readUInt16BE(0),
@@ -50,15 +50,15 @@ export function decodeQuery(bytes: Buffer): DnsQuery | undefined {
   };
 }
 
-/** What a query is answered with: addresses of the type that was asked for, or none. */
+/** Response to a query: addresses of the requested type, or none. */
 export interface DnsAnswer {
   readonly code: number;
   readonly addresses?: readonly string[];
-  /** Seconds. */
+  /** Seconds. Default 30. */
   readonly ttl?: number;
 }
 
-/** The answer to a query. */
+/** Encodes the response to a query. */
 export function encodeAnswer(query: DnsQuery, { code, addresses = [], ttl = 30 }: DnsAnswer): Buffer {
   const head = Buffer.alloc(headerSize);
   head.writeUInt16BE(query.id, 0);
@@ -68,9 +68,12 @@ export function encodeAnswer(query: DnsQuery, { code, addresses = [], ttl = 30 }
   return Buffer.concat([head, query.question, ...addresses.map((address) => record(query.type, ttl, ipBytes(address)))]);
 }
 
-/** What is no query gets its number back and `format`. */
+/**
+ * Encodes the response to a malformed query: its id and the code `format`. Returns undefined for a message that must
+ * not be answered.
+ */
 export function encodeFormatError(bytes: Buffer): Buffer | undefined {
-  // Never an answer to an answer: two resolvers would go on for ever.
+  // Never respond to a response: two resolvers would continue forever.
   if (bytes.length < headerSize || (bytes.readUInt16BE(2) & 0x8000) !== 0) return undefined;
   const head = Buffer.alloc(headerSize);
   head.writeUInt16BE(bytes.readUInt16BE(0), 0);

@@ -14,7 +14,7 @@ const maxMessage = 4096;
 const minMessage = 12;
 const idleMs = 10_000;
 
-/** What the answers come from. */
+/** State from which queries are answered. */
 export interface Names {
   readonly spec: EgressSpec;
   readonly book: NameBook;
@@ -22,14 +22,14 @@ export interface Names {
   tell(event: EgressEvent): void;
 }
 
-/** Answers the questions of one sandbox: names that could be allowed have an address, all others do not exist. */
+/** Answers the DNS queries of one sandbox. Names that could be allowed have an address; all others do not exist. */
 export class DnsServer {
   private readonly sockets: Datagrams[] = [];
   private pending = 0;
 
   constructor(private readonly names: Names) {}
 
-  /** Takes a bound socket over. */
+  /** Takes ownership of a bound socket. */
   listen(fd: number, type: 'udp4' | 'udp6'): void {
     const socket = createSocket(type);
     socket.on('error', () => {});
@@ -39,7 +39,7 @@ export class DnsServer {
     this.sockets.push(socket);
   }
 
-  /** Questions over TCP: each with its length before it. */
+  /** Serves queries over TCP, each preceded by its length. */
   serve(socket: Socket): void {
     let rest = Buffer.alloc(0);
     let isBusy = false;
@@ -53,7 +53,7 @@ export class DnsServer {
       rest = rest.subarray(2 + size);
       return message;
     };
-    // Some in each turn of the loop: one piece has room for thousands.
+    // A few queries are answered in each turn of the event loop, because one chunk can contain thousands.
     const work = async () => {
       for (;;) {
         const messages = Array.from({ length: maxPerTurn }, next).filter((message) => message !== undefined);
@@ -61,7 +61,7 @@ export class DnsServer {
         const answers = await Promise.all(messages.map((message) => this.answer(message)));
         if (socket.destroyed) return;
         const found = answers.flatMap((answer) => (answer ? [u16(answer.length), answer] : []));
-        // Who asks and does not listen is not heard either.
+        // No queries are read from a client that does not read the responses.
         if (!socket.write(Buffer.concat(found))) await drained(socket);
         await turn();
       }
@@ -85,7 +85,7 @@ export class DnsServer {
   }
 
   private async onMessage(socket: Datagrams, message: Buffer, from: RemoteInfo): Promise<void> {
-    // Nobody can be answered there.
+    // A response cannot be sent to port 0.
     if (from.port === 0) return;
     const answer = await this.answer(message);
     if (answer && this.sockets.includes(socket)) socket.send(answer, from.port, from.address, () => {});
@@ -107,7 +107,7 @@ export class DnsServer {
       const code = await this.exists(query.name);
       if (code !== responseCodes.ok) return { code };
     }
-    // Of other types there is nothing: no IPv6 address, and no keys that would hide a server's name.
+    // There are no records of other types: no IPv6 addresses, and no keys that would hide a server's name.
     if (query.type !== recordTypes.a) return { code: responseCodes.ok };
     const address = book.addressOf(query.name);
     return address === undefined ? { code: responseCodes.failure } : { code: responseCodes.ok, addresses: [address] };
@@ -149,8 +149,8 @@ const length = (bytes: Buffer): number | undefined => (bytes.length < 2 ? undefi
 const coversAllPorts = ({ ports: [first, last] }: EgressRule) => first === 1 && last === 65_535;
 
 /**
- * Whether a connection to the name could be allowed, on some port, and why. Only `listed` names are asked for outside: any other
- * question could itself carry something out.
+ * Returns why a connection to the name could be allowed on some port; undefined if it could not. Only `listed` names
+ * are resolved outside, because any other query could itself carry data out.
  */
 export function reachableName({ allow, deny, services, onConnect }: EgressSpec, name: string): 'service' | 'listed' | 'asked' | undefined {
   if (deny.some((rule) => coversAllPorts(rule) && !rule.cidr && matches(rule, { name }))) return undefined;

@@ -3,19 +3,22 @@ import { clearTimeout, setTimeout } from 'node:timers';
 import { type Greeting, isOldRequest, readGreeting } from './detect-protocol';
 import { tlsRecord } from './hello-shape';
 
-/** A client that has sent too little to tell what it speaks waits for its server: this long nothing is passed on. */
+/**
+ * ms to wait for more bytes while the protocol is unclear. Nothing is passed on until then; afterwards the client is
+ * assumed to wait for its server.
+ */
 const unsureMs = 100;
-/** A greeting of TLS is passed on whole or not at all. */
+/** ms to wait for a complete ClientHello, which is passed on whole or not at all. */
 const wholeMs = 10_000;
 
-/** The first that a program sends; it is there to be read again, unless it is all that comes (`isWhole`). */
+/** First bytes that a program sends. They are put back into the stream, unless nothing follows them (`isWhole`). */
 export interface First {
   readonly greeting: Greeting;
   readonly bytes: Buffer;
   readonly isWhole: boolean;
 }
 
-/** Reads until it is clear what the program speaks, or it waits. */
+/** Reads until the protocol of the program is clear, or the program waits. */
 export function readFirst(socket: Duplex, isWeb: boolean): Promise<First> {
   return new Promise((resolve) => {
     let bytes = Buffer.alloc(0);
@@ -44,5 +47,5 @@ export function readFirst(socket: Duplex, isWeb: boolean): Promise<First> {
   });
 }
 
-// Of TLS half a greeting is none. A line that has no end is a request of HTTP/0.9 for some servers.
+// An incomplete ClientHello is refused. Some servers answer a line without an end as an HTTP/0.9 request.
 const isUnfinished = (bytes: Buffer): boolean => bytes[0] === tlsRecord.handshake || isOldRequest(bytes.toString('latin1'));

@@ -1,18 +1,19 @@
-/** Types of records of TLS, RFC 8446, 5.1. */
+/** TLS record types, RFC 8446, 5.1. */
 export const tlsRecord = { changeCipherSpec: 20, alert: 21, handshake: 22, data: 23, last: 26 } as const;
 export const clientHello = 1;
 export const recordHeader = 5;
 
-/** Whether a greeting begins at a place, as far as bytes are known. */
+/** Whether a ClientHello begins at an offset. With `more`, there are too few bytes to decide. */
 export type Seen = 'no' | 'more' | 'yes';
 
-// What the most lenient servers take: Go reads a first record of any version below 0x1000, OpenSSL a greeting of 131,396 bytes.
+// Limits of the most lenient servers: Go accepts a first record of any version below 0x1000, OpenSSL a ClientHello of
+// 131,396 bytes.
 export const maxMajor = 0x0f;
 const maxLengthHigh = 0x48;
 const maxSizeHigh = 2;
 const minMessage = 4;
 
-/** Whether bytes begin with a ClientHello of TLS, whole in its record or cut into several. Pure. */
+/** Whether bytes begin with a TLS ClientHello, complete in its record or split into several. Pure. */
 export function helloAt(bytes: Buffer): Seen {
   const [type, major = 0, , lengthHigh = 0, , message = clientHello, sizeHigh = 0] = bytes;
   if (type !== tlsRecord.handshake || major > maxMajor || lengthHigh > maxLengthHigh || message !== clientHello) return 'no';
@@ -23,14 +24,15 @@ export function helloAt(bytes: Buffer): Seen {
     if (bytes.length < recordHeader + minMessage) return 'more';
     if (bytes.readUIntBE(6, 3) + minMessage <= length) return shapeOf(bytes.subarray(recordHeader));
   }
-  // It goes on in another record; what comes between is refused when it is read.
+  // The message continues in another record. Anything between the records is refused when the ClientHello is read.
   const [next, nextMajor = 0, , nextHigh = 0] = bytes.subarray(recordHeader + length);
   if (next !== undefined && (next < tlsRecord.changeCipherSpec || next > tlsRecord.handshake)) return 'no';
   if (nextMajor > maxMajor || nextHigh > maxLengthHigh) return 'no';
   return bytes.length >= 2 * recordHeader + length ? 'yes' : 'more';
 }
 
-// Session, ciphers, compression, extensions: bytes of each length, the most it may be, and of what it is a multiple.
+// Session, ciphers, compression, extensions: bytes of each length field, maximum length, and unit of which it is a
+// multiple.
 const parts = [
   { width: 1, most: 32, unit: 1 },
   { width: 2, most: 0xffff, unit: 2 },
@@ -39,7 +41,7 @@ const parts = [
 ] as const;
 const beforeParts = minMessage + 2 + 32; // version, random
 
-// Of chance bytes few have lengths that fit into each other.
+// Few random bytes have lengths that are consistent with each other.
 function shapeOf(message: Buffer): Seen {
   const end = minMessage + message.readUIntBE(1, 3);
   let at = beforeParts;
@@ -58,7 +60,7 @@ const oldHeader = 11;
 const oldMark = 0x80;
 const cipherSize = 3;
 
-/** Whether bytes begin with a ClientHello of TLS in the form of SSL 2.0, which names nobody; RFC 5246, E.2. Pure. */
+/** Whether bytes begin with a TLS ClientHello in SSL 2.0 format, which carries no server name; RFC 5246, E.2. Pure. */
 export function oldHelloAt(bytes: Buffer): Seen {
   const [first = 0, , message = clientHello, major = 3] = bytes;
   if (first < oldMark || message !== clientHello || major !== 3) return 'no';
@@ -68,7 +70,10 @@ export function oldHelloAt(bytes: Buffer): Seen {
   return isWhole && ciphers % cipherSize === 0 && session <= 32 && challenge <= 32 ? 'yes' : 'no';
 }
 
-/** The first place from `from` on where a greeting begins, or may begin, and of which kind it is. Pure. */
+/**
+ * Returns the first offset from `from` on at which a ClientHello begins, or may begin, and whether it is in SSL 2.0
+ * format. Pure.
+ */
 export function findHello(
   bytes: Buffer,
   from: number,
@@ -76,7 +81,7 @@ export function findHello(
   for (let at = from; at < bytes.length; at++) {
     const first = bytes[at] ?? 0;
     const isOld = first >= oldMark;
-    // Most bytes are none of both, at a glance.
+    // This excludes most bytes cheaply.
     if (!isOld && first !== tlsRecord.handshake) continue;
     if (isOld && (bytes[at + 2] ?? clientHello) !== clientHello) continue;
     const seen = isOld ? oldHelloAt(bytes.subarray(at)) : helloAt(bytes.subarray(at));

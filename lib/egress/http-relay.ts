@@ -5,18 +5,21 @@ import { type Connection, countSocket } from './connection';
 import { answer, checkShape, closing, endToEnd, hasBody, headSize, headText, hostOf, namesIn, pathOf } from './http-text';
 import { Refusal } from './refusal';
 
-/** What one connection of a program is served with. */
+/** State of one HTTP connection of a program. */
 interface Served {
   readonly connection: Connection;
   readonly agent: Agent;
-  /** Requests without an answer yet. */
+  /** Requests whose response is not complete. */
   pending: number;
 }
 
-/** More than these no client asks for before it hears something. */
+/** Maximum number of pending requests. Clients do not send more before they receive a response. */
 const maxPending = 16;
 
-/** A socket to the server: the one that stands, then new ones, each to what was decided on. */
+/**
+ * Provides one socket to the server at a time: first the one that is connected already, then new ones from `dial`, each
+ * to the destination that was decided on.
+ */
 class OneServer extends Agent {
   constructor(
     private first: Socket | undefined,
@@ -30,7 +33,8 @@ class OneServer extends Agent {
     this.first = undefined;
     if (first && !first.destroyed) {
       done(null, first);
-      // It was read from before, and stands still since; the request listens in the next tick.
+      // The socket was read before and is paused. The request adds its listeners in the next tick, so resume it after
+      // that.
       process.nextTick(() => first.resume());
     } else
       this.dial().then(
@@ -41,8 +45,9 @@ class OneServer extends Agent {
 }
 
 /**
- * HTTP in clear text, request by request: each is read whole by Node's strict parser, must be for the host of its connection, and is
- * written anew. So nothing rides along that another reader would take for a request.
+ * Relays clear-text HTTP request by request. Node's strict parser reads each request, which must be for the host of its
+ * connection, and it is serialized again. So no bytes are passed on that another parser could interpret as a further
+ * request.
  */
 export class HttpFront {
   private readonly server: Server;
@@ -60,7 +65,10 @@ export class HttpFront {
     this.server.on('clientError', (error: Error, socket: Duplex) => this.onClientError(error, socket));
   }
 
-  /** Serves a program that has begun to speak HTTP; `first` is connected to where it may go, `dial` makes another such socket. */
+  /**
+   * Serves a program that has begun to send HTTP. `first` is connected to the destination that was decided on; `dial`
+   * opens another socket to it.
+   */
   serve(connection: Connection, socket: Duplex, first: Socket, dial: () => Promise<Socket>): void {
     const agent = new OneServer(first, dial);
     this.served.set(socket, { connection, agent, pending: 0 });
@@ -100,7 +108,7 @@ export class HttpFront {
     }
   }
 
-  // A WebSocket is to the host that its request names; any other protocol could be to anybody.
+  // A WebSocket is for the host that its request names. Any other protocol could be for any host.
   private onUpgrade(message: IncomingMessage, socket: Duplex, head: Buffer): void {
     try {
       const { connection, agent } = this.checked(message);
@@ -118,7 +126,7 @@ export class HttpFront {
         connection.join(other, socket, 'received');
         connection.join(socket, other, 'sent');
       });
-      // Its body has been taken apart: it is whole when the connection ends.
+      // Node has decoded the framing of the body, so the end of the connection marks the end of the body.
       outgoing.on('response', (incoming) => {
         socket.write(headText(incoming, [...endToEnd(incoming.rawHeaders), 'Connection', 'close']));
         incoming.on('error', () => socket.destroy());
@@ -143,7 +151,7 @@ export class HttpFront {
   }
 }
 
-/** Throws a Refusal of a request that is for another host than its connection, or for one that may not be named. */
+/** Throws a Refusal if a request is for another host than its connection, or names a denied host. */
 function checkHost(connection: Connection, message: IncomingMessage, impliedPort = connection.target.port): void {
   const { target } = connection;
   if (target.name !== undefined) {
@@ -152,7 +160,7 @@ function checkHost(connection: Connection, message: IncomingMessage, impliedPort
   } else if (connection.mayNotName) for (const name of namesIn(message)) connection.checkName(name, 'host');
 }
 
-/** The headers that go on, the host as it was understood. */
+/** Returns the headers that are passed on, with the Host header as it was parsed. */
 function forwarded(connection: Connection, message: IncomingMessage): readonly string[] {
   const pairs = endToEnd(message.rawHeaders, message.headers.connection);
   const { name } = connection.target;
@@ -166,9 +174,9 @@ function forwarded(connection: Connection, message: IncomingMessage): readonly s
 function forward(connection: Connection, agent: Agent, message: IncomingMessage, response: ServerResponse): void {
   const isChunked = message.headers['transfer-encoding'] !== undefined;
   const { address, port } = connection.target;
-  // HTTP/1.0 may do without, which is for no other than the address that was dialled; it goes on as HTTP/1.1.
+  // An HTTP/1.0 request may lack a Host header. It is then for the address that was dialled, and is sent as HTTP/1.1.
   const host = message.headers.host === undefined ? ['Host', `${isIPv6(address ?? '') ? `[${address}]` : address}:${port}`] : [];
-  // One that does not read a body must not find a request in it.
+  // A server that does not read the body must not interpret it as a further request.
   const once = hasBody(message) ? ['Connection', 'close'] : [];
   const headers = [...host, ...forwarded(connection, message), ...once];
   const outgoing = request({
@@ -179,7 +187,7 @@ function forward(connection: Connection, agent: Agent, message: IncomingMessage,
     headers: isChunked ? [...headers, 'Transfer-Encoding', 'chunked'] : headers,
   });
   outgoing.on('response', (incoming) => {
-    // What a server may send is not all that may be sent on.
+    // Node accepts responses from a server that writeHead() rejects.
     try {
       response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage, endToEnd(incoming.rawHeaders, incoming.headers.connection));
     } catch (error) {
@@ -193,7 +201,7 @@ function forward(connection: Connection, agent: Agent, message: IncomingMessage,
     connection.join(incoming, response, 'received');
   });
   outgoing.on('error', (error) => (response.headersSent ? response.destroy() : answer(response, 502, error.message)));
-  // Of an answer that nobody asked for, 101, Node tells nothing else.
+  // For a 101 response that was not requested, Node emits no other event.
   outgoing.on('close', () => {
     if (!response.headersSent) answer(response, 502, 'no answer');
   });
@@ -204,8 +212,8 @@ function forward(connection: Connection, agent: Agent, message: IncomingMessage,
 }
 
 /**
- * One request that came to the proxy, to where its own connection may go; `keep` receives each socket to the server. Rejects nothing: what
- * is refused is answered.
+ * Forwards one request that came to the proxy, if its connection is allowed. `keep` receives each socket to the server.
+ * Never throws: a refused request gets an error response.
  */
 export function forwardOne(
   connection: Connection,
@@ -213,7 +221,7 @@ export function forwardOne(
   response: ServerResponse,
   keep: (socket: Socket) => void,
 ): void {
-  // The program may give up while it is decided on, or dialled.
+  // The program may close its side while the decision or the dialling is pending.
   response.once('close', () => connection.end());
   void connection
     .decide()
@@ -237,7 +245,7 @@ export function forwardOne(
       forward(connection, agent, message, response);
     })
     .catch((error: unknown) => {
-      // Who has given up was not refused, unless it was for what it asked for.
+      // A request that the program has abandoned counts as refused only if the request itself was forbidden.
       if (!response.closed || isForbidden(error)) connection.refuse(error);
       if (response.closed) return;
       answer(response, error instanceof Refusal && error.reason === 'unreachable' ? 502 : 403, (error as Error).message);
@@ -246,5 +254,5 @@ export function forwardOne(
 
 const isForbidden = (error: unknown) => error instanceof Refusal && error.reason !== 'no-decision' && error.reason !== 'unreachable';
 
-/** Of a URL without one. */
+/** Port of an http: URL that has none. */
 const impliedPort = 80;

@@ -5,7 +5,7 @@ import { Refusal } from './refusal';
 
 const webPort = 80;
 
-// Of one connection, not of the message: RFC 9110, 7.6.1.
+// Headers of one connection, not of the message: RFC 9110, 7.6.1.
 const hopByHop = new Set([
   'connection',
   'keep-alive',
@@ -18,10 +18,12 @@ const hopByHop = new Set([
   'transfer-encoding',
 ]);
 
-// Whoever asks to take these off changes what the message is.
+// Removing these, even if the Connection header lists them, would change the meaning of the message.
 const kept = new Set(['host', 'content-length']);
 
-/** Pairs of a raw list of headers without those of the connection. */
+/**
+ * Returns a raw header list without the headers of the connection, including those in `named`, the value of Connection.
+ */
 export function endToEnd(rawHeaders: readonly string[], named = ''): string[] {
   const listed = new Set(named.toLowerCase().split(/\s*,\s*/));
   const pairs: string[] = [];
@@ -33,10 +35,10 @@ export function endToEnd(rawHeaders: readonly string[], named = ''): string[] {
   return pairs;
 }
 
-// What some server reads as one of these, and others as nothing.
+// Some servers read a header with `_` in its name as one of these; others ignore it.
 const decisive: readonly string[] = ['host', 'content-length', 'transfer-encoding', 'connection', 'upgrade', 'expect'];
 
-/** Throws a Refusal of a request that two servers could read differently. */
+/** Throws a Refusal if two servers could interpret a request differently. */
 export function checkShape(message: IncomingMessage): void {
   const { rawHeaders, headers, url = '', httpVersion } = message;
   const refuse = (what: string) => {
@@ -55,11 +57,11 @@ export function checkShape(message: IncomingMessage): void {
   if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) throw new Refusal('host', hosts === 0 ? 'none' : 'several');
 }
 
-/** Whether a request has a body. A server that does not read it takes it for the next request. */
+/** Whether a request has a body. A server that does not read the body interprets it as the next request. */
 export const hasBody = ({ headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
-/** The host that a request is for; throws a Refusal where it names none, several, or another one than its URL. */
+/** Returns the host that a request is for. Throws a Refusal if it names none, several, or another one than its URL. */
 export function hostOf(message: IncomingMessage): { readonly name: string; readonly port: number | undefined } {
   const hosts = message.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
   const { host } = message.headers;
@@ -67,7 +69,7 @@ export function hostOf(message: IncomingMessage): { readonly name: string; reado
   const own = split(host);
   const { url: asked = '' } = message;
   if (asked.startsWith('/') || (asked === '*' && message.method === 'OPTIONS')) return own;
-  // Any other form names a host as well, for some servers.
+  // For some servers, any other form of target names a host as well.
   if (!/^http:\/\//i.test(asked)) throw new Refusal('protocol', 'a request for no path');
   const url = split(urlHost(asked));
   if (url.name !== own.name) throw new Refusal('host', `${own.name} and ${url.name}`);
@@ -75,7 +77,10 @@ export function hostOf(message: IncomingMessage): { readonly name: string; reado
   return own;
 }
 
-/** Names of hosts that a request is for, wherever it says so; throws a Refusal where one can't be read. Addresses are no names. */
+/**
+ * Returns the host names in the Host headers and the URL of a request, without addresses. Throws a Refusal if one
+ * cannot be parsed.
+ */
 export function namesIn(message: IncomingMessage): readonly string[] {
   const { rawHeaders, url = '' } = message;
   const hosts = rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === 'host');
@@ -91,7 +96,7 @@ function urlHost(url: string): string {
 }
 
 function split(host: string): { readonly name: string; readonly port: number | undefined } {
-  // As it is written: what goes on is the very text that was looked at.
+  // The host is matched as written, so that the text that is passed on is the text that was checked.
   const [, text = '', port] = /^([\w.-]+)(?::(0|[1-9]\d{0,4}))?$/.exec(host) ?? [];
   const name = normalName(text);
   if (name === undefined) throw new Refusal('host', host.slice(0, 255));
@@ -100,7 +105,7 @@ function split(host: string): { readonly name: string; readonly port: number | u
 
 const texts: Readonly<Record<number, string>> = { 400: 'Bad Request', 403: 'Forbidden', 417: 'Expectation Failed', 502: 'Bad Gateway' };
 
-/** A whole answer, after which the connection is closed. */
+/** Returns a complete response, after which the connection is closed. */
 export function closing(status: number, message: string): string {
   const body = `nsjs: ${message}\n`;
   const type = 'Content-Type: text/plain; charset=utf-8';
@@ -112,7 +117,7 @@ export function answer(response: ServerResponse, status: number, message: string
   response.end(`nsjs: ${message}\n`);
 }
 
-// What a proxy is asked for whole, a server is asked for by its path.
+// A request to a proxy contains the whole URL, a request to a server only the path.
 export function pathOf(message: IncomingMessage): string {
   const { url = '/' } = message;
   if (!/^https?:/i.test(url)) return url;
@@ -127,6 +132,6 @@ export function headText(incoming: IncomingMessage, rawHeaders: readonly string[
   return `${lines.join('\r\n')}\r\n\r\n`;
 }
 
-/** Bytes of a head, about. */
+/** Approximate size of a message head in bytes. */
 export const headSize = ({ rawHeaders, url = '' }: IncomingMessage): number =>
   rawHeaders.reduce((sum, text) => sum + text.length + 2, url.length + 16);

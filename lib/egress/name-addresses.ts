@@ -1,15 +1,15 @@
 import { ipText } from '../base/ip';
 
-// 198.18.0.0/15 is for tests of networks, RFC 2544: nobody has it, so nobody misses it.
+// 198.18.0.0/15 is reserved for network benchmarks, RFC 2544. No host on the Internet has an address in it.
 const first = 0xc6120000;
 const size = 0x20000;
 const reserved = 16;
-/** So many names at most: past them a program learns no more. */
+/** Maximum number of names. Lookups of further names fail. */
 const maxNames = 16_384;
 
-/** The address that resolv.conf names; any other is answered the same. */
+/** Address of the resolver in resolv.conf. Queries to any other address are answered in the same way. */
 export const resolverAddress = ipText(bytesOf(first + 1));
-/** All of the addresses that stand for names. */
+/** Network of the addresses that represent names. */
 export const namesCidr = { address: ipText(bytesOf(first)), prefix: 15 } as const;
 
 function bytesOf(number: number): Buffer {
@@ -18,20 +18,20 @@ function bytesOf(number: number): Buffer {
   return bytes;
 }
 
-/** Whether an address stands for a name. */
+/** Whether an address is in the network of addresses that represent names. */
 export function isNameAddress(address: string): boolean {
   return address.startsWith('198.18.') || address.startsWith('198.19.');
 }
 
 /**
- * Names of one sandbox, each with an address of its own: whoever connects to it asks for that name. What several
- * servers share by address stays apart, and no program learns an address of the outside.
+ * Assigns an address to each name that a sandbox looks up. A connection to that address is a connection to that name.
+ * Names of servers that share an address stay distinct, and no program learns an outside address.
  */
 export class NameBook {
   private readonly byName = new Map<string, string>();
   private readonly byAddress = new Map<string, string>();
 
-  /** The address of a name; undefined once there are too many. */
+  /** Returns the address of a name and assigns one if it has none; undefined if there are too many names. */
   addressOf(name: string): string | undefined {
     const known = this.byName.get(name);
     if (known !== undefined) return known;

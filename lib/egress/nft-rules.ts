@@ -7,9 +7,12 @@ import { addRoute } from '../netlink/route';
 import { namesCidr } from './name-addresses';
 
 const loopback = 1;
-/** Where the connections of a sandbox arrive, inside: ports that no program takes by chance. */
+/**
+ * Ports in the sandbox's network namespace at which its connections arrive. Programs are unlikely to use them by
+ * chance.
+ */
 export const egressPorts = { tcp: 61_001, dns: 61_053, httpProxy: 3128, socks: 1080 } as const;
-/** The group that refusals of the kernel are told to. */
+/** Log group to which the kernel reports refusals. */
 export const refusalGroup = 61;
 
 const table: TableName = { family: 'inet', table: 'nsjs' };
@@ -17,12 +20,15 @@ const tcp = u8(6);
 const udp = u8(17);
 const dnsPort = 53;
 const loggedPerSecond = 50;
-/** Each question from a new port, or to another resolver, is a connection that the kernel remembers for some time. */
+/**
+ * Limit of DNS queries, because the kernel keeps an entry for some time for each query from a new port or to another
+ * resolver.
+ */
 const questionsPerSecond = 2000;
 const tcpFlags = 13; // offset in the header
 const [syn, ack] = [0x02, 0x10];
 
-/** Families, and what they need to be told apart. */
+/** Address families and the values that differ between them. */
 const families = {
   inet: {
     nfproto: 2,
@@ -47,7 +53,10 @@ const families = {
 } as const;
 type Family = keyof typeof families;
 
-/** Every address is this namespace's own: what is sent to it comes in again by the loopback interface. */
+/**
+ * Returns routes that make every address local to the namespace, so that outgoing packets arrive on its loopback
+ * interface.
+ */
 export function localRoutes(hasSix: boolean): readonly NetlinkMessage[] {
   const own = addRoute({ type: 'local', destination: { address: '0.0.0.0', prefix: 0 }, output: loopback, source: '127.0.0.1' });
   const six = addRoute({ type: 'local', destination: { address: '::', prefix: 0 }, output: loopback, source: '::1' });
@@ -55,8 +64,9 @@ export function localRoutes(hasSix: boolean): readonly NetlinkMessage[] {
 }
 
 /**
- * Connections to any address go to a socket of this process, as they are; questions to any resolver as well. Where only lists decide,
- * what they can't allow is refused by the kernel itself, and told.
+ * Returns the rules that deliver connections to any address, unchanged, to a socket of this process, and DNS queries to
+ * any resolver as well. Without `onConnect`, the kernel itself refuses and reports connections that the lists cannot
+ * allow.
  */
 export function egressRules(spec: EgressSpec, hasSix: boolean): readonly NetlinkMessage[] {
   const used: readonly Family[] = hasSix ? ['inet', 'inet6'] : ['inet'];
@@ -73,7 +83,7 @@ export function egressRules(spec: EgressSpec, hasSix: boolean): readonly Netlink
 const isFamily = (family: Family) => [nft.meta('nfproto'), nft.cmp('eq', u8(families[family].nfproto))];
 const isProtocol = (protocol: Uint8Array) => [nft.meta('l4proto'), nft.cmp('eq', protocol)];
 
-// Not to the loopback network itself: that is between programs inside.
+// Excludes the loopback network itself, which programs inside use among themselves.
 function isOutward(family: Family): readonly nft.Expression[] {
   const { offset, size, own } = families[family];
   return [
@@ -107,16 +117,17 @@ function refusals(spec: EgressSpec, family: Family): readonly NetlinkMessage[] {
   const rule = (...expressions: readonly nft.Expression[]) => newRule(table, 'refuse', [...isOutward(family), ...expressions]);
   const logged = [nft.limit(loggedPerSecond, 'second', loggedPerSecond), nft.log(refusalGroup)];
   const isBeyond = [nft.payload('network', offset, size), nft.lookup(set, { id, inverted: true })];
-  // Of a connection the first packet alone: a rule that also fits its own reset would swallow it.
+  // Only the first packet of a connection matches: a rule that also matched its own reset would drop it.
   const opens = [...isProtocol(tcp), nft.payload('transport', tcpFlags, 1), nft.bitwise(u8(syn | ack), u8(0)), nft.cmp('eq', u8(syn))];
   const isOther = [nft.meta('l4proto'), nft.cmp('neq', tcp), nft.meta('l4proto'), nft.cmp('neq', udp)];
   const isNotDns = [...isProtocol(udp), ...port('neq', dnsPort)];
   return [
-    // Questions by TCP, to any resolver, are this process's to answer. Those by UDP go to the loopback network by now.
+    // This process answers DNS queries over TCP to any resolver. Those over UDP are already redirected to the loopback
+    // network.
     rule(...isProtocol(tcp), ...port('eq', dnsPort), nft.verdict('accept')),
     ...(spec.onConnect ? [] : [rule(...opens, ...isBeyond, ...logged), rule(...opens, ...isBeyond, nft.reject('tcp-reset'))]),
     rule(...isNotDns, ...logged),
-    // On input: on output, sendto(2) would fail with EPERM before the packet is logged.
+    // Rejected on input: on output, sendto(2) would fail with EPERM before the packet is logged.
     newRule(table, 'take', [...isOutward(family), ...isProtocol(udp), nft.reject('port-unreachable')]),
     newRule(table, 'take', [...isOutward(family), ...isOther, nft.reject('admin-prohibited')]),
   ];
@@ -140,7 +151,7 @@ function reachSet(spec: EgressSpec, family: Family): readonly NetlinkMessage[] {
   ];
 }
 
-/** All that a connection could be allowed to, by address. */
+/** Returns the networks to which a connection could be allowed by its address. */
 function reachable({ allow, services }: EgressSpec): readonly Cidr[] {
   const isOpen = allow.some((rule) => rule.name === undefined && rule.suffix === undefined && !rule.cidr);
   const everything = [
@@ -153,7 +164,10 @@ function reachable({ allow, services }: EgressSpec): readonly Cidr[] {
   return isOpen ? everything : [namesCidr, ...allow.flatMap(({ cidr }) => cidr ?? []), ...named];
 }
 
-/** Ranges in order that do not touch: the kernel takes no others. `end` is the first after the last, undefined past the last of all. */
+/**
+ * Returns sorted ranges that do not touch each other, because the kernel accepts no others. `end` is the first address
+ * after the range; undefined if the range includes the last address.
+ */
 export function merged(cidrs: readonly Cidr[]): readonly { readonly first: Buffer; readonly end: Buffer | undefined }[] {
   const ranges = cidrs
     .map((cidr) => ({ first: networkBytes(cidr), end: after(cidr) }))

@@ -16,26 +16,32 @@ import { Resolver } from './resolver';
 const webPort = 80;
 const eventsPerSecond = 200;
 
-/** Decides on the connections of one sandbox and carries them. Knows sockets, not where they come from. */
+/**
+ * Decides on the connections of one sandbox and relays them. It handles sockets and does not depend on how they were
+ * accepted.
+ */
 export class Gate {
   readonly book = new NameBook();
   readonly counters = new EgressCounters();
   readonly resolver: Resolver;
   readonly meter: Meter;
-  /** Names that a connection to an allowed address may not say it is for. */
+  /** Whether `deny` has names that a connection to an allowed address must not be for. */
   readonly deniesNames: boolean;
   // A separate budget, so that a flood of denied requests cannot crowd out events about allowed traffic.
   private readonly carried = new Budget(eventsPerSecond);
   private readonly asked = new Budget(eventsPerSecond);
   private readonly vain = new Budget(eventsPerSecond);
   private untold = 0;
-  /** What holds all connections to a rate. */
+  /** Limits of the rate of all connections together. */
   readonly buckets: { readonly sent: Bucket; readonly received: Bucket } | undefined;
   private readonly sockets = new Set<Duplex>();
   private front: HttpFront | undefined;
   private lastId = 0;
 
-  /** `onEvent` receives at most `eventsPerSecond` events of a kind a second: a program must not keep its observer busy. */
+  /**
+   * `onEvent` receives at most `eventsPerSecond` events per second from each budget, so that a program cannot overload
+   * the observer.
+   */
   constructor(
     readonly spec: EgressSpec,
     private readonly onEvent: (event: EgressEvent) => void,
@@ -70,7 +76,7 @@ export class Gate {
     if (count > 0) this.onEvent({ kind: 'dropped', time: Date.now(), count });
   }
 
-  /** What never became a connection: the kernel, or a limit, has refused it. */
+  /** Counts and reports traffic that never became a connection because the kernel or a limit refused it. */
   refused(
     what: Pick<Extract<EgressEvent, { kind: 'refused' }>, 'port' | 'protocol' | 'reason' | 'program' | 'detail'> & {
       readonly address: string;
@@ -82,25 +88,25 @@ export class Gate {
     this.tell({ kind: 'refused', time: Date.now(), ...(name === undefined ? { address } : { name }), ...rest });
   }
 
-  /** Totals by name or address. */
+  /** Returns the totals by name or address. */
   totals(): Readonly<Record<string, EgressTotals>> {
     return this.counters.read();
   }
 
-  /** Adds to the total of all connections; once that is spent, none stays. */
+  /** Adds to the byte total of all connections. Once the limit is exceeded, every connection is cut. */
   spend(direction: 'sent' | 'received', bytes: number): void {
     this.meter.add(direction, bytes);
     if (this.meter.spent) for (const socket of [...this.sockets]) cut(socket);
   }
 
-  /** Ends every connection. */
+  /** Closes every connection. */
   close(): void {
     for (const socket of [...this.sockets]) socket.destroy();
     this.front?.close();
     this.tellUntold();
   }
 
-  /** A connection that a program has made to an address and a port. */
+  /** Handles a connection that a program has made to an address and a port. */
   take(socket: Socket, address: string, port: number, program: Caller['program']): void {
     const plain = canonicalIp(address);
     const name = this.book.nameOf(plain);
@@ -113,12 +119,12 @@ export class Gate {
       });
   }
 
-  /** One request of a connection that asks for several; who asks ends it. */
+  /** Creates the Connection of one request on a socket that carries several. The caller ends it. */
   single(target: { readonly name?: string; readonly address?: string; readonly port: number }, caller: Caller): Connection {
     return new Connection(this, target, caller);
   }
 
-  /** The same for whoever asks by other means; the caller carries it. */
+  /** Creates the Connection of a whole socket and ends it when the socket closes. The caller carries it. */
   begin(socket: Duplex, target: { readonly name?: string; readonly address?: string; readonly port: number }, caller: Caller): Connection {
     const connection = new Connection(this, target, caller);
     this.keep(socket);
@@ -126,7 +132,7 @@ export class Gate {
     return connection;
   }
 
-  /** Ends with the sandbox at the latest; its errors are nobody's. */
+  /** Destroys the socket with the sandbox at the latest, and ignores its errors. */
   keep(socket: Duplex): void {
     if (this.sockets.has(socket)) return;
     this.sockets.add(socket);
@@ -134,13 +140,16 @@ export class Gate {
     socket.once('close', () => this.sockets.delete(socket));
   }
 
-  /** Counts it, reports it, and cuts the connection. */
+  /** Counts and reports a refusal, and cuts the connection. */
   refuse(connection: Connection, socket: Duplex, error: unknown): void {
     connection.refuse(error);
     cut(socket);
   }
 
-  /** Decides and joins both sides. `ready` is called when the way is open, before anything flows. Rejects with a Refusal. */
+  /**
+   * Decides on a connection and joins both sides. Calls `ready` when the route is open, before any data flows. Rejects
+   * with a Refusal.
+   */
   async carry(connection: Connection, socket: Duplex, ready: () => void = () => {}): Promise<void> {
     const way = await connection.decide();
     if (way.kind === 'serve') {
@@ -163,7 +172,7 @@ export class Gate {
       this.join(connection, socket, other);
       return;
     }
-    // The server may be the one who speaks first; nothing goes to it before it is clear whom it is meant for.
+    // The server may send first. Nothing is sent to it before it is clear which host the program's data is for.
     const stop = this.receive(connection, socket, other);
     const isWeb = target.port === webPort;
     const { greeting, bytes, isWhole } = await readFirst(socket, isWeb);
@@ -171,7 +180,7 @@ export class Gate {
     this.check(connection, greeting);
     if (greeting.kind === 'other' && isForeignRequest(bytes)) throw new Refusal('protocol', 'unreadable');
     if (greeting.kind === 'http') {
-      // Servers end what is theirs between two requests.
+      // Servers may close their side between two requests, which must not cut the program's side.
       stop();
       unbind();
       this.front ??= new HttpFront();
@@ -212,10 +221,11 @@ export class Gate {
     return connection.join(other, socket, 'received');
   }
 
-  // Either side's death is the other's; that of the server no more once the returned function is called.
+  // Closing either side closes the other. After a call of the returned function, closing the server's side no longer
+  // does.
   private bind(socket: Duplex, other: Duplex): () => void {
     const onError = () => cut(socket);
-    // Its end goes along with what it has sent before; without one it was cut.
+    // An orderly end is passed on after the data before it. Without one the connection was cut.
     const onClose = () => {
       if (!other.readableEnded) cut(socket);
     };
@@ -230,7 +240,7 @@ export class Gate {
   }
 }
 
-// The program sees ECONNRESET at once, not an answer that was cut.
+// The program gets ECONNRESET immediately, not a truncated response.
 function cut(socket: Duplex): void {
   const { resetAndDestroy } = socket as Partial<Socket>;
   if (resetAndDestroy && !socket.destroyed) resetAndDestroy.call(socket);

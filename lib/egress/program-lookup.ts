@@ -13,7 +13,10 @@ const maxDescriptors = 256;
 const maxProcesses = 256;
 const maxName = 64;
 
-/** Time since it was made that this thread may have worked at most: what passes while the whole process waits for a CPU is not counted. */
+/**
+ * Measures the most time that this thread can have worked since the object was created. Time in which the whole process
+ * waits for a CPU is not counted.
+ */
 class Effort {
   private readonly start = performance.now();
   private readonly cpu = process.cpuUsage();
@@ -26,29 +29,33 @@ class Effort {
   }
 }
 
-/** Finds the programs of one sandbox that have a connection, once it has an init. */
+/** Finds the program of one sandbox that owns a connection, once the sandbox's init exists. */
 export class ProgramFinder {
   private readonly sockets: NetlinkSocket | undefined;
   private handle: NativeWatch | undefined;
-  // Each lookup reads /proc of every process of the sandbox: a flood of connections must not occupy this thread.
+  // Each lookup reads /proc of every process of the sandbox. The budget keeps a flood of connections from occupying
+  // this thread.
   private since = 0;
   private spent = 0;
 
-  /** Takes over a socket of sock_diag(7) in the sandbox's network namespace; without one no program is found. */
+  /**
+   * Takes ownership of `diag`, a sock_diag(7) socket in the sandbox's network namespace. Without it no program is
+   * found.
+   */
   constructor(
     private readonly init: () => number | undefined,
     diag: number | undefined,
   ) {
     if (diag === undefined) return;
     this.sockets = new NetlinkSocket(diag);
-    // What is watched is closed with its thread, however that ends.
+    // A watched descriptor is closed when its thread ends, however that happens.
     const watch = native().watchFd(diag, readable, () => {});
     if (typeof watch === 'number') return;
     native().refWatch(watch, 0);
     this.handle = watch;
   }
 
-  /** The program whose socket has these two ends; undefined where it is gone or can't be told. */
+  /** Returns the program whose socket has these two ends; undefined if the program is gone or cannot be determined. */
   find(protocol: 'tcp' | 'udp', local: Endpoint, remote: Endpoint): EgressProgram | undefined {
     const init = this.init();
     const now = performance.now();
@@ -77,7 +84,7 @@ export class ProgramFinder {
       const [found] = this.sockets?.get(findSocket(protocol, local, remote)) ?? [];
       return (found && inodeOf(found)) || undefined;
     } catch {
-      // It is gone, or the kernel does not tell.
+      // The socket is gone, or the kernel does not report it.
       return undefined;
     }
   }

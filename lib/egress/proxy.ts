@@ -11,7 +11,7 @@ import { Refusal } from './refusal';
 
 type Target = { readonly name?: string; readonly address?: string; readonly port: number };
 
-/** Reads `host:port`. Other notations of addresses are none. Throws a Refusal. */
+/** Parses a host and a port. Alternative notations of addresses are not accepted. Throws a Refusal. */
 function targetOf(host: string, port: number): Target {
   const plain = host.replace(/^\[(.*)\]$/, '$1');
   if (!(port >= 1 && port <= 65_535)) throw new Refusal('protocol', `port ${port}`);
@@ -21,10 +21,10 @@ function targetOf(host: string, port: number): Target {
   return { name, port };
 }
 
-/** A target that could not be read has to be named somehow. */
+/** Placeholder in events for a target that could not be parsed. */
 const unknown: Target = { address: '0.0.0.0', port: 0 };
 
-/** An HTTP proxy for the programs of a sandbox: CONNECT, and requests with a whole URL. */
+/** Creates an HTTP proxy for the programs of a sandbox. It supports CONNECT and requests with an absolute URL. */
 export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['program']): HttpServer {
   const server = createHttpServer({ requireHostHeader: false, insecureHTTPParser: false });
   const callerOf = (socket: Socket): Caller => ({ via: 'http-proxy', program: programOf(socket) });
@@ -34,7 +34,7 @@ export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['pro
     serveConnect(gate, callerOf(socket as Socket), message, { socket, head });
   });
   server.on('request', (message: IncomingMessage, response: ServerResponse) => {
-    // One after the other: each may make a connection of its own.
+    // Requests are served one at a time, because each may open a connection of its own.
     if (asking.has(message.socket)) {
       message.socket.destroy();
       return;
@@ -92,13 +92,13 @@ function serveRequest(gate: Gate, caller: Caller, message: IncomingMessage, resp
   }
 }
 
-// As it was written: the URL parser reads other notations of addresses, which programs use to hide them.
+// The host as written: the URL parser accepts other notations of addresses, which programs use to hide an address.
 const rawHost = (url: string): string => /^http:\/\/(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]*)/i.exec(url)?.[1] ?? '';
 
 const replies = { ok: 0, failure: 1, forbidden: 2, unreachable: 4, command: 7, family: 8 } as const;
 const maxRequest = 512;
 
-/** A SOCKS5 proxy without passwords: CONNECT alone, RFC 1928. */
+/** Creates a SOCKS5 proxy without authentication. It supports only CONNECT, RFC 1928. */
 export function socksProxy(gate: Gate, programOf: (socket: Socket) => Caller['program']): Server {
   return createNetServer({ allowHalfOpen: true }, (socket) => {
     if (socket.destroyed) return;
@@ -142,7 +142,7 @@ interface SocksRequest {
   readonly size: number;
   readonly host: string;
   readonly port: number;
-  /** What it is answered where it can't be served. */
+  /** Reply code of a request that is not supported. */
   readonly refused?: number;
 }
 

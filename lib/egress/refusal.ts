@@ -1,6 +1,6 @@
 import type { RefusalReason } from '../features/egress-events';
 
-/** A connection is refused; `message` is the detail. */
+/** Error of a refused connection. `message` is the detail, or the reason if there is no detail. */
 export class Refusal extends Error {
   constructor(
     readonly reason: RefusalReason,

@@ -12,7 +12,7 @@ const packetBytes = 128;
 const maxPerTurn = 32;
 const readable = 1;
 
-/** What the kernel has refused by itself. */
+/** A packet that the kernel has refused by itself. */
 export interface RefusedPacket {
   readonly protocol: LoggedPacket['protocol'];
   readonly address: string;
@@ -21,7 +21,7 @@ export interface RefusedPacket {
   readonly sourcePort: number;
 }
 
-/** Hears from the kernel what its rules refuse in one namespace. */
+/** Receives from the kernel the packets that its rules refuse in one namespace. */
 export class Refusals {
   private handle: NativeWatch | undefined;
 
@@ -35,7 +35,10 @@ export class Refusals {
     this.handle = watch;
   }
 
-  /** Takes an nfnetlink socket over. Where the kernel has no such log nothing is told: what is refused is refused all the same. */
+  /**
+   * Takes ownership of an nfnetlink socket. Returns undefined if the kernel has no such log: packets are then refused
+   * without a report.
+   */
   static watch(fd: number, tell: (packet: RefusedPacket) => void): Refusals | undefined {
     const socket = new NetlinkSocket(fd);
     try {
@@ -63,7 +66,7 @@ export class Refusals {
         const packet = decodeLoggedPacket(message);
         if (packet) this.tell(inWords(packet));
       }
-      // Whoever is told may have closed it.
+      // The callback may have closed the socket.
       if (!this.handle) return;
     }
   }

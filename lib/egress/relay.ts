@@ -1,13 +1,13 @@
 import { type Readable, Transform, type Writable } from 'node:stream';
 import { clearTimeout, setTimeout } from 'node:timers';
 
-/** Bytes that have gone each way; `sent` is from the program. */
+/** Bytes in each direction; `sent` is from the program. */
 export interface Traffic {
   sent: number;
   received: number;
 }
 
-/** Counts what passes, and stops it once there was too much. */
+/** Counts bytes in both directions; `spent` is true once they exceed the limit. */
 export class Meter {
   private readonly total: Traffic = { sent: 0, received: 0 };
 
@@ -22,7 +22,7 @@ export class Meter {
   }
 }
 
-/** A bucket that fills with the rate: whoever takes more than is in it waits. */
+/** A token bucket that fills at `rate` bytes per second. A caller that takes more than it contains has to wait. */
 export class Bucket {
   private free: number;
   private at = performance.now();
@@ -31,7 +31,7 @@ export class Bucket {
     this.free = rate / 10;
   }
 
-  /** ms to wait before the bytes may go on. */
+  /** Takes bytes from the bucket and returns the ms to wait before they may be passed on. */
   take(bytes: number): number {
     const now = performance.now();
     this.free = Math.min(this.rate / 10, this.free + ((now - this.at) * this.rate) / 1000);
@@ -41,7 +41,7 @@ export class Bucket {
   }
 }
 
-/** So many times a second. */
+/** Allows a number of events per second. */
 export class Budget {
   private since = 0;
   private count = 0;
@@ -58,7 +58,7 @@ export class Budget {
   }
 }
 
-/** Passes on what the bucket gives. */
+/** Returns a stream that passes data on at the rate of the bucket. */
 export function throttle(bucket: Bucket): Transform {
   let timer: NodeJS.Timeout | undefined;
   return new Transform({
@@ -74,7 +74,10 @@ export function throttle(bucket: Bucket): Transform {
   });
 }
 
-/** Joins one direction: from `from` to `to`, with backpressure, until its end. `count` receives the size of each chunk. Returns a function that undoes it. */
+/**
+ * Relays one direction, from `from` to `to`, with backpressure, until its end. `count` receives the size of each chunk.
+ * Returns a function that undoes it.
+ */
 export function join(from: Readable, to: Writable, count: (bytes: number) => void, bucket?: Bucket): () => void {
   const onData = (chunk: Buffer) => count(chunk.length);
   from.on('data', onData);
@@ -88,7 +91,7 @@ export function join(from: Readable, to: Writable, count: (bytes: number) => voi
   const slow = throttle(bucket);
   from.pipe(slow).pipe(to);
   const end = () => slow.destroy();
-  // It would wait for its time although nobody is left.
+  // Otherwise its timer would keep waiting although nothing can be written any more.
   to.once('close', end);
   return () => {
     from.off('data', onData);

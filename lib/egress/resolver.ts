@@ -14,8 +14,8 @@ const tries = 2;
 const maxAsking = 16;
 const nothing = ['ENODATA', 'ENOTFOUND'];
 
-// Not getaddrinfo(3): it has few threads, which all of this process shares, and a silent name server would hold them. One resolver for
-// each name: servers can't be set while another question waits.
+// Not getaddrinfo(3): it uses a few threads that the whole process shares, and an unresponsive name server would block
+// them. Each name has a resolver of its own, because the servers cannot be set while another query is pending.
 async function askServers(name: string): Promise<readonly string[]> {
   const resolver = new DnsResolver({ timeout: timeoutMs, tries });
   resolver.setServers(getServers());
@@ -39,7 +39,7 @@ function readHosts(): string {
   }
 }
 
-/** Addresses of a name in the text of hosts(5). */
+/** Returns the addresses of a name in a text in hosts(5) format. */
 function hostsOf(text: string, name: string): readonly string[] {
   return text.split('\n').flatMap((line) => {
     const [address, ...names] = line.replace(/#.*/, '').trim().split(/\s+/);
@@ -47,7 +47,10 @@ function hostsOf(text: string, name: string): readonly string[] {
   });
 }
 
-/** Addresses of names, asked once and kept for half a minute: what was checked is what is dialled. */
+/**
+ * Resolves names and caches the addresses for 30 seconds, so that the addresses that are dialled are those that were
+ * checked.
+ */
 export class Resolver {
   private readonly kept = new Map<string, { readonly until: number; readonly addresses: Promise<readonly string[]> }>();
   private asking = 0;
@@ -57,7 +60,10 @@ export class Resolver {
     this.ask = resolve ?? systemResolve;
   }
 
-  /** Rejects with what the resolver says: ENOTFOUND. */
+  /**
+   * Returns the addresses of a name. Rejects with the error of the resolver, such as ENOTFOUND, or with EAGAIN if too
+   * many lookups are pending.
+   */
   resolve(name: string): Promise<readonly string[]> {
     const known = this.kept.get(name);
     if (known && known.until > performance.now()) return known.addresses;

@@ -14,10 +14,10 @@ import type { EgressSockets } from './sockets';
 const debug = debuglog('nsjs');
 const dnsPort = 53;
 
-/** Who is told, and who is asked. */
+/** Receiver of events and source of information about the sandbox. */
 export interface EgressSide {
   tell(event: EgressEvent): void;
-  /** Pid of the sandbox's init on this host, once it is there. */
+  /** Returns the pid of the sandbox's init on the host, once it exists. */
   init(): number | undefined;
 }
 
@@ -30,7 +30,7 @@ export class Egress {
   private readonly refusals: Refusals | undefined;
   private readonly finder: ProgramFinder;
 
-  /** Takes the sockets over. */
+  /** Takes ownership of the sockets. */
   constructor(
     private readonly spec: EgressSpec,
     { tcp, dns, log, diag, proxies }: EgressSockets,
@@ -68,7 +68,7 @@ export class Egress {
   }
 
   private serve(server: Server, fd: number): void {
-    // Before anybody else hears of it: what is too much is cut, whichever way it came.
+    // This listener runs before all others, so that connections beyond the limit are cut however they arrive.
     server.prependListener('connection', (socket: Socket) => {
       if (this.open >= this.spec.connections) {
         this.refusedByLimit(socket.localAddress, socket.localPort);

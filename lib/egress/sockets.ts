@@ -13,16 +13,16 @@ const debug = debuglog('nsjs');
 const backlog = 511;
 const dnsPort = 53;
 
-/** Descriptors of sockets in the namespace of a sandbox: what it asks for arrives at them. */
+/** Descriptors of sockets in a sandbox's network namespace, at which its connections and queries arrive. */
 export interface EgressSockets {
   readonly via: 'nftables' | 'ports';
-  /** They listen. */
+  /** Listening sockets. */
   readonly tcp: readonly number[];
-  /** Bound, for questions to resolvers. */
+  /** Bound sockets for DNS queries. */
   readonly dns: readonly { readonly fd: number; readonly type: 'udp4' | 'udp6' }[];
   /** The netlink socket on which the kernel logs packets that it has refused by itself. */
   readonly log?: number;
-  /** Of sock_diag(7), to find who has a connection. */
+  /** Socket of sock_diag(7), used to find the program that owns a connection. */
   readonly diag?: number;
   readonly proxies?: { readonly http: number; readonly socks: number };
 }
@@ -39,7 +39,7 @@ const resolver = (port: number, six = false): SocketRequest => ({ type: 'dgram',
 const filterSocket = optional({ type: 'netlink', protocol: netlinkProtocols.netfilter });
 const diagSocket = optional({ type: 'netlink', protocol: netlinkProtocols.sockDiag });
 
-/** What must be made in the namespace for it. */
+/** Returns the requests for the sockets that must be created in the namespace. */
 export function egressRequests({ via }: EgressSpec): readonly NamespaceRequest[] {
   if (via === 'ports') return [diagSocket];
   const { tcp, dns } = egressPorts;
@@ -47,13 +47,19 @@ export function egressRequests({ via }: EgressSpec): readonly NamespaceRequest[]
   return [filterSocket, ...own, filterSocket, diagSocket];
 }
 
-/** Where it is: a socket of the namespace, whose loopback interface is up, and what {@link egressRequests} names. */
+/**
+ * Network namespace of the egress, whose loopback interface is up. `route` is a netlink socket in it; `made` holds the
+ * results of {@link egressRequests}.
+ */
 export interface EgressPlace extends SocketNamespaces {
   readonly route: NetlinkSocket;
   readonly made: readonly number[];
 }
 
-/** Sets the namespace up. Takes over what was made in `place`; throws SysError, NsError ERR_NSJS_UNSUPPORTED, with all of it closed. */
+/**
+ * Sets up the egress of the namespace. Takes ownership of `place.made`. Throws SysError or NsError
+ * ERR_NSJS_UNSUPPORTED, with all of these descriptors closed.
+ */
 export function openEgress(spec: EgressSpec, place: EgressPlace): EgressSockets {
   const sockets = withDiag(spec, place);
   if (!spec.proxy) return sockets;
@@ -80,7 +86,7 @@ function withDiag(spec: EgressSpec, { made, ...place }: EgressPlace): EgressSock
   }
 }
 
-/** Closes them, where nobody has taken them over. */
+/** Closes the sockets, if no server has taken ownership of them. */
 export function closeEgress({ tcp, dns, log, diag, proxies }: EgressSockets): void {
   const others = [log, diag, proxies?.http, proxies?.socks].filter((fd) => fd !== undefined);
   for (const fd of [...tcp, ...dns.map((one) => one.fd), ...others]) close(fd);
@@ -124,7 +130,7 @@ function takeAll(spec: EgressSpec, { route, made }: EgressPlace): EgressSockets 
   };
 }
 
-// Without nftables a listener for each port stands in the way of what programs listen on themselves.
+// Without nftables there is a listener for each port, on which programs inside then cannot listen themselves.
 function takePorts(spec: EgressSpec, { route, ...where }: EgressPlace): EgressSockets {
   for (const message of localRoutes(false)) {
     try {
@@ -143,7 +149,7 @@ function takePorts(spec: EgressSpec, { route, ...where }: EgressPlace): EgressSo
 const maxPrepared = 64;
 const known = new Map<string, PreparedBatch>();
 
-// What they depend on is the same for most sandboxes: encoding them takes half of the set-up.
+// Rules are cached: most sandboxes have the same, and encoding them takes half of the set-up time.
 function rulesOf(spec: EgressSpec, hasSix: boolean): PreparedBatch {
   const { allow, services, onConnect } = spec;
   const key = JSON.stringify([hasSix, onConnect !== undefined, allow, services.map(({ host }) => host)]);
@@ -153,7 +159,7 @@ function rulesOf(spec: EgressSpec, hasSix: boolean): PreparedBatch {
   return rules;
 }
 
-// No such table, rule or protocol in this kernel, or none for this user namespace.
+// The kernel has no such table, rule or protocol, or none for this user namespace.
 function isMissing(error: unknown): boolean {
   return error instanceof SysError && ['EPROTONOSUPPORT', 'EOPNOTSUPP', 'ENOENT', 'EPERM', 'EINVAL'].includes(error.code);
 }

@@ -5,36 +5,36 @@ import type { EgressEvent, EgressProgram, EgressTotals } from '../features/egres
 import type { EgressSide } from './server';
 import { closeEgress, type EgressSockets } from './sockets';
 
-/** What crosses to the thread. */
+/** Message to the worker thread. */
 export type ToThread =
   | { readonly kind: 'answer'; readonly id: number; readonly decision: EgressDecision; readonly error?: string }
   | { readonly kind: 'init'; readonly pid: number | undefined }
   | { readonly kind: 'close' };
 
-/** A context as data. */
+/** An EgressContext as data, for a message. */
 export type PlainContext = Omit<EgressContext, 'program' | 'signal'> & { readonly found: EgressProgram | undefined };
 
-/** And what comes back. */
+/** Message from the worker thread. */
 export type FromThread =
   | { readonly kind: 'event'; readonly event: EgressEvent }
   | { readonly kind: 'totals'; readonly totals: Readonly<Record<string, EgressTotals>> }
   | { readonly kind: 'ask'; readonly id: number; readonly context: PlainContext }
   | { readonly kind: 'gaveUp'; readonly id: number };
 
-/** What the thread begins with. */
+/** Initial data of the worker thread. */
 export interface ThreadData {
   readonly spec: Omit<EgressSpec, 'onConnect' | 'services' | 'resolve'>;
   readonly asks: boolean;
   readonly sockets: EgressSockets;
 }
 
-/** The egress of one sandbox, served in a thread of its own: heavy traffic does not keep this thread from its other work. */
+/** Serves the egress of one sandbox in a worker thread, so that heavy traffic does not block the calling thread. */
 export class EgressThread {
   private readonly worker: Worker;
   private readonly asked = new Map<number, AbortController>();
   private last: Readonly<Record<string, EgressTotals>> = {};
 
-  /** The thread takes the sockets over. */
+  /** Starts the worker thread, which takes ownership of the sockets. */
   constructor(
     private readonly spec: EgressSpec,
     sockets: EgressSockets,
@@ -49,7 +49,7 @@ export class EgressThread {
     this.worker.once('online', () => {
       isOnline = true;
     });
-    // Without it nothing gets out: what the sandbox asks for waits, or is reset.
+    // Without the worker the sandbox has no egress: its connections wait or are reset.
     this.worker.on('error', (error) => {
       if (!isOnline) closeEgress(sockets);
       process.emitWarning(`network.egress: its thread has ended: ${error.message}`, {
@@ -63,7 +63,7 @@ export class EgressThread {
     return this.last;
   }
 
-  /** The sandbox is there. */
+  /** Passes the pid of the sandbox's init to the worker thread. */
   started(pid: number | undefined): void {
     this.worker.postMessage({ kind: 'init', pid } satisfies ToThread);
   }
@@ -97,7 +97,7 @@ export class EgressThread {
       const { found, ...rest } = plain;
       const context: EgressContext = { ...rest, program: () => found, signal: controller.signal };
       const decision = await this.spec.onConnect?.(context);
-      // A stream is no message.
+      // Throws for a stream, which cannot be sent in a message.
       this.worker.postMessage({ kind: 'answer', id, decision } satisfies ToThread);
     } catch (error) {
       this.worker.postMessage({

@@ -2,22 +2,23 @@ import { readHello } from './detect-protocol';
 import { clientHello, recordHeader, tlsRecord } from './hello-shape';
 import { Refusal } from './refusal';
 
-/** Of the shortest record that a cipher makes. */
+/** Bytes in the shortest record that a cipher produces. */
 const minEncrypted = 24;
 const maxRecord = 2 ** 14 + 2048;
 
 /**
- * What a client of TLS sends, record by record. Each greeting in clear text is read, also the second one, which a server asks for by a
- * HelloRetryRequest (RFC 8446, 4.1.4): it could be for another name. A handshake anew within the cipher (RFC 5246, 7.4.1.1) can't be read.
+ * Checks the bytes that a TLS client sends, record by record. Each ClientHello in clear text is read, including the
+ * second one, which a server requests by a HelloRetryRequest (RFC 8446, 4.1.4): it could be for another name. A
+ * renegotiation inside the encrypted connection (RFC 5246, 7.4.1.1) cannot be read and is refused.
  */
 export class TlsClient {
   private held = Buffer.alloc(0);
-  /** Bytes of a record that go on as they are. */
+  /** Remaining bytes of a record that is passed on unchanged. */
   private left = 0;
-  /** Messages of a greeting that is not whole yet, and the records that they came in. */
+  /** Content of a ClientHello that is not complete yet; `records` are the records that it came in. */
   private hello = Buffer.alloc(0);
   private records: Buffer[] = [];
-  /** Bytes of another message in clear text that goes over several records. */
+  /** Remaining bytes of another clear-text message that spans several records. */
   private message = 0;
   private isCiphered = false;
   private isFinished = false;
@@ -25,7 +26,7 @@ export class TlsClient {
 
   constructor(private readonly check: (serverName: string | undefined) => void) {}
 
-  /** What may go on of what has come so far. Throws a Refusal. */
+  /** Takes the next bytes and returns those that may be passed on. Throws a Refusal. */
   take(chunk: Buffer): Buffer {
     const bytes = this.held.length === 0 ? chunk : Buffer.concat([this.held, chunk]);
     const passed: Buffer[] = [];
@@ -43,7 +44,7 @@ export class TlsClient {
       const end = at + recordHeader + length;
       if (bytes[at + 1] !== 3 || length > maxRecord) throw unreadable();
       if (bytes[at] === tlsRecord.handshake) {
-        // Looked at whole.
+        // A handshake record is checked as a whole.
         if (end > bytes.length) break;
         passed.push(...this.handshake(bytes.subarray(at, end)));
         at = end;
@@ -73,14 +74,15 @@ export class TlsClient {
     if (content.length === 0) throw unreadable();
     if (this.records.length > 0 || this.isGreeting(content)) return this.greeting(record, content);
     if (this.isCiphered) {
-      // Its Finished; a second one would be a handshake anew.
+      // The first encrypted handshake record is the client's Finished. A second one would be a renegotiation.
       if (this.isFinished || content.length < minEncrypted) throw new Refusal('protocol', 'a second handshake');
       this.isFinished = true;
     } else this.skipMessages(content);
     return [record];
   }
 
-  // Once there is a cipher, one that is not made of it: by chance few records look like it. Servers overlook an odd version.
+  // After encryption has begun, this detects a ClientHello that is not encrypted; few encrypted records look like one
+  // by chance. Servers ignore an unusual version.
   private isGreeting(content: Buffer): boolean {
     if (this.message > 0) return false;
     if (!this.isCiphered) return content[0] === clientHello;
@@ -103,7 +105,8 @@ export class TlsClient {
     return all;
   }
 
-  // Messages in clear text that are no greeting: where one ends another begins, which may be one.
+  // Skips clear-text messages other than a ClientHello. Another message, which may be a ClientHello, begins where one
+  // ends.
   private skipMessages(content: Buffer): void {
     for (let at = 0; at < content.length; ) {
       if (this.message > 0) {
@@ -112,7 +115,8 @@ export class TlsClient {
         at += size;
         continue;
       }
-      // A header in two records, or a greeting behind something else, nobody sends who wants to be read.
+      // A legitimate client does not split a message header across two records or put a ClientHello behind another
+      // message.
       if (content.length - at < 4 || content[at] === clientHello) throw unreadable();
       this.message = content.readUIntBE(at + 1, 3);
       at += 4;

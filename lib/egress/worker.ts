@@ -1,5 +1,5 @@
 import { clearInterval, setInterval } from 'node:timers';
-// The thread of EgressThread.
+// Entry point of the worker thread of EgressThread.
 import { parentPort, workerData } from 'node:worker_threads';
 import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
 import { Egress } from './server';
@@ -17,7 +17,7 @@ function ask({ program, signal, ...rest }: EgressContext): Promise<EgressDecisio
   const context: PlainContext = { ...rest, found: program() };
   return new Promise((resolve, reject) => {
     const giveUp = () => {
-      // The function may never answer.
+      // The onConnect function may never return a decision.
       waiting.delete(id);
       post({ kind: 'gaveUp', id });
     };

@@ -3,11 +3,11 @@ import { SysError } from '../base/errors';
 import { type Bytes, parseBytes, parseInteger, parseObject } from '../base/parse';
 import { tooLarge } from './root';
 
-/** Limits of what is copied; past them the copy is refused, and what was copied of it is removed. */
+/** Limits of a copy. If one is exceeded, the copy fails and its incomplete result is removed. */
 export interface CopyOptions {
-  /** Bytes in all. Default 1 GiB. */
+  /** Total size in bytes. Default 1 GiB. */
   readonly maxSize?: Bytes;
-  /** Files and directories in all. Default 100,000. */
+  /** Total number of files and directories. Default 100,000. */
   readonly maxEntries?: number;
 }
 
@@ -24,7 +24,7 @@ export function parseLimits(options: CopyOptions): CopyLimits {
   return { maxSize: parseBytes(maxSize, 'options.maxSize', 0), maxEntries: parseInteger(maxEntries, 'options.maxEntries', 1) };
 }
 
-/** What is left of the limits while a copy goes on. */
+/** Counts the entries and bytes of a copy and enforces its limits. */
 export class Budget {
   private size = 0;
   private entries = 0;
@@ -41,7 +41,10 @@ export class Budget {
     if (this.size > this.limits.maxSize) throw tooLarge(path, this.size, this.limits.maxSize);
   }
 
-  /** Counts what really passes: a file may grow, and a sparse one is as long as it says. */
+  /**
+   * Returns a stream that counts the bytes passing through it. The size from stat(2) is not enough: a file may grow.
+   * Holes of a sparse file count too.
+   */
   counter(path: string): Transform {
     return new Transform({
       transform: (part: Buffer, _encoding, done: TransformCallback) => {

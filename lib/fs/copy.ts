@@ -20,18 +20,19 @@ const eexist = 17;
 const eloop = 40;
 const einval = 22;
 
-/** What becomes of what is copied. */
+/** How entries are copied. */
 interface Manner {
-  /** Links are copied as links; else they are an error. */
+  /** Symbolic links are copied as links; otherwise they are an error. */
   readonly links: boolean;
   readonly mode: (mode: number) => number;
 }
 
-// Nothing that leads elsewhere, nothing that runs with somebody's rights.
+// To the host: no symbolic links, which could lead elsewhere, and no set-id bits, which would run a file with another
+// user's rights.
 const outwards: Manner = { links: false, mode: (mode) => ((mode & 0o111) === 0 ? 0o644 : 0o755) };
 const inwards: Manner = { links: true, mode: (mode) => mode & 0o777 };
 
-/** Copies from the host into a sandbox. What was copied is removed again if it fails. */
+/** Copies from the host into a sandbox. If it fails, the incomplete copy is removed. */
 export async function copyIn(root: Root, source: string, target: string, limits: CopyLimits): Promise<void> {
   const from = parseHostPath(source, 'source');
   const to = parseTarget(target, 'target');
@@ -41,7 +42,7 @@ export async function copyIn(root: Root, source: string, target: string, limits:
   });
 }
 
-/** Copies from a sandbox to the host: beside its place first, and there only when it is whole. */
+/** Copies from a sandbox to the host. The copy has a temporary name in the same directory until it is complete. */
 export async function copyOut(root: Root, source: string, target: string, limits: CopyLimits): Promise<void> {
   const from = parseTarget(source, 'source');
   const to = parseHostPath(target, 'target');
@@ -58,7 +59,9 @@ export async function copyOut(root: Root, source: string, target: string, limits
   });
 }
 
-/** The directory of the host that holds a path, opened once: what is below it is reached by no other name from then on. */
+/**
+ * Opens the host directory that holds a path, once. Everything below it is then reached only through this descriptor.
+ */
 async function onHost(path: string, use: (host: Root, name: string) => Promise<void>): Promise<void> {
   const folder = realHostPath(dirname(path), 'path');
   const how = BigUint64Array.from([openFlags.path | openFlags.directory | openFlags.cloexec, 0, RESOLVE.NO_SYMLINKS].map(BigInt));
@@ -73,13 +76,13 @@ async function refuseExisting(root: Root, path: string): Promise<void> {
   if (found) throw new SysError({ errno: eexist, syscall: 'copy', path, hint: 'the target must not exist' });
 }
 
-/** What is copied, and how. */
+/** One copy operation. */
 interface Job {
   readonly from: Root;
   readonly to: Root;
   readonly manner: Manner;
   readonly budget: Budget;
-  /** Something was made at the target. */
+  /** Whether something was created at the target. */
   made: boolean;
 }
 
@@ -93,7 +96,7 @@ async function copyOrRemove(
   try {
     await copy(job, path, target);
   } catch (error) {
-    // Only what this call has made itself.
+    // The target is removed only if this call created it.
     if (job.made) await remove(to, target);
     throw error;
   }
@@ -141,6 +144,6 @@ async function copyFile(job: Job, path: string, target: string): Promise<void> {
     throw error;
   }
   job.made = true;
-  // What is written is what was made here, whatever its name leads to by now.
+  // The data goes to the file that was created above, even if its name now refers to another one.
   await pipeline(createReadStream('', { fd: source.fd }), budget.counter(path), createWriteStream('', { fd: made }));
 }

@@ -14,29 +14,29 @@ import { archiveEnd, encodeHeader, padding } from '../tar/writer';
 import { Budget, type CopyOptions, parseLimits } from './budget';
 import { checkName, type Root, readEntries, readLink, withFd } from './root';
 
-/** One change that a sandbox has made to the directories below an overlay. */
+/** One change that a sandbox has made relative to the lower directories of an overlay. */
 export interface Change {
-  /** Absolute, as it is called in the overlay's own directory. */
+  /** Path below the overlay's mount point, with a leading slash. */
   readonly path: string;
-  /** `replaced`: a directory that hides the one below it entirely. */
+  /** `replaced`: a directory that completely hides the one below it. */
   readonly kind: 'added' | 'modified' | 'deleted' | 'replaced';
-  /** What is there now; of what was deleted undefined. */
+  /** Type of the new entry; undefined for a deleted one. */
   readonly type?: 'file' | 'directory' | 'symlink' | 'other';
-  /** Bytes of a file. */
+  /** Size of a file in bytes. */
   readonly size?: number;
 }
 
-/** How an overlay's changes are told. */
+/** The parts of an overlay that are needed to read its changes. */
 export interface OverlayParts {
-  /** The directory that takes the changes, with `upper` in it. */
+  /** The directory that receives the changes; they are in `upper` below it. */
   root(): Root;
-  /** The directories below, on the host. */
+  /** The lower directories, on the host. */
   readonly lower: readonly string[];
-  /** The directory of the host that holds the changes; undefined in memory. */
+  /** The directory of the host that holds the changes; undefined if they are in memory. */
   readonly upper: string | undefined;
-  /** Ids as they are called inside. */
+  /** Maps ids of the host to ids inside the sandbox. */
   idInside(uid: number, gid: number): { readonly uid: number; readonly gid: number };
-  /** Whether owners mean something on the host as well. */
+  /** Whether owners are kept on the host as well. */
   readonly keepsOwners: boolean;
   close(): Promise<void>;
 }
@@ -53,13 +53,13 @@ const upper = '/upper';
 const setIdBits = 0o6000;
 
 /**
- * The changes of an overlay of a running sandbox. They are read as they are at the moment; programs may go on changing them, so for a
- * picture of one moment pause the sandbox. Errors are those of {@link SandboxFs}.
+ * The changes of an overlay of a running sandbox. They are read in their current state while programs may go on
+ * changing them; pause the sandbox to get a consistent snapshot. Errors are those of {@link SandboxFs}.
  */
 export class OverlayChanges {
   constructor(private readonly parts: OverlayParts) {}
 
-  /** What was added, modified and deleted, directories before what is in them. */
+  /** Returns the added, modified and deleted entries, directories before their contents. */
   async diff(): Promise<readonly Change[]> {
     const found: Change[] = [];
     for await (const { path, stats, isOpaque } of this.walk('')) {
@@ -67,7 +67,7 @@ export class OverlayChanges {
       else {
         const below = await this.isBelow(path);
         const kind = below ? (isOpaque ? 'replaced' : 'modified') : 'added';
-        // A directory that was only opened to reach what changed in it has not changed itself.
+        // A directory that exists in `upper` only because something in it has changed is not a change itself.
         if (kind === 'modified' && stats.isDirectory() && (await this.isSameFolder(path, stats))) continue;
         found.push({ path, kind, type: typeOf(stats), ...(stats.isFile() ? { size: stats.size } : {}) });
       }
@@ -75,14 +75,18 @@ export class OverlayChanges {
     return found;
   }
 
-  /** The changes as a layer of the OCI image spec (tar, uncompressed; whiteouts as `.wh.` files). Past a limit the stream fails with EFBIG. */
+  /**
+   * Returns the changes as a layer of the OCI image spec (tar, uncompressed; whiteouts as `.wh.` files). If a limit is
+   * exceeded, the stream fails with EFBIG.
+   */
   exportTar(options: CopyOptions = {}): Readable {
     return Readable.from(this.tar(new Budget(parseLimits(options))), { objectMode: false });
   }
 
   /**
-   * Keeps the changes as a directory of the host, which must not exist and can be the topmost `lower` of another overlay. Modes lose
-   * set-id bits, FIFOs and sockets are left out. Run by root among several ids, owners are kept.
+   * Saves the changes as a directory of the host, which must not exist and can be the topmost `lower` of another
+   * overlay. Set-id bits are removed, FIFOs and sockets are left out. Owners are kept if root runs the sandbox with
+   * several ids.
    */
   async commit(folder: string, options: CopyOptions = {}): Promise<void> {
     const target = parseHostPath(folder, 'folder');
@@ -112,7 +116,7 @@ export class OverlayChanges {
   async discard(): Promise<void> {
     await this.parts.close();
     if (this.parts.upper === undefined) return;
-    // The kernel's own directory in it has no permissions at all.
+    // The directory that the kernel creates in `work` has no permissions at all.
     await chmod(join(this.parts.upper, 'work/work'), 0o700).catch(() => {});
     for (const name of ['upper', 'work']) await rm(join(this.parts.upper, name), { recursive: true, force: true });
   }
@@ -202,7 +206,7 @@ export class OverlayChanges {
     yield archiveEnd();
   }
 
-  // Exactly as many bytes as the header says, whatever becomes of the file meanwhile.
+  // Emits exactly as many bytes as the header states, even if the file changes while it is read.
   private async *tarFile(path: string, stats: Stats, budget: Budget): AsyncGenerator<Buffer> {
     const { fd, stats: now } = await this.parts.root().openFile(`${upper}${path}`, openFlags.readOnly);
     try {

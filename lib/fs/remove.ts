@@ -9,8 +9,9 @@ const rounds = 1000;
 let count = 0;
 
 /**
- * Removes a name in a directory, and with `recursive` all below it. It goes down by descriptors, so no rename leads it
- * elsewhere; what lies deeper than it holds descriptors for is moved up first.
+ * Removes an entry of a directory; with `recursive`, everything below it too. It descends by file descriptors, so that
+ * no rename can redirect it. Directories below the maximum depth, which limits the descriptors held open, are moved up
+ * first.
  */
 export async function removeTree(root: Root, parent: number, name: string, recursive: boolean): Promise<void> {
   const failed = await attempt(root.call('unlinkat', parent, name, 0));
@@ -34,12 +35,13 @@ const openFolder = (root: Root, parent: number, name: string | Uint8Array): Prom
 
 async function empty(root: Root, parent: number, name: string): Promise<void> {
   await withFd(await openFolder(root, parent, name), async (top) => {
-    // What was moved up is found in the next round; a program that keeps adding ends it.
+    // Directories that were moved up are found in the next round. The number of rounds is limited, because a program
+    // may keep adding entries.
     for (let round = 0; round < rounds; round++) if (!(await emptyOnce(root, top, top, 0))) return;
   });
 }
 
-/** True if it should be looked at again. */
+/** Empties a directory. Resolves to true if another round is needed. */
 async function emptyOnce(root: Root, top: number, fd: number, depth: number): Promise<boolean> {
   let again = false;
   for (const { raw, type } of await readEntries(fd, maxEntries, '')) {

@@ -16,7 +16,7 @@ const einval = 22;
 const efbig = 27;
 const howSize = 24;
 
-/** Descriptors are closed in any case. */
+/** Calls `use` with a descriptor, and closes the descriptor in any case. */
 export async function withFd<T>(fd: number, use: (fd: number) => T | Promise<T>): Promise<T> {
   try {
     return await use(fd);
@@ -25,7 +25,7 @@ export async function withFd<T>(fd: number, use: (fd: number) => T | Promise<T>)
   }
 }
 
-/** The same, with the path in every error. */
+/** Calls `act`, and adds `path` to errors that have none. */
 export async function naming<T>(path: string, act: () => T | Promise<T>): Promise<T> {
   try {
     return await act();
@@ -38,20 +38,21 @@ export async function naming<T>(path: string, act: () => T | Promise<T>): Promis
 }
 
 /**
- * A directory that others write to, and what is below it. Every path is resolved by the kernel in one call that follows no
- * link and never leaves the directory (openat2(2)); what is opened is looked at before it is used, and never waited for.
+ * A directory that other processes may write to, and its contents. The kernel resolves every path in one call that
+ * follows no link and never leaves the directory (openat2(2)). An opened file is checked before it is used, and opening
+ * never blocks.
  */
 export class Root {
-  /** `owner`: whose files are made, where this process is another. */
+  /** `owner`: the ids for file operations, if they differ from those of this process. */
   constructor(
     readonly fd: number,
     private readonly owner: FileOwner | undefined,
   ) {}
 
-  /** Opens what is at a path. Throws SysError: ELOOP for a link, ENOENT and the like. */
+  /** Opens a path. Throws a SysError: ELOOP for a symbolic link, ENOENT and the like. */
   async open(path: string, flags: number, mode = 0): Promise<number> {
     const name = parseTarget(path, 'path');
-    // What only names a file is never waited for, and openat2(2) takes no flag that means nothing.
+    // O_PATH never blocks, and openat2(2) rejects flags that have no effect with it.
     const patient = (flags & openFlags.path) === 0 ? openFlags.nonblock | openFlags.noctty : 0;
     const words = [
       flags | openFlags.cloexec | openFlags.nofollow | patient,
@@ -63,18 +64,18 @@ export class Root {
       try {
         return await this.call('openat2', this.fd, name === '/' ? '.' : name.slice(1), how, howSize);
       } catch (error) {
-        // A rename elsewhere made the kernel unsure; nothing was opened.
+        // The kernel could not resolve the path reliably because of a concurrent rename (EAGAIN). Nothing was opened.
         if (!(error instanceof SysError) || error.code !== again || attempt === tries) throw explained(error, path);
       }
     }
   }
 
-  /** A descriptor that only names what is there: links and devices as well. */
+  /** Opens an O_PATH descriptor, which also works for links and devices. */
   openPath(path: string, flags = 0): Promise<number> {
     return this.open(path, openFlags.path | flags);
   }
 
-  /** A regular file, open, and its size; anything else is refused before it is read. */
+  /** Opens a regular file and returns its descriptor and stats. Anything else is refused before it is read. */
   async openFile(path: string, flags: number, mode = 0): Promise<{ readonly fd: number; readonly stats: Stats }> {
     const fd = await this.open(path, flags, mode);
     try {
@@ -92,7 +93,7 @@ export class Root {
     }
   }
 
-  /** The directory that holds a path, and the last name in it. */
+  /** Calls `use` with a descriptor of the directory that holds a path and the last component of the path. */
   async parent<T>(path: string, use: (fd: number, name: string) => Promise<T>): Promise<T> {
     const target = parseTarget(path, 'path');
     if (target === '/') throw new SysError({ errno: einval, syscall: 'openat2', path, hint: 'the root itself stays' });
@@ -102,12 +103,12 @@ export class Root {
     );
   }
 
-  /** stat(2) of what a path names; of a link the link's own. */
+  /** Returns the stats of a path; for a symbolic link, those of the link itself. */
   async stat(path: string): Promise<Stats> {
     return withFd(await this.openPath(path), statFd);
   }
 
-  /** A call that makes or changes files: with the ids of their owner. */
+  /** Makes a system call that creates or changes files, with the ids of their owner. */
   call(name: string, ...args: Parameters<typeof callLater> extends [string, ...infer A] ? A : never): Promise<number> {
     return this.owner ? callAs(this.owner, name, ...args) : callLater(name, ...args);
   }
@@ -123,16 +124,16 @@ function explained(error: unknown, path: string): unknown {
   return new SysError({ errno: -error.errno, syscall: error.syscall, path, hint });
 }
 
-/** Where a symbolic link leads. */
+/** Returns the target of a symbolic link. */
 export async function readLink(root: Root, path: string): Promise<string> {
   return withFd(await root.openPath(path), async (fd) => {
     const target = Buffer.alloc(4096);
-    // An empty path stands for what the descriptor names.
+    // An empty path means the descriptor itself.
     return target.toString('utf8', 0, await callLater('readlinkat', fd, '', target, target.length));
   });
 }
 
-/** Throws for a name that no path of JavaScript can hold. */
+/** Throws a SysError for a name that is not valid UTF-8, which a JavaScript string cannot represent. */
 export function checkName({ name, raw }: Entry, path: string): void {
   if (Buffer.from(`${name}\0`).equals(raw)) return;
   throw new SysError({
@@ -146,7 +147,7 @@ export function checkName({ name, raw }: Entry, path: string): void {
 /** An entry of a directory. */
 export interface Entry {
   readonly name: string;
-  /** The name as the kernel has it, NUL at its end: it need not be UTF-8. */
+  /** The raw name with its terminating NUL. It need not be UTF-8. */
   readonly raw: Uint8Array;
   /** DT_* of getdents64(2). */
   readonly type: number;
@@ -156,7 +157,7 @@ export const entryType = { fifo: 1, character: 2, folder: 4, block: 6, file: 8, 
 const batch = 16_384;
 const headSize = 19;
 
-/** The entries of an open directory, without `.` and `..`. Throws a SysError once there are more than `limit`. */
+/** Returns the entries of an open directory, without `.` and `..`. Throws a SysError if there are more than `limit`. */
 export async function readEntries(fd: number, limit: number, path: string): Promise<readonly Entry[]> {
   const found: Entry[] = [];
   const buffer = Buffer.alloc(batch);

@@ -17,27 +17,28 @@ const defaultMaxSize = 64 * 2 ** 20;
 const chunk = 65_536;
 const least = 4095;
 
-/** An entry of a directory, as {@link SandboxFs.readdir} tells it. */
+/** An entry of a directory, as returned by {@link SandboxFs.readdir}. */
 export interface DirectoryEntry {
   readonly name: string;
   readonly type: 'file' | 'directory' | 'symlink' | 'fifo' | 'socket' | 'character-device' | 'block-device' | 'unknown';
 }
 
 /**
- * The files of a running sandbox, for the process that has opened it. Programs inside may do what they like meanwhile: no
- * link is followed, no FIFO or device is waited for, no file is taken for smaller than it is. What is written belongs to the
- * sandbox's own id, and its rights decide. Paths are absolute, inside. Errors are those of the kernel (SysError) with `path`; what is no
- * regular file is EINVAL, what is past a limit EFBIG. Linux 5.6.
+ * Access to the files of a running sandbox, for the process that opened it. It is safe while programs inside change the
+ * files: no symbolic link is followed, no FIFO or device blocks a call, and size limits apply even to a file that grows
+ * while it is read. Operations use the sandbox's own id: created files belong to it, and its permissions apply. Paths
+ * are absolute paths inside. Errors are those of the kernel (SysError) with `path`: EINVAL for anything that is not a
+ * regular file (EISDIR for a directory), EFBIG for exceeding a limit. Requires Linux 5.6.
  */
 export class SandboxFs {
   private readonly root: () => Root;
 
-  /** `find` throws when the sandbox is closed. */
+  /** `find` returns the root directory; it throws if the sandbox is closed. */
   constructor(find: () => Root) {
     this.root = find;
   }
 
-  /** The content of a regular file, of `maxSize` bytes at most (default 64 MiB). */
+  /** Returns the content of a regular file of at most `maxSize` bytes (default 64 MiB). */
   async readFile(path: string, options: { readonly encoding: 'utf8'; readonly maxSize?: Bytes }): Promise<string>;
   async readFile(path: string, options?: { readonly encoding?: undefined; readonly maxSize?: Bytes }): Promise<Buffer>;
   async readFile(
@@ -56,12 +57,12 @@ export class SandboxFs {
     return given.encoding === 'utf8' ? bytes.toString('utf8') : bytes;
   }
 
-  /** Writes a regular file, made with `mode` (default 0o644) if it is not there. */
+  /** Writes a regular file. It is created with `mode` (default 0o644) if it does not exist. */
   async writeFile(path: string, data: string | Uint8Array, options: { readonly mode?: number } = {}): Promise<void> {
     const { mode = 0o644 } = parseObject(options, 'options', ['mode']);
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
     if (!isBytes(bytes)) throw new OptionError('data', 'expected a string or a Uint8Array', 'ERR_INVALID_ARG_TYPE');
-    // Cut only once it is known to be a file.
+    // Truncated only after openFile() has checked that it is a regular file.
     const { fd } = await this.root().openFile(path, openFlags.writeOnly | openFlags.create, parseInteger(mode, 'options.mode', 0, 0o777));
     await withFd(fd, () =>
       naming(path, async () => {
@@ -71,18 +72,21 @@ export class SandboxFs {
     );
   }
 
-  /** The entries of a directory, 100,000 at most. */
+  /** Returns the entries of a directory, at most 100,000. */
   async readdir(path: string): Promise<readonly DirectoryEntry[]> {
     const fd = await this.root().open(path, openFlags.readOnly | openFlags.directory);
     return withFd(fd, async () => (await readEntries(fd, defaultMaxEntries, path)).map(describe));
   }
 
-  /** What is at a path; of a symbolic link the link itself. */
+  /** Returns the stats of a path; for a symbolic link, those of the link itself. */
   stat(path: string): Promise<Stats> {
     return this.root().stat(path);
   }
 
-  /** Makes a directory; with `recursive` those on the way to it as well, and one that is there is no error. `mode` default 0o755. */
+  /**
+   * Creates a directory. With `recursive`, missing parent directories are created too, and an existing directory is not
+   * an error. `mode` defaults to 0o755.
+   */
   async mkdir(path: string, options: { readonly recursive?: boolean; readonly mode?: number } = {}): Promise<void> {
     const { recursive = false, mode = 0o755 } = parseObject(options, 'options', ['recursive', 'mode']);
     const parts = parseTarget(path, 'path').slice(1).split('/');
@@ -101,7 +105,10 @@ export class SandboxFs {
     }
   }
 
-  /** Removes a file, a link or an empty directory; with `recursive` all below, however deep. With `force` what is not there is no error. */
+  /**
+   * Removes a file, a link or an empty directory. With `recursive`, everything below is removed too, at any depth. With
+   * `force`, a missing path is not an error.
+   */
   async rm(path: string, options: { readonly recursive?: boolean; readonly force?: boolean } = {}): Promise<void> {
     const { recursive = false, force = false } = parseObject(options, 'options', ['recursive', 'force']);
     const root = this.root();
@@ -115,27 +122,28 @@ export class SandboxFs {
   }
 
   /**
-   * Copies a file or directory of the host to a path inside, which must not be there. Links are copied as links. The directory that holds `source`
-   * is opened once; it should not be one that programs can rename.
+   * Copies a file or directory of the host to a path inside, which must not exist. Links are copied as links. The
+   * directory that holds `source` is opened once; it should not be one that programs can rename.
    */
   copyIn(source: string, target: string, options: CopyOptions = {}): Promise<void> {
     return copyIn(this.root(), source, target, parseLimits(options));
   }
 
   /**
-   * Copies a file or directory to a path on the host, which must not be there. Regular files and directories only: a link, FIFO, socket or device
-   * is an error (ELOOP, EINVAL), so that nothing in the copy leads elsewhere. Modes are 0644 or 0755, and never set-id. The directory that is to hold
-   * `target` is opened once; it should not be one that programs can rename.
+   * Copies a file or directory to a path on the host, which must not exist. Only regular files and directories are
+   * copied: a link, FIFO, socket or device is an error (ELOOP, EINVAL), so that nothing in the copy leads elsewhere.
+   * Modes become 0644 or 0755, without set-id bits. The directory that is to hold `target` is opened once; it should
+   * not be one that programs can rename.
    */
   copyOut(source: string, target: string, options: CopyOptions = {}): Promise<void> {
     return copyOut(this.root(), source, target, parseLimits(options));
   }
 
-  /** Changes of a file or directory as they happen, inotify(7), until the signal is aborted. */
+  /** Yields changes of a file or directory as they happen, inotify(7), until the signal is aborted. */
   async *watch(path: string, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<FileChangeInfo<string>> {
     const fd = await this.root().openPath(path);
     const watcher = watch(`/proc/self/fd/${fd}`, options.signal ? { signal: options.signal } : {});
-    // By a link of this process: what is watched is what was opened.
+    // The path in /proc refers to the opened file, so exactly that one is watched.
     yield* withIterator(fd, watcher);
   }
 }
@@ -162,7 +170,7 @@ const typeNames: Readonly<Record<number, DirectoryEntry['type']>> = {
 
 const describe = ({ name, type }: Entry): DirectoryEntry => ({ name, type: typeNames[type] ?? 'unknown' });
 
-// It may grow while it is read.
+// The limit is checked for each read, because the file may grow.
 async function readAll(fd: number, path: string, limit: number, expected: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   const size = Math.min(chunk, Math.max(expected, least) + 1);

@@ -5,23 +5,25 @@ import { SysError } from '../base/errors';
 const maxLinks = 40;
 const eloop = 40;
 const othersMayWrite = 0o022;
-// Root, and, where root's id is not mapped, whoever stands for it.
+// Root, and the overflow uid, as which root appears where its id is not mapped.
 const systemOwners: readonly number[] = [0, 65_534];
 
-// Links that lie directly in these, or anywhere below the others, are part of the system: /var/run, /etc/resolv.conf, /usr/bin/python3.
+// Links directly in a directory of systemFolders, or at any depth in one of systemTrees, are part of the system:
+// /var/run, /etc/resolv.conf, /usr/bin/python3.
 const systemFolders: readonly string[] = ['/', '/var', '/run'];
 const systemTrees: readonly string[] = ['/usr', '/etc', '/nix', '/gnu'];
-// Their builders' group may add to them, and to nothing in them.
+// The group of the build users may add entries to these directories, but may not write to existing entries.
 const stores: readonly string[] = ['/nix/store', '/gnu/store'];
 
 const isSystem = (folder: string): boolean =>
   systemFolders.includes(folder) || systemTrees.some((tree) => folder === tree || folder.startsWith(`${tree}/`));
 
 /**
- * The real path of a file of the host that a caller names. A symbolic link on the way, or at its end, is followed only where it is part of
- * the system: directly in `/`, `/var` or `/run`, or below /usr, /etc, /nix or /gnu, in directories that belong to root and that
- * nobody else may write to. Any other could have been put there by a program that has written to that directory, an earlier sandbox for
- * example. Throws a SysError: ELOOP names the link and where it leads; that of lstat(2) for what is not there.
+ * Returns the real path of a file of the host. A symbolic link in the path is followed only if it is part of the
+ * system: directly in `/`, `/var` or `/run`, or below /usr, /etc, /nix or /gnu, in directories that belong to root and
+ * that nobody else may write to. Any other link may have been created by a program with write access to its directory,
+ * for example in an earlier sandbox. Throws a SysError: ELOOP with the link and its target, or the error of lstat(2)
+ * for a missing file.
  */
 export function realHostPath(path: string, origin: string): string {
   const left = path.split('/').filter(Boolean);

@@ -8,60 +8,69 @@ import { ids, ownProcess, readHardLimits } from './own-process';
 import { runtimeFiles } from './runtime-files';
 import { findIdMapHelper, readSubids, type Subids } from './subids';
 
-/** One name of the host's root directory that a system root repeats. */
+/** A directory or link of the host that a system root contains too. */
 export interface SystemEntry {
   readonly target: string;
-  /** Set when the host has a symbolic link here: where it leads. */
+  /** Target of the link, if it is a symbolic link on the host. */
   readonly link?: string;
 }
 
-/** What nsjs knows of the machine and of its own process. Read once; nothing in it changes while the process lives. */
+/**
+ * Properties of the machine and of this process. Immutable; read again by {@link host} and {@link lookAgain} after a
+ * change.
+ */
 export interface Host {
   readonly uid: number;
   readonly gid: number;
   readonly groups: readonly number[];
-  /** How many CPUs run programs. */
+  /** Number of CPUs. */
   readonly cpus: number;
-  /** Root of the initial user namespace with the rights to set sandboxes up from outside. */
+  /**
+   * Whether this process is root in the initial user namespace and has CAP_SYS_ADMIN, so that it can set up sandboxes
+   * from outside.
+   */
   readonly privileged: boolean;
   /** Directories and links with the system's programs and libraries. */
   readonly system: readonly SystemEntry[];
-  /** Entries of /etc that programs need and that hold nothing of the host's users. */
+  /**
+   * Entries of /etc, and with `isRuntime` also of /var, that programs need and that contain no data of the host's
+   * users.
+   */
   readonly etc: readonly { readonly target: string; readonly kind: 'dir' | 'file'; readonly isRuntime: boolean }[];
-  /** The running Node's program and its packages, if they lie outside of the system directories. */
+  /** The executable of the running Node and its global packages, if they are outside of the system directories. */
   readonly node: readonly { readonly target: string; readonly kind: 'dir' | 'file' }[];
-  /** This process's hard limits, by the names of getrlimit(2); those that are not unlimited. */
+  /** Hard limits of this process, by the names of getrlimit(2). Unlimited ones are omitted. */
   readonly hardLimits: Readonly<Record<string, number>>;
   readonly devices: readonly string[];
-  /** Version of the kernel: [6, 18]. */
+  /** Version of the kernel, for example [6, 18]. */
   readonly kernel: readonly [major: number, minor: number];
-  /** Version of Landlock, 0 for none. */
+  /** ABI version of Landlock. 0 if it is not available. */
   readonly landlockAbi: number;
   /** Subordinate ids of an unprivileged caller, subuid(5). */
   readonly subuids: readonly Subids[];
   readonly subgids: readonly Subids[];
-  /** newuidmap(1) and newgidmap(1), where they can be trusted. */
+  /** Paths of newuidmap(1) and newgidmap(1), if they can be trusted. */
   readonly idMapHelpers: { readonly uid: string | undefined; readonly gid: string | undefined };
-  /** It has POSIX message queues. */
+  /** Whether the kernel has POSIX message queues. */
   readonly hasMqueue: boolean;
   readonly counts: Counts;
 }
 
-/** How much the kernel gives of what it counts by user, or for all. */
+/** Limits of the kernel on resources that it counts per user or for all users together. */
 export interface Counts {
-  /** Files of /proc/sys/user by name: of one user in this user namespace. */
+  /** Values of the files in /proc/sys/user, by name: limits per user in this user namespace. */
   readonly user: Readonly<Record<string, number>>;
-  /** Terminals of all file systems of devpts(5) but the first together. */
+  /** Pseudoterminals of all devpts(5) file systems together, except for the initial one. */
   readonly terminals: number;
-  /** Watches of epoll(7) of one user. */
+  /** Watches of epoll(7) per user. */
   readonly watches: number;
 }
 
 const systemNames = ['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
-/** Where NixOS and Guix have all of it: packages for everybody to read, and the profile that is in use. */
+/** Directories in which NixOS and Guix keep the whole system: the world-readable packages, and the active profile. */
 const storeNames = ['/nix/store', '/gnu/store', '/run/current-system'];
-// Where certificates lie beside /etc/ssl is a matter of the distribution.
-// Private keys lie beside them.
+// The directory of the certificates, besides /etc/ssl, depends on the distribution. Their parent directories are not
+// listed, because they also contain private keys.
 const etcNames = [
   '/etc/alternatives',
   '/etc/ssl/certs',
@@ -78,23 +87,32 @@ const etcNames = [
 const deviceNames = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 const capSysAdmin = 21n;
 
-// Looked at in this turn.
+// Whether the host was checked in this turn of the event loop.
 let isFresh = false;
 let known:
   | { readonly host: Host; readonly ids: string; readonly uid: number | undefined; readonly changes: number; readonly process: string }
   | undefined;
 
-/** This machine, and what this process may do on it; read again where its ids have changed, or {@link lookAgain} found that something else has. */
+/**
+ * Returns the properties of the host. Reads them again if this process's user id has changed, or if {@link lookAgain}
+ * found another change.
+ */
 export function host(): Host {
   if (known && (isFresh || known.uid === process.geteuid?.())) return known.host;
   return remember(ownProcess());
 }
 
-/** The result of {@link lookAgain} in this turn, unless the user id or a namespace has changed since; else looks again. */
+/**
+ * Returns the result of {@link lookAgain} in this turn of the event loop. Calls it if there is none, or if the user id
+ * or a namespace may have changed since.
+ */
 export const looked = (): Host =>
   isFresh && known?.uid === process.geteuid?.() && known?.changes === ownChanges() ? known.host : lookAgain();
 
-/** To be called before something is set up: what this process is, and where, may have changed since. Looks once for all that is set up in one go. */
+/**
+ * Returns the properties of the host, and reads them again if the state of this process has changed. Call it before
+ * setting up a sandbox. It checks only once for all that is set up in the same turn of the event loop.
+ */
 export function lookAgain(): Host {
   if (isFresh && known?.ids === ids() && known.changes === ownChanges()) return known.host;
   isFresh = true;
@@ -159,7 +177,7 @@ function systemEntry(target: string): readonly SystemEntry[] {
   return [found.isSymbolicLink() ? { target, link: readlinkSync(target) } : { target }];
 }
 
-// Not the whole prefix: that may be somebody's home.
+// Not the whole installation prefix, because that may be a home directory.
 function nodeInstallation(): Host['node'] {
   const binary = realpathSync(process.execPath);
   if ([...systemNames, ...storeNames].some((name) => binary.startsWith(`${name}/`))) return [];

@@ -4,7 +4,7 @@ import { RLIMIT } from '../sys/constants';
 import { capget } from '../sys/cred';
 import { getrlimit } from '../sys/limits';
 
-/** Limits that presets are held to. */
+/** Limits that cap those of presets. */
 const limits = {
   core: RLIMIT.CORE,
   nofile: RLIMIT.NOFILE,
@@ -13,7 +13,7 @@ const limits = {
   sigpending: RLIMIT.SIGPENDING,
 };
 
-/** Hard limits of this process, by name; without those that are none. */
+/** Returns the hard limits of this process, by name. Unlimited ones are omitted. */
 export const readHardLimits = (): Readonly<Record<string, number>> =>
   Object.fromEntries(
     Object.entries(limits)
@@ -25,9 +25,9 @@ const freshMs = 1000;
 let known = { text: '', ids: '', changes: -1, at: Number.NEGATIVE_INFINITY };
 
 /**
- * The state of this process as one text: ids, capabilities, limits, root directory, namespaces, cgroups and executable. Everything that nsjs
- * caches about this process is valid while this text is the same. It is read again after a change of ids, after a change by nsjs/sys, and after a
- * second, since other processes can change it too.
+ * Returns the state of this process as one string: ids, capabilities, limits, root directory, namespaces, cgroups and
+ * executable. Everything that nsjs caches about this process is valid while this string is the same. It is read again
+ * after a change of ids, after a change by nsjs/sys, and after a second, because other processes can change it too.
  */
 export function ownProcess(): string {
   const [own, now, changes] = [ids(), performance.now(), ownChanges()];
@@ -37,7 +37,7 @@ export function ownProcess(): string {
   return text;
 }
 
-/** Its ids alone, which take next to no time. */
+/** Returns only the ids of this process, which takes almost no time. */
 export const ids = (): string => `${process.geteuid?.()}:${process.getegid?.()}:${process.getgroups?.()}`;
 
 const places: readonly (() => unknown)[] = [
@@ -53,7 +53,7 @@ function fileId(path: string): string {
   return `${dev}:${ino}`;
 }
 
-// In a chroot without /proc it is what it was.
+// Without /proc, as in some chroots, the state cannot be read and counts as unchanged.
 function attempt(read: () => unknown): unknown {
   try {
     return read();

@@ -1,17 +1,18 @@
 import { readdirSync } from 'node:fs';
 
 /**
- * What distributions keep of language runtimes and tools for documents outside /usr: without it Java does not start, R has no options, and graphviz
- * finds no font. Names of files and directories that are there for everybody; never all of a directory that may hold secrets (maven/settings.xml,
- * R/Renviron.site, npmrc, php/8.2/fpm, mysql/debian.cnf). In each only what others may read can be read: nothing is mapped to the sandbox's id.
- * Each that is there is a mount of its own, some 30 µs: what only configures what works without is left out.
+ * Files and directories of language runtimes and document tools that distributions keep outside /usr. Without them Java
+ * does not start, R has no options, and graphviz finds no font. All of them are meant for every user. A directory that
+ * may contain secrets is never listed as a whole (maven/settings.xml, R/Renviron.site, npmrc, php/8.2/fpm,
+ * mysql/debian.cnf). Only world-readable files in them can be read, because no owner is mapped to the sandbox's id.
+ * Each existing entry is a mount of its own and costs about 30 µs, so files that programs can do without are left out.
  */
 const files: readonly string[] = [
-  // Names of services, protocols and types.
+  // Services, protocols and media types.
   '/etc/services',
   '/etc/protocols',
   '/etc/mime.types',
-  // Documents, fonts and pictures.
+  // Documents, fonts and images.
   '/etc/fonts',
   '/var/cache/fontconfig',
   '/etc/ghostscript',
@@ -50,7 +51,7 @@ const files: readonly string[] = [
   '/var/lib/ghc',
 ];
 
-/** The same, of which there are several versions: a directory, and what in it. */
+/** Directories whose names contain a version: parent directory, pattern of the name, and paths inside. */
 const versions: readonly (readonly [folder: string, name: RegExp, inside: readonly string[]])[] = [
   ['/etc', /^java-\d+-[a-z]+$/, ['']],
   ['/etc', /^ImageMagick-\d+$/, ['']],
@@ -58,7 +59,7 @@ const versions: readonly (readonly [folder: string, name: RegExp, inside: readon
   ['/etc/php', /^\d+\.\d+$/, ['/cli', '/mods-available']],
 ];
 
-/** Those that may be on this machine. */
+/** Returns the paths that may exist on this machine. */
 export const runtimeFiles = (): readonly string[] => [
   ...files,
   ...versions.flatMap(([folder, pattern, inside]) =>

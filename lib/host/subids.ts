@@ -7,7 +7,7 @@ export interface Subids {
   readonly count: number;
 }
 
-/** The ranges of a user in the text of /etc/subuid or /etc/subgid; lines that say something else are passed over. */
+/** Parses the ranges of a user in the text of /etc/subuid or /etc/subgid. Other lines are ignored. */
 export function parseSubids(text: string, user: string | undefined, uid: number): readonly Subids[] {
   return text.split('\n').flatMap((line) => {
     const [, owner, start, count] = /^([^:\s#]+):(\d+):(\d+)\s*$/.exec(line) ?? [];
@@ -17,7 +17,7 @@ export function parseSubids(text: string, user: string | undefined, uid: number)
   });
 }
 
-/** The ranges of this process's user in one of the two files. */
+/** Reads the ranges of this process's user from one of the two files. Empty if the file cannot be read. */
 export function readSubids(file: '/etc/subuid' | '/etc/subgid', uid: number): readonly Subids[] {
   try {
     return parseSubids(readFileSync(file, 'utf8'), userName(), uid);
@@ -38,7 +38,8 @@ const folders = ['/usr/bin', '/usr/local/bin', '/bin'];
 const writableByOthers = 0o022;
 
 /**
- * newuidmap(1) or newgidmap(1): where distributions put it and never by PATH; root's, and writable by nobody else.
+ * Finds newuidmap(1) or newgidmap(1) in standard directories, never in PATH. It must belong to root and be writable by
+ * nobody else.
  */
 export function findIdMapHelper(name: 'newuidmap' | 'newgidmap'): string | undefined {
   return folders

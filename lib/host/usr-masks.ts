@@ -3,28 +3,31 @@ import { dirname, join } from 'node:path';
 import { type MountLine, parseMountLines } from '../proc/mountinfo';
 import { areSameFiles, type FileIds, identify, isSettled } from './file-ids';
 
-/** Something below /usr that is no part of the system: a directory whose content nobody inside sees, but for some names in it, or a file. */
+/**
+ * A file or directory below /usr that is not part of the system. Sandboxes do not see it, except for `kept` entries of
+ * a directory.
+ */
 export interface UsrMask {
   readonly target: string;
   readonly kind: 'dir' | 'file';
-  /** What stays. */
+  /** Names of entries that stay visible. */
   readonly kept: readonly string[];
 }
 
 const usr = '/usr';
 const sources = '/usr/src';
 const settings = '/usr/local/etc';
-/** Headers and sources of kernels, which compilers of modules need. */
+/** Kernel headers and sources, which builds of kernel modules need. */
 const kernelSources = /^linux-/;
 
-// Programs and libraries, at any depth: drivers are mounted there one by one.
+// Directories of programs and libraries, at any depth, because drivers are mounted there file by file.
 const code = /^\/usr\/(local\/)?(bin|sbin|lib|lib32|lib64|libx32|libexec)(\/|$)/;
-// And places that can be file systems of their own.
+// Directories of the system that can be separate file systems.
 const places = /^\/usr\/((local\/)?(share|include|games)|local)$/;
 
 const isSystem = (path: string): boolean => code.test(path) || places.test(path);
 
-/** Whether a directory holds one of the system's. */
+/** Whether a directory is, or contains, a directory of the system. */
 const holdsSystem = (folder: string): boolean =>
   ['bin', 'sbin', 'lib', 'lib64', 'libexec', 'share', 'include', 'local'].some((name) =>
     [`${usr}/${name}`, `${usr}/local/${name}`].some((path) => path === folder || path.startsWith(`${folder}/`)),
@@ -34,7 +37,7 @@ const freshMs = 1000;
 let known: readonly string[] = [];
 let knownAt = Number.NEGATIVE_INFINITY;
 
-// The whole list of mounts is read once a second at most.
+// Reads the list of mounts at most once a second.
 function mountedBelow(): readonly string[] {
   const now = performance.now();
   if (now - knownAt >= freshMs) {
@@ -46,7 +49,7 @@ function mountedBelow(): readonly string[] {
 
 let application: { readonly script: string | undefined; readonly folder: string | undefined } | undefined;
 
-// Where a process was started does not change.
+// The application directory depends only on the script, so it is cached.
 function ownApplication(): string | undefined {
   const script = process.argv[1];
   if (application?.script !== script || !application) application = { script, folder: applicationFolder(script) };
@@ -62,7 +65,7 @@ interface Found {
 
 let found: Found | undefined;
 
-/** What is below /usr on this host now and no part of the system. */
+/** Returns all files and directories below /usr on this host that are not part of the system. */
 export function usrMasks(): readonly UsrMask[] {
   const [mounted, own] = [mountedBelow(), ownApplication()];
   if (found?.mounted === mounted && found.own === own && areSameFiles(found.seen)) return found.masks;
@@ -82,7 +85,7 @@ function findMasks(mounted: readonly string[], own: string | undefined): readonl
     ...mounted.flatMap((target) => maskOf(target) ?? []),
     ...(own === undefined ? [] : [hidden(own)]),
   ];
-  // What lies below another one is hidden by that.
+  // Omits a mask below another one, which hides it already, and duplicates.
   return all.filter(
     ({ target }, index) => !all.some(({ target: other }, place) => target.startsWith(`${other}/`) || (target === other && place < index)),
   );
@@ -95,7 +98,7 @@ function maskOf(target: string): UsrMask | undefined {
   return stats && { target, kind: stats.isDirectory() ? 'dir' : 'file', kept: [] };
 }
 
-/** Mounts below /usr, of another device than /usr, that are no part of the system. Pure. */
+/** Returns mounts below /usr, on another device than /usr, that are not part of the system. Pure. */
 export function foreignMounts(mounts: readonly MountLine[]): readonly string[] {
   const covers = (target: string) => target === '/' || target === usr;
   const device = mounts.findLast(({ target }) => covers(target))?.device;
@@ -105,8 +108,9 @@ export function foreignMounts(mounts: readonly MountLine[]): readonly string[] {
 }
 
 /**
- * The directory of the application that runs: the uppermost with a package.json of the script Node was started with, where that lies below
- * /usr. Never one that holds directories of the system, npm, or nsjs itself.
+ * Returns the directory of the running application, if it is below /usr: the topmost directory with a package.json
+ * above the script that Node was started with. Never a directory that contains directories of the system. Undefined if
+ * the script belongs to npm or to nsjs itself.
  */
 export function applicationFolder(script: string | undefined): string | undefined {
   const file = script === undefined ? undefined : realFile(script);
@@ -114,11 +118,11 @@ export function applicationFolder(script: string | undefined): string | undefine
   const folders = foldersAbove(file).filter((folder) => folder.startsWith(`${usr}/`) && !holdsSystem(folder));
   const packages = folders.filter((folder) => existsSync(join(folder, 'package.json')));
   const own = realpathSync(join(__dirname, '..', '..'));
-  // The uppermost: those within it are parts of the application.
+  // The topmost directory: packages within it are parts of the application.
   return packages.some((folder) => folder === own || nameOf(folder) === 'npm') ? undefined : packages.at(-1);
 }
 
-// As Node finds it: a directory, or a file whose extension was left out.
+// Resolves the script as Node does: it can be a directory, or a file named without its extension.
 function realFile(script: string): string | undefined {
   for (const path of [script, `${script}.js`, `${script}.cjs`, `${script}.mjs`, `${script}.json`, `${script}.node`])
     try {

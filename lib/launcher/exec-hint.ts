@@ -6,7 +6,7 @@ import type { Spec } from '../features/spec';
 import { host } from '../host/host';
 import { usrMasks } from '../host/usr-masks';
 
-/** Of what a program starts from, as far as it can be seen from here. */
+/** The file that a program starts from, as seen from outside the sandbox. */
 interface Found {
   /** Its first bytes. */
   readonly head: Buffer;
@@ -17,7 +17,10 @@ const headSize = 4096;
 const anybodyExecutes = 0o111;
 const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
 
-/** The same error, which says why a program that is there could not be started. Any other error as it is. */
+/**
+ * Adds a hint to an exec error that explains why an existing program could not be started. Returns any other error
+ * unchanged.
+ */
 export function explainExec(error: Error | undefined, spec: Spec, file: string): Error | undefined {
   if (!(error instanceof SysError) || error.syscall !== `spawn ${file}`) return error;
   const hint = execHint(errnoName(-error.errno), spec, file) ?? error.hint;
@@ -42,7 +45,10 @@ function execHint(code: string, spec: Spec, file: string): string | undefined {
   return `it is there; its interpreter ${interpreter} is not: add a mount for that, or start it by another one`;
 }
 
-/** What is at a path inside; undefined where there is nothing, or it can't be told. */
+/**
+ * Looks up the regular file at a path inside. Returns undefined if there is none, or if it cannot be determined from
+ * outside.
+ */
 function look(spec: Spec, path: string): Found | undefined {
   const mount = spec.mounts.findLast(({ target }) => path === target || path.startsWith(`${target}/`));
   if (mount?.type === 'file')

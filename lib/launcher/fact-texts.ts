@@ -1,7 +1,7 @@
-/** Names of the files that init sends, in its order. */
+/** Names of the files that init sends, in the order in which it sends them. */
 const programFiles = ['status', 'uid_map', 'gid_map'] as const;
 
-/** Files of /proc that a launcher has sent, by name. */
+/** Contents of /proc files that a launcher has sent, by name. */
 export class FactTexts {
   private readonly texts = new Map<string, string>();
 
@@ -9,7 +9,7 @@ export class FactTexts {
     this.texts.set(name, (this.texts.get(name) ?? '') + part);
   }
 
-  /** Of a program: its file by number. */
+  /** Adds a part of a program's file; `step` is the index of its name in `programFiles`. */
   addProgram(step: number, part: string): void {
     const name = programFiles[step];
     if (name) this.add(name, part);

@@ -6,19 +6,20 @@ import type { Message } from './session';
 
 const debug = debuglog('nsjs');
 
-/** How a launcher is followed. */
+/** Receives the events of a launcher. */
 export interface Follower {
   readonly outcome: Outcome;
   readonly launcherPath: string | undefined;
-  /** A message has come; its descriptors are the follower's. */
+  /** Receives a message and takes ownership of its descriptors. */
   take(message: Message): void;
-  /** All of the sandbox is gone: every process reaped, its cgroups removed. */
+  /** The sandbox is gone: every process is reaped and its cgroups are removed. */
   gone(): void;
 }
 
 /**
- * Reads what a launcher tells until its sandbox is gone, which is when its keeper says so. What the keeper still holds, the mount
- * namespace, ends with it a moment later and keeps nobody waiting. Throws a SysError if the channels can't be watched.
+ * Reads the records of a launcher until its sandbox is gone, as the keeper's `ended` record reports. The keeper still
+ * holds the mount namespace, which ends with it shortly afterwards; nothing waits for that. Throws a SysError if the
+ * channels cannot be watched.
  */
 export function follow(started: Started, follower: Follower): void {
   const { session, forget } = started;
@@ -44,7 +45,7 @@ export function follow(started: Started, follower: Follower): void {
   });
 }
 
-/** The keeper was killed or could not clean up: another launcher does it. */
+/** The keeper was killed or could not clean up, so another launcher does it. */
 function cleanUp({ plan }: Started, launcherPath: string | undefined, done: () => void): void {
   const session = openCleanup(plan, launcherPath);
   if (!session) {

@@ -2,7 +2,7 @@ import type { OpName } from '../plan/ops';
 
 const restricted = 'the host does not let this process make user namespaces: run `nsjs probe` for the cause and the fix';
 
-/** What to do about an operation that the kernel refused; by operation, then by errno name. */
+/** Advice for operations that the kernel refused, by operation and errno name. */
 const hints: Readonly<Partial<Record<OpName, Readonly<Record<string, string>>>>> = {
   Clone: {
     EPERM: restricted,

@@ -4,14 +4,17 @@ import { native } from '../native/addon';
 
 const embedded = -1;
 
-/** The launcher that is embedded in the addon, as bytes: what `launcherPath` must hold. */
+/**
+ * Returns the bytes of the launcher that is embedded in the addon. A file named by `launcherPath` must have this
+ * content.
+ */
 export function launcherImage(): Uint8Array {
   return new Uint8Array(native().image());
 }
 
 /**
- * Opens the launcher to execute: -1 for the embedded one, else the file, whose content is compared byte for byte
- * through the same descriptor that is executed.
+ * Opens the launcher to execute. Returns -1 for the embedded one, else a descriptor of the file. The file's content is
+ * compared byte for byte through the same descriptor that is executed.
  */
 export function openLauncher(path: string | undefined): number {
   if (path === undefined) return testLauncher ?? embedded;
@@ -37,14 +40,14 @@ export function closeLauncher(fd: number): void {
 
 let testLauncher: number | undefined;
 
-/** For nsjs's own tests of a launcher that fails on purpose; no export of the package leads here. */
+/** Sets a launcher that fails on purpose, for nsjs's own tests. No export of the package leads here. */
 export function useTestLauncher(fd: number | undefined): void {
   testLauncher = fd;
 }
 
 function openFile(path: string): number {
   try {
-    // What is no file is refused once it is open: never waited for.
+    // O_NONBLOCK, so that opening a FIFO does not block. Anything but a regular file is refused after it is open.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { errno = -5, syscall = 'open' } = error as NodeJS.ErrnoException;

@@ -27,24 +27,24 @@ export interface Started {
   readonly session: Session;
   readonly plan: LaunchPlan;
   readonly scene: Scene;
-  /** The network that was set up for it; to be closed when the sandbox is gone. */
+  /** The network that was set up for the sandbox; to be closed when the sandbox is gone. */
   readonly network?: LiveNetwork | undefined;
-  /** This side's descriptor for each of the program's, by its number; -1 where there is none. */
+  /** This side's descriptor for each descriptor of the program, by the program's number; -1 where there is none. */
   readonly ours: readonly number[];
-  /** Lets go of what this process remembers of it while it is there. */
+  /** Releases the state that this process keeps for the sandbox while it exists. */
   readonly forget?: (() => void) | undefined;
-  /** Texts of /proc, of a sandbox that was set up before its program. */
+  /** Contents of /proc files, of a sandbox that was set up before its program. */
   readonly prepared?: FactTexts | undefined;
 }
 
-/** From parsed options to a running launcher, in one native call. Throws what kept it from starting. */
+/** Starts a launcher for parsed options, in one native call. Throws the error that kept it from starting. */
 export function start(parsed: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind = 'run'): Started {
   try {
     return startNow(parsed, kind);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EMFILE' && code !== 'ENFILE') throw error;
-    // What is kept for sandboxes to come must not be what this one lacks.
+    // Resources kept for future sandboxes must not make this one fail: release them and try again.
     const had = [dropSharedRoots(), dropSpareNet()];
     if (!had.includes(true)) throw error;
     return startNow(parsed, kind);
@@ -94,7 +94,10 @@ function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
   }
 }
 
-/** A launcher that only cleans up after one that could not; undefined if there is nothing to do, or no way to start it. */
+/**
+ * Starts a launcher that only cleans up after one that could not. Returns undefined if there is nothing to clean up or
+ * the launcher cannot be started.
+ */
 export function openCleanup(plan: LaunchPlan, launcherPath: string | undefined): Session | undefined {
   const cleanup = cleanupPlan(plan);
   if (!cleanup) return undefined;

@@ -10,13 +10,13 @@ import { FactTexts } from './fact-texts';
 import { hintFor } from './hints';
 import { type HeldLimit, type LaunchRecord, recordKind } from './record';
 
-/** Why a program ended. What ended it first is named. */
+/** Why a program ended. If there are several causes, the first one is given. */
 export type Reason = 'exited' | 'signaled' | 'timeout' | 'aborted' | 'killed' | 'oom' | 'output' | 'ipc' | 'supervisor';
 
-/** A limit of time: an option of `limits`, or `timeout`. */
+/** A time limit: an option of `limits`, or `timeout`. */
 export type TimeLimit = 'timeout' | Exclude<HeldLimit, 'memory'>;
 
-/** How a sandbox ended, from the records of the kernel's word. */
+/** How a sandbox ended, according to the records of its launcher. */
 export interface Ending {
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -26,8 +26,8 @@ export interface Ending {
 const exitedNormally = 1; // CLD_EXITED
 
 /**
- * What the records of one launch add up to. It is fed by whoever reads the channels, asynchronously or not, and knows
- * nothing of either.
+ * Combines the records of one launch into its result. The reader of the channels feeds it, synchronously or
+ * asynchronously; it knows nothing of the channels.
  */
 export class Outcome {
   started?: LaunchRecord;
@@ -36,32 +36,35 @@ export class Outcome {
   /** Files of the cgroup, by name, as they were when the sandbox had ended. */
   readonly lastWords = new Map<string, string>();
   readonly dropped: Dropped[] = [];
-  /** What was in uninterruptible sleep when it should have been gone. */
+  /** Processes that were in uninterruptible sleep when they should have been gone. */
   stuck?: readonly StuckProcess[];
-  /** All of it is being killed. */
+  /** Called when the keeper starts to kill all of the sandbox. */
   onEnding?: () => void;
-  /** CPU time that was used when this process ended it: what is killed with its pid namespace is counted for nobody. */
+  /**
+   * CPU time used when this process ended the sandbox. The kernel does not add the CPU time of processes that are
+   * killed with their pid namespace to any parent's.
+   */
   cpuAtEnd?: { readonly userMs?: number; readonly systemMs?: number };
-  /** What the cgroup of a program with limits of its own told when it had ended. */
+  /** Counters of the cgroup of a program with limits of its own, read when the program had ended. */
   groupAtEnd?: Partial<Pick<Stats, 'memory' | 'pids'>>;
-  /** What it was ended for, by this process or by its launcher. */
+  /** Why this process or its launcher ended it. */
   stopped?: Reason;
-  /** The limit of time that was over. */
+  /** The time limit that expired. */
   timeLimit?: TimeLimit;
-  /** What the kernel has killed so far for lack of memory in a sandbox that goes on. */
+  /** Number of OOM kills attributed to a program of a long-lived sandbox. */
   ownKills?: number;
-  /** Those of groups below its own, where its own does not count them. */
+  /** OOM kills in cgroups below the sandbox's own, where its own does not count them. */
   nestedKills = 0;
-  /** Of those of a long-lived sandbox: those that were known when one of its programs had ended. */
+  /** Number of OOM kills in a long-lived sandbox that were known when one of its programs last ended. */
   claimedKills = 0;
-  /** Whether the kernel killed for lack of memory meanwhile, where last words can't tell. */
+  /** Whether the kernel killed this program for lack of memory, where `lastWords` cannot show it. */
   oomKilled?: boolean;
   private failed?: LaunchRecord;
 
   constructor(
     private readonly plan: LaunchPlan,
     private readonly command: readonly string[],
-    /** What the kernel told, where it was asked to be verified. */
+    /** Contents of /proc files, where the options request verification. */
     readonly facts = new FactTexts(),
   ) {}
 
@@ -87,20 +90,22 @@ export class Outcome {
         this.takeText(record);
         break;
       case recordKind.ended:
-        // Time that is over once the program has ended, while what it left is taken down, ends nothing.
+        // A time limit that expires after the program has exited, while the processes that it left are being killed, is
+        // not the cause of the end.
         if (!this.exited || record.cause === 'memory') this.endedFor(record);
-        // The kernel may kill init itself: before it has reported the start of its program, or together with the rest of the sandbox.
+        // The OOM killer may kill init itself: before init has reported the start of its program, or together with the
+        // rest of the sandbox.
         if (!this.started && !this.failed && this.ownOomKills > this.claimedKills) this.stopped ??= 'oom';
         this.ended = record;
     }
   }
 
-  /** What an operation failed with, if one did. */
+  /** The error of the first operation that failed, if one did. */
   get failure(): Error | undefined {
     return this.failed && this.toError(this.failed);
   }
 
-  /** The error of a set-up that failed; undefined if the program ran. */
+  /** Returns the error of a failed set-up, or undefined if the program ran. */
   setupError(): Error | undefined {
     if (this.failed) return this.toError(this.failed);
     if (this.started) return undefined;
@@ -109,7 +114,7 @@ export class Outcome {
     });
   }
 
-  /** As setupError, of a sandbox that ended before it was open; a limit that ended it is named. */
+  /** Like setupError(), for a sandbox that ended before it was open. If a limit ended it, the error names the limit. */
   openError(): Error | undefined {
     const { stopped, timeLimit } = this;
     if (stopped !== 'timeout' && stopped !== 'oom') return this.setupError();
@@ -118,21 +123,21 @@ export class Outcome {
     });
   }
 
-  /** How the program itself ended, as soon as init has told. */
+  /** Returns how the program itself ended; available as soon as init has reported it. */
   exit(): Pick<Ending, 'exitCode' | 'signal'> {
     const { exited } = this;
     const exitCode = exited?.code === exitedNormally ? exited.status : null;
     return { exitCode, signal: exitCode === null ? signalName(exited?.status ?? constants.signals.SIGKILL) : null };
   }
 
-  /** How the sandbox ended. */
+  /** Returns how the sandbox ended. */
   ending(): Ending {
     if (!this.ended && this.stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'supervisor' };
     const { exitCode, signal } = this.exit();
     return { exitCode, signal, reason: this.stopped ?? this.kernelReason(exitCode, signal) };
   }
 
-  /** How often the kernel killed for lack of memory in the sandbox. */
+  /** Number of processes in the sandbox that the kernel killed for lack of memory. */
   get oomKills(): number {
     return this.ownOomKills + this.nestedKills;
   }
@@ -141,7 +146,7 @@ export class Outcome {
     return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.ownKills ?? 0;
   }
 
-  /** A number from one of the last words: the whole file, or the line of a name. */
+  /** Returns a number from a file in `lastWords`: the whole file, or the line that starts with `name`. */
   counter(file: string, name?: string): number | undefined {
     const text = this.lastWords.get(file);
     if (text === undefined) return undefined;
@@ -151,7 +156,7 @@ export class Outcome {
     return Number.parseInt(text.slice(start + name.length), 10);
   }
 
-  // What came first is what it ended for.
+  // The first cause is the reason.
   private endedFor({ cause }: LaunchRecord): void {
     if (cause === undefined || this.stopped !== undefined) return;
     this.stopped = cause === 'memory' ? 'oom' : 'timeout';
@@ -165,7 +170,7 @@ export class Outcome {
     else this.facts.add(fileName(this.plan.section('inside')[step]), text);
   }
 
-  // Groups of several hierarchies may have files of one name, and say different things in them.
+  // Cgroups of several hierarchies may have files of the same name with different contents.
   private addLastWord(file: string, text: string): void {
     this.lastWords.set(file, (this.lastWords.get(file) ?? '') + text);
   }
@@ -209,7 +214,7 @@ export class Outcome {
   }
 }
 
-/** Where an option says more than its operation. */
+/** Hints by option, where they are more specific than those by operation. */
 const hintOf: Readonly<Record<string, string>> = { oomScoreAdj: "less than the caller's own needs CAP_SYS_RESOURCE" };
 
 const fileName = (op: PlannedOp | undefined): string => {
@@ -221,7 +226,7 @@ function syscallOf({ nr }: LaunchRecord): string {
   return syscallName(nr, process.arch as Arch);
 }
 
-// The last text among the arguments of a mount or file operation that looks like a path.
+// The first argument of an operation that is an absolute path.
 function pathOf(op: PlannedOp | undefined): string | undefined {
   const paths = op?.args.filter((argument): argument is string => typeof argument === 'string' && argument.startsWith('/'));
   return paths?.[0];

@@ -1,18 +1,18 @@
-/** What a record from the launcher says, src/plan/wire.h. */
+/** Kinds of records from the launcher, see src/plan/wire.h. */
 export const recordKind = { started: 1, failed: 2, dropped: 3, exited: 4, text: 5, ended: 6, opened: 7, fd: 9, ending: 10 } as const;
 
-/** Size of a record on the wire; a text may follow. */
+/** Size of a record on the wire in bytes; a text may follow. */
 export const recordSize = 176;
-/** Limits that the launcher itself ends a sandbox, or a program, for. */
+/** Limits for which the launcher itself ends a sandbox or a program. */
 export const heldLimits = ['wallTime', 'cpuTime', 'idle', 'memory'] as const;
 export type HeldLimit = (typeof heldLimits)[number];
 
 const blockSize = 512;
 
-/** The longest message, kMaxMessage of src/plan/wire.h. */
+/** Maximum size of a message in bytes, kMaxMessage of src/plan/wire.h. */
 export const messageSize = 8192;
 
-/** Order of the namespaces in records, and of the descriptors beside `opened`. */
+/** Order of the namespaces in records, and of the descriptors sent with an `opened` record. */
 export const namespaceOrder = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup', 'time'] as const;
 
 export interface LaunchRecord {
@@ -32,12 +32,15 @@ export interface LaunchRecord {
   /** Inode numbers of the namespaces. */
   readonly namespaces: Readonly<Record<(typeof namespaceOrder)[number], number>>;
   readonly faults: { readonly minor: number; readonly major: number };
-  /** Bytes from and to disks. */
+  /** Bytes read from disks and written to them. */
   readonly io: { readonly read: number; readonly write: number };
   readonly switches: { readonly voluntary: number; readonly involuntary: number };
-  /** The limit that the launcher ended it for. */
+  /** The limit for which the launcher ended it. */
   readonly cause: HeldLimit | undefined;
-  /** Which program it is about, as this side numbered it; 0 for the sandbox itself and for its only program. */
+  /**
+   * The program that the record is about, by the number that this side gave it; 0 for the sandbox itself and for its
+   * only program.
+   */
   readonly program: number;
   readonly text: string;
 }
@@ -47,8 +50,8 @@ const sizeAt = 7;
 const alignment = 8;
 
 /**
- * Reads one message: records at multiples of eight bytes, each with its text behind it. `message` starts at a multiple of eight bytes of its memory;
- * the first `size` bytes count.
+ * Reads one message: records at multiples of eight bytes, each followed by its text. `message` must be aligned to eight
+ * bytes in its ArrayBuffer; only its first `size` bytes are read.
  */
 export function readRecords(message: Buffer, size: number): readonly LaunchRecord[] {
   const words = new Uint32Array(message.buffer, message.byteOffset, message.length >> 2);
@@ -95,7 +98,7 @@ function readRecord(message: Buffer, words: Uint32Array, at: number, length: num
   };
 }
 
-/** For a sandbox that was ended before its program ran. */
+/** The record of a program that did not run because its sandbox ended first. */
 export const unstarted: LaunchRecord = Object.freeze({
   kind: 0,
   section: 0,

@@ -5,7 +5,10 @@ import { closeLauncher, openLauncher } from './image';
 import { Outcome } from './outcome';
 import { Session } from './session';
 
-/** Runs a plan that starts nothing: its section `host` is done by a launcher that then ends. Rejects with what failed. */
+/**
+ * Runs a plan that starts no program: a launcher carries out the section `host` and exits. Rejects with the error of
+ * the operation that failed.
+ */
 export function runHost(plan: LaunchPlan, launcherPath: string | undefined): Promise<void> {
   const launcher = openLauncher(launcherPath);
   try {

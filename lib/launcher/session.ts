@@ -9,23 +9,26 @@ const command = { kill: 1, signal: 2, pause: 4, clock: 5 } as const;
 const launchHeader = 3;
 const spawnHeader = 2;
 const maxBeside = 16;
-// One for all sessions: what is received is taken out of them at once.
+// All sessions share one buffer, because each message is decoded immediately after it is received.
 const buffer = Buffer.allocUnsafeSlow(messageSize);
 const beside = new Int32Array(2 + maxBeside);
 const none: readonly number[] = [];
 
-/** What arrived on a channel. */
+/** A record that arrived on a channel. */
 export interface Message {
   readonly record: LaunchRecord;
   /** The program's pid on the host. */
   readonly pid: number;
-  /** Descriptors beside it; the receiver's from now on. */
+  /** Descriptors received with the record; the receiver must close them. */
   readonly fds: readonly number[];
 }
 
-/** One running launcher: starting it, its channels, ending it. Knows records, not what they mean. */
+/**
+ * One running launcher: starts it, reads and writes its channels, and ends it. It decodes records but does not
+ * interpret them.
+ */
 export class Session {
-  /** This side's descriptor of each passed entry that is a pipe or socket pair. */
+  /** This side's descriptor for each passed entry that is a pipe or socket pair. */
   readonly ours: readonly number[];
   /** Pid of the keeper. */
   readonly pid: number;
@@ -35,7 +38,7 @@ export class Session {
   private handle: NativeSession | undefined;
   private onReadable: ((channel: number) => void) | undefined;
 
-  /** Throws a SysError if the launcher can't be started. `launcherFd` -1 stands for the embedded one. */
+  /** Throws a SysError if the launcher cannot be started. `launcherFd` -1 means the embedded launcher. */
   constructor(plan: LaunchPlan, launcherFd: number, hostId: number | undefined) {
     const results = new Int32Array(launchHeader + plan.passed.length);
     this.owner = hostId ?? -1;
@@ -46,7 +49,10 @@ export class Session {
     this.ours = [...results.subarray(launchHeader)];
   }
 
-  /** Starts one more program; returns this side's descriptors as `ours`. Throws a SysError if it can't be asked for. */
+  /**
+   * Starts one more program. Returns this side's descriptors, as in `ours`. Throws a SysError if the request cannot be
+   * sent.
+   */
   spawn(plan: LaunchPlan, id: number): readonly number[] {
     const results = new Int32Array(spawnHeader + plan.passed.length);
     if (!this.handle || this.fd(channel.init) < 0) throw closedError();
@@ -57,12 +63,15 @@ export class Session {
     return [...results.subarray(spawnHeader)];
   }
 
-  /** Streams have been made of `ours`: closing the session leaves them alone from now on. */
+  /** Streams now own the descriptors in `ours`: closing the session no longer closes them. */
   adopt(): void {
     if (this.handle) native().adopt(this.handle);
   }
 
-  /** Calls back with each channel that can be read; a later call takes the place of the one before. Throws a SysError, and ends the sandbox, if that can't be had. */
+  /**
+   * Calls back with each channel that is readable; a later call replaces the callback. If the channels cannot be
+   * watched, ends the sandbox and throws a SysError.
+   */
   watch(onReadable: (channel: number) => void): void {
     const isWatched = this.onReadable !== undefined;
     this.onReadable = onReadable;
@@ -81,7 +90,7 @@ export class Session {
     if (this.handle) native().ref(this.handle, on ? 1 : 0);
   }
 
-  /** All that can be read from a channel now. */
+  /** Yields the messages that can be read from a channel now. */
   *messages(which: number): Generator<Message> {
     while (this.handle) {
       const size = native().receive(this.handle, which, buffer, beside);
@@ -96,13 +105,13 @@ export class Session {
   }
 
   /**
-   * The same, each after what had been told before: of two channels one is read first, but the keeper's word of an end comes after all that
-   * init has said.
+   * Like messages(), but in causal order: the keeper's record of an end comes after all records that init sent before
+   * it. The channels are separate, so those of init are read after those of the keeper and yielded first.
    */
   *inOrder(which: number): Generator<Message> {
     if (which !== channel.control) yield* this.messages(which);
     else {
-      // Kept: whoever takes one of them may throw.
+      // Stored in a field, because the consumer of a message may throw and the rest must not be lost.
       this.told.push(...this.messages(which));
       yield* this.messages(channel.init);
       for (let next = this.told.shift(); next; next = this.told.shift()) yield next;
@@ -114,12 +123,12 @@ export class Session {
     this.send(channel.init, command.signal, program, number);
   }
 
-  /** Stops every process but init by a signal, and what is spawned meanwhile; or lets them go on. */
+  /** Stops every process except init with SIGSTOP, and holds back programs spawned after that; or resumes them. */
   pause(on: boolean): void {
     this.send(channel.init, command.pause, 0, on ? 1 : 0);
   }
 
-  /** Limits of time that the keeper holds count from now on. */
+  /** Starts the clock of the time limits that the keeper enforces. */
   startClock(): void {
     this.send(channel.control, command.clock, 0, 0);
   }
@@ -129,12 +138,15 @@ export class Session {
     this.send(channel.control, command.kill, 0, 0);
   }
 
-  /** Ends the sandbox without waiting for it. */
+  /** Ends the sandbox without waiting for its end. */
   abandon(): void {
     if (this.handle) native().close(this.handle, 0);
   }
 
-  /** The keeper has ended: gives back what this process holds. Its exit status, or the signal that killed it as a negative number. */
+  /**
+   * Frees the resources of the session; to be called when the keeper has exited. Returns the keeper's exit status, or
+   * the negated number of the signal that killed it.
+   */
   close(): number {
     if (!this.handle) return 0;
     const status = native().close(this.handle, 1);
@@ -142,17 +154,17 @@ export class Session {
     return status;
   }
 
-  /** Descriptors that end with the sandbox at the latest, also if this environment ends before. */
+  /** Hands over descriptors that are closed with the session, or earlier when this environment ends. */
   hold(fds: readonly number[]): void {
     if (this.handle) native().hold(this.handle, Int32Array.from(fds));
   }
 
-  /** Closes what is held. */
+  /** Closes the descriptors given to hold(). */
   dropHeld(): void {
     if (this.handle) native().hold(this.handle, new Int32Array());
   }
 
-  // The other side may be frozen: what does not fit waits here.
+  // The other side may be frozen: requests that do not fit into the channel are queued here.
   private send(which: number, ...words: readonly number[]): void {
     this.waiting.push({ which, bytes: new Uint8Array(Uint32Array.from(words).buffer) });
     if (this.waiting.length === 1) this.flush();
@@ -175,7 +187,7 @@ const retryMs = 5;
 const epipe = 32;
 const econnreset = 104;
 
-/** What is asked of a sandbox that is closed rejects with this. */
+/** Returns the error for requests to a closed sandbox. */
 export const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
 
 const eacces = 13;

@@ -11,16 +11,21 @@ const accessMode = 3;
 const { O_NONBLOCK, O_NOCTTY } = constants;
 const terminalMaker = 0x502; // /dev/ptmx
 
-/** What was begun with a program, and what gives its descriptors back once that has ended. */
+/**
+ * The result of starting a program, and a function that restores the flags of its descriptors once the program has
+ * ended.
+ */
 export interface Sharing<T> {
   readonly begun: T;
   readonly restore: (() => void) | undefined;
 }
 
 /**
- * O_NONBLOCK belongs to the open file description, which a program shares with this process: Node sets it on its own pipes and terminals,
- * and the program would get EAGAIN. Pipes and terminals are opened once more, so that the program has one of its own. Where that can't be had
- * (sockets) the flag is cleared until the program has ended. Files have no use for it, and share their offset on purpose.
+ * Passes descriptors of this process to a program in blocking mode. O_NONBLOCK belongs to the open file description,
+ * which a program would share with this process: Node sets it on its own pipes and terminals, and the program would get
+ * EAGAIN. Pipes and terminals are therefore opened again, so that the program has a description of its own. Where that
+ * is impossible (sockets), the flag is cleared until the program has ended. Regular files ignore the flag, and share
+ * their offset on purpose.
  */
 export function sharing<T>(program: Program, isRoot: boolean, begin: (program: Program) => T): Sharing<T> {
   if (!program.stdio.some(isDescriptor)) return { begun: begin(program), restore: undefined };
@@ -50,14 +55,15 @@ const isDescriptor = (entry: unknown): entry is number => typeof entry === 'numb
 function openAgain(fd: number, isRoot: boolean): number | undefined {
   try {
     const stats = fstatSync(fd);
-    // Opening the other side of a terminal makes a new one.
+    // Opening /dev/ptmx again would create a new terminal.
     if ((!stats.isFIFO() && !isatty(fd)) || stats.rdev === terminalMaker) return undefined;
     const path = `/proc/self/fd/${fd}`;
     const flags = call('fcntl', fd, getFlags);
-    // The sandbox's id opens the side it has by /dev/stdout, and not the other one. No path but those of who has it leads to a pipe without a name.
+    // Lets the sandbox's id open this end of the pipe through /dev/stdin or /dev/stdout, but not the other end. An
+    // anonymous pipe can only be opened through /proc/<pid>/fd of a process that has it open.
     if (isRoot && readlinkSync(path).startsWith('pipe:'))
       fchmodSync(fd, (stats.mode & 0o777) | ((flags & accessMode) === 0 ? 0o004 : 0o002));
-    // A pipe whose other side is closed would be waited for.
+    // Without O_NONBLOCK, opening a pipe whose other end is closed would block.
     const opened = openSync(path, (flags & accessMode) | O_NOCTTY | O_NONBLOCK);
     call('fcntl', opened, setFlags, flags & ~O_NONBLOCK);
     return opened;
@@ -66,10 +72,11 @@ function openAgain(fd: number, isRoot: boolean): number | undefined {
   }
 }
 
-/** How many programs need a description to block, by device and inode. */
+/** Number of programs that need a file description to block, by device and inode. */
 const blocking = new Map<string, number>();
 
-// Of a copy: the caller may close its own meanwhile, and another one have its number.
+// Works on a copy of the descriptor: the caller may close the original before the program ends, and its number may be
+// reused.
 function makeBlocking(fd: number): () => void {
   const stats = fstatSync(fd);
   const key = `${stats.dev}:${stats.ino}`;

@@ -13,12 +13,12 @@ import { Session } from './session';
 const debug = debuglog('nsjs');
 
 const idleMs = 10_000;
-// Where the host's mounts change all the time it is not worth it to follow them.
+// Delay between two attempts, because following mounts that change all the time is not worth its cost.
 const pauseMs = 1000;
 const makeMs = 1000;
 const timerMs = 50;
 const maxRoots = 4;
-// Most of what comes once comes never again.
+// Limits the recipes remembered; most are used only once.
 const maxRecipes = 16;
 const cwd = -100; // AT_FDCWD
 const readOnly = 0o2000000; // O_RDONLY | O_CLOEXEC
@@ -26,33 +26,34 @@ const pollIn = 1;
 const pollPriority = 2;
 const eintr = -4;
 
-/** What is known of one recipe; `fd` is there while there is a root. */
+/** State of one recipe; `fd` is set while its root exists. */
 interface SharedRoot {
   fd: number | undefined;
   sources: KnownFiles | undefined;
   usedAt: number;
-  /** Not before then. */
+  /** The root is not made before this time. */
   makeAt: number;
 }
 
-/** What the host has mounted, as long as this thread sees it so. */
+/** The mount table of the host, and the mount namespace and root directory of this thread when it was opened. */
 interface Watch {
   readonly fd: number;
   readonly seenFrom: FileIds;
 }
 
 /**
- * Roots that sandboxes with the same options share: each starts from a copy of a mount namespace that has one. Made when a recipe comes
- * again soon; dropped when it has not been used for a while (what is mounted on the host stays in use as long), or when what it was made of
- * has changed on the host. Each thread has its own.
+ * Roots that sandboxes with the same options share: each sandbox starts from a copy of a mount namespace that contains
+ * the root. A root is made when its recipe is used again within 10 seconds. It is dropped when it has not been used for
+ * 10 seconds, because it keeps mounts of the host busy, or when its sources have changed on the host. Each thread has
+ * its own roots.
  */
 class SharedRoots {
-  // The one that was used last is the last.
+  // Ordered by last use, the most recent last.
   private readonly roots = new Map<string, SharedRoot>();
   private watch: Watch | undefined;
   private timer: NodeJS.Timeout | undefined;
 
-  /** A mount namespace in which the root is there; undefined if there is none. Not the caller's to close. */
+  /** Returns a mount namespace that contains the root, or undefined if there is none. The caller must not close it. */
   find(recipe: RootRecipe, launcherPath: string | undefined): number | undefined {
     const now = performance.now();
     if (this.hasChanged()) this.dropAll();
@@ -67,7 +68,7 @@ class SharedRoots {
     return root.fd;
   }
 
-  /** All of them are given back. Whether there were any. */
+  /** Drops all roots. Returns whether there was anything to drop. */
   clear(): boolean {
     const had = this.watch !== undefined;
     this.dropAll();
@@ -99,13 +100,14 @@ class SharedRoots {
       root.fd = kept(makeRoot(recipe, launcherPath));
       root.makeAt = performance.now() + pauseMs;
     } catch (error) {
-      // Sandboxes make their own.
+      // Sandboxes make their own roots instead.
       root.makeAt = performance.now() + idleMs;
       debug('no shared root: %s', (error as Error).message);
     }
   }
 
-  // Whether what is mounted on the host has changed, anywhere (proc_pid_mountinfo(5)), or is another host to this thread.
+  // Whether any mount of the host has changed (proc_pid_mountinfo(5)), or this thread now sees another mount namespace
+  // or root directory.
   private hasChanged(): boolean {
     const { watch } = this;
     return watch !== undefined && (native().poll(Int32Array.of((watch.fd << 3) | pollPriority), 0) > 0 || !areSameFiles(watch.seenFrom));
@@ -143,23 +145,23 @@ const roots = new SharedRoots();
 /** See {@link SharedRoots.find}. */
 export const sharedRoot = (recipe: RootRecipe, launcherPath: string | undefined): number | undefined => roots.find(recipe, launcherPath);
 
-/** Gives all of them back at once. Whether there were any. */
+/** Drops all roots immediately. Returns whether there was anything to drop. */
 export const dropSharedRoots = (): boolean => roots.clear();
 
-// Of this thread: it may have left the mount namespace of the others.
+// Opens the file of this thread, which may be in another mount namespace than the other threads.
 function openWatch(): Watch {
   const fd = kept(openat2(cwd, '/proc/thread-self/mountinfo', { flags: readOnly }));
   return { fd, seenFrom: identify(['/proc/thread-self/ns/mnt', '/']) };
 }
 
-// Until it is dropped, or this thread ends.
+// Keeps a descriptor until it is dropped or this thread ends.
 function kept(fd: number): number {
   if (native().keepFd(fd)) return fd;
   close(fd);
   throw new Error('too many descriptors are kept');
 }
 
-// Blocks: it is a matter of some ms, and what is not waited for could be seen as a child of this process.
+// Blocks for some milliseconds: a launcher that is not waited for would be visible as a child of this process.
 function makeRoot(recipe: RootRecipe, launcherPath: string | undefined): number {
   const launcher = launcherPath === undefined ? -1 : openLauncher(launcherPath);
   try {
@@ -207,7 +209,8 @@ function rootPlan({ sources, build }: RootRecipe): PlanWriter {
   plan.op('host', 'root', 'SetNs', empty, cloneFlags.mnt);
   plan.op('host', 'root', 'Unshare', cloneFlags.mnt);
   plan.ops.host.push(...build);
-  // The file system as well, whatever becomes of its mounts. What is mounted over the root is above it.
+  // Also makes the file system itself read-only, in case its mounts are changed. `/..` resolves to the mount on top of
+  // the root directory.
   plan.op('host', 'root', 'CallWith', callNumber('mount'), 1, '/..', 0, 0, remountReadonly, 0);
   plan.op('host', 'root', 'OpenOwn', lastSlot, procfs, 'self/ns/mnt');
   plan.op('host', 'root', 'SendFd', lastSlot, 0);

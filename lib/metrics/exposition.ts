@@ -1,14 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Measured, type Metric, metrics, type Point } from './table';
 
-/** A sandbox as metrics see it; {@link Sandbox} is one. */
+/** A sandbox as seen by the metrics, such as a {@link Sandbox}. */
 export interface Measurable {
   readonly id: string;
   readonly openedAt: number;
   stats(): Measured['stats'];
 }
 
-/** Those that have not ended meanwhile. */
+/** Measures sandboxes, without those that have ended. */
 export function measure(sandboxes: Iterable<Measurable>): readonly Measured[] {
   return [...sandboxes].flatMap((sandbox) => {
     try {
@@ -19,7 +19,7 @@ export function measure(sandboxes: Iterable<Measurable>): readonly Measured[] {
   });
 }
 
-/** Pure: the text format of Prometheus, version 0.0.4, each metric with label `id`. */
+/** Converts measurements to the text format of Prometheus, version 0.0.4. Each metric has the label `id`. Pure. */
 export function toPrometheus(measured: readonly Measured[]): string {
   const families = new Map<string, { readonly metric: Metric; readonly lines: string[] }>();
   for (const metric of metrics) {
@@ -46,7 +46,10 @@ const textOf = (labels: Readonly<Record<string, string>>): string =>
     .map(([key, value]) => `${key}="${value.replace(/[\\"\n]/g, (character) => escapes[character] ?? '')}"`)
     .join(',');
 
-/** Answers a request with the metrics of sandboxes, for node:http: `createServer(prometheusHandler())`. */
+/**
+ * Returns a request handler for node:http that responds with the metrics of sandboxes:
+ * `createServer(prometheusHandler())`.
+ */
 export function handlerFor(sandboxes: () => Iterable<Measurable>): (request: IncomingMessage, response: ServerResponse) => void {
   return (request, response) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') {

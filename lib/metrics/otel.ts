@@ -16,19 +16,20 @@ import { metrics } from './table';
 
 /** Options of {@link instrument}. */
 export interface InstrumentOptions {
-  /** Where the meter comes from. Default: the global one. */
+  /** Provider of the meter. Default: the global one. */
   readonly meterProvider?: MeterProvider;
 }
 
-/** What {@link instrument} started. */
+/** Active instrumentation, as returned by {@link instrument}. */
 export interface Instrumentation {
-  /** Nothing is observed any more. */
+  /** Stops all measurements. */
   stop(): void;
 }
 
 /**
- * Observes every open sandbox of this process when metrics are collected: `container.*` of OpenTelemetry's semantic conventions, and `nsjs.*`
- * for what they lack; attribute `container.id` is the sandbox's. Runs are counted by `nsjs.runs` (attribute `nsjs.reason`) and `nsjs.run.duration`
+ * Observes every open sandbox of this process when metrics are collected. The metrics are `container.*` as in
+ * OpenTelemetry's semantic conventions, and `nsjs.*` for values that these do not define. The attribute `container.id`
+ * is the id of the sandbox. Runs are counted by `nsjs.runs` (attribute `nsjs.reason`) and `nsjs.run.duration`
  * (seconds). Needs the package `@opentelemetry/api`.
  */
 export function instrument({ meterProvider = api.getMeterProvider() }: InstrumentOptions = {}): Instrumentation {

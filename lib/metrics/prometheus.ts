@@ -3,14 +3,17 @@ import { Sandbox } from '../sandbox/sandbox';
 import { handlerFor, type Measurable, measure, toPrometheus } from './exposition';
 
 /**
- * Metrics of sandboxes, all that are open by default, in Prometheus's text format 0.0.4: under cAdvisor's names where it has one, each with
- * label `id`. One sandbox costs some 100 µs.
+ * Returns the metrics of sandboxes, by default of all open ones, in Prometheus's text format 0.0.4. Metrics have the
+ * names that cAdvisor uses, where it has them, and the label `id`. One sandbox takes about 100 µs.
  */
 export function prometheusMetrics(sandboxes: Iterable<Measurable> = Sandbox.list()): string {
   return toPrometheus(measure(sandboxes));
 }
 
-/** Serves {@link prometheusMetrics} of what `sandboxes` gives at each request: `http.createServer(prometheusHandler()).listen(9100)`. */
+/**
+ * Returns a request handler that serves {@link prometheusMetrics}. It calls `sandboxes` for each request:
+ * `http.createServer(prometheusHandler()).listen(9100)`.
+ */
 export function prometheusHandler(
   sandboxes: () => Iterable<Measurable> = () => Sandbox.list(),
 ): (request: IncomingMessage, response: ServerResponse) => void {

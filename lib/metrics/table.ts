@@ -1,14 +1,14 @@
 import type { Stats } from '../monitor/stats';
 
-/** What is measured of a sandbox besides its stats. */
+/** Measurements of a sandbox. */
 export interface Measured {
   readonly id: string;
-  /** ms since the epoch. */
+  /** Time at which it was opened, in ms since the epoch. */
   readonly openedAt: number;
   readonly stats: Stats;
 }
 
-/** One value of a metric, and what tells it from the others of its sandbox. */
+/** One value of a metric, and the attributes that distinguish it from other values of the same sandbox. */
 export interface Point {
   readonly value: number;
   readonly attributes?: Readonly<Record<string, string>>;
@@ -16,9 +16,12 @@ export interface Point {
 
 /** One metric under both of its names. Values are in base units: seconds and bytes. */
 export interface Metric {
-  /** Of OpenTelemetry's semantic conventions for containers; `nsjs.` where they have none. */
+  /** Name in OpenTelemetry's semantic conventions for containers, or `nsjs.*` if they define none. */
   readonly name: string;
-  /** Of cAdvisor, whose dashboards are everywhere; `nsjs_` where it has none. Attributes are the name's own there. */
+  /**
+   * Name in cAdvisor, whose dashboards are widespread, or `nsjs_*` if it has none. A function derives the name
+   * and labels from the attributes.
+   */
   readonly prometheus: string | ((point: Point) => { readonly name: string; readonly labels?: Readonly<Record<string, string>> });
   readonly kind: 'counter' | 'gauge';
   readonly unit: string;
@@ -40,7 +43,7 @@ const suffixed =
   ) =>
   ({ attributes = {} }: Point) => ({ name: names[attributes[key] ?? ''] ?? '', ...(labels ? { labels: labels(attributes) } : {}) });
 
-/** Every metric of a sandbox. Those whose source the host lacks have no points. */
+/** All metrics of a sandbox. A metric has no points if the host lacks its source. */
 export const metrics: readonly Metric[] = [
   {
     name: 'container.cpu.time',

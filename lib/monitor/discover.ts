@@ -8,22 +8,22 @@ import { childrenOf } from '../proc/processes';
 import { StatsSource } from './source';
 import type { Stats } from './stats';
 
-/** A sandbox of any process of this machine. */
+/** A sandbox of any process on this machine. */
 export interface FoundSandbox {
-  /** The name of its cgroups; where it has none, `nsjs-` and its launcher's pid. */
+  /** Name of its cgroups. Without cgroups, `nsjs-` and the pid of its keeper. */
   readonly id: string;
-  /** Pid of its launcher, of its init, and of the process that started it (1 if that has died). */
+  /** Pids of its keeper, of its init, and of the process that launched it (1 if that process has died). */
   readonly launcher: number;
   readonly init: number;
   readonly owner: number;
   readonly uid: number;
-  /** ms since the epoch. */
+  /** Time at which it was opened, in ms since the epoch. */
   readonly openedAt: number;
-  /** Command line of what runs in it; empty while nothing does. */
+  /** Command lines of the programs in it, separated by commas. Empty if none runs. */
   readonly command: string;
 }
 
-/** Every sandbox that the caller can see, the oldest first. */
+/** Returns every sandbox that the caller can see, oldest first. */
 export function findSandboxes(): readonly FoundSandbox[] {
   const numbers = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return numbers
@@ -34,7 +34,7 @@ export function findSandboxes(): readonly FoundSandbox[] {
 const launcherName = 'nsjs\0';
 const isLauncher = (pid: number): boolean => boundedText(`/proc/${pid}/cmdline`) === launcherName;
 
-// A launcher is the keeper; its only child bears the same name and is init.
+// The launched process is the keeper. Its only child has the same name and is init.
 function describe(launcher: number): FoundSandbox | undefined {
   if (!isLauncher(launcher)) return undefined;
   const [init] = childrenOf(launcher);
@@ -64,7 +64,7 @@ function startOf(pid: number): number {
   return bootedAt + Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? 0) * msPerTick;
 }
 
-/** The path of a group that bears a sandbox's name; init's own may be a leaf of it. */
+/** Returns the path of the cgroup that is named after the sandbox. Init's own cgroup may be a leaf of it. */
 function sandboxPath(path: string): string | undefined {
   return [path, dirname(path)].find((one) => groupOwner(basename(one)));
 }
@@ -74,7 +74,7 @@ const ownGroup = (text: string): string | undefined =>
     .map(({ path }) => sandboxPath(path))
     .find((path) => path !== undefined);
 
-/** Numbers of a sandbox that was found, for as long as it lives. */
+/** Reads the statistics of a sandbox returned by {@link findSandboxes}, as long as it runs. */
 export class FoundSource {
   private readonly source: StatsSource;
   private readonly limits: { readonly memory?: string; readonly pids?: string };
@@ -92,7 +92,7 @@ export class FoundSource {
   read(): Stats | undefined {
     const { memory, pids } = this.limits;
     const [most, processes] = [limitOf(memory), limitOf(pids)];
-    // Init is one of those that the kernel counts, and not one of those that the option counts.
+    // The kernel counts init as one of the processes; the option `pids` does not.
     return this.source.read({
       ...(most === undefined ? {} : { memory: most }),
       ...(processes === undefined ? {} : { pids: processes - 1 }),
@@ -104,7 +104,7 @@ export class FoundSource {
   }
 }
 
-const unlimited = 2 ** 62; // what version 1 calls none is a little less than 2^63
+const unlimited = 2 ** 62; // cgroups version 1 reports "no limit" as a value slightly below 2^63
 
 function limitOf(path: string | undefined): number | undefined {
   const value = path === undefined ? Number.NaN : Number.parseInt(boundedText(path), 10);
@@ -147,7 +147,8 @@ function groupsOf(text: string, { mounts }: Hierarchies): FoundGroups {
   return folders.memory === undefined ? { version: undefined, folders: {}, unified } : { version: 2, folders };
 }
 
-// Of somebody else's process it cannot be told: then it has one of its own, as by default.
+// The namespace of another user's process cannot be read. The contents of net/dev are compared instead; if they cannot
+// be read either, init is assumed to have a network namespace of its own, which is the default.
 function hasNetwork(init: number): boolean {
   try {
     return readlinkSync(`/proc/${init}/ns/net`) !== readlinkSync('/proc/self/ns/net');

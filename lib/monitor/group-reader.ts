@@ -7,11 +7,11 @@ import type { Stats } from './stats';
 
 const buffer = Buffer.allocUnsafeSlow(16_384);
 
-/** Reads files again and again through descriptors that stay open: five times as fast as by their paths. */
+/** Reads files repeatedly through descriptors that stay open. This is five times as fast as opening them each time. */
 export class KeptFiles {
   private readonly fds = new Map<string, number>();
 
-  /** The text of a file; undefined where it is not there, or not any more. */
+  /** Returns the text of a file, or undefined if the file does not exist or has been removed. */
   read(path: string | undefined): string | undefined {
     if (path === undefined) return undefined;
     try {
@@ -23,7 +23,7 @@ export class KeptFiles {
       }
       return buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0));
     } catch (error) {
-      // What else keeps it from being read, such as too few descriptors, may pass.
+      // Other errors, such as too few descriptors, may be temporary.
       if (!this.fds.has(path) && (error as NodeJS.ErrnoException).code === 'ENOENT') this.fds.set(path, -1);
       return undefined;
     }
@@ -45,7 +45,7 @@ type Files = Readonly<Partial<Record<string, string>>>;
 const nsPerMs = 1_000_000;
 const usPerMs = 1000;
 
-/** Numbers of one sandbox from its cgroups: `unified` is a group of version 2 beside those of version 1. */
+/** Reads the statistics of one sandbox from its cgroups. `unified`: a version 2 cgroup beside those of version 1. */
 export class GroupReader {
   private readonly kept = new KeptFiles();
   private readonly files: Files;
@@ -57,7 +57,7 @@ export class GroupReader {
     this.files = bare(cgroups.version === 2 ? files2(cgroups.folders.memory ?? '') : files1(cgroups.folders, unified));
   }
 
-  /** What its groups count; undefined once they are gone. */
+  /** Returns the values that its cgroups count, or undefined once the cgroups are gone. */
   read(): Partial<Pick<Stats, 'cpu' | 'memory' | 'pids' | 'io' | 'pressure'>> | undefined {
     const { kept, files } = this;
     const [cpu, memory, pids] = [this.cpu(), this.memory(), this.pids()];

@@ -2,7 +2,10 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers';
 import { Worker } from 'node:worker_threads';
 
-/** What is asked of the thread: the memory below a process, in KiB, into the second number of `answer`; the first one counts answers. */
+/**
+ * Request to the worker thread. It stores the memory of all processes below `init`, in KiB, in `answer[1]` and then
+ * increments `answer[0]`.
+ */
 export interface HeldQuestion {
   readonly init: number;
   readonly answer: Int32Array;
@@ -13,7 +16,8 @@ const idleMs = 10_000;
 let worker: Worker | undefined;
 let idle: NodeJS.Timeout | undefined;
 
-// A program can keep whoever reads its memory's map waiting: that is a thread of its own, which ends when nobody has asked for a while.
+// A program can block readers of its memory map. A separate thread therefore reads it. The thread ends when it has been
+// idle for a while.
 function ask(question: HeldQuestion): void {
   worker ??= start();
   worker.postMessage(question);
@@ -36,12 +40,15 @@ function stop(): void {
   idle = undefined;
 }
 
-/** Bytes of memory that the processes of one sandbox hold, what they share counted once. */
+/** Bytes of memory that the processes of one sandbox hold. Memory that they share is counted once. */
 export class HeldMemory {
   private readonly answer = new Int32Array(new SharedArrayBuffer(8));
   private asked = 0;
 
-  /** The last that is known, undefined until there is an answer; asks for the next one. Blocks for nothing that a program does. */
+  /**
+   * Returns the last known value, or undefined until there is one, and requests the next one. No program can make it
+   * block.
+   */
   read(init: number): number | undefined {
     const answers = Atomics.load(this.answer, 0);
     if (answers === this.asked) {

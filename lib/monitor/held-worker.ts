@@ -1,4 +1,4 @@
-// The thread of HeldMemory: it may wait for what programs do to their memory.
+// The worker thread of HeldMemory. It may block on operations of programs on their memory.
 import { parentPort } from 'node:worker_threads';
 import { boundedText } from '../proc/bounded-text';
 import { descendants, residentMemory } from '../proc/processes';
@@ -6,7 +6,7 @@ import type { HeldQuestion } from './held-memory';
 
 const kilobyte = 1024;
 
-/** KiB of one process, what it shares as its part of that. */
+/** Returns the memory of one process in KiB. Shared memory counts in proportion to its number of users (PSS). */
 function heldBy(pid: number): number {
   const rollup = boundedText(`/proc/${pid}/smaps_rollup`);
   if (rollup === '') return residentMemory(pid) / kilobyte;

@@ -4,28 +4,28 @@ import type { Cgroups } from '../features/feature';
 import { Patrol } from './patrol';
 import type { Stats } from './stats';
 
-/** ms from one look to the next. */
+/** Interval between two checks, in ms. */
 export const lookMs = 100;
 const stirredMs = 10;
 
-/** The limit that was over. */
+/** The limit that was exceeded. */
 export type Overrun = 'memory' | 'cpuTime' | 'idle' | 'wallTime';
 
 const patrol = new Patrol(lookMs);
 
-/** What is looked at. */
+/** The object that is watched. */
 export interface Watched {
   stats(): Stats | undefined;
   held(): number | undefined;
   runs(): boolean;
-  /** Bytes that its sockets can hold without being charged to anybody. */
+  /** Bytes that its sockets can hold without being charged to any cgroup. */
   sockets?(): number;
 }
 
 /**
- * Without a cgroup for the whole sandbox, this process adds up the usage of its processes ten times a second. This is weaker than a limit of the
- * kernel: usage between two samples, or while the event loop is busy, is noticed late. No cgroup counts all the memory of sockets, so the
- * sandbox's sockets are counted as well.
+ * Without a cgroup for the whole sandbox, this process adds up the usage of its processes ten times a second. This is
+ * weaker than a limit of the kernel: usage between two samples, or while the event loop is busy, is noticed late. No
+ * cgroup counts all the memory of sockets, so the sandbox's sockets are counted as well.
  */
 export class Overseer {
   private activeAt = performance.now();
@@ -34,11 +34,11 @@ export class Overseer {
   private constructor(
     private readonly limits: Pick<LimitsSpec, 'memory' | 'cpuTime' | 'idle'>,
     private readonly source: Watched,
-    /** What its sockets may hold. */
+    /** Bytes that its sockets may hold. */
     private readonly socketMemory: number | undefined,
   ) {}
 
-  /** Undefined where the kernel counts all of what the limits are about. */
+  /** Returns undefined if cgroups count everything to which the limits apply. */
   static for(
     { memory, cpuTime, idle }: LimitsSpec,
     cgroups: { readonly version: Cgroups['version']; readonly countsCpu: boolean },
@@ -53,7 +53,7 @@ export class Overseer {
     return Object.keys(limits).length === 0 && sockets === undefined ? undefined : new Overseer(limits, source, sockets);
   }
 
-  /** The limit that is over now. */
+  /** Returns the limit that is exceeded now, if any. */
   look(): Overrun | undefined {
     const { limits, source, socketMemory } = this;
     if (socketMemory !== undefined && (source.sockets?.() ?? 0) > socketMemory) return 'memory';
@@ -62,19 +62,21 @@ export class Overseer {
     if (!stats) return undefined;
     const { memory, cpu } = stats;
     const now = performance.now();
-    // Few of a starved process's ms are whole ticks.
+    // A process that gets very little CPU time seldom uses a whole tick. With `idle`, a runnable process therefore
+    // counts as active.
     if (cpu.usageMs >= this.seen + stirredMs || (limits.idle !== undefined && source.runs())) {
       this.seen = cpu.usageMs;
       this.activeAt = now;
     }
-    // What forked processes share is in the sum once for each of them.
+    // The sum counts memory that forked processes share once for each of them, so the exact value must exceed the limit
+    // too.
     if (limits.memory !== undefined && memory.usage > limits.memory && (source.held() ?? 0) > limits.memory) return 'memory';
     if (limits.cpuTime !== undefined && cpu.usageMs >= limits.cpuTime) return 'cpuTime';
     return limits.idle !== undefined && now - this.activeAt >= limits.idle ? 'idle' : undefined;
   }
 }
 
-/** Looks ten times a second, until it has found one. */
+/** Checks ten times a second until a limit is exceeded. */
 export class Watchdog {
   constructor(
     private readonly overseer: Overseer,
@@ -95,7 +97,7 @@ export class Watchdog {
   }
 }
 
-/** The watchdog that a sandbox needs; undefined where the kernel counts. */
+/** Returns the watchdog that a sandbox needs, or undefined if cgroups count everything. */
 export function watchdogFor(
   limits: LimitsSpec,
   { version, cpuUsage }: Pick<Cgroups, 'version' | 'cpuUsage'>,

@@ -7,16 +7,19 @@ import { deltaOf, type LimitEvent, LimitWatch, type MonitorSample, type Stats } 
 
 /** Options of `monitor`. */
 export interface MonitorOptions {
-  /** ms from one sample to the next, 10 at least. Default 1000. */
+  /** Interval between two samples in ms, at least 10. Default: 1000. */
   readonly interval?: number;
-  /** Ends it, as closing the sandbox does. */
+  /** Stops the monitor when aborted, as closing the sandbox does. */
   readonly signal?: AbortSignal;
 }
 
 const samples = channel('nsjs:stats');
 const limits = channel('nsjs:limit');
 
-/** Takes samples until there are none, or `signal` is aborted. Each goes to the diagnostics channel `nsjs:stats` as well. */
+/**
+ * Takes samples until none is available or `signal` is aborted. Each sample is also published to the diagnostics
+ * channel `nsjs:stats`.
+ */
 export function monitor(
   id: string,
   read: () => Stats | undefined,
@@ -31,7 +34,7 @@ export function monitor(
 
 function either(closed: AbortSignal, signal: AbortSignal): AbortSignal {
   if (signal instanceof AbortSignal) return AbortSignal.any([closed, signal]);
-  // Of another realm, where AbortSignal.any() does not know it.
+  // AbortSignal.any() does not accept a signal of another realm.
   const both = new AbortController();
   for (const one of [closed, signal])
     if (one.aborted) both.abort();
@@ -43,7 +46,7 @@ async function* sample(id: string, read: () => Stats | undefined, interval: numb
   let before = read();
   let at = performance.now();
   while (before) {
-    // Ends early with the signal; that is no error.
+    // An abort ends the pause early. This is not an error.
     await pause(interval, undefined, { signal }).catch(() => {});
     const after = signal.aborted ? undefined : read();
     const now = performance.now();
@@ -59,7 +62,7 @@ async function* sample(id: string, read: () => Stats | undefined, interval: numb
 
 const pollMs = 200;
 
-/** Looks for limits that are met, as long as somebody listens. */
+/** Polls for limits that have been reached, as long as there is a listener. */
 export class LimitPoll {
   private timer: NodeJS.Timeout | undefined;
   private isClosed = false;
@@ -72,12 +75,12 @@ export class LimitPoll {
     private readonly tell: (event: LimitEvent) => void,
   ) {}
 
-  /** Whether somebody listens for what all sandboxes meet. */
+  /** Whether the diagnostics channel for the events of all sandboxes, `nsjs:limit`, has a subscriber. */
   static isObserved(): boolean {
     return limits.hasSubscribers;
   }
 
-  /** Looks as long as somebody listens to `limit`. */
+  /** Polls as long as the event `limit` has a listener. */
   follow(events: EventEmitter<{ limit: [event: LimitEvent] }> | EventEmitter): void {
     const emitter = events as EventEmitter;
     emitter.on('newListener', (name) => {
@@ -90,13 +93,13 @@ export class LimitPoll {
 
   start(): void {
     if (this.timer || this.isClosed) return;
-    // Whoever starts it by listening is not yet there.
+    // The listener that causes this call is added only after it returns.
     queueMicrotask(() => this.timer && this.look());
     this.timer = setInterval(() => this.look(), pollMs);
     this.timer.unref();
   }
 
-  /** There is nothing to look at any more. */
+  /** Stops polling permanently. */
   close(): void {
     this.isClosed = true;
     this.stop();

@@ -1,17 +1,17 @@
 import { setTimeout } from 'node:timers';
 
-/** Looks take this part of the event loop's time at most, and not more than so many ms of it at once. */
+/** Checks take at most this share of the event loop's time, and at most `sliceMs` of it in one turn. */
 const share = 1 / 5;
 const sliceMs = 4;
 
-/** What has to be looked at again and again. */
+/** An object that must be checked repeatedly. */
 interface Post {
   look(): void;
 }
 
 /**
- * Looks at each post every `periodMs`, or less often where that would keep the event loop from its work: a thousand sandboxes take turns,
- * who waited longest comes first.
+ * Checks each post every `periodMs`, or less often if the checks would take too much of the event loop's time. With a
+ * thousand sandboxes they take turns, and the one that has waited longest comes first.
  */
 export class Patrol {
   // In the order in which they are due.

@@ -1,39 +1,46 @@
 import { boundedText } from '../proc/bounded-text';
 
-/** What was handed over with MSG_MORE lies in pages that no count of the machine shows. */
+/**
+ * Bytes that a socket can hold in data sent with MSG_MORE. This data is in pages that no counter of the machine
+ * includes.
+ */
 const corked: Readonly<Record<string, number>> = { UDP: 64 * 1024, UDPv6: 64 * 1024 };
 
-/** What sockets can hold that no cgroup is charged for, by protocol as /proc/net/protocols names it: queues in bytes. */
+/**
+ * Bytes that a socket can hold in its queues without being charged to any cgroup, by protocol as in
+ * /proc/net/protocols.
+ */
 const uncharged: Readonly<Record<string, number>> = {
-  // Connections that nobody has accepted yet; a group of version 1 is charged for the others up to its limit for TCP.
+  // Connections that have not been accepted yet. A version 1 cgroup is charged for accepted ones up to its TCP limit.
   TCP: 24 * 1024,
   TCPv6: 24 * 1024,
   ...corked,
-  // Answers and errors that nobody reads.
+  // Unread replies and errors.
   NETLINK: 256 * 1024,
 };
 
 const maxText = 16 * 1024;
 const pageSize = 4096;
 const kilobyte = 1024;
-/** The machine's is read this often at most, in ms. */
+/** Minimum time between two reads of the machine's counters, in ms. */
 const freshMs = 50;
-/** Growth that any machine has. */
+/** Growth in bytes that is normal on any machine. */
 const patience = 64 * 2 ** 20;
 
 let lowest = Number.POSITIVE_INFINITY;
 let readAt = Number.NEGATIVE_INFINITY;
 let hasGrown = false;
 
-/** Bytes that the machine's sockets and the kernel's own objects take: of TCP and UDP in all namespaces together. Pure. */
+/** Returns the bytes used by TCP and UDP sockets in all namespaces and by unreclaimable kernel objects. Pure. */
 export function machineMemory(sockstat: string, meminfo: string): number {
   const pages = [...sockstat.matchAll(/^(?:TCP|UDP): .*\bmem (\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
   return pages * pageSize + Number(/^SUnreclaim:\s+(\d+)/m.exec(meminfo)?.[1] ?? 0) * kilobyte;
 }
 
 /**
- * Whether the memory of the machine's sockets has grown at all since this process looks. Two small reads for all sandboxes together: before it
- * has, none of them is looked at by itself.
+ * Returns whether the socket memory of the machine has grown beyond the lowest value that this process has seen. Two
+ * small reads serve all sandboxes. Until it has grown, each sandbox is checked only for memory that the machine's
+ * counters do not include.
  */
 export function machineHasGrown(): boolean {
   const now = performance.now();
@@ -46,8 +53,8 @@ export function machineHasGrown(): boolean {
 }
 
 /**
- * What the sockets of a network namespace can hold without being charged to anybody, from its /proc/net/protocols; those that the machine's
- * counts would show only once these have grown. Pure.
+ * Returns the bytes that the sockets of a network namespace can hold without being charged to any cgroup, from its
+ * /proc/net/protocols. Unless the machine's counters have grown, only memory that they do not include is counted. Pure.
  */
 export function socketMemory(protocols: string, hasGrown: boolean): number {
   const sizes = hasGrown ? uncharged : corked;
@@ -57,5 +64,5 @@ export function socketMemory(protocols: string, hasGrown: boolean): number {
   }, 0);
 }
 
-/** The same of the one that a process is in. */
+/** Returns the same for the network namespace of a process. */
 export const socketMemoryOf = (pid: number): number => socketMemory(boundedText(`/proc/${pid}/net/protocols`, maxText), machineHasGrown());

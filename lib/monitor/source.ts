@@ -8,7 +8,10 @@ import { HeldMemory } from './held-memory';
 import { machineHasGrown, socketMemoryOf } from './socket-memory';
 import type { Stats } from './stats';
 
-/** What groups count, and, where they don't count it all, the sum over the processes below `pid`; undefined if neither is there. */
+/**
+ * Returns the values counted by cgroups. If these are incomplete, the missing ones are sums over the processes below
+ * `pid`; undefined if these processes are gone.
+ */
 export function withProcesses(
   counted: ReturnType<GroupReader['read']>,
   pid: number | undefined,
@@ -19,19 +22,19 @@ export function withProcesses(
   return summed && { source: 'processes', ...summed, ...counted };
 }
 
-/** With what went out by name or address, where this process decides on that. */
+/** Adds the outgoing traffic by name or address, if this process decides on egress. */
 export function withEgress(stats: Stats | undefined, network: { totals(): Stats['egress'] | undefined } | undefined): Stats | undefined {
   const egress = network?.totals();
   return stats && egress ? { ...stats, egress } : stats;
 }
 
-/** What is read of a {@link Scene}. */
+/** The part of a {@link Scene} that is read. */
 interface Groups {
   readonly cgroups: Pick<Scene['cgroups'], 'version' | 'folders'>;
   readonly freezer?: Pick<NonNullable<Scene['freezer']>, 'version' | 'folder'>;
 }
 
-/** Where the numbers of one sandbox come from, for as long as it lives. */
+/** Source of the statistics of one sandbox, for as long as it lives. */
 export class StatsSource {
   private reader: GroupReader | undefined;
   private readonly kept = new KeptFiles();
@@ -39,14 +42,14 @@ export class StatsSource {
   private init: number | undefined;
   private looks = 0;
 
-  /** `keeper`: pid of its launcher, whose only child is init. */
+  /** `keeper`: pid of the keeper, whose only child is init. */
   constructor(
     private readonly scene: Groups,
     private readonly keeper: number,
     private readonly hasNetwork: boolean,
   ) {}
 
-  // Of most runs nobody asks for numbers: they are not to wait for it.
+  // Created on first use: the statistics of most runs are never read, so these runs should not wait for it.
   private get groups(): GroupReader | undefined {
     const { cgroups, freezer } = this.scene;
     const unified = freezer?.version === 2 ? freezer.folder : undefined;
@@ -54,13 +57,16 @@ export class StatsSource {
     return this.reader;
   }
 
-  /** Pid of init on this host; undefined before it is there, and after. */
+  /** Pid of init on this host. Undefined if it has not been found. */
   get initPid(): number | undefined {
     this.init ??= childrenOf(this.keeper)[0];
     return this.init;
   }
 
-  /** Undefined once it is gone. `limits` are those in force now. */
+  /**
+   * Reads the statistics. Returns undefined once the sandbox is gone. The argument holds the limits that are currently
+   * in force.
+   */
   read({ memory, pids }: { readonly memory?: number; readonly pids?: number }): Stats | undefined {
     const init = this.initPid;
     const { groups } = this;
@@ -78,21 +84,22 @@ export class StatsSource {
     };
   }
 
-  /** Bytes that its processes hold, as they were a moment ago; undefined until that is known. */
+  /** Bytes of memory that its processes held shortly before. Undefined until this is known. */
   held(): number | undefined {
     const init = this.initPid;
     return init === undefined ? 0 : this.memory.read(init);
   }
 
   /**
-   * Bytes that its sockets can hold without being charged to its group, in its own network and, once the machine's have grown, in all that its
-   * processes are in; those of a network that several sandboxes share count for each.
+   * Bytes that its sockets can hold without being charged to its cgroup: those in its own network namespace and, once
+   * the machine's socket memory has grown, those in all network namespaces of its processes. If several sandboxes share
+   * a network namespace, its sockets count for each of them.
    */
   sockets(): number {
     const init = this.initPid;
     if (init === undefined) return 0;
     const hasGrown = machineHasGrown();
-    // Of a thousand sandboxes each look counts.
+    // With a thousand sandboxes every check is expensive, so every second one is skipped.
     if (!hasGrown && ++this.looks % 2 === 0) return 0;
     const own = this.hasNetwork ? socketMemoryOf(init) : 0;
     if (!hasGrown) return own;
@@ -100,7 +107,7 @@ export class StatsSource {
     return Math.max(own, all);
   }
 
-  /** Whether one of its processes runs, or would if it had a CPU. */
+  /** Whether one of its processes is running or runnable. */
   runs(): boolean {
     const init = this.initPid;
     return init !== undefined && isRunning(init);

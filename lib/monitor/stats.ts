@@ -1,55 +1,58 @@
 import type { IoTotals, NetworkTotals, Pressure } from '../cgroup/files';
 import type { EgressTotals } from '../features/egress-events';
 
-/** What a sandbox uses, at one moment. */
+/** Resource usage of a sandbox at one moment. */
 export interface Stats {
-  /** When it was taken, in ms since the epoch. */
+  /** Time of the measurement, in ms since the epoch. */
   readonly time: number;
-  /** Where the numbers are from: cgroups, or the sum over its processes, which misses what was shared or has ended unwaited for. */
+  /**
+   * Source of the values: cgroups, or sums over its processes. The sums count shared memory once for each process, and
+   * lack the CPU time of processes that ended without being waited for.
+   */
   readonly source: 'cgroup' | 'processes';
-  /** CPU time since its start in ms. */
+  /** CPU time since its start, in ms. */
   readonly cpu: {
     readonly usageMs: number;
     readonly userMs?: number;
     readonly systemMs?: number;
-    /** Of `limits.cpu`: periods that used it up, and how long processes waited for it. */
+    /** Number of periods in which `limits.cpu` was used up, and the time for which processes were throttled. */
     readonly throttledPeriods?: number;
     readonly throttledMs?: number;
   };
-  /** Bytes. */
+  /** Memory in bytes. */
   readonly memory: {
     readonly usage: number;
     readonly limit?: number;
     readonly peak?: number;
-    /** What the kernel could not take back at once: `usage` without files that were not used lately. */
+    /** Memory that the kernel could not reclaim immediately: `usage` without inactive page cache. */
     readonly workingSet?: number;
     readonly anon?: number;
     readonly file?: number;
-    /** How often `memoryHigh` and `memory` were reached, and how many processes were killed for it. */
+    /** How often `memoryHigh` and `memory` were reached, and how many processes were killed for lack of memory. */
     readonly high?: number;
     readonly max?: number;
     readonly oomKills?: number;
     readonly majorFaults?: number;
   };
-  /** Processes and threads; init is one of them. */
+  /** Number of processes and threads, including init. `refused`: number of forks that the limit denied. */
   readonly pids: { readonly current: number; readonly limit?: number; readonly peak?: number; readonly refused?: number };
-  /** Disks, where a cgroup counts them. */
+  /** Disk I/O, if a cgroup counts it. */
   readonly io?: IoTotals;
-  /** By interface of its network namespace. */
+  /** Traffic by interface of its network namespace. */
   readonly network?: Readonly<Record<string, NetworkTotals>>;
-  /** What went out, by name or address, where this process decides on that. */
+  /** Outgoing traffic by name or address, if this process decides on egress. */
   readonly egress?: Readonly<Record<string, EgressTotals>>;
-  /** Pressure stall information, Linux 4.20, where cgroups of version 2 are. */
+  /** Pressure stall information (Linux 4.20), if cgroups of version 2 are available. */
   readonly pressure?: Readonly<Partial<Record<'cpu' | 'memory' | 'io', { readonly some?: Pressure; readonly full?: Pressure }>>>;
 }
 
-/** What has changed since the sample before. */
+/** Changes since the previous sample. */
 export interface StatsDelta {
   readonly ms: number;
-  /** CPUs' worth of time: 1 is one whole CPU. */
+  /** Average number of CPUs in use: 1 is one whole CPU. */
   readonly cpu: number;
   readonly throttledMs: number;
-  /** Bytes; less than 0 where memory was given back. */
+  /** Bytes. Negative if memory was released. */
   readonly memory: number;
   readonly oomKills: number;
   readonly pidsRefused: number;
@@ -67,7 +70,9 @@ export interface MonitorSample extends Stats {
 const sum = (network: Stats['network'], key: 'received' | 'sent'): number =>
   Object.entries(network ?? {}).reduce((total, [name, counters]) => (name === 'lo' ? total : total + counters[key]), 0);
 
-/** What has changed from one sample to the next, which was taken so many ms later; counters of loopback are left out. */
+/**
+ * Returns the changes between two samples taken `elapsed` ms apart. Counters of the loopback interface are left out.
+ */
 export function deltaOf(before: Stats, after: Stats, elapsed: number): StatsDelta {
   const ms = Math.max(1, elapsed);
   const grown = (pick: (stats: Stats) => number | undefined): number => (pick(after) ?? 0) - (pick(before) ?? 0);
@@ -85,17 +90,18 @@ export function deltaOf(before: Stats, after: Stats, elapsed: number): StatsDelt
   };
 }
 
-/** A limit that was met, or almost. */
+/** A limit that was reached or almost reached. */
 export interface LimitEvent {
   /**
-   * - `memory-near`: nine tenths of `memoryHigh`, or of `memory`, are used; told again once it was below eight tenths.
-   * - `memory-high`, `memory-max`: the limit was reached and the kernel had to take memory back.
+   * - `memory-near`: nine tenths of `memoryHigh`, or of `memory` without it, are in use. Reported again only after
+   *   usage has fallen below eight tenths.
+   * - `memory-high`, `memory-max`: the limit was reached and the kernel had to reclaim memory.
    * - `oom`: processes were killed for lack of memory.
-   * - `pids`: fork(2) or clone(2) was refused.
+   * - `pids`: fork(2) or clone(2) was denied.
    * - `cpu`: `limits.cpu` was used up.
    */
   readonly kind: 'memory-near' | 'memory-high' | 'memory-max' | 'oom' | 'pids' | 'cpu';
-  /** How often since it was told last; of `memory-near` the bytes in use. */
+  /** Number of occurrences since the last event. For `memory-near`, the number of bytes in use. */
   readonly count: number;
   readonly stats: Stats;
 }
@@ -103,12 +109,12 @@ export interface LimitEvent {
 const near = 0.9;
 const farAgain = 0.8;
 
-/** Finds out which limits were met between two samples. */
+/** Determines which limits were reached between two samples. */
 export class LimitWatch {
   private before: Stats | undefined;
   private isNear = false;
 
-  /** `high` is `limits.memoryHigh`, where it is set. */
+  /** `high`: `limits.memoryHigh`, if it is set. */
   next(stats: Stats, high: number | undefined): readonly LimitEvent[] {
     const { before } = this;
     this.before = stats;

@@ -3,23 +3,23 @@ import { clearTimeout, setTimeout } from 'node:timers';
 import { boundedText } from '../proc/bounded-text';
 import { descendants } from '../proc/processes';
 
-/** A process that the kernel does not let go. */
+/** A process in uninterruptible sleep (state D), which the kernel cannot kill until the sleep ends. */
 export interface StuckProcess {
-  /** On the host. */
+  /** Pid on the host. */
   readonly pid: number;
   readonly name: string;
-  /** The function of the kernel that it sleeps in, proc_pid_wchan(5), as far as this process may know. */
+  /** Kernel function in which it sleeps, proc_pid_wchan(5). Empty if this process may not read it. */
   readonly waitsIn: string;
 }
 
 const patienceMs = 1000;
 const told = channel('nsjs:stuck');
 
-/** Looks, a second after a sandbox was killed, what of it is still there. */
+/** Looks for processes of a sandbox that still exist one second after it was killed. */
 export class StuckWatch {
   private timer: NodeJS.Timeout | undefined;
 
-  /** `outcome` tells when it is killed, and is told what it was. */
+  /** `outcome` calls `onEnding` when the sandbox is killed, and receives the processes found. */
   constructor(
     private readonly outcome: { stuck?: readonly StuckProcess[]; onEnding?: () => void },
     private readonly init: () => number | undefined,

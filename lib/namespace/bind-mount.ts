@@ -4,7 +4,7 @@ import type { NamespaceType } from '../features/namespaces';
 import { MNT, MS } from '../sys/constants';
 import { mount, umount2 } from '../sys/mount';
 
-/** A bind mount of nsfs over a new empty file, which is removed again if that fails. */
+/** Pins a namespace: bind-mounts its nsfs file over a new empty file. The file is removed if the mount fails. */
 export function pin(fd: number, path: string, type: NamespaceType): void {
   makeFile(path);
   try {

@@ -10,23 +10,23 @@ import type { IsolatedProcess, SpawnOptions } from '../run/types';
 import { openResident } from '../runtime/open';
 import { dup } from '../sys/file';
 
-/** What new namespaces are given. */
+/** Settings of new namespaces. */
 export interface CreateOptions extends Pick<SandboxOptions, 'hostname' | 'domainname' | 'time' | 'launcherPath'> {
   readonly signal?: AbortSignal;
 }
 
-/** A parked launcher: what keeps a pid namespace, and can start programs in it. */
+/** A parked launcher, which keeps a pid namespace alive and can start programs in it. */
 export interface Holder extends AsyncDisposable {
   spawn(command: string, args: readonly string[] | undefined, options: SpawnOptions): IsolatedProcess<string | Buffer>;
 }
 
-/** Descriptors of what was made, and what must stay for them. */
+/** Descriptors of the new namespaces, and the holder that a pid namespace needs. */
 export interface Made {
   readonly fds: readonly (readonly [type: NamespaceType, fd: number])[];
   readonly held?: Holder;
 }
 
-/** Makes namespaces in a launcher that starts no program. Rejects with a SysError, OptionError or AbortError. */
+/** Creates namespaces in a launcher that starts no program. Rejects with a SysError, OptionError or AbortError. */
 export async function createNamespaces(wanted: readonly NamespaceType[], given: CreateOptions): Promise<Made> {
   const { signal: abort, ...options } = parseObject(given, '', ['signal', 'hostname', 'domainname', 'time', 'launcherPath']);
   const signal = abort === undefined ? undefined : parseSignal(abort);
@@ -42,13 +42,15 @@ export async function createNamespaces(wanted: readonly NamespaceType[], given: 
     user: types.includes('pid') ? {} : { uid: 0, gid: 0, inner: false },
   };
   const spec = parseSandboxOptions(chosenOptions);
-  // No program runs in it, so what a sandbox must not share with the host does not matter here.
+  // No program runs in the launcher, so the checks of namespaces that a sandbox must not share with the host do not
+  // apply.
   if (spec.time && !types.includes('time')) throw new OptionError('time', "needs 'time' among the types");
   const isNew = (type: NamespaceType) => types.includes(type);
   const chosen = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
   const { resident, opened } = await openResident({ ...spec, mounts: [], namespaces: { ...chosen, joined: {} } }, signal);
   const fds = types.map((type) => [type, dup(opened.namespaces[type])] as const);
-  // A pid namespace whose first process has ended takes no other; everything else lives by its descriptors.
+  // A pid namespace accepts no new process after its init has exited. All others stay alive as long as a descriptor is
+  // open.
   if (types.includes('pid')) {
     const held: Holder = {
       spawn: (command, args, runOptions) => {

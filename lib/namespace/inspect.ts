@@ -4,20 +4,20 @@ import type { NamespaceType } from '../features/namespaces';
 import { nsId, nsOwnerUid, nsParent, nsUserns } from '../sys/namespace';
 import { membersOf } from './list';
 
-/** What can be known of a namespace. Plain data. */
+/** Information about a namespace. Plain data. */
 export interface NamespaceInfo {
   readonly type: NamespaceType;
   readonly inode: number;
-  /** Never comes again; undefined before Linux 6.18. */
+  /** Unique id, not reused until the machine reboots. Undefined before Linux 6.18. */
   readonly id?: bigint;
-  /** Inode of the user namespace that owns it, and uid of who made that one, as the caller sees it. */
+  /** Inode of the owning user namespace, and uid of its creator as mapped in the caller's user namespace. */
   readonly owner?: number;
   readonly ownerUid?: number;
-  /** Inode of the parent, of pid and user namespaces. */
+  /** Inode of the parent. Only for pid and user namespaces. */
   readonly parent?: number;
-  /** Processes in it that the caller may see. */
+  /** Pids of the processes in it that the caller may see. */
   readonly members: readonly number[];
-  /** Of a user namespace with a member that can be read. */
+  /** Id maps. Only for a user namespace with a member whose maps the caller may read. */
   readonly uidMap?: readonly IdMapEntry[];
   readonly gidMap?: readonly IdMapEntry[];
 }
@@ -64,7 +64,7 @@ function withFd<R>(fd: number, use: (fd: number) => R): R {
   }
 }
 
-// What the kernel does not tell, or not to this caller, is left out.
+// Omits information that the kernel does not provide, or not to this caller.
 function attempt<R extends object>(read: () => R): Partial<R> {
   try {
     return read();

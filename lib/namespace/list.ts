@@ -3,42 +3,50 @@ import { parseArray, parseObject, parseOneOf } from '../base/parse';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import { namespaceLinksOf, readNamespaceRelations } from '../sys/ns-links';
 
-/** One namespace that some process is in, as lsns(8) shows it. */
+/** A namespace with at least one process, as lsns(8) shows it. */
 export interface ListedNamespace {
   readonly type: NamespaceType;
-  /** Inode number: what `readlink /proc/<pid>/ns/<type>` shows. */
+  /** Inode number, as in the target of the link /proc/<pid>/ns/<type>. */
   readonly inode: number;
-  /** Its processes, those that the caller may see. */
+  /** Pids of its processes that the caller may see, in ascending order. */
   readonly processes: readonly number[];
-  /** The process with the lowest number. */
+  /** The lowest of these pids. */
   readonly leader: number;
-  /** Command line of the leader; its name if it has none. */
+  /** Command line of the leader, or its name if it has no command line. */
   readonly command: string;
-  /** Who runs the leader: uid as the caller sees it, and name if /etc/passwd has one. */
+  /**
+   * User of the leader: uid as mapped in the caller's user namespace, and name from /etc/passwd or else the uid as
+   * text.
+   */
   readonly uid: number;
   readonly user: string;
-  /** Inode of the parent, of pid and user namespaces; undefined where it is outside of what the caller may see. */
+  /** Inode of the parent. Only for pid and user namespaces, and undefined if the caller may not see the parent. */
   readonly parent?: number;
-  /** Inode of the user namespace that owns it. */
+  /** Inode of the owning user namespace. Undefined if the caller may not see it. */
   readonly owner?: number;
 }
 
-/** What {@link listNamespaces} found. Plain data. */
+/** Result of {@link listNamespaces}. Plain data. */
 export interface NamespaceList {
   readonly namespaces: readonly ListedNamespace[];
-  /** By process: the namespaces it is in, by type. */
+  /** Inodes of the namespaces of each process, by pid and type. */
   readonly byProcess: ReadonlyMap<number, Readonly<Partial<Record<NamespaceType, number>>>>;
 }
 
-/** A namespace and those below it: of user namespaces by parent, of all others by the user namespace that owns them. */
+/**
+ * A namespace and its children. A user namespace is the child of its parent, any other of the user namespace that owns
+ * it.
+ */
 export interface NamespaceNode {
   readonly namespace: ListedNamespace;
   readonly children: readonly NamespaceNode[];
 }
 
 /**
- * Every namespace that some process is in, for what the caller may see: its own processes for a user, all for root
- * (namespaces(7); links by ioctl_ns(2), Linux 4.9). Blocks for some milliseconds, and for as long as a process changes its memory whose command line is read; one that ends meanwhile is left out.
+ * Lists every namespace of the processes that the caller may see: a user's own processes, or all for root
+ * (namespaces(7); parents and owners by ioctl_ns(2), Linux 4.9). Blocks for a few milliseconds. It can block longer,
+ * because reading the command line of a process waits while that process changes its memory mappings. A process that
+ * exits during the call is left out.
  */
 export function listNamespaces(options: { readonly types?: readonly NamespaceType[] } = {}): NamespaceList {
   const given = parseObject(options, '', ['types']).types ?? namespaceTypes;
@@ -46,7 +54,10 @@ export function listNamespaces(options: { readonly types?: readonly NamespaceTyp
   return namespacesOf(types, commandOf);
 }
 
-/** Processes in a namespace, the lowest first. Reads nothing that a program can make it wait for, as its command line. */
+/**
+ * Pids of the processes in a namespace, in ascending order. Does not read command lines, because a program can delay
+ * that.
+ */
 export const membersOf = (type: NamespaceType, inode: number): readonly number[] =>
   namespacesOf([type], () => '').namespaces.find((one) => one.inode === inode)?.processes ?? [];
 
@@ -65,7 +76,7 @@ function namespacesOf(types: readonly NamespaceType[], commandFor: (pid: number)
       const [type, inode] = [types[index] as NamespaceType, inodes[index] as number];
       if (inode === 0) continue;
       found[type] = inode;
-      // No two namespaces have one inode, whatever their types.
+      // Inode numbers are unique among namespaces of all types.
       const known = members.get(inode);
       if (known) known.processes.push(pid);
       else members.set(inode, { type, processes: [pid] });
@@ -73,7 +84,7 @@ function namespacesOf(types: readonly NamespaceType[], commandFor: (pid: number)
     byProcess.set(pid, found);
   }
   const users = readUsers();
-  // One process leads most of its namespaces: it is read once.
+  // One process is usually the leader of several namespaces: read it once.
   const leaders = new Map<number, Leader>();
   const leaderOf = (pid: number): Leader => {
     const known = leaders.get(pid) ?? readLeader(pid, users, commandFor);
@@ -88,7 +99,7 @@ function namespacesOf(types: readonly NamespaceType[], commandFor: (pid: number)
   return { namespaces: namespaces.sort((a, b) => a.inode - b.inode), byProcess };
 }
 
-/** The tree of a list; what belongs to nothing in the list is at the top. */
+/** Arranges a list as trees. A namespace whose parent or owner is not in the list is a root. */
 export function namespaceTree(list: NamespaceList | readonly ListedNamespace[]): readonly NamespaceNode[] {
   const namespaces = 'namespaces' in list ? list.namespaces : list;
   const above = ({ type, parent, owner }: ListedNamespace) => (type === 'user' ? parent : owner);

@@ -16,16 +16,18 @@ import { inspectNamespace, type NamespaceInfo } from './inspect';
 import { type NamespaceReference, referenceTo } from './reference';
 import { type NamespaceTarget, namespaceFlags, openTarget, typeOf } from './target';
 
-// Those that one thread of a process can be in alone, without its neighbours noticing.
+// Types that a single thread can enter without affecting the other threads of the process.
 const perThread: readonly NamespaceType[] = ['net', 'uts', 'ipc'];
 
 /**
- * A namespace, held by a descriptor: it lives at least as long as this is open, namespaces(7).
- * Every method throws NsError ERR_NSJS_CLOSED once it is closed.
+ * A namespace, held by a descriptor, namespaces(7). The namespace exists at least as long as this object is open.
+ * Every method throws NsError ERR_NSJS_CLOSED after it is closed.
  */
 export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   readonly type: T;
-  /** What `readlink /proc/<pid>/ns/<type>` shows. Comes again once the namespace is gone; `id` does not. */
+  /**
+   * Inode number, as in the target of the link /proc/<pid>/ns/<type>. Reused after the namespace is gone, unlike `id`.
+   */
   readonly inode: number;
   private own: NamespaceSockets | undefined;
   private held: Holder | undefined;
@@ -38,15 +40,17 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   }
 
   /**
-   * Opens a namespace that exists. Throws SysError (ESRCH, ENOENT, EACCES, ESTALE for one that is gone), OptionError if it
-   * is of another type.
+   * Opens an existing namespace. Throws SysError (ESRCH, ENOENT, EACCES, ESTALE if it no longer exists), OptionError if
+   * it is of another type.
    */
   static open<T extends NamespaceType>(target: NamespaceTarget, type: T): Namespace<T> {
     parseOneOf(type, 'type', namespaceTypes);
     return Namespace.take(openTarget(target, type), type);
   }
 
-  /** Takes a descriptor of a namespace over; `held` is let go with it. Throws OptionError if it is none, or of another type. */
+  /**
+   * Takes ownership of a descriptor, and of `held`. Throws OptionError if it is not of a namespace, or of another type.
+   */
   static take<T extends NamespaceType>(fd: number, type: T, held?: Holder): Namespace<T> {
     const found = typeOf(fd);
     if (found === type) return new Namespace(fd, type, held);
@@ -55,9 +59,10 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   }
 
   /**
-   * Makes new namespaces, with nothing in them but what the kernel puts there (a loopback interface that is up, the host's
-   * mounts). Run by a user a `user` namespace that owns them is made too. `pid` is held by a parked launcher, all others by
-   * their descriptors alone. One type gives a Namespace, a list a {@link NamespaceSet}.
+   * Creates new namespaces with only their initial content (a loopback interface that is up, a copy of the host's
+   * mounts). If the caller is an unprivileged user, a `user` namespace that owns them is created too. A parked launcher
+   * keeps a `pid` namespace alive; descriptors alone keep all others alive. One type returns a Namespace, a list
+   * returns a {@link NamespaceSet}.
    */
   static create<T extends NamespaceType>(type: T, options?: CreateOptions): Promise<Namespace<T>>;
   static create(types: readonly NamespaceType[], options?: CreateOptions): Promise<NamespaceSet>;
@@ -70,17 +75,20 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
     return namespaces.find((one) => one.type === types) as Namespace;
   }
 
-  /** What {@link toJSON} wrote. The same as `open`. */
+  /** Opens a namespace by the result of {@link toJSON}. Equivalent to {@link open} with its type. */
   static reopen<T extends NamespaceType>(reference: NamespaceReference & { readonly type: T }): Namespace<T> {
     return Namespace.open(reference, reference.type);
   }
 
-  /** Removes what {@link pin} has made; the namespace goes unless something else holds it. Throws SysError: EPERM, EINVAL, ENOENT. */
+  /**
+   * Undoes {@link pin}. The namespace ends unless something else keeps it alive. Throws SysError: EPERM, EINVAL,
+   * ENOENT.
+   */
   static unpin(path: string | URL): void {
     unpin(parseHostPath(path, 'path'));
   }
 
-  /** A number that never comes again while the machine runs; undefined before Linux 6.18. */
+  /** Unique id, not reused until the machine reboots. Undefined before Linux 6.18. */
   get id(): bigint | undefined {
     try {
       return nsId(this.fd);
@@ -90,17 +98,17 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
     }
   }
 
-  /** What can be known of it: owner, parent, members, id maps. Reads /proc, some milliseconds. */
+  /** Returns its owner, parent, members and id maps. Reads /proc, which takes a few milliseconds. */
   inspect(): NamespaceInfo {
     return inspectNamespace(this.fd, this.type, this.inode);
   }
 
-  /** The user namespace that owns it. Throws SysError EPERM if that lies outside of the caller's own. */
+  /** Opens the user namespace that owns it. Throws SysError EPERM if that is outside of the caller's user namespace. */
   owner(): Namespace<'user'> {
     return Namespace.take(nsUserns(this.fd), 'user');
   }
 
-  /** The parent of a pid or user namespace, null for what has none that the caller may see. */
+  /** Opens the parent of a pid or user namespace. Null for other types, and if the caller may not see the parent. */
   parent(): Namespace<T> | null {
     try {
       return Namespace.take(nsParent(this.fd), this.type);
@@ -118,10 +126,11 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   }
 
   /**
-   * Runs a program in it, as {@link spawnIsolated}, with every feature of a sandbox: all other namespaces are new unless
-   * `options.namespaces` says otherwise. In a `mnt` namespace its tree is the root, unless `options.root` says otherwise. In
-   * a `user` namespace the program gets one more below it. In a `pid` namespace that {@link create} has made the launcher that
-   * holds it starts the program, with nothing else new; others are refused.
+   * Runs a program in this namespace, as {@link spawnIsolated}, with every feature of a sandbox. All other namespaces
+   * are new unless `options.namespaces` sets them. In a `mnt` namespace the root is that of the namespace unless
+   * `options.root` is set. In a `user` namespace the program gets another user namespace below it. In a `pid` namespace
+   * that {@link create} made, the launcher that holds it starts the program, in no other new namespaces. Other `pid`
+   * namespaces are refused.
    */
   spawn(command: string, args?: readonly string[], options?: SpawnOptions & { readonly encoding?: 'utf8' }): IsolatedProcess<string>;
   spawn(
@@ -137,10 +146,11 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   }
 
   /**
-   * Calls a function with this thread inside: types `net`, `uts` and `ipc`, by a caller with CAP_SYS_ADMIN over it (setns(2)).
-   * The thread is back when it returns or throws; it must not be async, and what it starts (sockets, reads of files)
-   * stays where it was made. Throws NsError ERR_NSJS_THREAD where a thread of Node can't go: use spawn(), or, for sockets,
-   * listen(), connect() and udp().
+   * Calls a function while the calling thread is in this namespace (setns(2)). Works for the types `net`, `uts` and
+   * `ipc`, and needs CAP_SYS_ADMIN over the namespace. The thread leaves the namespace when the function returns or
+   * throws. The function must not be async. Sockets and file reads that it starts stay in the namespace in which they
+   * were created. Throws NsError ERR_NSJS_THREAD if a thread of Node cannot enter the namespace: then use spawn(), or,
+   * for sockets, listen(), connect() and net.udp().
    */
   run<R>(act: () => R): R {
     if (typeof act !== 'function') throw new OptionError('act', 'expected a function', 'ERR_INVALID_ARG_TYPE');
@@ -159,7 +169,7 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
     }
   }
 
-  /** Sockets of this process in a `net` namespace: {@link NamespaceSockets}. */
+  /** Sockets of this process in a `net` namespace, see {@link NamespaceSockets}. */
   get net(): NamespaceSockets {
     if (this.type !== 'net') throw new NsError('ERR_NSJS_UNSUPPORTED', `a ${this.type} namespace has no sockets`);
     void this.fd;
@@ -167,27 +177,36 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
     return this.own;
   }
 
-  /** As {@link NamespaceSockets.listen} of `net`. */
+  /** Calls {@link NamespaceSockets.listen} of `net`. */
   listen(server: Server, port: number, host?: string): Promise<void> {
     return this.net.listen(server, port, host);
   }
 
-  /** As {@link NamespaceSockets.connect} of `net`. */
+  /** Calls {@link NamespaceSockets.connect} of `net`. */
   connect(port: number, host?: string): Socket {
     return this.net.connect(port, host);
   }
 
-  /** Keeps it at a path until it is unpinned or the machine ends: a bind mount of nsfs, as `ip netns add` makes. Needs CAP_SYS_ADMIN. */
+  /**
+   * Keeps the namespace alive at a path until it is unpinned or the machine shuts down, by a bind mount of nsfs as
+   * `ip netns add` makes. Needs CAP_SYS_ADMIN.
+   */
   pin(path: string | URL): void {
     pin(this.fd, parseHostPath(path, 'path'), this.type);
   }
 
-  /** Written down so that it can be opened again in this life of the machine while something keeps it alive. */
+  /**
+   * Returns a reference as JSON that can be opened again until the machine reboots, while something keeps the namespace
+   * alive.
+   */
   toJSON(): NamespaceReference & { readonly type: T } {
     return referenceTo(this.fd, this.type, this.inode) as NamespaceReference & { readonly type: T };
   }
 
-  /** Lets go of it; closes the sockets that were made in it. */
+  /**
+   * Closes the descriptor, the sockets that were created with {@link net}, and the launcher that holds a `pid`
+   * namespace.
+   */
   override close(): void {
     this.own?.close();
     super.close();
@@ -212,7 +231,7 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
   }
 }
 
-// A user has rights in a network namespace only by way of the user namespace that owns it.
+// An unprivileged user gets capabilities over a network namespace only by entering the user namespace that owns it.
 function socketNamespaces(netFd: number): { readonly netFd: number; readonly userFd?: number } {
   if (host().privileged) return { netFd };
   using owner = new Fd(nsUserns(netFd));
@@ -240,11 +259,11 @@ function threadError(type: NamespaceType, cause: unknown): NsError {
   });
 }
 
-/** Several namespaces at once, by type. */
+/** Several namespaces, one per type. */
 export class NamespaceSet {
   constructor(private readonly list: readonly Namespace[]) {}
 
-  /** The one of a type. Throws NsError ERR_NSJS_UNSUPPORTED if it is not among them. */
+  /** Returns the namespace of a type. Throws NsError ERR_NSJS_UNSUPPORTED if the set has none of that type. */
   get<T extends NamespaceType>(type: T): Namespace<T> {
     const found = this.list.find((one) => one.type === type);
     if (!found) throw new NsError('ERR_NSJS_UNSUPPORTED', `there is no ${type} namespace in this set`);
@@ -256,8 +275,9 @@ export class NamespaceSet {
   }
 
   /**
-   * Runs a program in all of them, as {@link Namespace.spawn}: with a new user namespace below the one of the set, which is
-   * entered first. A set with a `pid` namespace that was made with it starts the program there, in the others as they are.
+   * Runs a program in all namespaces of the set, as {@link Namespace.spawn}. The program enters the user namespace of
+   * the set first, and gets a new one below it. If {@link Namespace.create} made the set with a `pid` namespace, the
+   * launcher that holds it starts the program, in all namespaces of the set as they are.
    */
   spawn(command: string, args?: readonly string[], options?: SpawnOptions & { readonly encoding?: 'utf8' }): IsolatedProcess<string>;
   spawn(
@@ -274,7 +294,7 @@ export class NamespaceSet {
     return spawnIsolated(command, args, { ...root, ...options, namespaces: { ...options.namespaces, ...Object.fromEntries(joined) } });
   }
 
-  /** Lets go of all. */
+  /** Closes all namespaces of the set. */
   close(): void {
     for (const one of this.list) one.close();
   }

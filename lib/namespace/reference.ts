@@ -7,15 +7,15 @@ import { FD_NSFS_ROOT, type FileHandle, nameToHandleAt, openByHandleAt } from '.
 import { PidFd } from '../sys/pidfd';
 import { membersOf } from './list';
 
-/** A namespace written down, as JSON. */
+/** A reference to a namespace as plain JSON data, which can be stored and opened later. */
 export interface NamespaceReference {
   readonly type: NamespaceType;
   readonly inode: number;
-  /** Which life of the machine: /proc/sys/kernel/random/boot_id. */
+  /** Boot of the machine in which the reference is valid: content of /proc/sys/kernel/random/boot_id. */
   readonly bootId: string;
-  /** Of nsfs, Linux 6.18. */
+  /** File handle of nsfs, Linux 6.18. */
   readonly handle?: FileHandle;
-  /** A member, where the kernel has no handles, and when it started (proc_pid_stat(5)). */
+  /** If the kernel has no handles: pid of a process in the namespace, and its start time (proc_pid_stat(5)). */
   readonly pid?: number;
   readonly startTime?: number;
 }
@@ -35,7 +35,10 @@ export function referenceTo(fd: number, type: NamespaceType, inode: number): Nam
   return member === undefined ? { type, inode, bootId } : { type, inode, bootId, pid: member, startTime: startTime(member) };
 }
 
-/** Opens what was written down. Throws SysError ESTALE if it is gone, or was of another life of the machine; OptionError if it is no reference. */
+/**
+ * Opens a namespace by its reference. Throws SysError ESTALE if the namespace no longer exists or the machine has
+ * rebooted since, OptionError if `given` is not a reference.
+ */
 export function openReference(given: unknown, type: NamespaceType, openOf: (process: PidFd, type: NamespaceType) => number): number {
   const reference = parseReference(given, type);
   if (reference.bootId !== readBootId()) throw gone('the machine has been started anew since it was written down');
@@ -97,7 +100,7 @@ function gone(hint: string): SysError {
   return new SysError({ errno: stale, syscall: 'open_by_handle_at', origin: 'namespace', hint });
 }
 
-// Field 22 of proc_pid_stat(5); the name in parentheses may hold anything.
+// Field 22 of proc_pid_stat(5). The name in parentheses may contain spaces and parentheses.
 function startTime(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
   return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);

@@ -10,10 +10,13 @@ import { PidFd } from '../sys/pidfd';
 import { pidfdNamespace } from '../sys/process';
 import { type NamespaceReference, openReference } from './reference';
 
-/** Where a namespace is found: of this thread, of a process, at a path (of nsfs, or pinned), by a descriptor, or as it was written down. */
+/**
+ * A way to find a namespace: that of this thread, of a process, at a path (below /proc, or pinned), of a descriptor, or
+ * of a reference.
+ */
 export type NamespaceTarget = 'self' | number | PidFd | (string & {}) | URL | Fd | NamespaceReference;
 
-/** CLONE_NEW* by type. */
+/** CLONE_NEW* flags by type. */
 export const namespaceFlags: Readonly<Record<NamespaceType, number>> = {
   user: CLONE.NEWUSER,
   mnt: CLONE.NEWNS,
@@ -25,7 +28,7 @@ export const namespaceFlags: Readonly<Record<NamespaceType, number>> = {
   time: CLONE.NEWTIME,
 };
 
-/** A new descriptor of it. */
+/** Opens a namespace and returns a new descriptor. */
 export function openTarget(target: NamespaceTarget, type: NamespaceType): number {
   if (target === 'self') return openPath(`/proc/thread-self/ns/${type}`);
   if (target instanceof PidFd) return openOf(target, type);
@@ -38,7 +41,8 @@ export function openTarget(target: NamespaceTarget, type: NamespaceType): number
   return openOf(process, type);
 }
 
-// By the pidfd where the kernel can (6.11), else by its number, which is still its own if it is alive afterwards.
+// Uses the pidfd if the kernel supports it (Linux 6.11), else the pid. If the process is still alive after that, the
+// pid was not reused.
 function openOf(process: PidFd, type: NamespaceType): number {
   try {
     return pidfdNamespace(process.fd, type);
@@ -53,7 +57,7 @@ function openOf(process: PidFd, type: NamespaceType): number {
 
 function openPath(path: string): number {
   try {
-    // Not to wait for a writer, should somebody have put a FIFO there.
+    // O_NONBLOCK: if the path is a FIFO, the open must not wait for a writer.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { errno = -5, syscall = 'open' } = error as NodeJS.ErrnoException;
@@ -61,7 +65,7 @@ function openPath(path: string): number {
   }
 }
 
-/** The type of what a descriptor stands for; undefined if it is no namespace. */
+/** Returns the type of a namespace by its descriptor. Undefined if the descriptor is not of a namespace. */
 export function typeOf(fd: number): NamespaceType | undefined {
   try {
     const flag = nsType(fd);

@@ -1,4 +1,4 @@
-/** Numbers of open(2) flags, by their short names. */
+/** Values of open(2) flags, by short names. */
 export interface OpenFlags {
   readonly readOnly: number;
   readonly writeOnly: number;
@@ -8,7 +8,7 @@ export interface OpenFlags {
   readonly nonblock: number;
   readonly cloexec: number;
   readonly path: number;
-  /** These two differ between architectures: <asm/fcntl.h>. */
+  /** The values of `directory` and `nofollow` differ between architectures, <asm/fcntl.h>. */
   readonly directory: number;
   readonly nofollow: number;
 }
@@ -24,12 +24,12 @@ const common = {
   path: 0o10000000,
 } as const;
 
-/** Those of an architecture, as `process.arch` names it. Pure. */
+/** Returns the flags of an architecture, named as in `process.arch`. Pure. */
 export const openFlagsOf = (arch: string): OpenFlags =>
   arch === 'arm64' ? { ...common, directory: 0o40000, nofollow: 0o100000 } : { ...common, directory: 0o200000, nofollow: 0o400000 };
 
-/** Those of this machine. */
+/** Flags of this machine's architecture. */
 export const openFlags = openFlagsOf(process.arch);
 
-/** A directory that is only named: O_PATH | O_DIRECTORY. */
+/** Flags to open a directory as a reference only: O_PATH | O_DIRECTORY. */
 export const pathFolder = openFlags.path | openFlags.directory;

@@ -9,9 +9,9 @@ export interface LinkFact {
   /** Bytes. */
   readonly mtu: number;
   readonly mac?: string;
-  /** `veth`, `bridge`; undefined for the loopback interface and for hardware. */
+  /** Kind of a virtual interface, such as `veth` or `bridge`; undefined for the loopback interface and for hardware. */
   readonly kind?: string;
-  /** Index of the bridge it is a port of. */
+  /** Index of the bridge that the interface is a port of. */
   readonly master?: number;
   readonly alias?: string;
   /** In bytes and packets. */
@@ -49,9 +49,9 @@ const macText = (bytes: Buffer) => [...bytes].map((byte) => byte.toString(16).pa
 /** An address of an interface. */
 export interface AddressFact extends Cidr {
   readonly index: number;
-  /** `global`, `link`, `host`. */
+  /** Scope of the address: `global`, `site`, `link`, `host`, or another number as text. */
   readonly scope: string;
-  /** It does not come from a lease or an announcement. */
+  /** Whether the address does not come from a lease or an announcement. */
   readonly permanent: boolean;
 }
 
@@ -75,7 +75,7 @@ export function decodeAddress({ type, payload }: NetlinkMessage): AddressFact | 
   };
 }
 
-/** A route of the kernel. */
+/** A route as the kernel reports it. */
 export interface RouteFact {
   readonly family: 'inet' | 'inet6';
   readonly destination: Cidr;

@@ -1,13 +1,15 @@
 import { bare } from '../base/parse';
 import { attribute, be16, be32, be64, nested, zeroEnded } from './message';
 
-/** One step of a rule: it loads, compares, or says what becomes of the packet. As `nft --debug=netlink` prints them. */
+/**
+ * One step of a rule: it loads or compares data, or decides on the packet. `nft --debug=netlink` prints these steps.
+ */
 export type Expression = Buffer;
 
 const exprAttributes = { name: 1, data: 2 } as const;
 const dataAttributes = { value: 1, verdict: 2 } as const;
 
-/** The registers of 16 bytes; 0 takes the verdict. */
+/** Registers of 16 bytes. Register 0 holds the verdict. */
 export type Register = 1 | 2 | 3 | 4;
 
 function expression(name: string, ...attributes: readonly Buffer[]): Expression {
@@ -18,14 +20,14 @@ const value = (type: number, bytes: Uint8Array) => attribute(type | nested, attr
 
 const metaKeys = { mark: 3, iif: 4, oif: 5, iifname: 6, oifname: 7, skuid: 10, nfproto: 15, l4proto: 16 } as const;
 
-/** Loads what belongs to the packet and is not in it: `iif`, `l4proto`. */
+/** Loads metadata of the packet that is not part of it, such as `iif` or `l4proto`. */
 export function meta(key: keyof typeof metaKeys, register: Register = 1): Expression {
   return expression('meta', attribute(2, be32(metaKeys[key])), attribute(1, be32(register)));
 }
 
 const operators = { eq: 0, neq: 1, lt: 2, lte: 3, gt: 4, gte: 5 } as const;
 
-/** Goes on only if the register compares to the bytes like that. */
+/** Continues only if the comparison of the register with the bytes is true. */
 export function cmp(operator: keyof typeof operators, bytes: Uint8Array, register: Register = 1): Expression {
   return expression('cmp', attribute(1, be32(register)), attribute(2, be32(operators[operator])), value(3, bytes));
 }
@@ -55,14 +57,14 @@ export function bitwise(mask: Uint8Array, xor: Uint8Array, register: Register = 
   );
 }
 
-/** Loads bytes that are known. */
+/** Loads constant bytes. */
 export function immediate(register: Register, bytes: Uint8Array): Expression {
   return expression('immediate', attribute(1, be32(register)), value(2, bytes));
 }
 
 const verdicts = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
 
-/** What becomes of the packet. */
+/** Decides on the packet. */
 export function verdict(kind: 'drop' | 'accept' | 'return'): Expression;
 export function verdict(kind: 'jump' | 'goto', chain: string): Expression;
 export function verdict(kind: keyof typeof verdicts, chain?: string): Expression {
@@ -71,22 +73,24 @@ export function verdict(kind: keyof typeof verdicts, chain?: string): Expression
   return expression('immediate', attribute(1, be32(0)), attribute(2 | nested, code));
 }
 
-/** Loads the type of the route to the packet's destination, or to its source: 2 is an address of this namespace. */
+/**
+ * Loads the type of the route to the packet's destination, or to its source; type 2 is an address of this namespace.
+ */
 export function fibType(address: 'source' | 'destination', register: Register = 1): Expression {
   const flag = address === 'source' ? 1 : 2;
   return expression('fib', attribute(3, be32(flag)), attribute(2, be32(3)), attribute(1, be32(register)));
 }
 
 const ctKeys = { state: 0, direction: 1, status: 2 } as const;
-/** Bits of the state of a connection, in the machine's order. */
+/** Bits of the connection state, in host byte order. */
 export const ctStates = { invalid: 1, established: 2, related: 4, new: 8 } as const;
 
-/** Loads what the kernel knows of the packet's connection. */
+/** Loads a property of the packet's connection from connection tracking. */
 export function ct(key: keyof typeof ctKeys, register: Register = 1): Expression {
   return expression('ct', attribute(2, be32(ctKeys[key])), attribute(1, be32(register)));
 }
 
-/** Goes on only if the set holds what the register does; `inverted`: if it does not. */
+/** Continues only if the set contains the value of the register; with `inverted`, only if it does not. */
 export function lookup(
   set: string,
   options: { readonly register?: Register; readonly id?: number; readonly inverted?: boolean } = {},
@@ -101,7 +105,7 @@ export function lookup(
   );
 }
 
-/** Changes where a packet goes, or where it comes from: address in a register, port in another. */
+/** Rewrites the destination or source of a packet. The address is in one register, the port in another. */
 export function nat(kind: 'snat' | 'dnat', family: 'inet' | 'inet6', address: Register, port?: Register): Expression {
   return expression(
     'nat',
@@ -113,18 +117,18 @@ export function nat(kind: 'snat' | 'dnat', family: 'inet' | 'inet6', address: Re
   );
 }
 
-/** The packet leaves with the address of the interface it leaves by. */
+/** Rewrites the source of the packet to the address of the interface through which it leaves. */
 export const masquerade = (): Expression => expression('masq');
 
-/** The packet comes to this namespace, to the port in the register. */
+/** Redirects the packet to this namespace, to the port in the register. */
 export const redirect = (port: Register): Expression => expression('redir', attribute(1, be32(port)), attribute(3, be32(2)));
 
-/** The packet comes to a transparent socket at the address and port in the registers, unchanged. Linux 4.19. */
+/** Delivers the packet, unchanged, to a transparent socket at the address and port in the registers. Linux 4.19. */
 export function tproxy(family: 'inet' | 'inet6', address: Register, port: Register): Expression {
   return expression('tproxy', attribute(1, be32(family === 'inet' ? 2 : 10)), attribute(2, be32(address)), attribute(3, be32(port)));
 }
 
-/** The sender is told at once: a TCP reset, or that it is forbidden. */
+/** Rejects the packet and notifies the sender immediately, by a TCP reset or an ICMP error. */
 export function reject(how: 'tcp-reset' | 'port-unreachable' | 'admin-prohibited'): Expression {
   const codes = { 'tcp-reset': [1, 0], 'port-unreachable': [2, 1], 'admin-prohibited': [2, 3] } as const;
   const [type, code] = codes[how];
@@ -133,7 +137,7 @@ export function reject(how: 'tcp-reset' | 'port-unreachable' | 'admin-prohibited
 
 const units = { second: 1n, minute: 60n, hour: 3600n } as const;
 
-/** Goes on so many times in a unit of time; `over`: only beyond that. */
+/** Continues at most `rate` times per unit of time; with `over`, only beyond that rate. */
 export function limit(rate: number, unit: keyof typeof units, burst = 5, over = false): Expression {
   return expression(
     'limit',
@@ -145,7 +149,7 @@ export function limit(rate: number, unit: keyof typeof units, burst = 5, over = 
   );
 }
 
-/** Goes on while so many bytes have not passed; `over`: once they have. */
+/** Continues until `bytes` bytes have passed; with `over`, only after that. */
 export function quota(bytes: number, over = false): Expression {
   return expression('quota', attribute(1, be64(BigInt(bytes))), attribute(4, be64(0n)), attribute(2, be32(over ? 1 : 0)));
 }
@@ -153,7 +157,7 @@ export function quota(bytes: number, over = false): Expression {
 /** Counts packets and bytes. */
 export const counter = (): Expression => expression('counter');
 
-/** Tells a netlink socket that listens to the group. */
+/** Sends the packet to the netlink socket that listens to the group. */
 export function log(group: number, prefix?: string): Expression {
   return expression('log', ...(prefix === undefined ? [] : [attribute(2, zeroEnded(prefix))]), attribute(1, be16(group)));
 }

@@ -25,7 +25,7 @@ const interfaceUp = 1;
 export const macvlanModes = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
 export type MacvlanMode = keyof typeof macvlanModes;
 
-/** What an interface may be given. */
+/** Settings of an interface. */
 export interface LinkSettings {
   /** 1 to 15 bytes. */
   readonly name?: string;
@@ -33,7 +33,7 @@ export interface LinkSettings {
   readonly mtu?: number;
   /** Hardware address: `02:00:00:00:00:01`. */
   readonly mac?: string;
-  /** Descriptor of the network namespace it is to be in. */
+  /** Descriptor of the network namespace in which to put the interface. */
   readonly netNsFd?: number;
 }
 
@@ -42,12 +42,12 @@ function head(index = 0, flags = 0, change = 0, family = 0): Buffer {
   return Buffer.concat([u8(family), u8(0), u16(0), u32(index), u32(flags), u32(change)]);
 }
 
-/** The bytes of `02:00:00:00:00:01`. */
+/** Returns the bytes of a hardware address such as `02:00:00:00:00:01`. */
 export const macBytes = (mac: string): Buffer => Buffer.from(mac.split(':').map((byte) => Number.parseInt(byte, 16)));
 
 const named = (name: string) => attribute(ifla.name, zeroEnded(name));
 
-// Name last, as ip(8) has it.
+// The name comes last, as in the messages of ip(8).
 const settings = ({ mtu, mac, netNsFd, name }: LinkSettings): readonly Buffer[] => [
   ...(mtu === undefined ? [] : [attribute(ifla.mtu, u32(mtu))]),
   ...(mac === undefined ? [] : [attribute(ifla.address, macBytes(mac))]),
@@ -76,17 +76,20 @@ export function setLinkUp(index: number, up = true): NetlinkMessage {
   return { type: types.newLink, flags: request | ack, payload: head(index, flags, interfaceUp) };
 }
 
-/** Two interfaces that are each other's other end, veth(4); `peer.netNsFd` makes the second one in another namespace. */
+/** Creates two connected interfaces, veth(4). With `peer.netNsFd`, the second one is created in another namespace. */
 export function createVeth(own: LinkSettings, peer: LinkSettings): NetlinkMessage {
   return made(...settings(own), kindOf('veth', attribute(vethPeer, head(), ...settings(peer))));
 }
 
-/** An interface of a kind that needs nothing else: `bridge`, `ifb`, `dummy`. */
+/** Creates an interface of a kind that needs no other settings: `bridge`, `ifb`, `dummy`. */
 export function createLink(kind: string, own: LinkSettings): NetlinkMessage {
   return made(...settings(own), kindOf(kind));
 }
 
-/** An interface with an address of its own on the link of another, which has the index `parent`. */
+/**
+ * Creates an interface with a hardware address of its own on the link of another interface, which has the index
+ * `parent`.
+ */
 export function createMacvlan(parent: number, mode: MacvlanMode, own: LinkSettings): NetlinkMessage {
   return made(attribute(ifla.link, u32(parent)), ...settings(own), kindOf('macvlan', attribute(macvlanMode, u32(macvlanModes[mode]))));
 }
@@ -96,33 +99,38 @@ export function changeLink(index: number, change: LinkSettings): NetlinkMessage 
   return changed(index, ...settings(change));
 }
 
-/** Makes an interface a port of a bridge; 0 takes it out. */
+/** Makes an interface a port of a bridge; 0 removes it from its bridge. */
 export function setMaster(index: number, master: number): NetlinkMessage {
   return changed(index, attribute(ifla.master, u32(master)));
 }
 
-/** An isolated port of a bridge reaches only those that are not, bridge(8), Linux 4.18. */
+/**
+ * Sets whether a port of a bridge is isolated. An isolated port reaches only ports that are not, bridge(8), Linux 4.18.
+ */
 export function setIsolated(index: number, isolated: boolean): NetlinkMessage {
   const port = attribute(info.slaveData, attribute(brportIsolated, u8(isolated ? 1 : 0)));
   return changed(index, attribute(ifla.info, attribute(info.kind, Buffer.from('bridge_slave')), port));
 }
 
-/** A text of up to 255 bytes that belongs to an interface. */
+/** Sets the alias of an interface, a text of up to 255 bytes. */
 export function setAlias(index: number, alias: string): NetlinkMessage {
   return changed(index, attribute(ifla.alias, Buffer.from(alias)));
 }
 
-/** Removes an interface; of a veth both ends, which takes tens of ms: leaving the namespace does it later, in the kernel. */
+/**
+ * Removes an interface. Removing a veth removes both ends and takes tens of ms. If the namespace is left instead, the
+ * kernel removes it later.
+ */
 export function deleteLink(index: number): NetlinkMessage {
   return { type: types.deleteLink, flags: request | ack, payload: head(index) };
 }
 
-/** Asks for every interface of the namespace. */
+/** Requests every interface of the namespace. */
 export function dumpLinks(): NetlinkMessage {
   return { type: types.getLink, flags: request | dump, payload: head() };
 }
 
-/** Asks for one interface by its name. */
+/** Requests one interface by its name. */
 export function getLink(name: string): NetlinkMessage {
   return { type: types.getLink, flags: request, payload: Buffer.concat([head(), named(name)]) };
 }

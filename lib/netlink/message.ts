@@ -4,9 +4,9 @@ export const netlinkFlags = {
   multi: 0x2,
   ack: 0x4,
   dumpInterrupted: 0x10,
-  /** For requests that get. */
+  /** For requests that read. */
   dump: 0x300,
-  /** For requests that make something new. */
+  /** For requests that create something. */
   replace: 0x100,
   exclusive: 0x200,
   create: 0x400,
@@ -16,24 +16,24 @@ export const netlinkFlags = {
 /** Protocols of netlink sockets, netlink(7). */
 export const netlinkProtocols = { route: 0, sockDiag: 4, netfilter: 12 } as const;
 
-/** Types that every protocol has. */
+/** Message types that every protocol has. */
 export const controlTypes = { error: 2, done: 3 } as const;
 
 const headerSize = 16;
 const attributeHeader = 4;
-/** Marks an attribute that holds others; nfnetlink asks for it, rtnetlink does not. */
+/** Marks an attribute that contains others; nfnetlink requires it, rtnetlink does not. */
 export const nested = 0x8000;
 
 const aligned = (size: number) => (size + 3) & ~3;
 
-/** One message without its sequence number, which whoever sends it gives. */
+/** A message without its sequence number, which the sender adds. */
 export interface NetlinkMessage {
   readonly type: number;
   readonly flags: number;
   readonly payload: Buffer;
 }
 
-/** A number of so many bytes, in the machine's order; both machines of nsjs are little-endian. */
+/** Encodes a number in host byte order; both architectures that nsjs supports are little-endian. */
 export function u8(value: number): Buffer {
   return Buffer.from([value & 0xff]);
 }
@@ -52,7 +52,7 @@ export function u64(value: bigint): Buffer {
   bytes.writeBigUInt64LE(value);
   return bytes;
 }
-/** The same in network order. */
+/** Encodes a number in network byte order. */
 export function be16(value: number): Buffer {
   return u16(value).swap16();
 }
@@ -63,10 +63,10 @@ export function be64(value: bigint): Buffer {
   return u64(value).swap64();
 }
 
-/** A text with the zero that ends it. */
+/** Encodes a string with a terminating NUL. */
 export const zeroEnded = (text: string): Buffer => Buffer.from(`${text}\0`);
 
-/** One attribute: length, type, value, zeros up to a multiple of 4. */
+/** Encodes one attribute: length, type, value, zeros up to a multiple of 4 bytes. */
 export function attribute(type: number, ...values: readonly Uint8Array[]): Buffer {
   const value = Buffer.concat(values);
   const bytes = Buffer.alloc(aligned(attributeHeader + value.length));
@@ -76,7 +76,7 @@ export function attribute(type: number, ...values: readonly Uint8Array[]): Buffe
   return bytes;
 }
 
-/** The message as it is sent. */
+/** Encodes a message as it is sent. */
 export function encodeMessage({ type, flags, payload }: NetlinkMessage, sequence: number): Buffer {
   const bytes = Buffer.alloc(aligned(headerSize + payload.length));
   bytes.writeUInt32LE(headerSize + payload.length, 0);
@@ -92,7 +92,7 @@ export interface ReceivedMessage extends NetlinkMessage {
   readonly sequence: number;
 }
 
-/** The messages of one datagram. What is cut off at its end is left out. */
+/** Decodes the messages of one datagram. A truncated message at its end is left out. */
 export function decodeMessages(bytes: Buffer): readonly ReceivedMessage[] {
   const messages: ReceivedMessage[] = [];
   for (let at = 0; at + headerSize <= bytes.length; ) {
@@ -109,12 +109,15 @@ export function decodeMessages(bytes: Buffer): readonly ReceivedMessage[] {
   return messages;
 }
 
-/** Attributes by their type, the last of each; an attribute that is cut off ends them. */
+/** Decodes attributes by their type, the last of each type; the first truncated attribute ends them. */
 export function decodeAttributes(bytes: Buffer): ReadonlyMap<number, Buffer> {
   return new Map(listAttributes(bytes));
 }
 
-/** The same in their order, with those that come more than once. */
+/**
+ * Decodes attributes in their order, including types that occur more than once; the first truncated attribute ends
+ * them.
+ */
 export function listAttributes(bytes: Buffer): readonly (readonly [type: number, value: Buffer])[] {
   const found: (readonly [number, Buffer])[] = [];
   for (let at = 0; at + attributeHeader <= bytes.length; ) {
@@ -126,7 +129,7 @@ export function listAttributes(bytes: Buffer): readonly (readonly [type: number,
   return found;
 }
 
-/** What an acknowledgement says: a positive errno, 0 for success; with the kernel's own words where it has some (Linux 4.12). */
+/** An acknowledgement: a positive errno, or 0 for success, and the kernel's error text if there is one (Linux 4.12). */
 export interface Acknowledgement {
   readonly errno: number;
   readonly text?: string;
@@ -136,7 +139,7 @@ const cappedFlag = 0x100;
 const extendedFlag = 0x200;
 const messageAttribute = 1; // NLMSGERR_ATTR_MSG
 
-/** Reads a message of type `controlTypes.error`, or the number in one of type `done`. */
+/** Decodes a message of type `controlTypes.error`, or the errno in one of type `done`. */
 export function decodeAcknowledgement({ flags, payload }: NetlinkMessage): Acknowledgement {
   if (payload.length < 4) return { errno: 0 };
   const errno = -payload.readInt32LE(0);
@@ -146,7 +149,7 @@ export function decodeAcknowledgement({ flags, payload }: NetlinkMessage): Ackno
   return { errno, ...(text === undefined ? {} : { text: stringOf(text) }) };
 }
 
-/** A text up to the zero that ends it. */
+/** Decodes a string up to its terminating NUL. */
 export function stringOf(bytes: Buffer): string {
   const end = bytes.indexOf(0);
   return bytes.toString('utf8', 0, end < 0 ? bytes.length : end);

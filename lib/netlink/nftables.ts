@@ -40,7 +40,7 @@ export interface TableName {
 
 const hooks = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
 
-/** Where a chain sits and when it comes. */
+/** Hook of a chain, and its priority among the chains there. */
 export interface ChainHook {
   readonly type: 'filter' | 'nat' | 'route';
   readonly hook: keyof typeof hooks;
@@ -59,13 +59,13 @@ function message(type: keyof typeof types, { family, table }: TableName, flags: 
   };
 }
 
-/** Makes a table. */
+/** Creates a table. */
 export const newTable = (name: TableName): NetlinkMessage => message('newTable', name, create, attribute(2, be32(0)));
 
-/** Removes a table with all in it. */
+/** Removes a table and everything in it. */
 export const deleteTable = (name: TableName): NetlinkMessage => message('deleteTable', name, 0);
 
-/** Makes a chain; without a hook it is one to jump to. */
+/** Creates a chain. Without a hook, it is reached only by a jump. */
 export function newChain(name: TableName, chain: string, at?: ChainHook): NetlinkMessage {
   const hook = at && attribute(4 | nested, attribute(1, be32(hooks[at.hook])), attribute(2, be32(at.priority)));
   return message(
@@ -85,7 +85,7 @@ export function newRule(name: TableName, chain: string, expressions: readonly Ex
   return message('newRule', name, create | append, attribute(2, zeroEnded(chain)), attribute(4 | nested, ...list));
 }
 
-/** What the elements of a set are. */
+/** Types of the elements of a set. */
 export const setTypes = {
   ipv4_addr: { number: 7, size: 4 },
   ipv6_addr: { number: 8, size: 16 },
@@ -97,16 +97,16 @@ const setFlags = { anonymous: 1, constant: 2, interval: 4, concatenated: 0x80 } 
 /** A set of addresses, ports, or several of them together. */
 export interface NftSet {
   readonly set: string;
-  /** Names it within the batch. */
+  /** Identifies the set within the batch. */
   readonly id: number;
   readonly types: readonly SetType[];
-  /** Its elements are ranges. */
+  /** Whether the elements are ranges. */
   readonly interval?: boolean;
 }
 
 const padded = (size: number) => (size + 3) & ~3;
 
-/** Makes a set. */
+/** Creates a set. */
 export function newSet(name: TableName, { set, id, types: kinds, interval }: NftSet): NetlinkMessage {
   const isConcatenated = kinds.length > 1;
   const flags = (interval ? setFlags.interval : 0) | (isConcatenated && interval ? setFlags.concatenated : 0);
@@ -126,7 +126,9 @@ export function newSet(name: TableName, { set, id, types: kinds, interval }: Nft
   );
 }
 
-/** One element: its bytes, or the first and what comes after the last (undefined: there is nothing after it). */
+/**
+ * One element: its bytes, or a range with its first value and the value after its last (undefined if there is none).
+ */
 export type SetElement = Uint8Array | { readonly first: Uint8Array; readonly end: Uint8Array | undefined };
 
 const keyOf = (bytes: Uint8Array) => attribute(1 | nested, attribute(1, bytes));
@@ -138,42 +140,43 @@ function elementsOf(element: SetElement): readonly Buffer[] {
   return element.end ? [first, Buffer.concat([intervalEnd, keyOf(element.end)])] : [first];
 }
 
-// Ranges are told by where they begin and end; that the first address of all belongs to none is told too.
+// The kernel expects the start and the end of each range, and an end marker first if the lowest address is in no range.
 function startOf(list: readonly SetElement[]): readonly Buffer[] {
   const [first] = list;
   if (first === undefined || first instanceof Uint8Array || first.first.every((byte) => byte === 0)) return [];
   return [Buffer.concat([intervalEnd, keyOf(Buffer.alloc(first.first.length))])];
 }
 
-/** Puts elements into a set; ranges in order, and so that none touches another. */
+/** Adds elements to a set. Ranges must be sorted and must not touch each other. */
 export function addElements(name: TableName, { set, id }: Pick<NftSet, 'set' | 'id'>, list: readonly SetElement[]): NetlinkMessage {
   const all = [...startOf(list), ...list.flatMap(elementsOf)];
   const numbered = all.map((bytes, index) => attribute((index + 1) | nested, bytes));
   return message('newElements', name, create, attribute(2, zeroEnded(set)), attribute(4, be32(id)), attribute(3 | nested, ...numbered));
 }
 
-/** Asks for the tables of a family. */
+/** Requests the tables of a family. */
 export const dumpTables = (family: TableFamily): NetlinkMessage => ({
   type: (subsystem << 8) | types.getTable,
   flags: request | dump,
   payload: head(tableFamilies[family]),
 });
 
-/** Asks for the rules of a family. */
+/** Requests the rules of a family. */
 export const dumpRules = (family: TableFamily): NetlinkMessage => ({
   type: (subsystem << 8) | types.getRule,
   flags: request | dump,
   payload: head(tableFamilies[family]),
 });
 
-/** The name that a table of a dump has. */
+/** Returns the name of a table from a message of a dump. */
 export function tableName({ payload }: Pick<NetlinkMessage, 'payload'>): string {
   return stringOf(decodeAttributes(payload.subarray(4)).get(1) ?? Buffer.alloc(0));
 }
 
 /**
- * Changes that the kernel makes all together or not at all, as the bytes of one datagram. Sequence numbers count from
- * `sequence`, one for each message, that of the begin first; only the last change is acknowledged where all went well.
+ * Encodes changes that the kernel makes all together or not at all, as the bytes of one datagram. Sequence numbers
+ * count from `sequence`, one for each message, the begin message first. Only the last change is acknowledged if all
+ * succeed.
  */
 export function encodeBatch(changes: readonly NetlinkMessage[], sequence: number): Buffer {
   const frame = (type: number): NetlinkMessage => ({ type, flags: request, payload: head(0, subsystem) });

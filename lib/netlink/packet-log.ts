@@ -7,7 +7,7 @@ const bind = 1;
 const copyPacket = 2;
 const payloadAttribute = 9;
 
-/** Asks for the packets of a group of `log` rules: so many bytes of each, each at once. */
+/** Subscribes to the packets of a group of `log` rules: `bytes` bytes of each packet, delivered immediately. */
 export function bindPacketLog(group: number, bytes: number): readonly NetlinkMessage[] {
   const message = (...attributes: readonly Buffer[]): NetlinkMessage => ({
     type: (subsystem << 8) | types.config,
@@ -24,7 +24,7 @@ export function bindPacketLog(group: number, bytes: number): readonly NetlinkMes
   ];
 }
 
-/** What a packet is and where it was to go. */
+/** Protocol, source and destination of a packet. */
 export interface LoggedPacket {
   readonly protocol: 'tcp' | 'udp' | 'other';
   readonly source: Buffer;

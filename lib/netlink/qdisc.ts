@@ -7,15 +7,15 @@ const tbf = { parameters: 1, rate64: 4, burst: 6 } as const;
 const ethernet = 1; // TC_LINKLAYER_ETHERNET
 const { request, ack, create, exclusive } = netlinkFlags;
 const maxRate = 0xffffffff;
-const ticksPerMicrosecond = 15.625; // one is 64 ns
+const ticksPerMicrosecond = 15.625; // one tick is 64 ns
 
 /** Limits of a token bucket, tbf(8). */
 export interface TokenBucket {
   /** Bytes per second. */
   readonly rate: number;
-  /** Bytes that may be sent at once; at least the MTU. */
+  /** Bytes that may be sent in one burst; at least the MTU. */
   readonly burst: number;
-  /** Bytes that wait at most; past them packets are dropped. */
+  /** Maximum number of bytes in the queue; packets beyond it are dropped. */
   readonly limit: number;
 }
 
@@ -28,7 +28,9 @@ function head(index: number, handle: number, parent: number): Buffer {
 const rateSpec = (rate: number) => Buffer.concat([u8(0), u8(ethernet), u16(0), u16(0), u16(0), u32(Math.min(rate, maxRate))]);
 const noRate = Buffer.alloc(12);
 
-/** Holds what an interface sends to a rate. The kernel computes with the rate itself: no table of sizes goes along. */
+/**
+ * Limits the rate at which an interface sends. The kernel computes with the rate itself, so no table of sizes is sent.
+ */
 export function addTokenBucket(index: number, { rate, burst, limit }: TokenBucket): NetlinkMessage {
   const ticks = Math.floor(Math.floor((burst / Math.min(rate, maxRate)) * 1e6) * ticksPerMicrosecond);
   const parameters = Buffer.concat([rateSpec(rate), noRate, u32(limit), u32(ticks), u32(0)]);
@@ -44,7 +46,7 @@ export function addTokenBucket(index: number, { rate, burst, limit }: TokenBucke
   };
 }
 
-/** Takes it off again. */
+/** Removes the root queueing discipline of an interface. */
 export function deleteRootQdisc(index: number): NetlinkMessage {
   return { type: types.deleteQdisc, flags: request | ack, payload: head(index, 0, root) };
 }

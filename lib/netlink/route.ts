@@ -17,9 +17,9 @@ const types = {
   getRule: 34,
 } as const;
 
-/** Tables of routes, ip-route(8). */
+/** Routing tables, ip-route(8). */
 export const routeTables = { default: 253, main: 254, local: 255 } as const;
-/** What becomes of a packet, ip-route(8). */
+/** Route types, ip-route(8). */
 export const routeTypes = { unicast: 1, local: 2, unreachable: 7, prohibit: 8 } as const;
 const scopes = { universe: 0, link: 253, host: 254 } as const;
 const bootProtocol = 3; // RTPROT_BOOT: made by hand
@@ -33,7 +33,10 @@ const familyOf = (bytes: Uint8Array): number => (bytes.length === 4 ? 2 : 10);
 const addressHead = (bytes: Uint8Array, prefix: number, flags: number, index: number) =>
   Buffer.concat([u8(familyOf(bytes)), u8(prefix), u8(flags), u8(scopes.universe), u32(index)]);
 
-/** Gives an interface an address. An IPv6 address is usable at once: nobody else in a new namespace can have it. */
+/**
+ * Adds an address to an interface. An IPv6 address is usable immediately, without duplicate address detection: no other
+ * host in a new namespace can have it.
+ */
 export function addAddress(index: number, { address, prefix }: Cidr): NetlinkMessage {
   const bytes = ipBytes(address);
   const flags = bytes.length === 16 ? noDuplicateDetection : 0;
@@ -41,7 +44,7 @@ export function addAddress(index: number, { address, prefix }: Cidr): NetlinkMes
   return { type: types.newAddress, flags: request | ack | create | exclusive, payload };
 }
 
-/** Takes an address away from an interface. */
+/** Removes an address from an interface. */
 export function deleteAddress(index: number, { address, prefix }: Cidr): NetlinkMessage {
   const bytes = ipBytes(address);
   return {
@@ -51,19 +54,19 @@ export function deleteAddress(index: number, { address, prefix }: Cidr): Netlink
   };
 }
 
-/** Asks for every address of the namespace. */
+/** Requests every address of the namespace. */
 export function dumpAddresses(): NetlinkMessage {
   return { type: types.getAddress, flags: request | dump, payload: Buffer.concat([u8(0), u8(0), u8(0), u8(0), u32(0)]) };
 }
 
-/** A route as ip-route(8) names its parts. */
+/** A route; the names of its parts are those of ip-route(8). */
 export interface Route {
   /** Default: everything (`0.0.0.0/0`, or `::/0` with an IPv6 gateway). */
   readonly destination?: Cidr;
   readonly gateway?: string;
   /** Index of the interface. */
   readonly output?: number;
-  /** Address that packets leave with. */
+  /** Source address of packets. */
   readonly source?: string;
   /** Bytes. */
   readonly mtu?: number;
@@ -104,7 +107,7 @@ export function addRoute(route: Route): NetlinkMessage {
   return { type: types.newRoute, flags: request | ack | create | exclusive, payload: routePayload(route) };
 }
 
-/** Adds a route, or takes the place of one to the same destination. */
+/** Adds a route, or replaces one to the same destination. */
 export function replaceRoute(route: Route): NetlinkMessage {
   return { type: types.newRoute, flags: request | ack | create | replace, payload: routePayload(route) };
 }
@@ -114,7 +117,7 @@ export function deleteRoute(route: Route): NetlinkMessage {
   return { type: types.deleteRoute, flags: request | ack, payload: routePayload(route, true) };
 }
 
-/** Asks for every route of the namespace. */
+/** Requests every route of the namespace. */
 export function dumpRoutes(family: 'inet' | 'inet6'): NetlinkMessage {
   const head = Buffer.alloc(12);
   head[0] = family === 'inet' ? 2 : 10;
@@ -124,17 +127,17 @@ export function dumpRoutes(family: 'inet' | 'inet6'): NetlinkMessage {
 const fra = { destination: 1, priority: 6, table: 15, protocol: 22, destinationPorts: 24 } as const;
 const ruleActions = { lookup: 1, unreachable: 7, prohibit: 8 } as const;
 
-/** A rule that chooses a table of routes, or refuses, ip-rule(8). */
+/** A rule that selects a routing table or refuses packets, ip-rule(8). */
 export interface RoutingRule {
   readonly family: 'inet' | 'inet6';
   readonly destination?: Cidr;
   /** 6 for TCP, 17 for UDP. Linux 4.17. */
   readonly protocol?: number;
-  /** First and last, Linux 4.17. */
+  /** First and last destination port. Linux 4.17. */
   readonly ports?: readonly [number, number];
-  /** Lower comes first. */
+  /** Rules with a lower priority come first. */
   readonly priority?: number;
-  /** A table to look in, or what the sender is told. */
+  /** Table to look up, or the error that the sender receives. */
   readonly action: number | 'unreachable' | 'prohibit';
 }
 
@@ -153,12 +156,12 @@ function rulePayload({ family, destination, protocol, ports, priority, action }:
   ]);
 }
 
-/** Adds a rule. */
+/** Adds a routing rule. */
 export function addRule(rule: RoutingRule): NetlinkMessage {
   return { type: types.newRule, flags: request | ack | create | exclusive, payload: rulePayload(rule) };
 }
 
-/** Removes a rule. */
+/** Removes a routing rule. */
 export function deleteRule(rule: RoutingRule): NetlinkMessage {
   return { type: types.deleteRule, flags: request | ack, payload: rulePayload(rule, true) };
 }
@@ -166,7 +169,7 @@ export function deleteRule(rule: RoutingRule): NetlinkMessage {
 const nda = { destination: 1, linkAddress: 2 } as const;
 const permanent = 0x80; // NUD_PERMANENT
 
-/** Says which hardware address a neighbour has, for good, ip-neighbour(8). */
+/** Adds a permanent entry with the hardware address of a neighbour, ip-neighbour(8). */
 export function addNeighbour(index: number, address: string, mac: Uint8Array): NetlinkMessage {
   const bytes = ipBytes(address);
   const head = Buffer.concat([u8(familyOf(bytes)), u8(0), u16(0), u32(index), u16(permanent), u8(0), u8(0)]);

@@ -15,7 +15,8 @@ const inodeAt = 68;
 const anyState = 0xffffffff;
 
 /**
- * Asks for the one socket that has these two ends, sock_diag(7), Linux 3.3. The kernel looks it up in its table, however many there are. Pure.
+ * Requests the one socket that has these two ends, sock_diag(7), Linux 3.3. The kernel looks it up in its table, so the
+ * number of sockets does not matter. Pure.
  */
 export function findSocket(protocol: keyof typeof protocols, local: Endpoint, remote: Endpoint): NetlinkMessage {
   const isSix = ipBytes(local.address).length === 16;
@@ -23,7 +24,7 @@ export function findSocket(protocol: keyof typeof protocols, local: Endpoint, re
   payload[0] = isSix ? families.inet6 : families.inet;
   payload[1] = protocols[protocol];
   payload.writeUInt32LE(anyState, 4);
-  // Of UDP the kernel takes the two ends the other way round.
+  // For UDP the kernel expects the two ends in reverse order.
   const [source, destination] = protocol === 'tcp' ? [local, remote] : [remote, local];
   payload.writeUInt16BE(source.port, 8);
   payload.writeUInt16BE(destination.port, 10);
@@ -34,6 +35,9 @@ export function findSocket(protocol: keyof typeof protocols, local: Endpoint, re
   return { type: byFamily, flags: netlinkFlags.request, payload };
 }
 
-/** Inode of the socket that was found; 0 where no process has it any more. Undefined for any other message. Pure. */
+/**
+ * Returns the inode of the socket that was found; 0 if no process has it open any more. Undefined for any other
+ * message. Pure.
+ */
 export const inodeOf = ({ type, payload }: ReceivedMessage): number | undefined =>
   type === byFamily && payload.length >= inodeAt + 4 ? payload.readUInt32LE(inodeAt) : undefined;

@@ -3,7 +3,10 @@ import { type Cidr, cidrContains, ipBytes, ipText, networkBytes } from '../base/
 
 const maxLeases = 65_536;
 
-/** The addresses of one subnet: the first is the gateway's, the others are given out in turn, so that none comes again soon. */
+/**
+ * The addresses of one subnet. The first one is the gateway. The others are assigned in rotation, so that a released
+ * address is not reused soon.
+ */
 export class AddressPool {
   readonly gateway: string;
   private readonly taken = new Set<string>();
@@ -12,13 +15,13 @@ export class AddressPool {
 
   constructor(readonly subnet: Cidr) {
     const bits = ipBytes(subnet.address).length * 8 - subnet.prefix;
-    // IPv4's last address is the broadcast's.
+    // The last IPv4 address is the broadcast address.
     this.size = Math.min(2 ** bits - (bits <= 32 ? 1 : 0), maxLeases);
     this.gateway = this.at(1);
     this.taken.add(this.gateway);
   }
 
-  /** Takes an address: this one, or the next that is free. Throws NsError ERR_NSJS_NETWORK. */
+  /** Takes the given address, or the next free one. Throws NsError ERR_NSJS_NETWORK. */
   take(wanted?: string): string {
     if (wanted !== undefined) {
       if (!cidrContains(this.subnet, wanted)) throw this.error(`${wanted} is not in it`);

@@ -15,22 +15,22 @@ export interface ConnectionFact {
   readonly protocol: 'tcp' | 'udp';
   readonly local: string;
   readonly remote: string;
-  /** As ss(8) names it: `ESTAB`, `LISTEN`. */
+  /** State as shown by ss(8), such as `ESTAB` or `LISTEN`. */
   readonly state: string;
   readonly uid: number;
 }
 
-/** A network namespace as it is. */
+/** State of a network namespace. */
 export interface NetworkFacts {
   readonly interfaces: readonly (LinkFact & { readonly addresses: readonly string[] })[];
-  /** Of the main table, and what is made local by hand. */
+  /** Routes of all tables. Of the local table, only local routes with prefix length 0 are included. */
   readonly routes: readonly RouteFact[];
-  /** Number of rules of nftables by table and chain. */
+  /** Number of nftables rules by table and chain. */
   readonly rules: Readonly<Record<string, number>>;
   readonly connections: readonly ConnectionFact[];
 }
 
-/** The network of the sandbox whose init this is. Parts that the caller may not see are empty. */
+/** Reads the network state of the sandbox with this init. Parts that the caller may not read are empty. */
 export function inspectNetwork(init: number): NetworkFacts {
   const connections = readConnections(init);
   const netFd = openNamespace(init);
@@ -46,13 +46,13 @@ export function inspectNetwork(init: number): NetworkFacts {
   }
 }
 
-// Nobody but root may look into init itself; its programs are in the same namespace.
+// Only root may inspect init itself. Its programs are in the same namespace.
 function openNamespace(init: number): number | undefined {
   for (const pid of descendants(init)) {
     try {
       return openSync(`/proc/${pid}/ns/net`, 'r');
     } catch {
-      // The next one.
+      // Try the next one.
     }
   }
   return undefined;
@@ -119,7 +119,7 @@ function readConnections(init: number): readonly ConnectionFact[] {
   });
 }
 
-// However long it is: nothing else waits for the command line.
+// The size is not limited, because only the command line uses this, where nothing else has to wait.
 function readWhole(path: string): string {
   try {
     return readFileSync(path, 'latin1');
@@ -128,7 +128,7 @@ function readWhole(path: string): string {
   }
 }
 
-/** Lines of /proc/net/tcp and its like, proc_net(5). */
+/** Parses /proc/net/tcp and similar files, proc_net(5). */
 export function parseSockets(text: string, protocol: ConnectionFact['protocol']): readonly ConnectionFact[] {
   return text
     .split('\n')
@@ -140,7 +140,7 @@ export function parseSockets(text: string, protocol: ConnectionFact['protocol'])
     });
 }
 
-// Words of an address are in the machine's order.
+// The 32-bit words of an address are in host byte order.
 function endpoint(text: string): string {
   const [address = '', port = '0'] = text.split(':');
   const bytes = Buffer.from(address, 'hex').swap32();

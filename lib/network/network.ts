@@ -15,39 +15,49 @@ import { ownerMark, sweepNetworks } from './bridge/sweep';
 import { NamespaceSockets } from './inside/sockets';
 import { addInterface, type Socketed } from './setup/interfaces';
 
-/** What a {@link Network} is given. */
+/** Options of {@link Network.create}. */
 export interface NetworkCreateOptions {
-  /** `'10.77.0.0/24'`, or one of each family. The first address is the network's own. Default: one of IPv4 that is free. */
+  /**
+   * Subnet of the network, such as `'10.77.0.0/24'`, or a list with one subnet of each address family. The network
+   * itself gets the first address of a subnet. Default: a free IPv4 subnet.
+   */
   readonly subnet?: string | readonly string[];
   /**
-   * Whether its sandboxes reach what this process's network namespace reaches, by its addresses (root only; the host must forward packets).
-   * The link-local addresses where clouds keep credentials stay out of reach. Default false.
+   * Whether sandboxes can reach every network that this process's network namespace can reach, with its source address.
+   * Needs root, and the host must forward packets. The link-local and other addresses at which clouds serve credentials
+   * remain unreachable. Default: false.
    */
   readonly nat?: boolean;
-  /** Whether its sandboxes are kept from each other. Default false. */
+  /** Whether sandboxes are isolated from each other. Default: false. */
   readonly isolated?: boolean;
-  /** Whether its sandboxes reach what listens on this host (root only). Default false: they may ask it for names alone. */
+  /**
+   * Whether sandboxes can reach services that listen on this host. Needs root. Default: false. Sandboxes can then only
+   * send DNS queries and ICMP messages to the host.
+   */
   readonly host?: boolean;
-  /** Bytes. Default the kernel's 1500. */
+  /** MTU in bytes. Default: the kernel's 1500. */
   readonly mtu?: number;
-  /** Whether to make this host forward packets where it does not, for `nat`: between all of its interfaces, and it stays so. Default false: that is an error that says so. */
+  /**
+   * Whether to enable packet forwarding on this host for `nat` if it is disabled. It is then enabled between all
+   * interfaces of the host, and stays enabled. Default: false, which makes disabled forwarding an error.
+   */
   readonly forwarding?: boolean;
 }
 
-/** A port of the host that leads to a sandbox of the network. */
+/** A port of the host that is forwarded to a sandbox of the network. */
 export interface PublishOptions {
   readonly port: number;
   /** Address or alias of the sandbox. */
   readonly to: string;
-  /** Default: the same. */
+  /** Port inside the sandbox. Default: `port`. */
   readonly toPort?: number;
   /** Default `'tcp'`. */
   readonly protocol?: 'tcp' | 'udp';
 }
 
-/** A sandbox's place in a network. */
+/** Interface and addresses of a sandbox in a network. */
 export interface Attachment {
-  /** Name of the interface inside. */
+  /** Name of the interface inside the sandbox. */
   readonly interface: string;
   readonly addresses: readonly string[];
 }
@@ -57,20 +67,24 @@ const lockByte = 0;
 const lockRetryMs = 5;
 const lockTries = 2000;
 
-/** A sandbox that can be plugged in: {@link Sandbox} is one. */
+/** A sandbox that can be attached to a network, such as a {@link Sandbox}. */
 export interface Pluggable {
   readonly net: { readonly namespaces: SocketNamespaces };
   readonly ended: Promise<unknown>;
 }
 
 /**
- * A bridge that sandboxes are plugged into, with addresses for them and names between them. As root it is an interface of this
- * process's network namespace; as a user a network of its own that leads nowhere else. Linux 5.12 or later.
+ * A bridge that connects sandboxes and provides addresses and DNS names for them. As root, the bridge is an interface
+ * in this process's network namespace. As a user, it is in a network namespace of its own that has no connection to any
+ * other network. Linux 5.12 or later.
  */
 export class Network implements Switch {
-  /** For `network: {veth: {network}}`. */
+  /** Used by `network: {veth: {network}}`. Opaque. */
   readonly plug: Bridge;
-  /** Sockets of this process in it; as root it is in this process's own network, and its servers listen there as any other. */
+  /**
+   * Sockets of this process in the network. Undefined as root: the network is then in this process's own network
+   * namespace, where every server can listen.
+   */
   readonly net: NamespaceSockets | undefined;
 
   private constructor(plug: Bridge) {
@@ -80,8 +94,9 @@ export class Network implements Switch {
   }
 
   /**
-   * Makes one. Rejects with OptionError, OptionRangeError; NsError ERR_NSJS_NETWORK where the subnet is used on this host already,
-   * ERR_NSJS_UNSUPPORTED for `nat` and `host` as a user, or where the host forwards no packets; SysError.
+   * Creates a network. Rejects with OptionError, OptionRangeError; NsError ERR_NSJS_NETWORK if the subnet is already
+   * used on this host, ERR_NSJS_UNSUPPORTED for `nat`, `host` or `forwarding` as a user, or if the host does not
+   * forward packets; SysError.
    */
   static async create(options: NetworkCreateOptions = {}): Promise<Network> {
     const spec = parseNetwork(options);
@@ -108,19 +123,20 @@ export class Network implements Switch {
     return this.plug.subnets.map(({ address, prefix }) => `${address}/${prefix}`);
   }
 
-  /** The network's own addresses: gateway and name server of its sandboxes. */
+  /** The network's own addresses, which are the gateways and name servers of its sandboxes. */
   get gateways(): readonly string[] {
     return this.plug.gateways;
   }
 
-  /** Addresses by alias. */
+  /** Addresses of the sandboxes by alias. */
   get names(): Readonly<Record<string, readonly string[]>> {
     return Object.fromEntries(this.plug.names.entries());
   }
 
   /**
-   * Plugs a sandbox in that is open. As a user it must have been opened with a network that is set up (`network: {}` is enough), so that
-   * this process has rights over it. Throws OptionError, SysError, NsError ERR_NSJS_NETWORK, ERR_NSJS_UNSUPPORTED, ERR_NSJS_CLOSED.
+   * Attaches an open sandbox. As a user, the sandbox must have been opened with a network that is set up beforehand
+   * (`network: {}` is enough), because this process needs rights over its network namespace. Throws OptionError,
+   * SysError, NsError ERR_NSJS_NETWORK, ERR_NSJS_UNSUPPORTED, ERR_NSJS_CLOSED.
    */
   attach(sandbox: Pluggable, options: Omit<VethOptions, 'network'> = {}): Attachment {
     const [spec] = parseVeths({ name: undefined, ...options, network: this }, 'options', 0);
@@ -142,7 +158,10 @@ export class Network implements Switch {
     }
   }
 
-  /** Leads a port of the host to one of its sandboxes, nftables; root only. Throws OptionError, SysError, NsError ERR_NSJS_UNSUPPORTED. */
+  /**
+   * Forwards a port of the host to a sandbox of the network with nftables. Root only. Throws OptionError, SysError,
+   * NsError ERR_NSJS_UNSUPPORTED.
+   */
   publish(options: PublishOptions): void {
     const given = parseObject(options, '', ['port', 'to', 'toPort', 'protocol']);
     const port = parseInteger(given.port, 'port', 1, 65_535);
@@ -154,7 +173,7 @@ export class Network implements Switch {
     });
   }
 
-  /** Removes it; settles when nothing of it is left. Its sandboxes stay, without it. */
+  /** Removes the network. Settles when the removal is complete. Its sandboxes continue without it. */
   async close(): Promise<void> {
     this.net?.close();
     await this.plug.close();
@@ -171,7 +190,7 @@ export class Network implements Switch {
   }
 }
 
-// Loaded when there is a network: it brings servers of names along.
+// Loaded on first use, because it also loads the DNS server.
 function makeBridge(spec: BridgeSpec): Bridge {
   const bridge = require('./bridge/bridge') as typeof import('./bridge/bridge');
   return new bridge.Bridge(spec, ownerMark());
@@ -214,7 +233,7 @@ function parseNetwork(options: unknown): BridgeSpec {
   };
 }
 
-// Two processes that look for a free subnet at once would find the same one.
+// Without a lock, two processes that look for a free subnet at the same time would find the same one.
 async function locked<T>(act: () => T): Promise<T> {
   mkdirSync(lockFolder, { mode: 0o700, recursive: true });
   const fd = openSync(`${lockFolder}/networks.lock`, 'a', 0o600);

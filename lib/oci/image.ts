@@ -15,7 +15,7 @@ import { blobPath, type Descriptor, type ImageConfig, readLayout } from './layou
 import { openRegular } from './regular-file';
 import type { UnpackAnswer, UnpackRequest } from './unpack';
 
-/** Limits of what an archive may become; past them it is refused, and what was unpacked of it is removed. */
+/** Limits on an archive. One that exceeds them is refused, and the directory that was unpacked so far is removed. */
 export interface UnpackOptions {
   /** Bytes of all layers, uncompressed. Default 8 GiB. */
   readonly maxSize?: Bytes;
@@ -26,15 +26,15 @@ export interface UnpackOptions {
 
 /** A root file system on the host. */
 export interface RootFs {
-  /** For `root: { lower: folder }`, or `root: folder`. */
+  /** Path of the directory, for `root: { lower: folder }` or `root: folder`. */
   readonly folder: string;
   readonly bytes: number;
   readonly entries: number;
-  /** Devices, FIFOs and what has no place in a sandbox. */
+  /** Number of entries that were left out: devices, FIFOs and other types that a sandbox has no use for. */
   readonly skipped: number;
 }
 
-/** An image, unpacked. */
+/** An unpacked image. */
 export interface Image extends RootFs {
   readonly config: ImageConfig;
 }
@@ -43,7 +43,7 @@ const defaultSize = '8G';
 const defaultEntries = 1_000_000;
 const inside = { root: '/rootfs', code: '/nsjs' } as const;
 const gzipMagic = [0x1f, 0x8b] as const;
-/** What archives and layers may be instead, by their first bytes. */
+/** Compression formats that are not supported, by their first bytes. */
 const foreignFormats: readonly (readonly [name: string, magic: readonly number[]])[] = [
   ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
   ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
@@ -67,9 +67,11 @@ function parseUnpack(options: object, more: readonly string[] = []): Limits {
 }
 
 /**
- * Unpacks a root file system from a tar archive, gzipped or not, into a directory that must not exist. It is unpacked inside a sandbox that can write
- * to nothing else. Run by root owners are kept (for `user: {ids: 'range'}`), run by a user all files are its own; set-id bits, devices
- * and FIFOs are left out. Rejects with NsError ERR_NSJS_ARCHIVE for an archive that is broken, leads out of the directory, or is past a limit.
+ * Unpacks a root file system from a tar archive, gzipped or not, into a directory that must not exist. The archive is
+ * unpacked inside a sandbox that can write only to that directory. When root runs nsjs, owners are kept
+ * (for `user: {ids: 'range'}`); when a user runs it, all files belong to that user. Set-id bits, devices and FIFOs are
+ * left out. Rejects with NsError ERR_NSJS_ARCHIVE for an archive that is broken, leads outside of the directory, or
+ * exceeds a limit.
  */
 export async function unpackTar(archive: string | URL | Readable, folder: string, options: UnpackOptions = {}): Promise<RootFs> {
   const limits = parseUnpack(options);
@@ -83,8 +85,9 @@ export async function unpackTar(archive: string | URL | Readable, folder: string
 }
 
 /**
- * Unpacks an image of an OCI layout (a directory with `index.json`, OCI image spec 1.1), layer by layer as {@link unpackTar}, into one directory.
- * Digests and sizes are verified. `reference` names one of several images. Layers may be gzipped or plain tar.
+ * Unpacks an image of an OCI layout (a directory with `index.json`, OCI image spec 1.1) into one directory, layer by
+ * layer like {@link unpackTar}. Verifies digests and sizes. `reference` selects one of several images by name. Layers
+ * may be gzipped or plain tar.
  */
 export async function unpackImage(
   layout: string | URL,
@@ -110,7 +113,7 @@ export async function unpackImage(
 }
 
 async function intoFolder<T>(folder: string, fill: () => Promise<T>): Promise<T> {
-  // A link on the way could have been planted there; checked before anything is made.
+  // A link in the path could have been planted, so the path is checked before anything is created.
   realHostPath(dirname(folder), 'folder');
   await mkdir(folder, { mode: 0o755 });
   try {
@@ -125,7 +128,7 @@ function checkDigest(expected: string, found: string): void {
   if (expected !== `sha256:${found}`) throw new NsError('ERR_NSJS_ARCHIVE', `OCI layout: ${expected} has another content, ${found}`);
 }
 
-// The end comes only once all of it is known to be what it should be.
+// The stream ends only after size and digest of the whole blob have been verified.
 function verified(layout: string, { digest, size }: Descriptor): Readable {
   const hash = createHash('sha256');
   let seen = 0;
@@ -190,7 +193,7 @@ function sandbox(folder: string, privileged: boolean): SandboxOptions {
   };
 }
 
-/** Tells a gzipped archive by its first bytes. */
+/** Finds out from the first bytes whether an archive is gzipped. Rejects other compression formats. */
 async function sniff(input: Readable, signal: AbortSignal | undefined): Promise<{ readonly stream: Readable; readonly gzip: boolean }> {
   const output = new PassThrough();
   if (input.destroyed || input.readableEnded) throw new NsError('ERR_NSJS_ARCHIVE', 'the archive is a stream that has ended already');

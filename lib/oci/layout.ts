@@ -9,7 +9,7 @@ export interface Descriptor {
   readonly size: number;
 }
 
-/** What a container is meant to be started with, OCI image spec. */
+/** The configuration that the image specifies for its container, OCI image spec. */
 export interface ImageConfig {
   readonly env: readonly string[];
   readonly entrypoint: readonly string[];
@@ -33,7 +33,7 @@ const broken = (what: string): NsError => new NsError('ERR_NSJS_ARCHIVE', `OCI l
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Where a blob lies. Throws for a digest that is none: it becomes a path. */
+/** Path of a blob. Throws for an invalid digest, because the digest becomes a part of the path. */
 export function blobPath(layout: string, digest: string): string {
   if (!/^sha256:[0-9a-f]{64}$/.test(digest)) throw broken(`the digest '${digest.slice(0, 100)}' is none of SHA-256`);
   return join(layout, 'blobs', 'sha256', digest.slice('sha256:'.length));
@@ -96,7 +96,9 @@ async function readJson(path: string, verify: (bytes: Buffer) => void): Promise<
   }
 }
 
-/** The manifest of this machine's image in a layout; `reference` picks one of several by its name. */
+/**
+ * Reads the manifest of the image for this platform from a layout; `reference` selects one of several images by name.
+ */
 export async function readLayout(
   layout: string,
   reference: string | undefined,

@@ -4,14 +4,14 @@ import { NsError } from '../base/errors';
 import { realHostPath } from '../host/host-path';
 
 /**
- * Opens a regular file to read. Others may write to the directory it lies in: a FIFO, a device or a socket there is refused, and never waited
- * for; a link is not followed but where it is part of the system. Rejects with NsError ERR_NSJS_ARCHIVE, with SysError (ELOOP, and what lstat(2) answers), or the
- * error of open(2).
+ * Opens a regular file for reading. Others may write to its directory, so a FIFO, a device or a socket is refused and
+ * never blocks, and a link is followed only if it is part of the system. Rejects with NsError ERR_NSJS_ARCHIVE, with
+ * SysError (ELOOP, or an error of lstat(2)), or with the error of open(2).
  */
 export async function openRegular(path: string): Promise<FileHandle> {
   const real = realHostPath(path, 'archive');
   const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY).catch((error: NodeJS.ErrnoException) => {
-    // A socket cannot be opened at all.
+    // open(2) fails with ENXIO for a socket.
     if (error.code === 'ENXIO') throw notRegular(path);
     throw error;
   });

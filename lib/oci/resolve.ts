@@ -4,8 +4,8 @@ import { NsError } from '../base/errors';
 const maxLinks = 40;
 
 /**
- * The real directory that a path leads to as if `root` were the root: links are followed, and none leads out. For trees that nobody else
- * changes meanwhile. With `make` directories that are missing are made.
+ * Resolves a path to its real directory as if `root` were the root: links are followed, and none leads outside. Only
+ * for trees that no other process changes during the call. With `make`, missing directories are created.
  */
 export function resolveInside(root: string, path: string, make: boolean): string {
   let links = 0;

@@ -1,5 +1,5 @@
-// Runs inside a sandbox, with nothing but an empty directory to write to: unpacks one layer from stdin into /rootfs and tells on stdout
-// what it did. What an archive may attempt is refused here, and could reach nothing if it were not.
+// Runs inside a sandbox that can write only to an empty directory. Unpacks one layer from stdin into /rootfs and writes
+// the result to stdout. Attacks by the archive are refused here; the sandbox contains those that are not.
 import { createHash } from 'node:crypto';
 import { chmodSync, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync, readdirSync, rmSync, type Stats, symlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -11,23 +11,23 @@ import { type TarEntry, whiteout } from '../tar/format';
 import { readTar } from '../tar/reader';
 import { resolveInside } from './resolve';
 
-/** What the parent asks for, as the only argument. */
+/** The request of the parent process, passed as the only argument. */
 export interface UnpackRequest {
   readonly root: string;
   readonly gzip: boolean;
   readonly maxSize: number;
   readonly maxEntries: number;
-  /** Whether the ids of the archive exist. */
+  /** Whether the ids of the archive exist in this user namespace. */
   readonly owners: boolean;
 }
 
-/** What came of it. */
+/** The result of an unpacked layer. */
 export interface UnpackAnswer {
   readonly entries: number;
   readonly bytes: number;
-  /** Devices, FIFOs and what has no place in a sandbox. */
+  /** Number of entries that were left out: devices, FIFOs and other types that a sandbox has no use for. */
   readonly skipped: number;
-  /** SHA-256 of the archive, uncompressed. */
+  /** SHA-256 of the uncompressed archive. */
   readonly diffId: string;
 }
 
@@ -39,7 +39,7 @@ class Unpacker {
   private entries = 0;
   private bytes = 0;
   private skipped = 0;
-  /** What this layer has made: a whiteout of a whole directory spares it. */
+  /** Paths that this layer has created: an opaque whiteout does not remove them. */
   private readonly own = new Set<string>();
 
   constructor(private readonly request: UnpackRequest) {}
@@ -51,7 +51,7 @@ class Unpacker {
       if (++this.entries > this.request.maxEntries) throw refuse(entry.path, `more than ${this.request.maxEntries} entries`);
       await this.apply(entry, content);
     }
-    // What follows the end of the archive belongs to its digest.
+    // Bytes after the end of the archive are part of its digest.
     for await (const _ of counted);
     return { entries: this.entries, bytes: this.bytes, skipped: this.skipped, diffId: hash.digest('hex') };
   }
@@ -119,7 +119,7 @@ class Unpacker {
       lchownSync(target, uid, gid);
     }
     if (type === 'symlink') return;
-    // Set-id bits would mean nothing in a sandbox, and something on the host.
+    // Set-id bits have no effect in a sandbox, but would have one on the host.
     chmodSync(target, mode & 0o1777);
     lutimesSync(target, mtime / 1000, mtime / 1000);
     for (const [name, value] of Object.entries(xattrs))
@@ -148,7 +148,7 @@ async function writeNew(target: string, content: AsyncIterable<Buffer>): Promise
   }
 }
 
-/** A path of an archive without `.`; throws for one that leads out. */
+/** Normalizes a path of an archive: removes `.`; throws for a path that leads outside. */
 export function checkPath(path: string): string {
   if (path.startsWith('/')) throw refuse(path, 'is absolute');
   if (path.includes('\0') || Buffer.byteLength(path) > maxPath) throw refuse(path.slice(0, 100), 'is no path');

@@ -1,7 +1,7 @@
 import { OptionError } from '../base/errors';
 import { parseArray, parseString } from '../base/parse';
 
-/** A command as it was given. */
+/** A command and its arguments. */
 export interface Command {
   readonly file: string;
   readonly args: readonly string[];
@@ -14,7 +14,10 @@ export function parseCommand(file: unknown, args: unknown): Command {
   return { file: name, args: list.map((entry, index) => parseString(entry, `args[${index}]`)) };
 }
 
-/** Paths that execvp(3) would try inside: the command itself if it has a slash, else one for each directory of PATH. */
+/**
+ * Returns the paths that execvp(3) would try in the sandbox: the command itself if it contains a slash, otherwise one
+ * path for each directory of PATH.
+ */
 export function candidates(file: string, path: string | undefined): readonly string[] {
   if (file.includes('/')) return [file];
   return (path ?? '/bin:/usr/bin').split(':').map((folder) => `${folder || '.'}/${file}`);

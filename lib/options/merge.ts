@@ -3,7 +3,7 @@ import { features, type SandboxOptions } from '../features';
 import { shareOf } from '../features/counts';
 import { host } from '../host/host';
 
-/** Keys of one option, or of all: a value per name. */
+/** Values by name, either of one option or of all options. */
 type Values = Readonly<Record<string, unknown>>;
 
 const keys = Object.keys(features) as (keyof typeof features)[];
@@ -11,18 +11,19 @@ const keys = Object.keys(features) as (keyof typeof features)[];
 /** The keys of {@link SandboxOptions}. */
 export const sandboxKeys = ['preset', ...keys] as const;
 
-// These are added to key by key; every other option replaces what was there.
+// These options are merged key by key and `mounts` is appended to. Every other option replaces the previous value.
 const byKey: readonly string[] = ['namespaces', 'user', 'limits', 'rlimits', 'env', 'scratch'];
 
-/** Reads the options themselves, not what is in them, each once. Throws an OptionError for an unknown one. */
+/** Reads the options, each once, but not their contents. Throws an OptionError for an unknown option. */
 export function readOptions(options: unknown): Values {
   const given = parseObject(options, '', sandboxKeys);
   return withoutUndefined(given);
 }
 
 /**
- * One option's value on top of another one. `undefined` counts as not given, in it and instead of it; in `env` it removes the variable.
- * Neither is checked: what is no object replaces the other, and is refused when it is parsed.
+ * Merges one option's value over another value. `undefined` counts as not given, on both sides; in `env` it removes the
+ * variable. Neither value is validated: a value that is not an object replaces the other one and is rejected when it is
+ * parsed.
  */
 export function mergeOption(key: string, base: unknown, given: unknown): unknown {
   if (given === undefined) return base;
@@ -33,19 +34,22 @@ export function mergeOption(key: string, base: unknown, given: unknown): unknown
   return bare({ ...under, ...(key === 'env' ? over : withoutUndefined(over)) });
 }
 
-/** Options on top of others: the same for a preset and what stands beside it, for a builder, and for one program of a sandbox. */
+/**
+ * Merges options over others. Used for a preset and the options given with it, for a builder, and for one program of a
+ * sandbox.
+ */
 export function mergeOptions(base: unknown, changes: unknown): SandboxOptions {
   const [under, over] = [readOptions(base), readOptions(changes)];
   const merged = sandboxKeys.map((key) => [key, mergeOption(key, under[key], over[key])] as const);
   return bare(Object.fromEntries(merged.filter(([, value]) => value !== undefined)));
 }
 
-// What the kernel counts for all processes of a user together: one sandbox is not to have all of it.
+// Resources that the kernel counts for all processes of a user together. One sandbox must not use all of them.
 const countedByUser: readonly string[] = ['memlock', 'msgqueue', 'sigpending'];
 
 /**
- * The limits of a preset, none above the caller's own, and of what is counted by user no more than a share of it: only what the caller itself
- * writes can fail for that.
+ * Returns the rlimits of a preset, capped at the caller's hard limits. Without root, resources that are counted by user
+ * are capped at a share of these. Only rlimits that the caller specifies itself can therefore fail for this reason.
  */
 export function cappedRlimits(base: SandboxOptions['rlimits'] = {}): NonNullable<SandboxOptions['rlimits']> {
   const { hardLimits, privileged } = host();

@@ -15,41 +15,46 @@ import { parseProgramChanges, specFor } from './spec';
 import { type ParsedStdio, parseStdio, type StdioOption } from './stdio';
 import { parseSyscalls, type SyscallOptions, type SyscallsSpec, syscallKeys } from './syscalls';
 
-/** What one run of a program may be given beside its sandbox. */
+/** Options of one run of a program, in addition to those of its sandbox. */
 export interface RunOptions extends SyscallOptions {
   /** The program's descriptors. Default: stdin from /dev/null, stdout and stderr as pipes. */
   readonly stdio?: StdioOption;
   /** Size of the terminal of `stdio: 'pty'` in characters. Default 80 by 24. */
   readonly tty?: { readonly columns?: number; readonly rows?: number };
-  /** Written to the program's stdin, which then is closed. */
+  /** Data that is written to the program's stdin, which is then closed. */
   readonly input?: string | Uint8Array | Readable;
   /** Type of `stdout` and `stderr` in the result. Default `'utf8'`. */
   readonly encoding?: 'utf8' | 'buffer';
-  /** Ends the sandbox when it is aborted; the promise then rejects with an AbortError. */
+  /** Ends the sandbox when aborted. The promise then rejects with an AbortError. */
   readonly signal?: AbortSignal;
-  /** After this many ms the program gets `killSignal` (reason `timeout`). Default: none. */
+  /** Time in ms after which the program gets `killSignal` (reason `timeout`). Default: none. */
   readonly timeout?: number;
-  /** What ends the program on timeout, abort and stop(). Default `'SIGTERM'`. */
+  /** Signal that ends the program on timeout, abort and stop(). Default: `'SIGTERM'`. */
   readonly killSignal?: NodeJS.Signals | number;
-  /** ms from `killSignal` to SIGKILL. Default 5,000. */
+  /** Time in ms from `killSignal` to SIGKILL. Default: 5,000. */
   readonly killGrace?: number;
   /**
-   * Bytes of stdout and of stderr that are kept; past them the sandbox is killed (reason `output`), and text is cut at the last whole character.
-   * Default 10 MiB, at most what a string (536,870,888) or, with `encoding: 'buffer'`, a Buffer can hold.
+   * Number of bytes of stdout and of stderr that are kept. If there are more, the sandbox is killed (reason `output`),
+   * and text is cut after the last complete character. Default: 10 MiB. Maximum: the size of a string (536,870,888) or,
+   * with `encoding: 'buffer'`, of a Buffer.
    */
   readonly maxBuffer?: Bytes;
-  /** Whether a program that fails rejects the promise. Default true. */
+  /** Whether the promise rejects if the program fails. Default: true. */
   readonly reject?: boolean;
   /** Whether output is collected into the result. With false it is only streamed, with backpressure. Default true. */
   readonly buffer?: boolean;
-  /** Takes one line break off the end of collected text. Default true; `encoding: 'buffer'` gives every byte. */
+  /**
+   * Whether one line break is removed from the end of collected text. Default: true. With `encoding: 'buffer'` every
+   * byte is kept.
+   */
   readonly stripFinalNewline?: boolean;
   /**
-   * `'json'`: a channel as child_process.fork has, which an unmodified Node inside uses for `process.send`. Messages are taken as fast as this
-   * process handles them; a program that sends more waits. Default false.
+   * `'json'`: opens a channel like that of child_process.fork, which an unmodified Node.js in the sandbox uses for
+   * `process.send`. Messages are read only as fast as this process handles them; a program that sends faster is
+   * blocked. Default: false.
    */
   readonly ipc?: 'json' | false;
-  /** Bytes of one message of `ipc`; a longer one ends the sandbox (reason `ipc`). Default 16 MiB. */
+  /** Maximum size of one `ipc` message in bytes. A longer message ends the sandbox (reason `ipc`). Default: 16 MiB. */
   readonly maxMessage?: Bytes;
 }
 
@@ -58,7 +63,7 @@ interface GivenOptions extends SandboxOptions, RunOptions {
   readonly sandbox?: unknown;
 }
 
-/** All of it read: frozen data but for `input` and `signal`. */
+/** Parsed options. The data is frozen, except for `input` and `signal`. */
 export interface ParsedOptions {
   readonly command: Command;
   readonly spec: Spec;
@@ -74,10 +79,10 @@ export interface ParsedOptions {
   readonly reject: boolean;
   readonly buffer: boolean;
   readonly stripFinalNewline: boolean;
-  /** Limits that were given for this program alone, in a sandbox that has others. */
+  /** Limits for this program alone, in a sandbox that has limits of its own. */
   readonly ownLimits?: LimitsSpec;
   readonly syscalls?: SyscallsSpec;
-  /** Descriptor number of the channel inside, if there is one. */
+  /** Descriptor number of the `ipc` channel in the sandbox, if there is one. */
   readonly ipcFd?: number;
   readonly killTree?: boolean;
   readonly maxMessage: number;
@@ -107,11 +112,14 @@ const noOptions: GivenOptions = Object.freeze(Object.create(null));
 const maxDelay = 2 ** 31 - 1;
 const defaultGrace = 5000;
 
-/** Reads the options of a run themselves, not what is in them, each once. Throws an OptionError for an unknown one. */
+/** Reads the options of a run, each once, but not their contents. Throws an OptionError for an unknown option. */
 export const readSpawnOptions = (options: unknown): GivenOptions =>
   options === undefined || options === null ? noOptions : (parseObject(options, '', allKeys) as GivenOptions);
 
-/** Parses a command and the options that {@link readSpawnOptions} has read. Throws OptionError or OptionRangeError; creates nothing. */
+/**
+ * Parses a command and the options read by {@link readSpawnOptions}. Throws OptionError or OptionRangeError. Creates
+ * nothing.
+ */
 export function parseOptions(file: unknown, args: unknown, options: GivenOptions): ParsedOptions {
   const command = parseCommand(file, args);
   const given = options as Readonly<Record<string, unknown>>;
@@ -168,9 +176,9 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
 
 const terminalType = 'xterm-256color';
 
-/** What may differ from program to program in one sandbox. */
+/** Options that may differ between the programs of one sandbox. */
 export const programKeys = ['env', 'cwd', 'argv0', 'umask', 'rlimits', 'limits'] as const;
-/** Limits that one program of a sandbox can have of its own, beside those of each process. */
+/** Limits that one program of a sandbox can have, in addition to the limits that apply to each process. */
 const ownLimits = [
   'memory',
   'memoryHigh',
@@ -188,17 +196,19 @@ const ownLimits = [
 ] as const;
 const programLimits: readonly string[] = [...ownLimits, 'fileSize', 'openFiles'];
 
-/** Options of `sandbox.spawn`: the run's, and what one program may be given of its own. */
+/** Options of `sandbox.spawn`: those of a run, and options of the sandbox that one program may override. */
 export interface ProgramOptions extends RunOptions, Pick<SandboxOptions, (typeof programKeys)[number]> {
   /**
-   * Whether all that the program has started ends with it when it is ended: by `timeout`, abort, stop(), SIGKILL or a limit. What ends by itself
-   * leaves what it has started running either way. Default true: by a cgroup of its own where there are some and `timeout` or `signal` is
-   * given (with `true`: always), else by descent, with the program as the subreaper of what it starts: of many processes some may go on (`report.dropped` says so).
+   * Whether all processes that the program has started end with it when it is ended by `timeout`, abort, stop(),
+   * SIGKILL or a limit. If the program ends by itself, they keep running in either case. Default: true. The processes
+   * are found by a cgroup of the program's own, if cgroups are available and `timeout` or `signal` is given (with an
+   * explicit `true`: always). Otherwise they are found by descent, with the program as their subreaper. If there are
+   * many processes, some may then keep running (`report.dropped` reports this).
    */
   readonly killTree?: boolean;
 }
 
-/** Reads a command for a sandbox that is there. Throws OptionError or OptionRangeError; creates nothing. */
+/** Parses a command for an existing sandbox. Throws OptionError or OptionRangeError. Creates nothing. */
 export function parseProgramOptions(
   sandbox: { readonly options: SandboxOptions; readonly spec: Spec },
   file: unknown,

@@ -1,7 +1,7 @@
 import { deepFreeze } from '../base/parse';
 import type { PresetName, SandboxOptions } from '../features';
 
-// What rootless containers of other runtimes have, all of them over the sandbox's own user namespace only.
+// Capabilities that rootless containers of other runtimes have. They apply only to the sandbox's own user namespace.
 const containerCapabilities = [
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
@@ -16,7 +16,7 @@ const containerCapabilities = [
   'CAP_SYS_CHROOT',
 ] as const;
 
-// What CAP_SYS_CHROOT is for, and what making further namespaces takes.
+// Calls that CAP_SYS_CHROOT permits, and calls needed to create further namespaces.
 const nestingCalls = [
   'chroot',
   'clone3',
@@ -36,19 +36,19 @@ const nestingCalls = [
   'umount2',
 ] as const;
 
-// KEYCTL_JOIN_SESSION_KEYRING, as nsjs itself does for each program.
+// KEYCTL_JOIN_SESSION_KEYRING, which nsjs itself also calls for each program.
 const joinKeyring = { names: 'keyctl', when: [{ index: 0, op: 'eq', value: 1 }] } as const;
 
 const notZero = (index: number) => [{ index, op: 'ne', value: 0 }] as const;
 const datagram = (type: number) => [{ index: 1, op: 'eq', value: type, mask: 0xf }] as const;
 
-// What namespaces keep a program from elsewhere, and Landlock does not.
+// Operations that namespaces restrict in the other presets, and Landlock does not.
 const hostDenials = [
   { names: ['socket'], errno: 'EAFNOSUPPORT' },
-  // SOCK_DGRAM, and SOCK_RAW, which is the same: they can send to any socket that has a path.
+  // SOCK_DGRAM, and SOCK_RAW, which is equivalent: they can send to any socket that has a path.
   { names: ['socketpair'], when: datagram(2), errno: 'EAFNOSUPPORT' },
   { names: ['socketpair'], when: datagram(3), errno: 'EAFNOSUPPORT' },
-  // Files by their path, which Landlock lets go on.
+  // Operations on files by path, which Landlock allows.
   {
     names: [
       ...['chmod', 'fchmodat', 'fchmodat2', 'chown', 'lchown', 'fchownat', 'utime', 'utimes', 'futimesat'],
@@ -57,7 +57,7 @@ const hostDenials = [
     ],
   },
   { names: ['utimensat'], when: notZero(1) },
-  // Other processes of the same user.
+  // Operations on other processes of the same user.
   { names: ['sched_setaffinity', 'sched_setscheduler', 'sched_setparam', 'sched_setattr'], when: notZero(0) },
   { names: ['setpriority'], when: notZero(0) },
   { names: ['setpriority'], when: notZero(1) },
@@ -65,22 +65,23 @@ const hostDenials = [
 ] as const;
 
 /**
- * Where options start from, as data.
- * - `untrusted`: a program that nobody has read. No network, no files of the host but programs and libraries, no
- *   capabilities, seccomp, limits on memory, processes and files.
- * - `node`: as `untrusted`, with what Node.js itself wants: more memory and threads, a /proc that shows the machine's
+ * Base values of the options, as data.
+ * - `untrusted`: for a program that nobody has reviewed. No network, no files of the host except programs and
+ *   libraries, no capabilities, a seccomp filter, and limits on memory, processes and files.
+ * - `node`: like `untrusted`, with the needs of Node.js: more memory and threads, a /proc that shows the machine's
  *   processors and memory, and `os.networkInterfaces()`.
- * - `build`: for compilers and package managers: as `node`, with more memory, processes and room in /tmp and home. Its work
- *   directory is named by the caller: `mounts: [{type: 'bind', source, target: '/work', readonly: false}]`.
- * - `container`: root inside, in a world that can hold others: namespaces and mounts of its own, a full /proc (which shows what
- *   the machine's does), terminals, more capabilities over itself. More of the kernel is within reach than in the other two; it
- *   is for programs that are trusted as far as that goes, such as nsjs itself. No bind can be writable in it.
- * - `landlock`: no namespaces at all, for hosts where a user may not make them: Landlock, seccomp, limits and no_new_privs. The
- *   program sees the host's processes, names and programs; it reads and runs only those and what `landlock` names, writes
- *   nowhere else, changes no mode, owner or time by path, and makes no socket but connected pairs. Weaker than the others; `report.dropped`
- *   says where.
- * - `none`: namespaces only, for those who build their own: root inside, the host's files, every capability over the
- *   new namespaces, no seccomp, no limits. Not a sandbox.
+ * - `build`: for compilers and package managers: like `node`, with more memory, processes and space in /tmp and home.
+ *   The caller specifies its work directory: `mounts: [{type: 'bind', source, target: '/work', readonly: false}]`.
+ * - `container`: root in an environment that can contain other sandboxes: namespaces and mounts of its own, a full
+ *   /proc (which shows the same as the machine's), terminals, and more capabilities over itself. More of the kernel is
+ *   accessible than in the presets above, so it is for programs that are trusted to that extent, such as nsjs itself.
+ *   No bind can be writable in it.
+ * - `landlock`: no namespaces at all, for hosts where a user may not create them: Landlock, seccomp, limits and
+ *   no_new_privs. The program sees the host's processes, names and programs. It reads and executes only these programs
+ *   and the paths in `landlock`, writes nowhere else, cannot change a mode, owner or time by path, and can create no
+ *   sockets except connected pairs. Weaker than the others; `report.dropped` lists the weaknesses.
+ * - `none`: namespaces only, for callers who build their own sandbox: root inside, the host's files, every capability
+ *   over the new namespaces, no seccomp, no limits. Not a sandbox.
  */
 export const presets: Readonly<Record<PresetName, SandboxOptions>> = deepFreeze({
   untrusted: {

@@ -9,7 +9,7 @@ export interface TerminalSize {
   readonly rows: number;
 }
 
-// A string of so many bytes or fewer has never more characters than a string can have.
+// Text never has more characters than bytes, so this limit also keeps a string within the maximum length of a string.
 export function parseMaxBuffer(value: unknown, encoding: 'utf8' | 'buffer', at = 'maxBuffer'): number {
   const bytes = parseBytes(value, at, 0);
   const most = encoding === 'utf8' ? buffer.constants.MAX_STRING_LENGTH : buffer.constants.MAX_LENGTH;
@@ -29,7 +29,7 @@ export function parseSize(value: unknown): TerminalSize {
   return { columns: parseInteger(columns, 'tty.columns', 0, 65_535), rows: parseInteger(rows, 'tty.rows', 0, 65_535) };
 }
 
-// Of any realm, or of a library that does as node:stream.
+// Accepts streams of any realm, and of libraries that behave like node:stream.
 function isStream(value: unknown): value is Readable {
   if (typeof value !== 'object' || value === null) return false;
   const { pipe, [Symbol.asyncIterator]: iterator } = value as Partial<Readable>;

@@ -11,10 +11,13 @@ import { presets } from './presets';
 
 const keys = Object.keys(features) as (keyof typeof features)[];
 
-/** Reads sandbox options once, on top of their preset, into a frozen Spec. Throws OptionError or OptionRangeError. */
+/**
+ * Reads sandbox options once, merges them over their preset and returns a frozen Spec. Throws OptionError or
+ * OptionRangeError.
+ */
 export const parseSandboxOptions = (options: SandboxOptions): Spec => specFor(readOptions(options));
 
-/** The same of options that have been read: no key but the known ones, none undefined. */
+/** Does the same for options that have already been read: all keys are known and no value is undefined. */
 export function specFor(given: Readonly<Record<string, unknown>>): Spec {
   lookAgain();
   const preset = given.preset === undefined ? 'untrusted' : parseOneOf(given.preset, 'preset', presetNames);
@@ -25,7 +28,7 @@ export function specFor(given: Readonly<Record<string, unknown>>): Spec {
   return checked(given.capabilities === undefined ? withoutRootsCapabilities(spec) : spec);
 }
 
-/** The options that are given, each on top of what `under` has of it. */
+/** Parses the given options, each merged over its value in `under`. */
 const parsedChanges = (under: SandboxOptions, given: Readonly<Record<string, unknown>>): readonly (readonly [keyof Spec, unknown])[] =>
   keys.filter((key) => given[key] !== undefined).map((key) => [key, parsedOption(key, under[key], given[key])] as const);
 
@@ -36,7 +39,7 @@ const presetOptions = (preset: PresetName): SandboxOptions => bare({ ...presets[
 
 const parsedPresets = new WeakMap<Host, Map<string, Spec>>();
 
-// The spec of a preset alone: the same object each time, by which plans are known again.
+// Returns the spec of a preset alone. It is always the same object, because plans are cached by spec.
 function parsedPreset(preset: PresetName): Spec {
   const ofHost = parsedPresets.get(host()) ?? new Map<string, Spec>();
   parsedPresets.set(host(), ofHost);
@@ -49,29 +52,31 @@ function parsedPreset(preset: PresetName): Spec {
   return spec;
 }
 
-/** Reads what one program of a sandbox is given beside its sandbox's options; the same spec if it is nothing. */
+/** Parses the options of one program, merged over those of its sandbox. Returns the same spec if there are none. */
 export function parseProgramChanges(options: SandboxOptions, spec: Spec, given: Readonly<Record<string, unknown>>): Spec {
   const preset = presets[bare({ ...options }).preset ?? 'untrusted'];
   const parsed = parsedChanges(mergeOptions({ ...preset, rlimits: cappedRlimits(preset.rlimits) }, options), given);
-  // All that options can get wrong together is the sandbox's.
+  // Options that can conflict belong to the sandbox, whose options have already been checked.
   return parsed.length === 0 ? spec : deepFreeze(withProxy({ ...spec, ...Object.fromEntries(parsed) }));
 }
 
-// The capabilities of a preset are root's, as in the OCI runtime spec's practice: another user may be allowed to get them, and has none.
+// The capabilities of a preset are meant for root, as is usual with the OCI runtime spec. Another user keeps only the
+// bounding set: it may acquire them but starts without any.
 function withoutRootsCapabilities(spec: Spec): Spec {
   const { capabilities, user } = spec;
   if ((user.uid ?? 0) === 0 || capabilities.permitted.length === 0) return spec;
   return { ...spec, capabilities: { ...capabilities, permitted: [], effective: [], inheritable: [], ambient: [] } };
 }
 
-// What only options together can get wrong. The rest of such checks sits in the features' emit.
+// Checks combinations of options. Further checks of this kind are in the features' emit.
 function checked(given: Spec): Spec {
   const spec = withProxy(withNetwork(withTime(given)));
   refuseSetIdHole(spec);
   const { joined } = spec.namespaces;
   const isHost = (type: 'user' | 'net') =>
     !spec.namespaces[type] && joined[type] === undefined && !(type === 'net' && isSetUp(spec.network));
-  // With a user namespace that is the host's nothing but these two keeps the program from the network.
+  // With the host's user namespace, only Landlock and a seccomp filter without sockets keep the program from the
+  // network.
   const isGuarded = spec.landlock.level !== 'off' && (spec.network === 'host' || refusesSockets(spec));
   if (isHost('user') && (isHost('net') || spec.network === 'host') && !isGuarded)
     throw new OptionError('network', "the host's network with the host's user namespace would leave the network unprotected");
@@ -80,12 +85,12 @@ function checked(given: Spec): Spec {
   return deepFreeze({ ...spec, namespaces: { ...spec.namespaces, net: false } });
 }
 
-// A network that is set up is a namespace that is made beforehand and entered, as one that is shared.
+// A network that is set up is a network namespace created in advance. The sandbox joins it as it joins a shared one.
 function withNetwork(spec: Spec): Spec {
   const { network, namespaces } = spec;
   if (typeof network !== 'object') return spec;
   if (!namespaces.net) throw new OptionError('network', 'needs a net namespace of its own: leave it out of namespaces');
-  // The one around it has rights over every network that this process has set up.
+  // The surrounding user namespace has rights over every network that this process has set up.
   if (isSetUp(network) && !namespaces.user)
     throw new OptionError(
       'network',

@@ -6,13 +6,15 @@ import { stdioKind } from '../native/addon';
 
 /**
  * One descriptor of the program: a new pipe to this process, the same descriptor of this process, /dev/null, or a
- * descriptor or stream of this process. A socket must be said to be one: it can carry descriptors both ways.
+ * descriptor or stream of this process. A socket must be declared as one, because it can carry descriptors in both
+ * directions.
  *
- * `'pipe'` from 3 on is a pair of sockets, for both ways, as in child_process; descriptors that the program sends over it are closed.
- * `'readable'` and `'writable'` are pipes for one way: what this process reads, or writes.
+ * From descriptor 3 on, `'pipe'` is a socket pair for both directions, as in child_process. Descriptors that the
+ * program sends over it are closed. `'readable'` and `'writable'` are one-way pipes, which this process reads or
+ * writes.
  *
- * A pipe or terminal of this process is opened once more, so that the program's never answers EAGAIN because Node has set O_NONBLOCK on its own; the
- * flag of a socket is cleared until the program has ended.
+ * A pipe or terminal of this process is opened again for the program, which would otherwise get EAGAIN because Node
+ * sets O_NONBLOCK on this process's descriptor. For a socket, the flag is cleared until the program has ended.
  */
 export type StdioEntry =
   | 'pipe'
@@ -26,18 +28,19 @@ export type StdioEntry =
   | { readonly fd: number; readonly socket?: boolean };
 
 /**
- * As in child_process: one word for 0 to 2, or a list by number. Default: `['ignore', 'pipe', 'pipe']`. `'pty'`: all three are
- * a terminal of the program's own; `stdin` and `stdout` of this side are then one stream (pty(7)).
+ * As in child_process: one value for descriptors 0 to 2, or a list by descriptor number. Default:
+ * `['ignore', 'pipe', 'pipe']`. `'pty'`: all three are a terminal that belongs to the program only; `stdin` and
+ * `stdout` of this side are then the same stream (pty(7)).
  */
 export type StdioOption = 'pipe' | 'inherit' | 'ignore' | 'pty' | readonly (StdioEntry | null | undefined)[];
 
-/** An entry read: what the launcher is given. */
+/** A parsed entry, as passed to the launcher. */
 export type ParsedStdio = 'ignore' | 'pty' | { readonly pass: number };
 
 const defaults = ['ignore', 'pipe', 'pipe'] as const;
 const maxDescriptors = 32;
 
-/** Reads the option; `input` turns descriptor 0 into a pipe. */
+/** Parses the option. `hasInput` makes descriptor 0 a pipe. */
 export function parseStdio(value: unknown, hasInput: boolean): readonly ParsedStdio[] {
   if (value === 'pty') return ['pty', 'pty', 'pty'];
   const list = typeof value === 'string' || value === undefined ? [value, value, value] : parseArray(value, 'stdio');
@@ -64,7 +67,8 @@ function parseEntry(value: unknown, number: number, at: string): ParsedStdio {
     case 'writable':
       return { pass: stdioKind.readPipe };
     case 'inherit':
-      // The caller's own three may be sockets, as in every child of child_process: the word is explicit.
+      // Descriptors 0 to 2 of the caller may be sockets, as in every child of child_process. `'inherit'` is explicit
+      // enough.
       return { pass: number > 2 ? plainFile(number, at) : number };
   }
   if (typeof value === 'number') return { pass: plainFile(parseInteger(value, at, 0, 2 ** 31 - 1), at) };

@@ -5,7 +5,7 @@ import { parseBoolean, parseInteger, parseRecord } from '../base/parse';
 import type { Notify } from '../features/feature';
 import { type Arch, archTables, isSyscallName } from '../seccomp/tables';
 
-/** What becomes of a system call that was handed to this process; made by the methods of {@link SyscallCall}. */
+/** Response to a system call that was passed to this process. Created by the methods of {@link SyscallCall}. */
 export type SyscallAnswer =
   | { readonly kind: 'allow' }
   | { readonly kind: 'deny'; readonly errno: number }
@@ -13,62 +13,74 @@ export type SyscallAnswer =
   | { readonly kind: 'fd'; readonly fd: number; readonly cloexec: boolean };
 
 /**
- * One system call of a program that waits for an answer, seccomp_unotify(2). Its arguments are the registers at that moment; what they
- * point to the program's other threads can change at any time, also after it was read. So decide on what is copied here and then do the
- * work yourself (`return`, `injectFd`): a look at memory followed by `allow` is no check.
+ * One system call of a program that waits for a response, seccomp_unotify(2). The arguments are the registers at the
+ * time of the call. Other threads of the program can change the memory to which they point at any time, even after it
+ * was read. Therefore base decisions on the copy made here and then do the work yourself (`return`, `injectFd`).
+ * Reading memory and then calling `allow` is not a check.
  */
 export interface SyscallCall {
   readonly name: string;
-  /** Of the calling thread, on the host. */
+  /** Id of the calling thread on the host. */
   readonly pid: number;
   readonly args: readonly bigint[];
-  /** The kernel goes on with the call, if the sandbox's filter allows it without the handler; otherwise it is denied as the filter says. */
+  /**
+   * Continues the call in the kernel if the sandbox's filter allows it without the handler. Otherwise the call is
+   * denied as the filter defines.
+   */
   allow(): SyscallAnswer;
-  /** The call fails, by name or number (1 to 4095) of an errno. */
+  /** Makes the call fail with an errno, given by name or number (1 to 4095). */
   deny(errno: string | number): SyscallAnswer;
-  /** The call is not made, and returns this. */
+  /** Skips the call and makes it return this value. */
   return(value: number | bigint): SyscallAnswer;
-  /** The program gets a copy of a descriptor of this process, whose number the call returns (Linux 5.14). Close-on-exec unless `cloexec: false`. */
+  /**
+   * Gives the program a copy of a descriptor of this process; the call returns its number (Linux 5.14). The copy is
+   * close-on-exec unless `cloexec: false`.
+   */
   injectFd(fd: number, options?: { readonly cloexec?: boolean }): SyscallAnswer;
-  /** Copies memory of the program; throws SysError EIO, ESRCH. At most 1 MiB. */
+  /** Copies memory of the program, 1 MiB at most. Throws SysError EIO, ESRCH. */
   readMemory(address: bigint, length: number): Buffer;
-  /** Copies a text that ends with NUL, of `max` bytes at most (default 4096). */
+  /** Copies a NUL-terminated string of at most `max` bytes (default: 4096). */
   readString(address: bigint, max?: number): string;
 }
 
 export type SyscallHandler = (call: SyscallCall) => SyscallAnswer | Promise<SyscallAnswer>;
 
-/** A call that the filter refused. */
+/** A system call that the filter denied. */
 export interface Violation {
   readonly syscall: string;
   readonly args: readonly bigint[];
-  /** Of the calling thread, on the host. */
+  /** Id of the calling thread on the host. */
   readonly pid: number;
-  /** What the program was told. */
+  /** The errno that the call returned to the program. */
   readonly errno: number;
 }
 
 export interface SyscallOptions {
   /**
-   * System calls of the program that this process answers, by name: emulation, never a check on memory (see {@link SyscallCall}).
-   * A handler that throws, answers nonsense or takes longer than `syscallTimeout` makes the call fail with ENOSYS. 64 are answered at a
-   * time, the rest wait. Linux 5.9; from 5.19 on only a fatal signal interrupts a call that waits.
+   * Handlers by name of the system call, which this process runs in place of the kernel. They can emulate calls; they
+   * must not be used to check memory (see {@link SyscallCall}). If a handler throws, returns an invalid response or
+   * takes longer than `syscallTimeout`, the call fails with ENOSYS. At most 64 calls are handled at a time; the others
+   * wait. Linux 5.9; from 5.19 on only a fatal signal interrupts a waiting call.
    */
   readonly onSyscall?: Readonly<Record<string, SyscallHandler>>;
-  /** ms a handler may take. Default 5,000. */
+  /** Time in ms that a handler may take. Default: 5,000. */
   readonly syscallTimeout?: number;
-  /** Whether each call that the filter refuses is told as event `violation`, which costs the program time. Default false. */
+  /**
+   * Whether the event `violation` is emitted for each call that the filter denies. This slows such calls down. Default:
+   * false.
+   */
   readonly violations?: boolean;
   /**
-   * Learning: filled with the name of each call that the program makes and the filter allows. `seccomp: { only: [...usedSyscalls] }` then
-   * allows just these. Every call makes a turn through this process, so it is for a trial run.
+   * Learning mode: receives the name of each call that the program makes and the filter allows.
+   * `seccomp: { only: [...usedSyscalls] }` then allows only these. Every call is passed through this process, so this
+   * is meant for a trial run.
    */
   readonly usedSyscalls?: Set<string>;
 }
 
 export const syscallKeys = ['onSyscall', 'syscallTimeout', 'violations', 'usedSyscalls'] as const;
 
-/** What a notifier needs to know. */
+/** Parameters of a notifier. */
 export interface SyscallsSpec {
   readonly notify: Notify;
   readonly handlers: ReadonlyMap<string, SyscallHandler>;
@@ -78,13 +90,13 @@ export interface SyscallsSpec {
 
 const defaultTimeout = 5000;
 
-/** Undefined where nothing is asked for. */
+/** Returns undefined if no option needs a notifier. */
 export function parseSyscalls(given: Readonly<Record<string, unknown>>, arch = process.arch as Arch): SyscallsSpec | undefined {
   const handlers = new Map<string, SyscallHandler>();
   for (const [name, handler] of Object.entries(given.onSyscall === undefined ? {} : parseRecord(given.onSyscall, 'onSyscall'))) {
     if (!isSyscallName(name)) throw new OptionError(`onSyscall.${name}`, 'is no system call');
     if (typeof handler !== 'function') throw new OptionError(`onSyscall.${name}`, 'expected a function', 'ERR_INVALID_ARG_TYPE');
-    // Others have it (arm64 has no mkdir): the same options run there.
+    // Calls that this architecture lacks (arm64 has no mkdir) are ignored, so that the same options work everywhere.
     if (archTables[arch].numbers[name] !== undefined) handlers.set(name, handler as SyscallHandler);
   }
   const violations = given.violations === undefined ? false : parseBoolean(given.violations, 'violations');

@@ -8,11 +8,11 @@ const opSize = 32;
 const maxPlan = 2 ** 26;
 const sizeWord = 1;
 
-// On the way of every spawn, so one buffer serves all; nothing is kept in it from one plan to the next.
+// Every spawn encodes a plan, so one buffer is reused for all of them. No data is kept in it from one plan to the next.
 let scratch = Buffer.allocUnsafeSlow(32_768);
 let words = new Uint32Array(scratch.buffer);
 
-/** The wire format of src/plan/wire.h: header, operations section by section, then the text. */
+/** Encodes a plan in the wire format of src/plan/wire.h: header, operations section by section, then the texts. */
 export function encodePlan(
   lists: readonly (readonly PlannedOp[])[],
   passed: number,
@@ -39,7 +39,10 @@ export function encodePlan(
   return encoder.finished();
 }
 
-/** A finished plan of the same shape with other texts: `changes` are written over, the operation at `opAt` gets new texts at the end. */
+/**
+ * Returns a copy of an encoded plan with other texts. `changes` overwrite texts of the same length; the operation at
+ * `opAt` gets new texts, which are appended.
+ */
 export function changePlan(
   plan: Uint8Array,
   changes: readonly { readonly at: number; readonly text: string }[],
@@ -54,13 +57,13 @@ export function changePlan(
   return encoder.finished();
 }
 
-/** Where the last operation of a section lies in a finished plan. */
+/** Returns the offset of the last operation of a section in an encoded plan. */
 export function lastOpOf(lists: readonly (readonly PlannedOp[])[], section: number): number {
   const before = lists.slice(0, section + 1).reduce((sum, list) => sum + list.length, 0);
   return headerSize + (before - 1) * opSize;
 }
 
-/** Equal texts are stored once. */
+/** Encodes into the shared buffer. Equal texts are stored once. */
 class Encoder {
   private readonly known = new Map<string, number>();
 
@@ -88,12 +91,12 @@ class Encoder {
     return at;
   }
 
-  /** A copy: the next plan is written to the same place. */
+  /** Returns a copy, because the next plan is written to the same buffer. */
   finished(): Uint8Array {
     return new Uint8Array(scratch.subarray(0, this.end));
   }
 
-  // length, bytes, NUL, up to the next multiple of four
+  // The length, the bytes, a NUL, and padding to a multiple of four.
   private commit(size: number): number {
     const at = this.end;
     this.word(at, size);

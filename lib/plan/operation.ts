@@ -4,13 +4,13 @@ import type { OpName } from './ops';
 export const sections = ['host', 'inside', 'beside', 'program', 'end', 'after'] as const;
 export type Section = (typeof sections)[number];
 
-/** One operation as a feature wrote it. */
+/** One operation of a plan, as added by a feature. */
 export interface PlannedOp {
   readonly name: OpName;
-  /** The option that asked for it: names the culprit when the operation fails. */
+  /** The option that requires the operation. An error of the operation names it. */
   readonly origin: string;
   readonly args: readonly Argument[];
-  /** Operations to leave out, this one included, if it fails; 0 if it must not. */
+  /** Number of operations to skip, this one included, if it fails; 0 if its failure ends the set-up. */
   readonly optional: number;
   readonly hint?: string | undefined;
 }
@@ -20,7 +20,7 @@ export class Slot {
   constructor(readonly index: number) {}
 }
 
-/** The working directory instead of a slot, or no descriptor at all. */
+/** Used in place of a slot for the working directory or for no descriptor. */
 export const noSlot = new Slot(0xffffffff);
 
 export type Argument = number | string | Uint8Array | Slot;

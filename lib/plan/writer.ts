@@ -5,22 +5,25 @@ import { type Argument, type PlannedOp, type Section, Slot, sections } from './o
 import type { OpName } from './ops';
 
 /**
- * What of a sandbox's root is the same for every other one with the same options: the read-only root itself and what is bound from the
- * system. Operations that make it, and how it is known again.
+ * The part of a sandbox's root that is the same for all sandboxes with the same options: the read-only root itself and
+ * the bind mounts of the system. Holds the operations that create it, and a key that identifies it.
  */
 export interface RootRecipe {
   readonly key: string;
-  /** Copies of what is mounted on the host. */
+  /** Operations that copy mounts of the host. */
   readonly sources: readonly PlannedOp[];
   readonly build: readonly PlannedOp[];
 }
 
-/** What is passed by another number each time: the lock of the host id, a network namespace that was there, a root that others share. */
+/**
+ * Passed descriptors that differ between sandboxes with the same plan: the lock of the host id, an existing network
+ * namespace, a shared root.
+ */
 export type Varying = 'lock' | 'net' | 'root';
 
-/** What a launcher is started with, and what its records are understood by. */
+/** The plan that a launcher is started with, and the data needed to interpret its records. */
 export interface LaunchPlan {
-  /** What is passed beside the plan, by slot: a descriptor, or a kind of `stdioKind`. */
+  /** Descriptors that are passed with the plan, by slot: a descriptor, or a kind of `stdioKind`. */
   readonly passed: readonly number[];
   /** Slots of the program's descriptors, by their number. */
   readonly stdio: readonly Slot[];
@@ -30,44 +33,44 @@ export interface LaunchPlan {
 }
 
 const maxSlots = 2048;
-/** For a plan whose other slots belong to another one: taken last of all. */
+/** The last slot, for a plan whose other slots belong to another plan. */
 export const lastSlot = new Slot(maxSlots - 1);
 const maxPassed = 60;
 
 /**
- * Collects the operations of one sandbox, or of one more program in it. Features write to the sections: `host` runs in
- * the keeper before the clone, `maps` in the same process right after it, `inside` in init, `beside` in the process that
- * becomes the program, while init is still at work, `program` in the same process when init is done, `end` in
- * the keeper before it kills, `after` when all is dead.
+ * Collects the operations of one sandbox, or of one further program in it. Features add operations to sections: `host`
+ * runs in the keeper before clone(2), `maps` in the keeper right after it, `inside` in init, `beside` in the process
+ * that becomes the program while init is still working, `program` in the same process when init is done, `end` in the
+ * keeper before it kills the sandbox, `after` when all its processes are dead.
  */
 export class PlanWriter implements LaunchPlan {
   readonly ops: Record<Section | 'maps', PlannedOp[]> = { host: [], maps: [], inside: [], beside: [], program: [], end: [], after: [] };
-  /** What is passed beside the plan, by slot: a descriptor, or a kind of `stdioKind`. */
+  /** Descriptors that are passed with the plan, by slot: a descriptor, or a kind of `stdioKind`. */
   readonly passed: number[] = [];
   /** The sandbox's root directory. */
   readonly root = new Slot(maxPassed);
-  /** The directory of a version 2 cgroup that the clone enters. */
+  /** The directory of a version 2 cgroup that the cloned process enters. */
   cgroup?: Slot;
   /** Slots of the program's descriptors, by their number. */
   stdio: readonly Slot[] = [];
-  /** How its root could be made for others as well. */
+  /** The recipe of the root, if other sandboxes can share it. */
   recipe?: RootRecipe;
-  /** Where among what is passed those are that differ from sandbox to sandbox. */
+  /** Indexes in `passed` of the descriptors that differ from sandbox to sandbox. */
   readonly places: Partial<Record<Varying, number>> = bare({});
   private readonly sharedSlots = new Map<string, Slot>();
   private slots: number;
 
-  /** `running`: the plan of the sandbox that a further program is for; its held slots are left alone. */
+  /** `running`: the plan of the running sandbox that a further program is for. Its slots in use are not reused. */
   constructor(readonly running?: PlanWriter) {
     this.slots = running?.slots ?? maxPassed + 1;
   }
 
-  /** Adds an operation that ends the set-up if it fails. */
+  /** Adds an operation whose failure ends the set-up. */
   op(section: Section | 'maps', origin: string, name: OpName, ...args: readonly Argument[]): void {
     this.ops[section].push({ name, origin, args, optional: 0 });
   }
 
-  /** What `write` adds to the section is left out, and reported as dropped, if the first of it fails. */
+  /** Adds operations with `write`. If the first of them fails, all are skipped and reported as dropped. */
   optional(section: Section, write: () => void): void {
     const list = this.ops[section];
     const start = list.length;
@@ -76,19 +79,19 @@ export class PlanWriter implements LaunchPlan {
     if (first) list[start] = { ...first, optional: list.length - start };
   }
 
-  /** The slot that another feature of the running sandbox, or of this one, has made. */
+  /** Returns the slot that another feature of this sandbox, or of the running one, has created for `key`. */
   known(key: string): Slot | undefined {
     return this.sharedSlots.get(key) ?? this.running?.known(key);
   }
 
-  /** A slot that several features share: made by the first who asks. */
+  /** Returns the slot that several features share under `key`. The first caller creates it. */
   shared(key: string, make: () => Slot): Slot {
     const found = this.sharedSlots.get(key) ?? make();
     this.sharedSlots.set(key, found);
     return found;
   }
 
-  /** A free slot for a descriptor that the launcher opens. */
+  /** Returns a free slot for a descriptor that the launcher opens. */
   slot(origin: string): Slot {
     if (this.slots === maxSlots) throw new OptionRangeError(origin, `one sandbox holds at most ${maxSlots - maxPassed} mounts`);
     return new Slot(this.slots++);
@@ -100,25 +103,28 @@ export class PlanWriter implements LaunchPlan {
     return new Slot(this.passed.push(fd) - 1);
   }
 
-  /** The same, of what another sandbox with the same plan has another one. */
+  /** Passes a descriptor that differs in another sandbox with the same plan. */
   passVarying(name: Varying, origin: string, fd: number): Slot {
     const slot = this.pass(origin, fd);
     this.places[name] = slot.index;
     return slot;
   }
 
-  /** The finished list of one section, as the launcher counts its steps. */
+  /** Returns the operations of one section, in the order in which the launcher counts its steps. */
   section(section: Section): readonly PlannedOp[] {
     return section === 'host' ? [...this.ops.host, ...this.ops.maps] : this.ops[section];
   }
 
-  /** Name of the file that a ReadFile of `after` reads. */
+  /** Returns the name of the file that a ReadFile operation of `after` reads. */
   lastWord(step: number): string {
     const path = String(this.ops.after[step]?.args[0] ?? '');
     return path.slice(path.lastIndexOf('/') + 1);
   }
 
-  /** The wire format of src/plan/wire.h. `onText` receives every text that operations before `exec` refer to, and its offset. */
+  /**
+   * Encodes the plan in the wire format of src/plan/wire.h. `onText` receives every text argument, except those of
+   * Exec, and its offset.
+   */
   bytes(onText?: (op: PlannedOp, text: string, at: number) => void): Uint8Array {
     return encodePlan(
       sections.map((section) => this.section(section)),

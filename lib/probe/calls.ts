@@ -3,17 +3,17 @@ import { native } from '../native/addon';
 import { type Arch, archTables } from '../seccomp/tables';
 import { pidfdOpen } from '../sys/process';
 
-/** What {@link probe} reports about one primitive of `nsjs/sys`. */
+/** The result of {@link probe} for one primitive of `nsjs/sys`. */
 export interface ProbedCall {
   readonly available: boolean;
-  /** First version of Linux that has it. */
+  /** First Linux version that has it. */
   readonly since: string;
 }
 
 const enosys = -38;
 const none = -1;
 
-// Each is made with arguments that no kernel accepts, so that nothing happens but an answer.
+// Each call gets arguments that no kernel accepts, so that it has no effect but its error.
 const systemCalls: Readonly<Record<string, string>> = {
   clone3: '5.3',
   pidfd_open: '5.3',
@@ -51,7 +51,7 @@ const pidfdIoctls: Readonly<Record<string, readonly [request: number, since: str
 
 const givesDescriptor: readonly string[] = ['NS_GET_USERNS', 'PIDFD_GET_NAMESPACE'];
 
-/** Which primitives this kernel has, or hides behind a filter. */
+/** Finds out which primitives this kernel has; one that a seccomp filter hides is reported as not available. */
 export function probeCalls(): Readonly<Record<string, ProbedCall>> {
   const { numbers } = archTables[process.arch as Arch];
   const calls = Object.entries(systemCalls).map(([name, since]) => {

@@ -7,23 +7,23 @@ import { spawnIsolated } from '../run/spawn';
 import type { SpawnOptions } from '../run/types';
 import { type ProbedCall, probeCalls } from './calls';
 
-/** What {@link probe} reports about one feature of the host. */
+/** The result of {@link probe} for one feature of the host. */
 export interface ProbedFeature {
   readonly available: boolean;
-  /** Why not; set where it is missing. */
+  /** The cause, if the feature is missing. */
   readonly reason?: string;
-  /** What to do to have it. */
+  /** How to make the feature available. */
   readonly fix?: string;
 }
 
-/** What this host can do. */
+/** The features of this host, as found by {@link probe}. */
 export interface Probe {
   /** Whether the default sandbox works. */
   readonly ok: boolean;
   readonly kernel: string;
   readonly privileged: boolean;
   readonly features: Readonly<Record<string, ProbedFeature>>;
-  /** Primitives of `nsjs/sys` by the names of the kernel. */
+  /** Primitives of `nsjs/sys`, by their kernel names. */
   readonly calls: Readonly<Record<string, ProbedCall>>;
 }
 
@@ -40,7 +40,7 @@ profile nsjs-node ${program} flags=(unconfined) {
 }`;
 
 /**
- * Finds out what this host can do, by doing it: each feature that is missing comes with its cause and a fix.
+ * Finds out which features this host supports, by using them. Each missing feature comes with its cause and a fix.
  * Never rejects for a missing feature.
  */
 export async function probe(): Promise<Probe> {
@@ -91,7 +91,7 @@ async function probeUserNamespaces(): Promise<ProbedFeature> {
   return error ? userNamespaceCause(error) : here;
 }
 
-/** The cause behind a refused user namespace, from what the host says of itself. */
+/** Finds the cause of a refused user namespace in the settings of the host. */
 function userNamespaceCause(error: Error): ProbedFeature {
   const maximum = readText('/proc/sys/user/max_user_namespaces').trim();
   if (maximum === '0') return missing('user.max_user_namespaces is 0', 'sysctl -w user.max_user_namespaces=15000');
@@ -121,7 +121,7 @@ function userNamespaceCause(error: Error): ProbedFeature {
   return fromError(error);
 }
 
-// Its root is no mount that it sees.
+// In a chroot the root directory is not a mount that the process sees.
 const isInChroot = (): boolean => readText('/proc/self/mountinfo') !== '' && mountOptions('/') === undefined;
 
 async function probeProc(userNamespaces: ProbedFeature): Promise<ProbedFeature> {
@@ -149,7 +149,7 @@ function probeCgroup(): ProbedFeature {
   return layout.version === undefined ? missing(`${layout.reason}; limits hold per process`, layout.fix) : here;
 }
 
-// Of the two that every limit needs `cgroup` itself tells.
+// `cgroup` itself covers the two controllers that every limit needs.
 const moreControllers = ['cpu', 'cpuset', 'io', 'hugetlb'] as const;
 
 function probeControllers(): Readonly<Record<string, ProbedFeature>> {

@@ -1,9 +1,15 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** The most that is read of a file of /proc at once on the thread that calls: what programs do can make some of them as long as they like. */
+/**
+ * Most bytes to read of a file of /proc, since the calling thread blocks and programs can make some of these files
+ * arbitrarily long.
+ */
 export const maxRead = 64 * 1024;
 
-/** The first bytes of a file, `limit` at most; empty where it is gone, or not to be read. */
+/**
+ * Returns the first bytes of a file, at most `limit` and {@link maxRead}. Empty if the file does not exist or cannot be
+ * read.
+ */
 export function boundedText(path: string, limit: number = maxRead): string {
   let fd: number;
   try {
@@ -14,7 +20,7 @@ export function boundedText(path: string, limit: number = maxRead): string {
   try {
     const buffer = Buffer.allocUnsafe(Math.min(limit, maxRead));
     let size = 0;
-    // A file of /proc gives a page or so at a time.
+    // One read of a file of /proc returns about a page.
     for (let got = -1; got !== 0 && size < buffer.length; size += got) got = readSync(fd, buffer, size, buffer.length - size, null);
     return buffer.toString('latin1', 0, size);
   } catch {

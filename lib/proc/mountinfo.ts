@@ -1,8 +1,8 @@
-/** One line of proc_pid_mountinfo(5). */
+/** A line of proc_pid_mountinfo(5). */
 export interface MountLine {
   /** `major:minor` of its file system. */
   readonly device: string;
-  /** What of its file system is there. */
+  /** Path within the file system that is mounted at `target`. */
   readonly root: string;
   readonly target: string;
   readonly flags: readonly string[];
@@ -12,7 +12,7 @@ export interface MountLine {
 const unescaped = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 
-/** Lines of mountinfo, in the order in which they were mounted; what is no line is passed over. Pure. */
+/** Parses mountinfo, in the order of mounting. Skips malformed lines. Pure. */
 export function parseMountLines(text: string): readonly MountLine[] {
   return text.split('\n').flatMap((line) => {
     const [own = '', rest = ''] = line.split(' - ');

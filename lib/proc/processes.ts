@@ -5,7 +5,7 @@ const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
 const kilobyte = 1024;
 const maxProcesses = 4096;
 
-/** A process as /proc shows it. */
+/** Usage of one process, read from /proc. */
 interface Sample {
   readonly userTicks: number;
   readonly systemTicks: number;
@@ -13,14 +13,17 @@ interface Sample {
   readonly threads: number;
 }
 
-/** What the processes of one sandbox use together: CPU time in ms, memory in bytes, processes and threads. */
+/** Total usage of the processes of one sandbox: CPU time in ms, memory in bytes, number of threads. */
 export interface ProcessTotals {
   readonly cpu: { readonly usageMs: number; readonly userMs: number; readonly systemMs: number };
   readonly memory: { readonly usage: number };
   readonly pids: { readonly current: number };
 }
 
-/** The sum over the processes of one sandbox, where it has no cgroup: all that descend from init. */
+/**
+ * Adds up the usage of all processes of a sandbox without a cgroup: init and its descendants. Undefined if none can be
+ * read.
+ */
 export function readProcesses(init: number): ProcessTotals | undefined {
   const samples = descendants(init).flatMap((pid) => readProcess(pid) ?? []);
   if (samples.length === 0) return undefined;
@@ -34,21 +37,24 @@ export function readProcesses(init: number): ProcessTotals | undefined {
   };
 }
 
-/** Bytes of one process in memory; what it shares with others is counted whole. */
+/** Resident memory of a process in bytes, without file pages. Memory shared with other processes counts in full. */
 export const residentMemory = (pid: number): number => readProcess(pid)?.memory ?? 0;
 
-/** Whether one of them runs, or would if it had a CPU. */
+/** Whether init or one of its descendants is running or runnable (state R). */
 export const isRunning = (init: number): boolean => descendants(init).some((pid) => /\) R /.test(boundedText(`/proc/${pid}/stat`)));
 
-/** The process and those below it, as they are now; of some thousands not all. */
+/** Returns the pids of a process and its current descendants. Incomplete if there are more than about 4096. */
 export function descendants(pid: number): readonly number[] {
   const found = [pid];
-  // Grows while it is walked; what a program starts must not keep this thread busy.
+  // The list grows during the loop. The bound prevents a program that forks from keeping this thread busy.
   for (let index = 0; index < found.length && index < maxProcesses; index++) found.push(...childrenOf(found[index] ?? 0));
   return found;
 }
 
-/** Of each network namespace that init or processes below it are in, but this process's own, one process; of those that may be looked at. */
+/**
+ * Returns one pid for each network namespace of init and its descendants, except for this process's own network
+ * namespace and those that the caller may not read.
+ */
 export function networksOf(init: number): readonly number[] {
   const own = networkOf('self');
   const found = new Map(descendants(init).map((pid) => [networkOf(pid), pid] as const));
@@ -63,7 +69,7 @@ function networkOf(pid: number | 'self'): string | undefined {
   }
 }
 
-/** Children of every thread of a process. */
+/** Returns the pids of the children of all threads of a process. */
 export function childrenOf(pid: number): readonly number[] {
   return threadsOf(pid).flatMap((thread) => boundedText(`/proc/${pid}/task/${thread}/children`).split(' ').filter(Boolean).map(Number));
 }
@@ -76,7 +82,7 @@ function threadsOf(pid: number): readonly string[] {
   }
 }
 
-// What has ended and was waited for counts as its parent's.
+// The CPU time includes that of children that have exited and been waited for.
 function readProcess(pid: number): Sample | undefined {
   const stat = boundedText(`/proc/${pid}/stat`);
   const status = boundedText(`/proc/${pid}/status`);

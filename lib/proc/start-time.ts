@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 
-/** When a process began, in ticks since the machine did: pids come again, this with them does not. Throws where it is gone. */
+/**
+ * Returns the start time of a process in clock ticks since boot. A pid can be reused, the pair of pid and start time
+ * cannot. Throws if the process no longer exists.
+ */
 export function startedAt(pid: number | string): string {
-  // The name of the program may hold anything; the fields count from the bracket that ends it.
+  // The name of the program may contain any character, so the fields are counted from the last closing parenthesis.
   const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
   return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '0';
 }

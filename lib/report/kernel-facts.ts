@@ -16,32 +16,35 @@ import { parseMountLines } from '../proc/mountinfo';
 /** A mount as the kernel reports it, proc_pid_mountinfo(5). */
 export interface MountFact {
   readonly target: string;
-  /** What of its file system is there. */
+  /** The directory of the file system that is mounted. */
   readonly root: string;
   readonly type: string;
-  /** Its own flags: `ro`, `nosuid`, `nodev`, `noexec`, … */
+  /** Flags of the mount itself: `ro`, `nosuid`, `nodev`, `noexec`, … */
   readonly flags: readonly string[];
 }
 
-/** What the kernel reports about a running program: read back, not copied from the request. */
+/** Facts that the kernel reports about a running program. They are read back, not copied from the options. */
 export interface KernelFacts {
-  /** proc_pid_status(5). */
+  /** Capability sets, proc_pid_status(5). */
   readonly capabilities?: Readonly<Record<(typeof capabilitySets)[number], readonly string[]>>;
   readonly noNewPrivileges?: boolean;
-  /** Mode 2 is a filter; filters are all that are in force, those around this process too. */
+  /**
+   * Mode 2 means that a filter is in force. `filters` counts all of them, including those that this process itself is
+   * under.
+   */
   readonly seccomp?: { readonly mode: number; readonly filters: number };
-  /** Ids as the namespace sees them that owns the sandbox's mounts: 0 is its host id. */
+  /** Ids as seen from the user namespace that owns the sandbox's mounts; 0 there is the sandbox's host id. */
   readonly uids?: readonly number[];
   readonly gids?: readonly number[];
   readonly groups?: readonly number[];
   readonly uidMap?: readonly IdMapEntry[];
   readonly gidMap?: readonly IdMapEntry[];
   readonly mounts?: readonly MountFact[];
-  /** What its cgroups hold it to: bytes, and processes with init among them. */
+  /** Limits of its cgroups: memory in bytes, and the number of processes including init. */
   readonly cgroup?: { readonly memory?: number; readonly pids?: number };
 }
 
-/** What the texts of /proc say that a launcher has sent. */
+/** Parses the files of /proc that a launcher has sent. */
 export function kernelFacts(texts: FactTexts): KernelFacts {
   const [status, mounts, uidMap, gidMap] = ['status', 'mountinfo', 'uid_map', 'gid_map'].map((name) => texts.get(name));
   return {
@@ -84,7 +87,7 @@ export function parseMap(text: string): readonly IdMapEntry[] {
 
 const limitFiles = { 1: { memory: 'memory.limit_in_bytes', pids: 'pids.max' }, 2: { memory: 'memory.max', pids: 'pids.max' } } as const;
 
-/** The limits in force of a sandbox's cgroups; undefined where it has none, or is gone. */
+/** Reads the limits in force from a sandbox's cgroups. The result is empty if it has none, or if they are gone. */
 export function cgroupFacts({ version, folders }: Pick<Cgroups, 'version' | 'folders'>): Pick<KernelFacts, 'cgroup'> {
   if (version === undefined) return {};
   const read = (name: 'memory' | 'pids') => {
@@ -99,11 +102,14 @@ export function cgroupFacts({ version, folders }: Pick<Cgroups, 'version' | 'fol
   }
 }
 
-/** Lines of mountinfo; what is no line is passed over. */
+/** Parses mountinfo; invalid lines are skipped. */
 export const parseMountinfo = (text: string): readonly MountFact[] =>
   parseMountLines(text).map(({ target, root, type, flags }) => ({ target, root, type, flags }));
 
-/** An NsError ERR_NSJS_VERIFY where the kernel tells less than was asked for, or than `limits` for its groups: such a program must not go on. */
+/**
+ * Returns an NsError ERR_NSJS_VERIFY if the kernel reports weaker restrictions than the options require, or than
+ * `limits` for the cgroups. Such a program must be stopped.
+ */
 export function factsError(spec: Spec, facts: KernelFacts | undefined, limits: LimitsSpec = spec.limits): Error | undefined {
   try {
     if (facts) checkFacts(spec, facts, limits);
@@ -120,7 +126,8 @@ function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec
       hint: 'this is a defect of nsjs, or something interfered; nothing ran on',
     });
   };
-  // Where user namespaces may be nested it can be in one of its own by now, with every capability there.
+  // With nested user namespaces, the program may already be in a user namespace of its own, where it has every
+  // capability.
   if (capabilities && !spec.nestedUserNamespaces)
     for (const set of capabilitySets) {
       const stray = capabilities[set].find((name) => !isExpected(spec, set, name));
@@ -128,17 +135,18 @@ function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec
     }
   if (noNewPrivileges === false && spec.noNewPrivileges) fail('noNewPrivileges', 'that it is not set');
   if (seccomp && spec.seccomp !== 'off' && (seccomp.mode !== 2 || seccomp.filters === 0)) fail('seccomp', `mode ${seccomp.mode}`);
-  // The kernel rounds memory down to whole pages.
+  // The kernel rounds the memory limit down to whole pages.
   if (cgroup && memory !== undefined && !(cgroup.memory !== undefined && cgroup.memory <= memory))
     fail('limits.memory', `${cgroup.memory}`);
   if (cgroup && pids !== undefined && cgroup.pids !== pids + 1) fail('limits.pids', `${cgroup.pids}`);
   for (const mount of mounts ?? []) if (!isDevice(mount)) checkMount(spec, mount, fail);
-  // What is not where it was mounted has been renamed from outside.
+  // A mount that is not at its target has been moved by a rename from outside.
   const lost = mounts && fixedTargets(spec).find(({ target }) => !mounts.some((mount) => mount.target === target));
   if (lost && spec.root !== 'host') fail(`the ${lost.type} at ${lost.target}`, 'that nothing is mounted there');
 }
 
-// A user without a user namespace of its own keeps its bounding set; root among several ids has what is permitted by being 0.
+// A program without a user namespace of its own keeps the caller's bounding set. If several ids are mapped, root inside
+// has the permitted capabilities because it is uid 0.
 function isExpected(spec: Spec, set: (typeof capabilitySets)[number], name: string): boolean {
   const { capabilities, namespaces, user } = spec;
   const all = [...capabilities.bounding, ...capabilities.permitted];
@@ -146,7 +154,8 @@ function isExpected(spec: Spec, set: (typeof capabilitySets)[number], name: stri
   return user.ids !== 'one' || capabilities[set].includes(name as never) || all.includes(name as never);
 }
 
-// A single device of the host, on itself or over what is masked: no program, and nothing to write to but the device.
+// A single device of the host, mounted at its own path or over a masked path. It is not a program, and only the device
+// itself can be written to.
 const isDevice = ({ root }: MountFact): boolean => host().devices.some((name) => root === `/${name}` || root.endsWith(`/dev/${name}`));
 
 function checkMount(spec: Spec, { target, flags, type }: MountFact, fail: (control: string, found: string) => void): void {

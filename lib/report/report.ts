@@ -12,20 +12,29 @@ import type { Outcome } from '../launcher/outcome';
 import type { LaunchRecord } from '../launcher/record';
 import { cgroupFacts, type KernelFacts, kernelFacts } from './kernel-facts';
 
-/** What is in force in a sandbox. */
+/** The restrictions in force in a sandbox. */
 export interface Report {
-  /** Inode numbers of the program's namespaces, as `ls -l /proc/<pid>/ns` shows them; those in `shared` were there before. */
+  /**
+   * Inode numbers of the program's namespaces, as shown by `ls -l /proc/<pid>/ns`. Those in `shared` existed before the
+   * sandbox.
+   */
   readonly namespaces: Readonly<Record<NamespaceType, number>>;
   readonly shared: readonly NamespaceType[];
   /** The program's uid and gid on the host. */
   readonly hostId: { readonly uid: number; readonly gid: number };
-  /** Supplementary groups of an unprivileged caller: the kernel lets no one take them away without newgidmap(1). */
+  /** Supplementary groups of an unprivileged caller. The kernel does not let it drop them without newgidmap(1). */
   readonly groups: readonly number[];
   readonly capabilities: readonly string[];
   readonly noNewPrivileges: boolean;
-  /** The filter: SHA-256 of its bytes, its length, and names of its profile that no architecture has; undefined without one. */
+  /**
+   * The seccomp filter: SHA-256 of its bytes, its length, and names in its profile that no architecture has. Undefined
+   * without a filter.
+   */
   readonly seccomp?: { readonly hash: string; readonly instructions: number; readonly unknown: readonly string[] };
-  /** The ruleset of its programs: the kernel's ABI, what it handles, and rights by path; undefined without one. */
+  /**
+   * The Landlock ruleset of the programs: the kernel's ABI, the rights that it handles, and rights by path. Undefined
+   * without a ruleset.
+   */
   readonly landlock?: {
     readonly abi: number;
     readonly fs: readonly string[];
@@ -34,15 +43,15 @@ export interface Report {
     readonly paths: Readonly<Record<string, readonly string[]>>;
   };
   readonly limits: Spec['limits'];
-  /** Of a network that was set up: name servers, and how connections to outside are taken. */
+  /** The network, if one was set up: name servers, and how outgoing connections are intercepted. */
   readonly network?: { readonly resolvers: readonly string[]; readonly via?: 'nftables' | 'ports' };
-  /** Directories of the cgroups, and the version of cgroups(7); undefined where limits hold per process. */
+  /** Version of cgroups(7) and directories of the cgroups; undefined if limits are enforced per process. */
   readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
-  /** How pause() stops it, of a long-lived sandbox: by a cgroup, or by SIGSTOP. */
+  /** How pause() stops a long-lived sandbox: by a cgroup, or by SIGSTOP. */
   readonly freezer?: 'cgroup' | 'signal';
-  /** What the kernel told, with option `verify`. */
+  /** Facts reported by the kernel, with the option `verify`. */
   readonly kernel?: KernelFacts;
-  /** What was preferred and could not be had. */
+  /** Controls that were preferred and could not be applied. */
   readonly dropped: readonly Dropped[];
 }
 
@@ -75,7 +84,7 @@ export function makeReport(
 
 const described = new WeakMap<Spec, Map<string, Pick<Report, 'landlock'>>>();
 
-// The same for each sandbox of a spec, unless the host's files are listed in it.
+// Cached per spec, because the result only differs if the spec lists paths of the host.
 function describeLandlock(spec: Spec, scene: Scene): Pick<Report, 'landlock'> {
   if (spec.landlock.paths) return readLandlock(spec, scene);
   const kind = `${scene.kind} ${scene.single ?? false}`;

@@ -5,52 +5,56 @@ import type { StuckProcess } from '../monitor/stuck';
 import type { Report } from './report';
 
 /**
- * Resources that a sandbox used; for a program in a long-lived sandbox, those of the program and of the children that it waited for. A value is
- * undefined where the kernel does not report it: only a cgroup counts processes that were killed with their sandbox.
+ * Resources that a sandbox used; for a program in a long-lived sandbox, those of the program and of the children that
+ * it waited for. A value is undefined if the kernel does not report it: only a cgroup counts processes that were killed
+ * with their sandbox.
  */
 export interface Usage {
-  /** CPU time in ms of all its processes, init's part in setting it up (about 1 ms) included. */
+  /** CPU time of all processes in ms, including that of init for the set-up (about 1 ms). */
   readonly cpuUserMs?: number;
   readonly cpuSystemMs?: number;
   /** The largest resident set of one process, in bytes. */
   readonly maxRss?: number;
-  /** The most memory the cgroup held, in bytes: the sandbox's, or, of a program with limits of its own, the program's. */
+  /**
+   * Peak memory of the cgroup in bytes: that of the sandbox or, for a program with limits of its own, that of the
+   * program.
+   */
   readonly memoryPeak?: number;
-  /** The most processes and threads at a time, init among them. */
+  /** Peak number of processes and threads at the same time, including init. */
   readonly pidsPeak?: number;
-  /** Bytes read from disks and written to them. */
+  /** Bytes read from disks and written to disks. */
   readonly ioRead?: number;
   readonly ioWrite?: number;
   /** Page faults: those that read from a disk, and the others. */
   readonly majorFaults?: number;
   readonly minorFaults?: number;
-  /** Context switches: because it waited, and because others had their turn. */
+  /** Context switches: voluntary because the process waited, involuntary because other processes had their turn. */
   readonly voluntarySwitches?: number;
   readonly involuntarySwitches?: number;
 }
 
-/** How often limits were met, as the kernel counted. */
+/** How often limits were reached, as counted by the kernel. */
 export interface LimitsMet {
-  /** Processes the kernel killed for lack of memory. */
+  /** Number of processes that the kernel killed because memory ran out. */
   readonly oomKills: number;
-  /** Times that memory reached its limit, and the kernel took some back before it went on. */
+  /** How often memory reached its limit and the kernel had to reclaim some. */
   readonly memory?: number;
-  /** Times that memory went past `memoryHigh` (version 2). */
+  /** How often memory exceeded `memoryHigh` (version 2). */
   readonly memoryHigh?: number;
-  /** Times that fork(2) or clone(2) was refused. */
+  /** How often fork(2) or clone(2) was refused. */
   readonly pids: number;
-  /** Periods in which `cpu` was used up, and for how long in ms its processes had to wait. */
+  /** Number of periods in which `cpu` was used up, and how long the processes had to wait in ms. */
   readonly cpuThrottled?: { readonly periods: number; readonly ms: number };
   /**
-   * What was in uninterruptible sleep (state D) a second after it was killed: the result comes when the kernel lets it go. Event `stuck` tells at
-   * once.
+   * Processes that were in uninterruptible sleep (state D) one second after they were killed. The result is delayed
+   * until the kernel releases them; the event `stuck` is not.
    */
   readonly stuck?: readonly StuckProcess[];
-  /** The limit of time that was over, where `reason` is `timeout`. */
+  /** The time limit that was exceeded, if `reason` is `timeout`. */
   readonly time?: TimeLimit;
 }
 
-/** How a run went. The same fields are on an {@link ExitError}. */
+/** The result of a run. An {@link ExitError} has the same fields. */
 export interface Result<Output extends string | Buffer = string> {
   readonly command: readonly string[];
   /** Null if a signal ended the program. */
@@ -59,14 +63,14 @@ export interface Result<Output extends string | Buffer = string> {
   readonly reason: Reason;
   readonly stdout: Output;
   readonly stderr: Output;
-  /** From the call to the end, in ms. */
+  /** Time from the call to the end in ms. */
   readonly durationMs: number;
   readonly usage: Usage;
   readonly limits: LimitsMet;
   readonly report: Report;
 }
 
-/** The program ran and failed: a non-zero exit code, a signal, a limit. `code` is `ERR_NSJS_EXIT`. */
+/** The program ran and failed: a non-zero exit code, a signal or a limit. `code` is `ERR_NSJS_EXIT`. */
 export class ExitError<Output extends string | Buffer = string> extends NsError implements Result<Output> {
   override readonly name = 'ExitError';
   readonly command!: readonly string[];
@@ -83,7 +87,7 @@ export class ExitError<Output extends string | Buffer = string> extends NsError 
   constructor(result: Result<Output>) {
     super('ERR_NSJS_EXIT', describe(result));
     Object.assign(this, result);
-    // Output may be long: it is there, but not in what console.log shows of the error.
+    // Not enumerable, so that console.log does not print the output, which may be long.
     for (const key of ['stdout', 'stderr', 'report']) Object.defineProperty(this, key, { enumerable: false });
   }
 }
@@ -93,7 +97,7 @@ export function isFailure({ exitCode, reason }: Ending): boolean {
 }
 
 export function makeUsage(outcome: Outcome): { readonly usage: Usage; readonly limits: LimitsMet } {
-  // Of a program that nobody waited for the word about its sandbox is about init alone.
+  // If there is no record of the program's exit, the record about the sandbox covers init alone.
   const isInits = outcome.started !== undefined && outcome.exited === undefined;
   const waited = isInits ? undefined : (outcome.ended ?? outcome.exited);
   const io = lastIo(outcome) ?? waited?.io;
@@ -135,14 +139,15 @@ function limitsMet(outcome: Outcome): LimitsMet {
   });
 }
 
-/** Without what is undefined. */
+/** Returns the values without those that are undefined. */
 function known<T extends object>(values: { readonly [K in keyof T]: T[K] | undefined }): T {
   const found: Partial<T> = {};
   for (const key of Object.keys(values) as (keyof T)[]) if (values[key] !== undefined) found[key] = values[key];
   return found as T;
 }
 
-// The group's word counts all of it; the others only what was waited for, or was there at its end.
+// The cgroup counts all processes. The other sources only count processes that were waited for, or that existed at the
+// end.
 function cpuMs(outcome: Outcome, mode: 'user' | 'system', waited: number | undefined): number | undefined {
   const counted = outcome.ended && outcome.counter('cpu.stat', `${mode}_usec`);
   if (counted !== undefined) return counted / usPerMs;
@@ -153,7 +158,7 @@ function cpuMs(outcome: Outcome, mode: 'user' | 'system', waited: number | undef
 const nsPerUs = 1000;
 const usPerMs = 1000;
 
-// A cgroup counts what its processes caused, not only what they waited for.
+// A cgroup counts the I/O that its processes caused, not only the I/O that they waited for.
 function lastIo(outcome: Outcome): { readonly read: number; readonly write: number } | undefined {
   const text = outcome.lastWords.get('io.stat') ?? outcome.lastWords.get('blkio.throttle.io_service_bytes_recursive');
   return text === undefined ? undefined : parseIo(text);

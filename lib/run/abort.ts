@@ -6,8 +6,8 @@ interface Waiting {
 const waiting = new WeakMap<AbortSignal, Waiting>();
 
 /**
- * Calls back once when the signal is aborted; the returned function takes that back. The signal has one listener, however many wait for it:
- * Node warns of more than a few.
+ * Calls `act` once when the signal is aborted; the returned function cancels that. All callbacks of a signal share one
+ * listener, because Node warns about more than a few listeners.
  */
 export function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
   if (!signal) return () => {};

@@ -3,7 +3,7 @@ import type { IsolatedChildProcess, IsolatedProcess, ProcessEvents } from './typ
 
 type Process = IsolatedProcess<string | Buffer>;
 
-/** Turns the promise's process into an emitter of `spawn`, `exit`, `close`, `error` and `message`. */
+/** Returns the process as an emitter of `spawn`, `exit`, `close`, `error` and `message`. */
 export const asChildProcess = (process: Process, events: EventEmitter<ProcessEvents<string | Buffer>>): IsolatedChildProcess =>
   new ChildProcess(process, events);
 
@@ -18,7 +18,7 @@ class ChildProcess extends EventEmitter implements IsolatedChildProcess {
   ) {
     super();
     process.catch((error: Error & { code?: string }) => {
-      // child_process has no error for a program that ran and failed.
+      // In child_process, a program that ran and failed is not an error.
       if (error.code === 'ERR_NSJS_EXIT') return;
       this.emit('error', error);
       this.emit('close', this.exitCode, this.signalCode);

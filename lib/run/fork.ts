@@ -5,9 +5,9 @@ import { spawnIsolated } from './spawn';
 import type { IsolatedProcess, SpawnOptions } from './types';
 
 /**
- * Runs a JavaScript file with this Node in a sandbox, with a JSON channel, as child_process.fork does: `process.send`
- * and `'message'` work inside. Preset `node`. Only the file itself is visible inside, at its own path; what it requires
- * is to be added to `mounts`.
+ * Runs a JavaScript file with this Node in a sandbox, with a JSON channel as in child_process.fork: `process.send` and
+ * `'message'` work inside. Uses the preset `node`. Only the file itself is visible inside, at its own path; add the
+ * modules that it requires to `mounts`.
  */
 export function forkIsolated(modulePath: string | URL, args?: readonly string[], options?: SpawnOptions): IsolatedProcess {
   const file = parseHostPath(modulePath, 'modulePath');

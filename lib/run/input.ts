@@ -2,10 +2,12 @@ import { type Duplex, pipeline, type Readable } from 'node:stream';
 import { isBytes } from '../base/parse';
 import { checkedInput } from './output';
 
-// A program that stops reading is none of the caller's errors; a source that fails is.
+// These errors only mean that the program stopped reading and are ignored. Errors of the source are reported.
 const ends: readonly string[] = ['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'];
 
-/** Writes what the caller has given to the program's descriptor 0, and closes it. `fail` receives the error of a source that fails. */
+/**
+ * Writes the caller's input to the program's descriptor 0 and closes it. `fail` receives the error of a failing source.
+ */
 export function feedInput(
   stdin: Duplex | null | undefined,
   input: string | Uint8Array | Readable | undefined,

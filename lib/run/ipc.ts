@@ -2,24 +2,27 @@ import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers';
 import { NsError } from '../base/errors';
 
-// So long messages are handled without a pause; then everything else of this process has its turn.
+// How long messages are handled without a pause, before the event loop can run other work of this process.
 const turnMs = 5;
 const newline = 0x0a;
 
 /**
- * The JSON channel of child_process.fork: one message a line. Only plain messages pass; those that Node keeps for
- * itself (`cmd: 'NODE_…'`, which hand over sockets) are dropped.
+ * The JSON channel of child_process.fork, with one message per line. Node's internal messages (`cmd: 'NODE_…'`, which
+ * pass sockets) are dropped.
  */
 export class JsonChannel {
   private rest: Buffer[] = [];
   private size = 0;
-  /** What has come and was not looked at yet. */
+  /** Received data that has not been handled yet. */
   private waiting: Buffer | undefined;
   private isOver = false;
 
   constructor(
     private readonly stream: Socket,
-    /** Bytes of one message. A message is the program's word: longer ones end the sandbox instead of filling this process. */
+    /**
+     * Maximum size of a message in bytes. The program controls the size, so a longer message ends the sandbox instead
+     * of filling the memory of this process.
+     */
     private readonly maxMessage: number,
     private readonly onMessage: (message: unknown) => void,
     private readonly onOverflow: () => void,
@@ -32,7 +35,7 @@ export class JsonChannel {
     stream.unref();
   }
 
-  /** Resolves when the message is handed to the kernel. */
+  /** Sends a message. Resolves when it has been passed to the kernel. */
   send(message: unknown): Promise<void> {
     const text = JSON.stringify(message);
     if (text === undefined) return Promise.reject(new NsError('ERR_NSJS_IPC', 'the message has no JSON form'));
@@ -44,7 +47,8 @@ export class JsonChannel {
     });
   }
 
-  // Handles messages for a few ms, then pauses the stream until a later turn of the event loop. The program's writes block meanwhile.
+  // Handles messages for a few ms, then pauses the stream until a later turn of the event loop. During the pause the
+  // program's writes block.
   private handle(): void {
     const chunk = this.waiting ?? Buffer.alloc(0);
     const end = performance.now() + turnMs;
@@ -61,7 +65,7 @@ export class JsonChannel {
         this.deliver(line);
         isDone = performance.now() < end;
       } finally {
-        // Also where a listener throws.
+        // Also if a listener throws.
         if (!isDone) this.later();
       }
       if (!isDone) return;

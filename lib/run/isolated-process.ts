@@ -20,12 +20,12 @@ import type { IsolatedProcess, ProcessEvents } from './types';
 
 type AnyResult = Result<string | Buffer>;
 
-/** The promise and what is beside it, of a program that `begin` starts. */
+/** Returns the promise, with its methods and events, of a program that `begin` starts. */
 export function handle(parsed: ParsedOptions, begin: (parsed: ParsedOptions, events: RunEvents) => Run): IsolatedProcess<string | Buffer> {
   return new Handle(parsed, begin).promise;
 }
 
-/** Everything behind one IsolatedProcess. */
+/** The implementation of one IsolatedProcess. */
 class Handle implements ProcessControls {
   readonly promise: ProcessPromise;
   readonly events = new EventEmitter<ProcessEvents<string | Buffer>>();
@@ -44,7 +44,7 @@ class Handle implements ProcessControls {
     (event) => this.inContext(() => this.events.emit('limit', event)),
   );
   private readonly traceEnd: ReturnType<typeof traceSpawn>;
-  // Listeners and handlers run in the caller's asynchronous context (AsyncLocalStorage), as those of child_process do.
+  // Listeners and handlers run in the caller's asynchronous context (AsyncLocalStorage), as in child_process.
   private readonly context = new AsyncResource('NsjsProcess');
 
   constructor(
@@ -77,7 +77,7 @@ class Handle implements ProcessControls {
       this.openIpc();
       this.limits.follow(this.events);
     } catch (error) {
-      // A wrong option that only shows when all of them meet is still the caller's mistake.
+      // Some option errors are only found once all options are combined. They are thrown like any other option error.
       if (error instanceof OptionError || error instanceof OptionRangeError) throw error;
       this.settle(error as Error, undefined);
     }
@@ -118,14 +118,14 @@ class Handle implements ProcessControls {
       this.exited.reject(error);
     } else if (result) {
       this.resolve(result);
-      // What was ended before it ran has an end all the same.
+      // A program that was ended before it started still has an exit status.
       if (this.pid === undefined) this.spawned.reject(new NsError('ERR_NSJS_CLOSED', 'the sandbox was ended before its program ran'));
       this.exited.resolve({ code: result.exitCode, signal: result.signal });
     }
     this.done.resolve(result);
     this.limits.close();
     this.traceEnd(error, result);
-    // Listeners are attached after the call returns, so what fails at once must wait for them.
+    // Listeners are attached after the call returns, so the events of an immediate failure are deferred.
     queueMicrotask(() => {
       if (error && this.events.listenerCount('error') > 0) {
         this.markHandled();
@@ -183,13 +183,14 @@ class Handle implements ProcessControls {
     return error instanceof AbortError || (error instanceof ExitError && this.run?.outcome.stopped === 'killed');
   }
 
-  /** A promise by which the caller learns of a failure as well. */
+  /** Returns a promise through which the caller also learns of a failure. */
   handled<T>(promise: Promise<T>): Promise<T> {
     this.markHandled();
     return promise;
   }
 
-  // The caller learns of a failure by another promise or event. The main promise must not be an unhandled rejection as well.
+  // The caller learns of a failure through another promise or event. The main promise must not become an unhandled
+  // rejection as well.
   private markHandled(): void {
     this.promise.catch(() => {});
   }

@@ -6,7 +6,7 @@ import type { StuckProcess } from '../monitor/stuck';
 import type { Violation } from '../options/syscalls';
 import type { Result } from '../report/result';
 
-/** What a run tells as it goes on. */
+/** Receives the events of a run. */
 export interface RunEvents {
   started(pid: number): void;
   exited(code: number | null, signal: NodeJS.Signals | null): void;
@@ -16,21 +16,21 @@ export interface RunEvents {
   settled(error: Error | undefined, result: Result<string | Buffer> | undefined): void;
 }
 
-/** What a run needs of the launcher that its program is in. */
+/** The connection of a run to the launcher of its program. */
 export interface Link extends Started {
   /** Sends a signal to the program. */
   signal(number: number): void;
-  /** The program is about to be asked to end. */
+  /** Called before the program is stopped with its killSignal. */
   ending?(): void;
-  /** Kills the program, and with it whatever is there for its sake alone. */
+  /** Kills the program and everything that exists only for it. */
   end(): void;
-  /** What the cgroups of its sandbox hold it to now. */
+  /** The limits that the cgroups of its sandbox enforce now. */
   readonly limits: LimitsSpec;
-  /** What it uses; undefined once it is gone. */
+  /** Returns the resource usage; undefined once the program is gone. */
   stats(): Stats | undefined;
-  /** It runs. */
+  /** Called when the program has started. */
   started(): void;
-  /** It is gone. */
+  /** Called when the program is gone. */
   gone(): void;
   ref(on: boolean): void;
 }

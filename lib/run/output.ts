@@ -3,7 +3,7 @@ import { OptionError } from '../base/errors';
 import { isBytes } from '../base/parse';
 import type { ParsedOptions } from '../options/options';
 
-/** Passes on what can be written to a pipe; anything else is the caller's mistake. */
+/** Yields the chunks of `source`. Throws an OptionError for a chunk that is neither a string nor a Uint8Array. */
 export async function* checkedInput(source: AsyncIterable<unknown>): AsyncGenerator<string | Uint8Array> {
   for await (const chunk of source) {
     if (typeof chunk !== 'string' && !isBytes(chunk))
@@ -12,7 +12,7 @@ export async function* checkedInput(source: AsyncIterable<unknown>): AsyncGenera
   }
 }
 
-/** Collects a stream up to a number of bytes. */
+/** Collects a stream up to a maximum number of bytes. */
 export class Output {
   private readonly chunks: Buffer[] = [];
   private size = 0;
@@ -22,9 +22,10 @@ export class Output {
     private readonly onOverflow: () => void,
   ) {}
 
-  /** `onEnd`: everything has come in, though nobody may have read it yet. */
+  /** Collects a stream. `onEnd` is called when all data has arrived, even if nobody has read it yet. */
   attach(stream: Readable, onEnd: () => void): void {
-    // As they come in: an encoding that the caller sets for itself is not the result's.
+    // Chunks are taken before they are decoded: an encoding that the caller sets on the stream must not affect the
+    // result.
     const push = stream.push.bind(stream);
     stream.push = (chunk: Buffer | null, encoding) => {
       if (chunk) this.add(chunk);
@@ -35,7 +36,7 @@ export class Output {
     stream.on('data', () => {});
   }
 
-  /** Keeps what fits. */
+  /** Adds a chunk, as far as it fits. */
   add(chunk: Buffer): void {
     const room = this.max - this.size;
     if (room > 0) this.chunks.push(chunk.length > room ? chunk.subarray(0, room) : chunk);
@@ -43,7 +44,7 @@ export class Output {
     if (this.size > this.max) this.onOverflow();
   }
 
-  /** What was kept; of text no part of a character at its end, where something was cut off. */
+  /** Returns the collected bytes. If text was cut off, an incomplete character at its end is removed. */
   bytes(isText: boolean): Buffer {
     const bytes = Buffer.concat(this.chunks);
     return isText && this.size > this.max ? bytes.subarray(0, endOfText(bytes)) : bytes;
@@ -52,7 +53,7 @@ export class Output {
 
 const continues = (byte: number): boolean => (byte & 0xc0) === 0x80;
 
-// Where the last character of UTF-8 ends that is whole.
+// Returns the offset after the last complete UTF-8 character.
 function endOfText(bytes: Uint8Array): number {
   const longest = 4;
   for (let start = bytes.length - 1; start >= 0 && start >= bytes.length - longest; start--) {
@@ -64,7 +65,7 @@ function endOfText(bytes: Uint8Array): number {
   return bytes.length;
 }
 
-/** What was collected, as the caller wants it. */
+/** Returns the collected output in the requested encoding, without its final newline if requested. */
 export function finish(
   output: Output,
   { encoding, stripFinalNewline }: Pick<ParsedOptions, 'encoding' | 'stripFinalNewline'>,
@@ -78,11 +79,14 @@ export function finish(
   return bytes.toString('utf8', 0, end);
 }
 
-/** What a stream gives as bytes; a caller may have set its encoding. */
+/** Converts a chunk to bytes. It is a string if the caller has set an encoding. */
 const bytesOf = (chunk: Uint8Array | string, { readableEncoding }: Pick<Readable, 'readableEncoding'>): Buffer =>
   typeof chunk === 'string' ? Buffer.from(chunk, readableEncoding ?? 'utf8') : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
 
-/** The lines of a stream, without their line breaks; the last one may lack one. */
+/**
+ * Yields the lines of a stream without their line breaks; the last line may lack one. If the data of an incomplete line
+ * exceeds `maxLine` bytes, calls `onOverflow` and ends.
+ */
 export async function* lines(stream: Readable, maxLine: number, onOverflow: () => void): AsyncGenerator<string> {
   const newline = 0x0a;
   let rest: Buffer[] = [];

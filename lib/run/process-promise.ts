@@ -7,7 +7,7 @@ import type { IsolatedProcess } from './types';
 type AnyResult = Result<string | Buffer>;
 type Process = IsolatedProcess<string | Buffer>;
 
-/** What the promise delegates to. */
+/** The implementation that a {@link ProcessPromise} delegates to. */
 export interface ProcessControls {
   readonly pid: number | undefined;
   readonly run: Pick<Run, 'report' | 'streams' | 'ref'> | undefined;
@@ -26,8 +26,8 @@ export interface ProcessControls {
 const behind = Symbol('nsjs');
 
 /**
- * The promise of a program's result, with properties and methods that its {@link ProcessControls} provide. Each method is bound: it can be passed
- * on without the promise.
+ * The promise of a program's result, with properties and methods that its {@link ProcessControls} provide. Each method
+ * is bound, so it can be passed on without the promise.
  */
 export class ProcessPromise extends Promise<AnyResult> implements Process {
   // then() returns a plain promise.
@@ -104,5 +104,5 @@ export class ProcessPromise extends Promise<AnyResult> implements Process {
   }
 }
 
-// Promise.resolve() and await use it as it is, and do not wrap it into another promise.
+// Promise.resolve() and await then use the promise itself and do not wrap it in another one.
 Object.defineProperty(ProcessPromise.prototype, 'constructor', { value: Promise });

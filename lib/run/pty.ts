@@ -17,10 +17,12 @@ const endOfTransmission = '\x04';
 type Done = (error?: Error | null) => void;
 
 /**
- * This side of a program's terminal: what it writes can be read, what is written here is typed. It is there before the
- * terminal is; what comes early waits. Ends when nothing has the terminal open any more.
+ * This process's side of a program's terminal. Reading returns the program's output; written data is terminal input.
+ * The stream exists before the terminal does, and holds data that is written early until then. It ends when no process
+ * has the terminal open any more.
  *
- * Not a tty.ReadStream: that writes until all is taken, so a program that does not read would stop this process.
+ * Not a tty.ReadStream: its writes block until all data is taken, so a program that does not read would block this
+ * process.
  */
 export class PtyStream extends Duplex {
   /** Bytes that have been read from the terminal. */
@@ -34,7 +36,7 @@ export class PtyStream extends Duplex {
   private early: (() => void) | undefined;
   private lastTyped: number = newline;
 
-  /** Takes over the master's descriptor. */
+  /** Takes over the descriptor of the terminal's master side. */
   attach(fd: number): void {
     call('fcntl', fd, setFlags, nonBlocking);
     this.master = fd;
@@ -48,7 +50,7 @@ export class PtyStream extends Duplex {
     this.early = undefined;
   }
 
-  /** The program gets SIGWINCH. */
+  /** Sets the size of the terminal. The program receives SIGWINCH. */
   resize(size: TerminalSize): void {
     this.size = size;
     if (this.master !== undefined) ioctl(this.master, setWindowSize, 'TIOCSWINSZ', Uint16Array.from([size.rows, size.columns, 0, 0]));
@@ -73,7 +75,7 @@ export class PtyStream extends Duplex {
     this.type(chunk, done);
   }
 
-  // The end of what is typed: Ctrl-D, as from a keyboard. In the middle of a line the first one only sends the line off.
+  // Ends the input with Ctrl-D, as from a keyboard. In the middle of a line, the first Ctrl-D only submits the line.
   override _final(done: Done): void {
     this.type(Buffer.from(this.lastTyped === newline ? endOfTransmission : endOfTransmission.repeat(2)), done);
   }
@@ -123,7 +125,7 @@ export class PtyStream extends Duplex {
     else this.whenWritable(() => this.type(chunk.subarray(size), done));
   }
 
-  // One watch for a descriptor, so writing waits on a copy.
+  // A descriptor can have only one watch, so writing uses a duplicate.
   private whenWritable(act: () => void): void {
     const fd = dup(this.master ?? -1);
     const watch = this.watch(fd, writable, () => {
@@ -151,7 +153,7 @@ export class PtyStream extends Duplex {
     this.isOver = true;
     this.stopReading();
     this.push(null);
-    // Nobody may be reading: without that the end would not be seen.
+    // If nobody reads, the stream must be resumed, or its end would not be noticed.
     if (this.readableFlowing === null) this.resume();
     this.once('end', () => this.destroy());
   }
@@ -165,7 +167,10 @@ export class PtyStream extends Duplex {
   }
 }
 
-/** Bytes that went through; undefined if none can go now; below zero at the end, which Linux tells by EIO. */
+/**
+ * Returns the number of bytes transferred; undefined if the call would block; a negative number at the end, which Linux
+ * reports as EIO.
+ */
 function attempt(act: () => number): number | undefined {
   try {
     return act();

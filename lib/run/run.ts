@@ -24,9 +24,9 @@ import { Timers } from './timers';
 
 const kill = 9;
 
-/** One program, from its start to the end of its streams: streams, timers, and what the records about it add up to. */
+/** One program, from its start to the end of its streams: its streams, its timers and the result of its records. */
 export class Run {
-  /** By descriptor number; null where the program's descriptor is not a pipe to this process. */
+  /** The streams by descriptor number; null if the program's descriptor is not a pipe to this process. */
   readonly streams: ProgramStreams['list'];
   private readonly sides: ProgramStreams;
   readonly outcome: Outcome;
@@ -59,7 +59,7 @@ export class Run {
     this.arm();
   }
 
-  /** Its caller gave it up. */
+  /** Whether the caller has aborted it. */
   get aborted(): boolean {
     return this.parsed.signal?.aborted ?? false;
   }
@@ -69,7 +69,10 @@ export class Run {
     return !this.gone && !this.outcome.exited;
   }
 
-  /** Sends a signal; SIGKILL ends the whole sandbox of its own. What comes before the program runs waits for it. */
+  /**
+   * Sends a signal. SIGKILL kills the program, and in a one-shot run the whole sandbox with it. Signals that are sent
+   * before the program has started are delivered when it starts.
+   */
   signal(number: number): boolean {
     if (!this.alive) return false;
     if (number === kill) this.end('killed');
@@ -78,7 +81,7 @@ export class Run {
     return true;
   }
 
-  /** killSignal, then SIGKILL after the grace. */
+  /** Sends killSignal, then SIGKILL after the grace period. */
   stop(reason: Reason, grace = this.parsed.killGrace): void {
     if (!this.alive || this.outcome.stopped) return;
     this.outcome.stopped = reason;
@@ -87,25 +90,25 @@ export class Run {
     this.timers.after(grace, () => this.end(reason));
   }
 
-  /** Kills it now. */
+  /** Kills the program immediately. */
   end(reason: Reason): void {
     if (this.gone) return;
     this.outcome.stopped ??= reason;
     this.link.end();
   }
 
-  /** Whether the program has a terminal; its size is then set. */
+  /** Sets the size of the program's terminal. Returns false if it has none. */
   resize(size: TerminalSize): boolean {
     this.sides.pty?.resize(size);
     return this.sides.pty !== undefined;
   }
 
-  /** What it uses, while it runs. */
+  /** Returns the resource usage of the program while it runs. */
   stats(): Stats | undefined {
     return this.outcome.started && this.alive ? this.link.stats() : undefined;
   }
 
-  /** A limit that nsjs itself watches was passed. */
+  /** Ends the program because it exceeded a limit that nsjs itself watches. */
   overrun(limit: Overrun): void {
     if (!this.alive || this.outcome.stopped) return;
     if (limit !== 'memory') this.outcome.timeLimit = limit;
@@ -117,7 +120,7 @@ export class Run {
     this.sides.ref(on);
   }
 
-  /** A record about this program, or about its sandbox; what is beside it is taken over. */
+  /** Handles a record about this program or its sandbox, and takes over the descriptors that came with it. */
   feed(record: LaunchRecord, pid: number, fds: readonly number[]): void {
     for (const fd of fds) {
       if (record.kind === recordKind.fd && record.status === masterFd && this.sides.pty) this.sides.pty.attach(fd);
@@ -131,12 +134,14 @@ export class Run {
     if (!exited && this.outcome.exited && this.outcome.started) this.tellExit();
   }
 
-  /** It has ended, but what it left running may hold its streams open. */
+  /**
+   * Ends the streams once they are idle. The program has exited, but processes that it left running may hold them open.
+   */
   drain(idleMs: number): void {
     this.sides.drain(idleMs);
   }
 
-  /** It is gone, and with it all that could still write. */
+  /** Handles the end of the program and of all processes that could still write to its streams. */
   onGone(): void {
     if (this.gone) return;
     this.gone = true;
@@ -159,13 +164,13 @@ export class Run {
         this.settleIfDone();
       });
       stream.once('close', done);
-      // Whoever listens for `readable` reads when it wants to, or never.
+      // A `readable` listener may read late or never, so its stream does not delay the result.
       output.attach(stream, () => stream.listenerCount('readable') > 0 && done());
       return output;
     });
   }
 
-  // Also when the sandbox is gone already: output that was cut is no success.
+  // Set even if the sandbox has already ended: truncated output is not a success.
   private overflow(): void {
     this.outcome.stopped ??= 'output';
     this.end('output');
@@ -204,7 +209,7 @@ export class Run {
     try {
       if (this.outcome.started && !this.outcome.exited) this.tellExit();
     } finally {
-      // Also where a listener throws.
+      // Also if a listener throws.
       this.settle();
     }
   }

@@ -14,17 +14,19 @@ import { makeSpareNet, wantsSpareNet } from '../setup/spare-network';
 import type { Link, RunEvents } from './link';
 import { Run } from './run';
 
-/** Starts a program in a sandbox of its own: both end together. Throws what kept the launcher from starting. */
+/**
+ * Starts a program in a sandbox of its own; both end together. Throws the error that kept the launcher from starting.
+ */
 export function startSingleRun(parsed: ParsedOptions, events: RunEvents): Run {
   return new SingleRun(parsed, events, start(parsed)).run;
 }
 
-/** A sandbox that waits for its program. */
+/** A parked sandbox, which waits for its program. */
 export interface Parked {
   start(parsed: ParsedOptions): Started;
 }
 
-/** The same in a sandbox that was prepared for it. Throws NsError ERR_NSJS_CLOSED if that is gone. */
+/** Starts a program in a parked sandbox. Throws NsError ERR_NSJS_CLOSED if that has ended. */
 export function startPrepared(prepared: Parked, parsed: ParsedOptions, events: RunEvents): Run {
   return new SingleRun(parsed, events, prepared.start(parsed)).run;
 }
@@ -123,12 +125,12 @@ class SingleRun implements Link {
 
   private take({ record, pid, fds }: Message): void {
     this.run.feed(record, pid, fds);
-    // Where the sandbox was there before its program nothing else ends it.
+    // Nothing else ends a parked sandbox whose program could not be started.
     if (this.prepared && this.run.outcome.failure) this.session.kill();
   }
 }
 
-/** Before all of it is killed, and where no group will tell: what it has used. */
+/** Records the CPU time used so far, before everything is killed. Only needed without a cgroup that counts it. */
 export function noteCpu(outcome: Outcome, { scene, session }: Started): void {
   const init = scene.cgroups.cpuUsage === undefined ? childrenOf(session.pid)[0] : undefined;
   const cpu = init === undefined ? undefined : readProcesses(init)?.cpu;

@@ -21,8 +21,9 @@ const pollOut = 4;
 const chunkSize = 65_536;
 
 /**
- * As {@link spawnIsolated}, but blocks until the sandbox is gone. Throws what the promise would reject with.
- * `signal`, `ipc` and streams as input are for the asynchronous form.
+ * Runs a program like {@link spawnIsolated}, but blocks until the sandbox has ended. Throws the error that the promise
+ * would reject with. `sandbox`, `signal`, `ipc`, `onSyscall`, `network.egress`, a terminal and streams as input need
+ * the asynchronous form.
  */
 export function spawnIsolatedSync(
   command: string,
@@ -60,7 +61,7 @@ export function spawnIsolatedSync(command: string, args?: readonly string[], opt
   }
 }
 
-/** A deadline and what to do at it. */
+/** A deadline and its callback. */
 interface Alarm {
   readonly at: number;
   readonly act: () => void;
@@ -111,7 +112,7 @@ class SyncRun {
     return result;
   }
 
-  // Samples usage where there is no cgroup to count it.
+  // Samples the resource usage for limits that no cgroup enforces.
   private watch(): void {
     const { scene, session } = this.launch;
     const { limits } = this.parsed.spec;
@@ -169,12 +170,13 @@ class SyncRun {
       const channels = Object.values(channel).map((which) => (session.fd(which) << 3) | pollIn);
       const entries = Int32Array.from([...channels, ...streams]);
       native().poll(entries, this.nextAlarm());
-      // Before the alarms: what ended in time while nobody looked has not been stopped.
+      // Records are read before alarms are handled: a program that ended in time, while this process was busy, must not
+      // count as stopped.
       for (const which of [channel.init, channel.control]) this.read(which);
       this.ring();
       for (const [index, number] of numbers.entries()) if (entries[channels.length + index]) this.serve(number);
       running = !entries[channel.keeperEnd];
-      // A channel at its end would be ready for ever; what counts from then on is the keeper.
+      // A channel at EOF would stay ready forever, so only the end of the keeper ends the loop.
     }
     session.close();
     for (const number of [...this.open]) this.drain(number);
@@ -210,14 +212,14 @@ class SyncRun {
 
   private serve(number: number): void {
     if (!this.isInput(number)) this.readSome(number);
-    // What is written is for descriptor 0 alone.
+    // Only descriptor 0 has input to write.
     else if (number === 0) this.write(number);
     else this.shut(number);
   }
 
   private write(number: number): void {
     try {
-      // Small enough never to block on a pipe that poll(2) calls writable.
+      // Small enough (PIPE_BUF) never to block on a pipe that poll(2) reports as writable.
       const written = this.input.length === 0 ? 0 : writeSync(this.fdOf(number), this.input, 0, Math.min(this.input.length, 4096));
       this.input = this.input.subarray(written);
     } catch {

@@ -6,12 +6,12 @@ import type { IsolatedProcess, SpawnOptions } from './types';
 
 /**
  * Runs a program in a sandbox of its own: new namespaces, a root of its own, no network, no capabilities, a seccomp
- * allow-list, limits. See {@link SandboxOptions} for what can be changed.
+ * allow-list, limits. See {@link SandboxOptions} for the options.
  *
- * Wrong options throw at once (OptionError, OptionRangeError). The promise rejects with a SysError if the kernel
- * refused a step of the set-up (ENOENT for a command that does not exist inside, as child_process), an ExitError if the
- * program failed (unless `reject: false`), an AbortError if `signal` was aborted. No shell is involved, ever.
- * Linux 5.12 or later.
+ * Invalid options throw synchronously (OptionError, OptionRangeError). The promise rejects with a SysError if the
+ * kernel refused a step of the set-up (ENOENT for a command that does not exist inside, as in child_process), an
+ * ExitError if the program failed (unless `reject: false`), and an AbortError if `signal` was aborted. No shell is ever
+ * used. Requires Linux 5.12 or later.
  */
 export function spawnIsolated(
   command: string,

@@ -6,21 +6,21 @@ import { PtyStream } from './pty';
 
 type ProgramStream = Socket | PtyStream;
 
-/** Lets a stream come to its end, whether or not the caller reads it. */
+/** Lets a stream reach its end, whether or not the caller reads it. */
 function readOn(stream: ProgramStream): void {
   if (stream.listenerCount('readable') > 0) takeIn(stream);
   else stream.resume();
 }
 
-/** More than a pipe holds, pipe(7): beyond that other processes still write. */
+/** More than a pipe can hold, pipe(7). If more arrives, other processes are still writing. */
 const maxRest = 2 * 2 ** 20;
 
-/** Streams whose rest is read ahead, and the function that ends each. */
+/** Streams whose remaining data is read ahead, with the function that ends each. */
 const taking = new WeakMap<ProgramStream, () => void>();
 
 /**
- * Reads the rest of a pipe into the stream, even beyond its highWaterMark. A `readable` listener, or an asynchronous iterator, reads it when it
- * wants to; data that it has not read yet must not be taken from it, and must not keep the promise from settling.
+ * Reads the rest of a pipe into the stream, even beyond its highWaterMark. A `readable` listener or an asynchronous
+ * iterator may read it later: its unread data must not be lost, and must not keep the promise from settling.
  */
 function takeIn(stream: ProgramStream): void {
   if (taking.has(stream)) return;
@@ -43,16 +43,19 @@ function takeIn(stream: ProgramStream): void {
   more();
 }
 
-// A reader must see the end of the stream, not a premature close.
+// The reader must see the end of the stream, not a premature close.
 function finish(stream: ProgramStream): void {
   const end = taking.get(stream);
   if (end) end();
   else stream.destroy();
 }
 
-/** This side of a program's descriptors. */
+/** This process's side of a program's descriptors. */
 export class ProgramStreams {
-  /** By descriptor number; null where the program's is not connected to this process. With a terminal 0 and 1 are one stream. */
+  /**
+   * The streams by descriptor number; null if the program's descriptor is not connected to this process. With a
+   * terminal, 0 and 1 are the same stream.
+   */
   readonly list: readonly (ProgramStream | null)[];
   readonly pty: PtyStream | undefined;
 
@@ -68,7 +71,10 @@ export class ProgramStreams {
     for (const stream of this.list) on ? stream?.ref() : stream?.unref();
   }
 
-  /** The program has ended, but others may hold its streams open: they end once nothing has come for so long. */
+  /**
+   * Ends the streams once nothing has arrived for `idleMs`. The program has exited, but other processes may hold them
+   * open.
+   */
   drain(idleMs: number): void {
     const open = () => this.list.filter((stream) => stream !== null && !stream.destroyed);
     const read = () => this.list.reduce((sum, stream) => sum + (stream?.bytesRead ?? 0), 0);
@@ -82,7 +88,8 @@ export class ProgramStreams {
       before = read();
       wait();
     };
-    // Where the loop was busy the timer comes before what can be read meanwhile: that is read first, then looked at.
+    // After a blocked event loop, the timer fires before pending data is read. setImmediate lets that data be read
+    // first.
     const wait = () => {
       if (open().length > 0) setTimeout(() => setImmediate(look), idleMs);
     };
@@ -90,8 +97,9 @@ export class ProgramStreams {
   }
 
   /**
-   * All that wrote is gone. Without a program nothing comes out. Nobody reads any more what goes in; what comes out and nobody
-   * listens to must still reach its end.
+   * Called when all writers are gone. The program's inputs, and all streams if no program has run, are destroyed, as no
+   * data can come or be read any more. Outputs that are collected, and those above descriptor 2, are read to their end
+   * even if nobody listens.
    */
   release(hasRun: boolean, isCollected: boolean): void {
     for (const [number, stream] of this.list.entries()) {
@@ -106,7 +114,7 @@ export class ProgramStreams {
     if (entry === 'pty') return number < 2 ? (this.pty ?? null) : null;
     if (fd < 0) return null;
     const stream = new Socket({ fd, readable: entry !== stdioKind.readPipe, writable: entry !== stdioKind.writePipe });
-    // A program that ends without reading its input is no error of the caller's.
+    // The error is ignored: a program that ends without reading its input is not an error of the caller.
     stream.on('error', () => stream.destroy());
     return stream;
   }

@@ -1,7 +1,8 @@
 import { clearImmediate, clearTimeout, setImmediate, setTimeout } from 'node:timers';
 /**
- * Timers that are cleared together. None keeps the event loop alive: the session does, as long as there is something to time. After a blocked
- * event loop, timers would fire before pending messages; each one therefore acts only after those were read.
+ * Timers that are cleared together. None keeps the event loop alive: the session does, as long as there is something to
+ * time. After a blocked event loop, timers would fire before pending messages; each one therefore acts only after those
+ * were read.
  */
 export class Timers {
   private readonly running = new Set<NodeJS.Timeout>();

@@ -1,6 +1,9 @@
 import { tracingChannel } from 'node:diagnostics_channel';
 
-/** What subscribers of the tracing channel `nsjs:spawn` get; at the end `error` is there if it rejects or throws, and `result` wherever there is one; both if the program failed. */
+/**
+ * Message of the tracing channel `nsjs:spawn`. At the end, `error` is set if the call rejects or throws, and `result`
+ * if there is one; both are set if the program failed.
+ */
 export interface SpawnTrace {
   readonly command: readonly string[];
   result?: unknown;
@@ -9,7 +12,7 @@ export interface SpawnTrace {
 
 const channels = tracingChannel<unknown, SpawnTrace>('nsjs:spawn');
 
-/** Publishes `start`; the returned function publishes `error` and `asyncEnd`. Costs nothing without subscribers. */
+/** Publishes `start`; the returned function publishes `error` and `asyncEnd`. Does nothing without subscribers. */
 export function traceSpawn(command: readonly string[]): (error: Error | undefined, result: unknown) => void {
   const { start, asyncEnd, error: failed } = channels;
   if (!start.hasSubscribers && !asyncEnd.hasSubscribers && !failed.hasSubscribers) return () => {};

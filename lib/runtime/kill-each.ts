@@ -1,6 +1,8 @@
 import { PidFd } from '../sys/pidfd';
 
-/** Kills processes one by one, by descriptors that are looked at again: a number could be somebody else's by now. */
+/**
+ * Kills processes one by one. `members` is read again after each pidfd is opened, because the pid may have been reused.
+ */
 export function killEach(pids: readonly number[], members: () => readonly number[]): void {
   for (const pid of pids) {
     try {
@@ -11,7 +13,7 @@ export function killEach(pids: readonly number[], members: () => readonly number
         pidfd.close();
       }
     } catch {
-      // It has ended.
+      // The process has exited.
     }
   }
 }

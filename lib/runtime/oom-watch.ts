@@ -7,29 +7,32 @@ const claimMs = 1000;
 /** Finds out which of the programs that share a cgroup the kernel killed for lack of memory. */
 export class OomWatch {
   private readonly path: string | undefined;
-  /** How many it has killed by now, as far as anybody looked. */
+  /** Number of OOM kills at the last look(). */
   seen = 0;
   private unclaimed = 0;
   private countedAt = 0;
 
-  /** The plan says which file counts: its section `after` reads it. */
+  /** The section `after` of the plan reads the file that counts OOM kills. */
   constructor(plan: LaunchPlan) {
     const reads = plan.section('after').filter(({ name }) => name === 'ReadFile');
     this.path = reads.map(({ args }) => String(args[0])).find((path) => /memory\.(oom_control|events)$/.test(path));
   }
 
-  /** Claims up to that many of the recent kills, one for each program that ended; several ends may be reported at once. */
+  /**
+   * Claims up to `count` of the recent kills, one for each program that ended; several ends may be reported at once.
+   * Returns the number claimed.
+   */
   take(count: number): number {
     const taken = Math.min(count, this.unclaimed);
     this.unclaimed -= taken;
     return taken;
   }
 
-  /** Counts anew. */
+  /** Reads the counter again. */
   look(): void {
     const now = performance.now();
     const kills = this.kills();
-    // What nobody has claimed by then was no program, but something that one had started.
+    // An OOM kill that was not claimed by then was not of a program, but of a process that a program had started.
     if (now - this.countedAt > claimMs) this.unclaimed = 0;
     if (kills <= this.seen) return;
     this.unclaimed += kills - this.seen;
@@ -42,7 +45,7 @@ export class OomWatch {
     try {
       return Number(/^oom_kill (\d+)$/m.exec(readFileSync(this.path, 'latin1'))?.[1] ?? 0);
     } catch {
-      // Gone with the sandbox, or there are too few descriptors.
+      // The file is gone with the sandbox, or this process has too few descriptors.
       return this.seen;
     }
   }

@@ -4,7 +4,10 @@ import { closedError } from '../launcher/session';
 import { onAbort } from '../run/abort';
 import { type Opened, Resident } from './runtime';
 
-/** Opens a sandbox. Rejects once all of it is gone again: with what failed, or an AbortError. Throws no more than the launcher's own errors. */
+/**
+ * Opens a sandbox. Rejects with the error of the step that failed or with an AbortError, after everything of the
+ * sandbox is gone. Also rejects with the errors of starting the launcher.
+ */
 export async function openResident(
   spec: Spec,
   signal: AbortSignal | undefined,
@@ -22,8 +25,8 @@ export async function openResident(
 }
 
 /**
- * Rights over the network namespace come from the user namespace that owns it: the sandbox's own (`userFd`), or the one where it was set
- * up. Root needs none.
+ * Returns the user namespace that gives rights over the network namespace, which is the one that owns it: the sandbox's
+ * own (`userFd`), or the one in which the network was set up. Root needs none.
  */
 export function networkOwner({ scene, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
   if (scene.hostId !== undefined) return {};

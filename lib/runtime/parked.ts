@@ -15,11 +15,14 @@ import { placesOf, unpinned } from '../setup/shared-pins';
 import { makeSpareNet, wantsSpareNet } from '../setup/spare-network';
 import { close } from '../sys/file';
 
-/** A sandbox that was set up for one program that comes later: both end together. It holds no descriptors of the sandbox's. */
+/**
+ * A sandbox that is set up for one program that comes later; it ends with that program. This object holds no
+ * descriptors of the sandbox.
+ */
 export class Prepared {
-  /** Settles when it waits for its program; rejects with what kept it from that. */
+  /** Settles when the sandbox is ready for its program; rejects with the error that prevented it. */
   readonly ready: Promise<void>;
-  /** Settles when everything of it is gone, if no program was started in it. */
+  /** Settles when everything of the sandbox is gone, if no program was started in it. */
   readonly ended: Promise<void>;
   private readonly started: Started;
   private readonly outcome: Outcome;
@@ -28,7 +31,7 @@ export class Prepared {
   private rejectReady!: (error: Error) => void;
   private resolveEnded!: () => void;
 
-  /** Throws what kept the launcher from starting. */
+  /** Throws the error that kept the launcher from starting. */
   constructor(private readonly spec: Spec) {
     this.ready = new Promise((resolve, reject) => {
       this.resolveReady = resolve;
@@ -58,12 +61,18 @@ export class Prepared {
     return this.state === 'ready';
   }
 
-  /** Whether a sandbox that was set up since protects something in a directory that a program of this one could write to. */
+  /**
+   * Whether a sandbox that was set up later protects something in a directory that a program of this one could write
+   * to.
+   */
   get isOutdated(): boolean {
     return placesOf(this.spec, unpinned(this.spec, this.started.scene)).length > 0;
   }
 
-  /** Asks for its program. From then on it belongs to who has asked. Throws NsError ERR_NSJS_CLOSED if it is gone. */
+  /**
+   * Requests the start of its program. From then on the sandbox belongs to the caller. Throws NsError ERR_NSJS_CLOSED
+   * if it is gone.
+   */
   start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>): Started {
     if (!this.isReady) throw closedError();
     const { session, plan, scene, network } = this.started;
@@ -94,7 +103,7 @@ export class Prepared {
     });
   }
 
-  /** Ends it; settles when everything of it is gone. */
+  /** Ends the sandbox. Settles when everything of it is gone. */
   close(): Promise<void> {
     this.state = 'over';
     this.started.session.ref(true);
@@ -130,7 +139,7 @@ export class Prepared {
   }
 }
 
-/** A sandbox's plan and that of the program in it. */
+/** Combines the plan of a sandbox with the plan of the program in it. */
 const together = (sandbox: LaunchPlan, program: LaunchPlan): LaunchPlan => ({
   passed: program.passed,
   stdio: program.stdio,

@@ -3,10 +3,12 @@ import { setFrozen } from '../cgroup/freezer';
 import type { Started } from '../launcher/launch';
 import { closedError } from '../launcher/session';
 
-/** Stops every process of a long-lived sandbox, and lets them go on; one after the other if asked for at once. */
+/**
+ * Stops every process of a long-lived sandbox and resumes them. Calls that overlap are carried out one after the other.
+ */
 export class Pauser {
   private pausing: Promise<void> = Promise.resolve();
-  // A task that sleeps uninterruptibly keeps a pause from being done: going on does not wait for it.
+  // A task in uninterruptible sleep can delay a pause indefinitely; resuming ends that wait.
   private wanted = false;
 
   constructor(
@@ -15,7 +17,7 @@ export class Pauser {
     private readonly isUsable: () => boolean,
   ) {}
 
-  /** Whether init is stopped, or is to be. */
+  /** Whether the sandbox is paused, or is about to be. */
   get isPaused(): boolean {
     return this.wanted;
   }

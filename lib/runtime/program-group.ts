@@ -20,12 +20,13 @@ const tries = 200;
 const usPerMs = 1000;
 const nsPerMs = 1_000_000;
 
-// Without any group: memory by RLIMIT_DATA, CPU time by RLIMIT_CPU, and this process adds up.
+// Limits that work without any cgroup: memory by RLIMIT_DATA, CPU time by RLIMIT_CPU, both watched by this process as
+// well.
 const softLimits: readonly string[] = ['memory', 'swap', 'cpuWeight', 'cpuTime', 'wallTime', 'idle', 'fileSize', 'openFiles'];
 
 /**
- * The cgroup of one program of a sandbox, below the sandbox's own: its limits hold for all that the program starts, and all of
- * that ends with it.
+ * The cgroup of one program of a sandbox, below the sandbox's own cgroup. Its limits apply to all processes that the
+ * program starts. With limits, the group and its processes end with the program.
  */
 export class OwnGroup {
   readonly forPlan: ProgramGroup;
@@ -36,7 +37,7 @@ export class OwnGroup {
     private readonly unified: string | undefined,
     version: 1 | 2 | undefined,
     hasQuota: boolean,
-    /** It limits nothing: it is there for all of it to be found. */
+    /** The group has no limits; it only serves to find all processes that the program starts. */
     readonly isTree = false,
   ) {
     const all = this.all();
@@ -51,7 +52,8 @@ export class OwnGroup {
       return fd;
     };
     try {
-      // Of a program that has ended by itself what it started goes on: init is not to kill it.
+      // Without limits, init must not kill the group: processes that a program left running when it exited by itself go
+      // on.
       const kill =
         !isTree && own !== undefined && (unified !== undefined || version === 2) ? openIfThere(join(own, 'cgroup.kill')) : undefined;
       if (kill !== undefined) opened.push(kill);
@@ -71,9 +73,9 @@ export class OwnGroup {
   }
 
   /**
-   * Makes the group that `limits` ask for, or, with `forTree`, one by which all that the program starts is found; undefined if there is nothing to
-   * make, or no way to. Throws NsError ERR_NSJS_UNSUPPORTED where one is needed and
-   * cannot be had, a SysError where the kernel refuses.
+   * Makes a group for `limits`, or, with `forTree`, a group that serves to find all processes that the program starts.
+   * Returns undefined if no group is needed or none can be made. Throws NsError ERR_NSJS_UNSUPPORTED if a required
+   * group cannot be made, and a SysError if the kernel refuses.
    */
   static make(scene: Scene, limits: LimitsSpec, id: number, forTree: boolean): OwnGroup | undefined {
     const { cgroups, freezer } = scene;
@@ -112,7 +114,7 @@ export class OwnGroup {
     { wanted, timed, isTree }: { readonly wanted: readonly Controller[]; readonly timed: boolean; readonly isTree: boolean },
   ): GroupFolders {
     const counted: readonly Controller[] = timed && folders.cpuacct !== undefined ? ['cpuacct'] : [];
-    // Without cgroups for limits there may be one that counts and kills.
+    // Without cgroups for limits there may still be a group (`freezer`) that counts CPU time and kills.
     const there =
       version === undefined
         ? []
@@ -122,28 +124,31 @@ export class OwnGroup {
     return bare(Object.fromEntries(inParent.map((one) => [one, join(folders[one] ?? '', name)])));
   }
 
-  /** Whether the kernel counts that for all of it. */
+  /** Whether the kernel counts this resource for the whole group. */
   counts(what: 'memory' | 'cpu'): boolean {
     return what === 'cpu' ? this.forPlan.usageFd !== undefined : this.folders.memory !== undefined;
   }
 
-  /** What it uses; undefined once it is gone. */
+  /** Returns the current usage of the group, or undefined once it is gone. */
   stats() {
     return this.reader.read();
   }
 
-  /** How many of its processes the kernel has killed for lack of memory. */
+  /** Number of the group's processes that the kernel has killed for lack of memory. */
   get oomKills(): number {
     return this.reader.read()?.memory?.oomKills ?? 0;
   }
 
-  /** The program has the group's descriptors now, or was not started. */
+  /** Closes the descriptors of the group, once the program has received them or was not started. */
   release(): void {
     const { entries, usageFd, killFd, quotaFd } = this.forPlan;
     for (const fd of [...entries, usageFd, killFd, quotaFd]) if (fd !== undefined) closeSync(fd);
   }
 
-  /** Kills what is left in it and removes it; what cannot be removed yet goes with the sandbox. */
+  /**
+   * Kills the processes left in the group and removes it. A group that cannot be removed in time is removed with the
+   * sandbox.
+   */
   async remove(): Promise<void> {
     this.reader.close();
     for (let attempt = 0; attempt < tries; attempt++) {
@@ -154,7 +159,7 @@ export class OwnGroup {
     }
   }
 
-  /** Removes it if nothing is left in it; else it goes with the sandbox. */
+  /** Removes the group if it is empty; otherwise it is removed with the sandbox. */
   leave(): void {
     this.reader.close();
     for (const folder of this.all()) removed(folder);
@@ -175,7 +180,10 @@ export class OwnGroup {
   }
 }
 
-/** Throws NsError ERR_NSJS_UNSUPPORTED for the first of what version 1 cannot hold. */
+/**
+ * Throws NsError ERR_NSJS_UNSUPPORTED for the first of the given limits, which cgroups of version 1 cannot enforce.
+ * Does nothing if there are none.
+ */
 export function refuse([name]: readonly (keyof LimitsSpec)[]): void {
   if (name !== undefined)
     throw new NsError('ERR_NSJS_UNSUPPORTED', `limits.${name}: ${version2Reason(name)}`, { hint: 'see `nsjs probe` for cgroup' });
@@ -200,7 +208,7 @@ function asSysError(error: unknown): unknown {
   return new SysError({ errno: -errno, syscall: syscall ?? 'open', origin: 'limits', path, hint: 'see cgroups(7)' });
 }
 
-// On version 1 its kills would be counted apart from those that the launcher watches.
+// On version 1, a memory group of its own would count OOM kills apart from the group that the launcher watches.
 const isWatched = ({ version, limits }: Pick<Scene['cgroups'], 'version' | 'limits'>): boolean => version === 1 && limits.oomGroup === true;
 
 function refuseWhatCannotBeHeld({ cgroups }: Scene, limits: LimitsSpec, wanted: readonly Controller[]): void {

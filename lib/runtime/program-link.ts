@@ -16,24 +16,25 @@ import { killEach } from './kill-each';
 import type { Pauser } from './pause';
 import type { OwnGroup } from './program-group';
 
-// Init holds the clock; it may be slow where its sandbox has used its CPU time up.
+// Init enforces the time limit. It may be late in a sandbox that has used up its CPU quota, so this process does it
+// after this delay.
 const backupMs = 50;
 const rememberMs = [200, 20];
-/** Processes that are ended with a program. */
+/** Maximum number of descendants that are killed with a program. */
 export const maxTree = 256;
 
-/** What programs need of their sandbox. */
+/** The parts of a sandbox that its programs use. */
 export interface ProgramHost {
   readonly spec: Spec;
   readonly started: Started;
-  /** What its cgroups hold it to now. */
+  /** Limits that the sandbox's cgroups enforce now. */
   readonly limits: LimitsSpec;
   readonly outcome: Outcome;
   readonly pauser: Pick<Pauser, 'isPaused'>;
   holdLoop(): void;
 }
 
-/** The way from a run to its program in a long-lived sandbox. */
+/** Connects a run to its program in a long-lived sandbox. */
 export class ProgramLink implements Link {
   readonly session: Started['session'];
   readonly plan: Started['plan'];
@@ -48,9 +49,9 @@ export class ProgramLink implements Link {
   private watchdog: Watchdog | undefined;
   private readonly kept = new Map<number, PidFd>();
 
-  /** Where it has limits of its own. */
+  /** The program's cgroup, if it has one of its own. */
   readonly group: OwnGroup | undefined;
-  /** Whether all that the program has started ends with it, where that is ended. */
+  /** Whether ending the program also ends all processes that it has started. */
   private readonly endsTree: boolean;
 
   constructor(
@@ -70,7 +71,9 @@ export class ProgramLink implements Link {
     this.session.signal(number, this.id);
   }
 
-  /** The program is about to end: remembers its descendants, which cannot be found by descent once it has exited. */
+  /**
+   * Called before the program is ended: remembers its descendants, which cannot be found by descent once it has exited.
+   */
   ending(): void {
     if (!this.endsTree || this.group || this.pid === undefined) return;
     const added = this.tree()
@@ -80,11 +83,11 @@ export class ProgramLink implements Link {
         try {
           return [[pid, PidFd.open(pid)] as const];
         } catch {
-          // It has ended.
+          // The process has exited.
           return [];
         }
       });
-    // A number could have become another process's before it was opened: what does not descend from the program is left alone.
+    // A pid may have been reused before it was opened. A process that does not descend from the program is left alone.
     const still = new Set(this.tree());
     for (const [pid, pidfd] of added)
       if (still.has(pid)) this.kept.set(pid, pidfd);
@@ -104,7 +107,7 @@ export class ProgramLink implements Link {
       try {
         pidfd.kill('SIGKILL');
       } catch {
-        // It has ended.
+        // The process has exited.
       }
     }
     this.forgetTree();
@@ -141,7 +144,8 @@ export class ProgramLink implements Link {
     const { ownLimits = noLimits, group } = this.scene;
     const { wallTime } = ownLimits;
     if (wallTime !== undefined) {
-      // Init kills the program alone, so its descendants are remembered shortly before: twice, since a busy loop may be late.
+      // Init kills only the program, so its descendants are remembered shortly before: twice, since a busy event loop
+      // may delay the timers.
       for (const ms of rememberMs) this.timers.after(Math.max(0, wallTime - ms), () => this.ending());
       this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
     }
@@ -167,14 +171,14 @@ export class ProgramLink implements Link {
     else void this.group?.remove();
   }
 
-  // Without a group that can be killed, all that descends from it.
+  // Without a group that can be killed, kills all descendants of the program.
   private onOverrun(overrun: Overrun): void {
     const below = this.group ? [] : this.tree();
     this.run?.overrun(overrun);
     if (below.length > 0) killEach(below, () => this.tree());
   }
 
-  // All that the program has started and that runs now.
+  // The running processes that the program has started.
   private tree(): readonly number[] {
     return this.pid === undefined ? [] : descendants(this.pid).slice(1);
   }

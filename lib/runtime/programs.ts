@@ -15,11 +15,12 @@ import { OomWatch } from './oom-watch';
 import { OwnGroup } from './program-group';
 import { maxTree, type ProgramHost, ProgramLink } from './program-link';
 
-// Others may hold a program's pipes open after its end: they get this long to write more.
+// Other processes may hold a program's pipes open after it has exited. The pipes are closed once nothing more has
+// arrived for this long.
 const idleMs = 100;
 const insideSection = 1;
 
-/** Limits of one program that no cgroup holds. */
+/** Limits of one program that no cgroup enforces. */
 function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): readonly Dropped[] {
   const counted = { memory: group?.counts('memory'), cpuTime: group?.counts('cpu'), idle: group?.counts('cpu') };
   return (['memory', 'cpuTime', 'idle'] as const)
@@ -31,7 +32,7 @@ function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): rea
     }));
 }
 
-// Who did not ask for one goes on without it, where none can be made.
+// Without an explicit request, the program runs without a cgroup of its own if none can be created.
 function makeGroup(scene: Scene, { ownLimits, killTree }: ParsedOptions, id: number, forTree: boolean): OwnGroup | undefined {
   try {
     return OwnGroup.make(scene, ownLimits ?? noLimits, id, forTree);
@@ -62,12 +63,12 @@ export class Programs {
     return this.links.size;
   }
 
-  /** Whether one of them keeps this process's loop alive. */
+  /** Whether one of the programs keeps this process's event loop alive. */
   get holdsLoop(): boolean {
     return [...this.links.values()].some(({ isHeld }) => isHeld);
   }
 
-  /** Starts a program. Throws what kept it from being asked for. */
+  /** Starts a program. Throws the error that kept the request from being sent. */
   start(parsed: ParsedOptions, events: RunEvents): Run {
     const { session, scene } = this.host.started;
     const { lockFd: _, ...lasting } = scene;
@@ -126,29 +127,29 @@ export class Programs {
     }
   }
 
-  /** A message about one of them; false if it is about none. */
+  /** Handles a record about one of the programs. Returns false if it is about none of them. */
   feed(record: LaunchRecord, pid: number, fds: readonly number[]): boolean {
     const link = this.links.get(record.program);
     if (link?.run) this.feedProgram(link, link.run, record, pid, fds);
     return link !== undefined;
   }
 
-  /** Sends a signal to each of them. */
+  /** Sends a signal to each program. */
   signal(number: number): void {
     for (const link of this.links.values()) link.signal(number);
   }
 
-  /** They end with their sandbox, and for what it ends for, unless they had a reason of their own. */
+  /** Gives the sandbox's reason to programs that end with it, except those that already have a reason. */
   endFor(reason: Reason, timeLimit?: TimeLimit): void {
     for (const { run } of this.links.values()) {
       if (!run || run.outcome.stopped !== undefined) continue;
-      // Given up with its sandbox, by one signal for both.
+      // The same abort signal ended the program and its sandbox.
       run.outcome.stopped = run.aborted ? 'aborted' : reason;
       if (timeLimit !== undefined) run.outcome.timeLimit = timeLimit;
     }
   }
 
-  /** All of them are gone. */
+  /** Ends the runs of all programs, which are gone. */
   drop(): void {
     for (const link of [...this.links.values()]) this.onGone(link);
   }
@@ -163,12 +164,13 @@ export class Programs {
     try {
       run.feed(record, pid, fds);
     } finally {
-      // Also when a listener throws.
+      // Also if a listener throws.
       if (record.kind === recordKind.exited || failedInInit) this.onGone(link);
     }
   }
 
-  // What shares a group is told apart by when it was killed; what has one of its own by its group.
+  // Programs that share a cgroup are told apart by the time of the kill; a program with its own cgroup by that cgroup's
+  // counter.
   private countKills({ group }: ProgramLink, { outcome }: Run, record: LaunchRecord): void {
     const { oomWatch, host } = this;
     const own = group?.counts('memory') ? group : undefined;
@@ -178,14 +180,15 @@ export class Programs {
     host.outcome.claimedKills = oomWatch.seen;
     outcome.ownKills = own?.oomKills ?? (isKilled ? oomWatch.take(1) : 0);
     outcome.oomKilled = isKilled && outcome.ownKills > 0;
-    // Version 1 counts for each group alone, version 2 for the one above as well.
+    // Version 1 counts kills per group only; version 2 counts them in the parent group as well.
     if (own && host.started.scene.cgroups.version === 1) host.outcome.nestedKills += outcome.ownKills;
     else if (own) oomWatch.take(outcome.ownKills);
-    // Before it ran.
+    // The program was killed before it ran.
     if (outcome.oomKilled && !outcome.started) outcome.stopped ??= 'oom';
   }
 
-  // Init is stopped and can neither start nor end it: it is killed as soon as it is started.
+  // A paused init can neither start nor kill the program, so the run ends now. Init kills the program as soon as it has
+  // started it.
   private giveUp(link: ProgramLink): void {
     if (this.host.pauser.isPaused && !link.run?.outcome.started) this.onGone(link);
   }

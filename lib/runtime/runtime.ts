@@ -29,30 +29,30 @@ import { updateLimits } from './update';
 const pollMs = 5;
 const everyone = 0xffffffff; // every process of the sandbox
 
-/** What a sandbox is when it is ready for programs. */
+/** A sandbox that is ready for programs. */
 export interface Opened {
   readonly record: LaunchRecord;
   /** A descriptor for each namespace; they stay open until the sandbox has ended. */
   readonly namespaces: Readonly<Record<NamespaceType, number>>;
-  /** Directories of it, by what they are (`folderFd`). */
+  /** Descriptors of directories of the sandbox, by the numbers in `folderFd`. */
   readonly folders: ReadonlyMap<number, number>;
 }
 
-/** A launcher that stays: its init starts one program after the other, on request. */
+/** A long-lived launcher, whose init starts programs on request. */
 export class Resident {
   readonly opened: Promise<Opened>;
-  /** Settles when everything of it is gone. */
+  /** Settles when everything of the sandbox is gone. */
   readonly ended: Promise<void>;
   readonly outcome: Outcome;
   readonly started: Started;
   private readonly source: StatsSource;
   private readonly stuck: StuckWatch;
-  /** It was killed, and is still there. */
+  /** Called with processes that still exist a second after the sandbox was killed. */
   onStuck?: (found: readonly StuckProcess[]) => void;
-  /** An event of its egress. */
+  /** Called with each egress event. */
   onEgress?: (event: EgressEvent) => void;
   private watchdog: Watchdog | undefined;
-  /** Those of its cgroups that are in force. */
+  /** The limits that are in force now. */
   limits: LimitsSpec;
   private readonly folders = new Map<number, number>();
   private readonly programs: Programs;
@@ -63,7 +63,7 @@ export class Resident {
   private rejectOpened!: (error: Error) => void;
   private resolveEnded!: () => void;
 
-  /** Throws what kept the launcher from starting. */
+  /** Throws the error that kept the launcher from starting. */
   constructor(private current: Spec) {
     this.opened = new Promise((resolve, reject) => {
       this.resolveOpened = resolve;
@@ -101,12 +101,12 @@ export class Resident {
     }
   }
 
-  /** Its options, with what was mounted since it was opened. */
+  /** Parsed options of the sandbox, including mounts added since it was opened. */
   get spec(): Spec {
     return this.current;
   }
 
-  /** Takes note of what was mounted into it while it runs. */
+  /** Records a mount that was added while the sandbox runs. */
   addMount(mount: MountSpec): void {
     this.current = Object.freeze(bare({ ...this.spec, mounts: Object.freeze([...this.spec.mounts, mount]) }));
   }
@@ -115,54 +115,57 @@ export class Resident {
     return this.started.scene;
   }
 
-  /** False once it is closing, or has ended by itself. */
+  /** False once the sandbox is closing or has ended by itself. */
   get usable(): boolean {
     return this.isOpen && !this.isClosing;
   }
 
-  /** On this host; undefined once it is gone. */
+  /** Pid of init on this host; undefined once it is gone. */
   get initPid(): number | undefined {
     return this.source.initPid;
   }
 
-  /** The name of its cgroups; undefined where it has none. */
+  /** Name of the sandbox's cgroups; undefined where it has none. */
   get groupName(): string | undefined {
     const [folder = this.scene.freezer?.folder] = foldersOf(this.scene.cgroups.folders);
     return folder?.slice(folder.lastIndexOf('/') + 1);
   }
 
-  /** Why it ended, once it has. */
+  /** Why the sandbox ended; valid once it has. */
   get reason(): Reason {
     const { stopped, ended, oomKills } = this.outcome;
-    // One that was killed for lack of memory does not take the others with it unless that was asked for.
+    // An OOM kill of one process ends the whole sandbox only if `oomGroup` is set.
     return stopped ?? (!ended ? 'supervisor' : this.limits.oomGroup && oomKills > 0 ? 'oom' : 'killed');
   }
 
-  /** Starts a program. Throws what kept it from being asked for. */
+  /** Starts a program. Throws the error that kept the request from being sent. */
   spawn(parsed: ParsedOptions, events: RunEvents): Run {
     if (!this.usable) throw closedError();
     return this.programs.start(parsed, events);
   }
 
-  /** What all of it uses; undefined once it is gone. */
+  /** Returns the current usage of the whole sandbox, or undefined once it is gone. */
   stats(): Stats | undefined {
     const stats = this.usable ? withEgress(this.source.read(this.limits), this.started.network) : undefined;
     if (!stats || this.outcome.nestedKills === 0) return stats;
     return { ...stats, memory: { ...stats.memory, oomKills: (stats.memory.oomKills ?? 0) + this.outcome.nestedKills } };
   }
 
-  /** Changes limits of its cgroups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED, or a SysError; then all is as before. */
+  /**
+   * Changes limits of the sandbox's cgroups while it runs. Throws NsError ERR_NSJS_UNSUPPORTED or a SysError; in that
+   * case nothing has changed.
+   */
   update(changes: LimitsSpec): void {
     if (!this.usable) throw closedError();
     this.limits = updateLimits(this.scene.cgroups, this.limits, changes);
   }
 
-  /** Stops every process of it, or lets them go on; one after the other if asked for at once. */
+  /** Stops every process of the sandbox or resumes them. Calls that overlap are carried out one after the other. */
   setPaused(paused: boolean): Promise<void> {
     return this.pauser.set(paused);
   }
 
-  /** Sends SIGTERM to every process and waits until no program is left, `grace` ms at most. */
+  /** Sends SIGTERM to every process and waits until no program is left, at most `grace` ms. */
   async terminate(grace: number): Promise<void> {
     await this.setPaused(false).catch(() => {});
     if (this.spec.namespaces.pid) this.started.session.signal(constants.signals.SIGTERM, everyone);
@@ -171,7 +174,7 @@ export class Resident {
     while (this.programs.size > 0 && this.usable && performance.now() < end) await pause(pollMs);
   }
 
-  /** Kills every process of it. Settles when all is gone. */
+  /** Kills every process of the sandbox. Settles when everything of it is gone. */
   close(): Promise<void> {
     if (!this.isClosing) {
       this.isClosing = true;
@@ -183,7 +186,7 @@ export class Resident {
     return this.ended;
   }
 
-  // An idle sandbox does not keep the process alive; one that starts, ends or has programs does.
+  // An idle sandbox does not keep the event loop alive; one that is opening, closing or has programs does.
   holdLoop(): void {
     this.started.session.ref(!this.isOpen || this.isClosing || this.programs.holdsLoop);
   }
@@ -239,7 +242,7 @@ export class Resident {
     this.source.close();
     this.started.network?.close();
     const { reason } = this;
-    // Without its launcher they are killed by the kernel, and nobody has told why.
+    // If the launcher died, the kernel killed the programs and nothing has reported a reason.
     if (reason !== 'supervisor') this.programs.endFor(reason, this.outcome.timeLimit);
     this.programs.drop();
     this.started.session.dropHeld();

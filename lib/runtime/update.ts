@@ -8,13 +8,16 @@ import type { Cgroups } from '../features/feature';
 import { resolve } from '../setup/choose-cgroup';
 import { refuse } from './program-group';
 
-/** Writes changed limits to the groups of a sandbox that runs; returns all that are in force then. Throws, and then nothing has changed. */
+/**
+ * Writes changed limits to the cgroups of a running sandbox and returns all limits now in force. If it throws, nothing
+ * has changed.
+ */
 export function updateLimits({ version, folders, swapAccounting }: Cgroups, limits: LimitsSpec, changes: LimitsSpec): LimitsSpec {
   const hint = 'see `nsjs probe` for cgroup';
   if (version === undefined) throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits: the sandbox has no cgroup', { hint });
   const inForce = { ...pick(limits, ['memory']), ...changes };
   if (version === 1) refuse(onlyVersion2(inForce, true));
-  // Its launcher goes on as it was told at the start.
+  // On version 1 the launcher enforces `oomGroup`, and cannot stop doing so.
   if (version === 1 && changes.oomGroup === false && limits.oomGroup) refuse(['oomGroup']);
   checkQuota({ ...pick(limits, ['cpu', 'cpuPeriod']), ...changes }, 'limits');
   const missing = controllersFor(changes).find((name) => folders[name] === undefined);
@@ -23,14 +26,14 @@ export function updateLimits({ version, folders, swapAccounting }: Cgroups, limi
       hint: 'open it with a limit of that kind',
     });
   const held = resolve(changes, { version, parents: folders });
-  // What is written in one file, or holds together, is written together.
+  // Limits that share a file or depend on each other are written together.
   const beside = {
     ...(changes.memory === undefined ? {} : pick(limits, ['swap'])),
     ...(changes.swap === undefined ? {} : pick(limits, ['memory'])),
     ...(changes.cpu === undefined ? {} : pick(limits, ['cpuPeriod'])),
     ...(changes.cpuBurst === undefined ? {} : pick(limits, ['cpu', 'cpuPeriod'])),
   };
-  // Disks that are named no more have no limit any more.
+  // A disk that is no longer named has no limit any more.
   const freed =
     changes.io === undefined ? [] : (limits.io ?? []).filter(({ device }) => !held.io?.some((entry) => entry.device === device));
   const io = held.io ? { io: [...held.io, ...freed.map(({ device }) => ({ device }))] } : {};

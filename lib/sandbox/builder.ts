@@ -5,19 +5,22 @@ import { parseSandboxOptions } from '../options/spec';
 import { explain, type Plan } from './explain';
 
 /**
- * Options of a sandbox, checked, as an immutable value: each method returns another one. It is data and touches nothing;
- * `JSON.stringify` gives the options back.
+ * Checked options of a sandbox as an immutable value: each method returns a new one. Creating a builder has no side
+ * effects. `JSON.stringify` returns the options.
  */
 export class SandboxBuilder {
   readonly options: SandboxOptions;
 
-  /** Throws OptionError or OptionRangeError if the options are wrong. */
+  /** Throws OptionError or OptionRangeError if the options are invalid. */
   constructor(options: SandboxOptions = {}) {
     this.options = copy(mergeOptions({}, options));
     parseSandboxOptions(this.options);
   }
 
-  /** With other options: `limits`, `env` and the like are added key by key, mounts behind those there are, the rest replaced. `undefined` changes nothing. */
+  /**
+   * Returns a builder with other options applied on top: options such as `limits` and `env` are merged key by key,
+   * `mounts` are appended, and all others are replaced. An option that is `undefined` changes nothing.
+   */
   with(options: SandboxOptions): SandboxBuilder {
     return new SandboxBuilder(mergeOptions(this.options, options));
   }
@@ -38,7 +41,7 @@ export class SandboxBuilder {
     return this.with({ network });
   }
 
-  /** The plan these options lead to, as {@link explain}. */
+  /** Returns the plan for these options, see {@link explain}. */
   explain(command?: string, args?: readonly string[]): Plan {
     return explain(this.options, command, args);
   }
@@ -48,7 +51,7 @@ export class SandboxBuilder {
   }
 }
 
-// Plain objects and arrays only; what is bound to this process (namespaces, bytes) stays what it is.
+// Copies plain objects and arrays only. Values that are bound to this process (namespaces, bytes) are used as they are.
 function copy<T>(value: T): T {
   if (Array.isArray(value)) return Object.freeze(value.map(copy)) as T;
   if (typeof value !== 'object' || value === null || ![Object.prototype, null].includes(Object.getPrototypeOf(value))) return value;

@@ -4,9 +4,12 @@ import { noSlot, type Slot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
 import type { Opened } from '../runtime/runtime';
 
-/** What a launcher does to act in the user and mount namespace of a sandbox that runs; the slot of the sandbox's root. */
+/**
+ * Plans operations by which a launcher enters the user and mount namespaces of a running sandbox. Returns the slot of
+ * the sandbox's root directory.
+ */
 export function enter(plan: PlanWriter, { namespaces }: Opened, origin: string): Slot {
-  // Who has rights in that namespace could trace what enters it.
+  // Otherwise processes with capabilities in that user namespace could trace the launcher when it enters.
   plan.op('maps', origin, 'Dumpable', 0);
   plan.op('maps', origin, 'SetNs', plan.pass(origin, namespaces.user), cloneFlags.user);
   plan.op('maps', origin, 'SetNs', plan.pass(origin, namespaces.mnt), cloneFlags.mnt);

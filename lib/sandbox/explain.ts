@@ -8,7 +8,7 @@ import { chooseGroups } from '../setup/choose-cgroup';
 import { firstHostId } from '../setup/host-id';
 import { writePlan } from '../setup/write-plan';
 
-/** What `spawnIsolated` would do, step by step. Needs no privileges and creates nothing. */
+/** The steps that `spawnIsolated` would take. Making a plan needs no privileges and creates nothing. */
 export interface Plan {
   readonly steps: readonly {
     readonly section: string;
@@ -16,18 +16,19 @@ export interface Plan {
     readonly origin: string;
     readonly args: readonly string[];
   }[];
-  /** The plan as text, one operation a line. */
+  /** Returns the plan as text, one operation per line. */
   toString(): string;
 }
 
 /**
- * Prints the plan that options lead to: every operation, in order, with the option that asks for it. It is the first sandbox's: run by root,
- * the next ones with the same options find their root made by the same operations, and a network namespace.
+ * Returns the plan for the given options: every operation, in order, with the option that causes it. It describes the
+ * first sandbox with these options. If root runs nsjs, later ones may reuse a root that was made by the same
+ * operations, and a network namespace that was made in advance.
  */
 export function explain(options: SandboxOptions = {}, command = 'program', args: readonly string[] = []): Plan {
   const { spec, program } = parseOptions(command, args, readSpawnOptions(options));
   const { privileged } = host();
-  // Where groups would be made is not touched.
+  // Leaves out `cgroup.parent`, which would be created.
   const { level } = spec.cgroup;
   const { cgroups, freezer } = chooseGroups({ ...spec, cgroup: { level } }, 'run', 'nsjs-…');
   const plan = writePlan(spec, {

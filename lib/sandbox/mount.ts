@@ -15,8 +15,9 @@ import { pinInto, shareMount } from './pins';
 const origin = 'mount';
 
 /**
- * Mounts something into a sandbox that runs. A launcher of its own does it, which enters its user and mount namespace and no other: no
- * process inside can see it, and no path that programs change meanwhile leads it elsewhere. What programs may rename on the way to it is pinned.
+ * Mounts something into a running sandbox. A separate launcher does it, which enters the sandbox's user and mount
+ * namespaces only, so that no process inside can see it. Paths that programs change at the same time cannot redirect
+ * the mount: directories on the way to the target that programs could rename are pinned.
  */
 export async function mountInto(resident: Resident, opened: Opened, mount: Mount): Promise<void> {
   const [spec] = mountsFeature.parse([mount], origin);
@@ -58,7 +59,7 @@ export async function mountInto(resident: Resident, opened: Opened, mount: Mount
   await shareMount(resident, spec);
 }
 
-// The sandbox's filter is in force already: it must refuse set-id files by itself.
+// The seccomp filter of the sandbox is already in force, so it must already refuse to create set-id files.
 function refuseSetId({ spec }: Resident, mount: MountSpec): void {
   refuseSetIdHole({ ...spec, mounts: [mount] });
   if (hostWrites({ ...spec, root: 'empty', mounts: [mount] }) !== undefined && spec.seccomp !== 'off' && spec.seccomp.profile)

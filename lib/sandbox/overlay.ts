@@ -8,7 +8,7 @@ import { OverlayChanges } from '../fs/overlay';
 import type { Root } from '../fs/root';
 import type { Resident } from '../runtime/runtime';
 
-/** The changes of the overlay at a target. */
+/** Returns the changes of the overlay at a target. */
 export function overlayChanges(at: string, resident: Resident, folder: (what: number) => Root, close: () => Promise<void>): OverlayChanges {
   const target = parseTarget(at, 'target');
   const { spec, scene } = resident;
@@ -19,12 +19,12 @@ export function overlayChanges(at: string, resident: Resident, folder: (what: nu
   const own = insideIds(spec.user, scene.host);
   const base = scene.hostId ?? 0;
   return new OverlayChanges({
-    // Asked for each time: a closed sandbox has no directories.
+    // Looked up on each use, because a closed sandbox has no directories.
     root: () => folder(what),
     lower: overlay.lower,
     upper: overlay.upper === 'memory' ? undefined : overlay.upper,
     keepsOwners: scene.hostId !== undefined && spec.user.ids !== 'one',
-    // With one id every file is its own; among several of root's they lie in a row.
+    // With a single id, every file belongs to it. With several ids under root, host ids are consecutive from `base`.
     idInside: (uid, gid) => (spec.user.ids === 'one' || scene.hostId === undefined ? own : { uid: uid - base, gid: gid - base }),
     close,
   });

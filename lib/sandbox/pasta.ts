@@ -14,27 +14,29 @@ import type { SocketNamespaces } from '../sys/in-namespace';
 const options: SandboxOptions = {
   preset: 'none',
   proc: 'off',
-  // Over the namespace, to enter it and to set it up; over itself, to confine itself.
+  // pasta needs capabilities over the network namespace, to enter it and to set it up, and over itself, to confine
+  // itself.
   capabilities: ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN', 'CAP_NET_BIND_SERVICE', 'CAP_SYS_PTRACE', 'CAP_SETUID', 'CAP_SETGID', 'CAP_SYS_CHROOT'],
 };
 
 /**
- * Starts pasta(1) for a sandbox and waits until the network is there. It lives in a pid namespace of its own, by a launcher: so it ends
- * with the sandbox, or with this process, however they die. Rejects with NsError ERR_NSJS_NETWORK with what it says.
+ * Starts pasta(1) for a sandbox and waits until the network is ready. A launcher runs it in a pid namespace of its own,
+ * so that it ends with the sandbox or with this process, even if they are killed. Rejects with NsError
+ * ERR_NSJS_NETWORK, which contains pasta's error output.
  */
 export async function startPasta(spec: PastaSpec, { netFd, userFd }: SocketNamespaces, signal: AbortSignal | undefined): Promise<Resident> {
   const parsed = parseSandboxOptions({ ...options, mounts: [{ type: 'proc', target: '/proc' }] });
   const isNew = (type: NamespaceType) => type === 'pid' || type === 'mnt';
   const chosen = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
   const joined = userFd === undefined || host().privileged ? {} : { user: userFd };
-  // What a program must not have of the host it needs: its network, and rights over the namespace.
+  // Unlike programs in a sandbox, pasta needs the host's network and rights over the sandbox's namespace.
   const { resident } = await openResident({ ...parsed, namespaces: { ...chosen, joined } }, signal);
   try {
     const program = parseProgramOptions({ options, spec: resident.spec }, findPasta() ?? 'pasta', pastaArguments(spec), {
       stdio: ['ignore', 'pipe', 'pipe', netFd],
       reject: false,
     });
-    // It goes to the background once all is set up.
+    // pasta goes to the background once the network is set up.
     const { exitCode, stderr } = await handle(program, (ready, events) => resident.spawn(ready, events));
     if (exitCode !== 0)
       throw new NsError('ERR_NSJS_NETWORK', `network.pasta: pasta ended with ${exitCode}: ${String(stderr).trim().slice(-400)}`, {

@@ -9,7 +9,7 @@ import { enter } from './enter';
 
 interface Open {
   readonly opened: Opened;
-  /** What was pinned in it while it runs. */
+  /** Paths pinned while the sandbox runs. */
   readonly places: Set<string>;
 }
 
@@ -17,26 +17,27 @@ const origin = 'mounts';
 const open = new Map<Resident, Open>();
 
 /**
- * From now on the sandboxes of this thread pin what this one protects in directories that they share, and it pins what they protect, in whichever
- * order they were opened.
+ * Makes the open sandboxes of this thread pin each other's protected paths from now on: in directories that they share,
+ * the others pin the paths that this one protects, and this one pins theirs, whatever the order in which they were
+ * opened.
  */
 export async function sharePins(resident: Resident, opened: Opened): Promise<void> {
   open.set(resident, { opened, places: new Set() });
   void resident.ended.then(() => open.delete(resident));
   await pinInOthers(resident);
-  // Another may have been opened in the meantime.
+  // Another sandbox may have been opened since.
   await pinPaths(resident, pinnedPaths());
 }
 
-/** Pins in the others what a sandbox protects. */
+/** Pins the paths that a sandbox protects in all other sandboxes. */
 export async function pinInOthers(resident: Resident): Promise<void> {
   const paths = protectedPaths(resident.spec);
   if (paths.length > 0) await Promise.all([...open.keys()].map((other) => (other === resident ? undefined : pinPaths(other, paths))));
 }
 
-/** Lets the others know of what was mounted into a sandbox while it runs. */
+/** Updates the pins after a mount into a running sandbox, in this sandbox and in the others. */
 export async function shareMount(resident: Resident, mount: MountSpec): Promise<void> {
-  // What was pinned there is covered now.
+  // The new mount covers the pins below its target.
   const known = open.get(resident);
   for (const place of known?.places ?? []) if (place === mount.target || covers(mount, place)) known?.places.delete(place);
   const own = new Set(protectedPaths(resident.spec));
@@ -48,18 +49,18 @@ export async function shareMount(resident: Resident, mount: MountSpec): Promise<
 }
 
 async function pinPaths(resident: Resident, paths: readonly string[]): Promise<void> {
-  // The host's own mounts are nobody's to change.
+  // The sandbox uses the host's mount namespace, whose mounts must not be changed.
   if (!resident.spec.namespaces.mnt) return;
   const wanted = unpinned(resident.spec, resident.scene, paths).filter((path) => existsSync(path));
   try {
     await pinInto(resident, placesOf(resident.spec, wanted));
   } catch (error) {
-    // One that is ending renames nothing any more.
+    // Ignored for a sandbox that is ending: its programs can no longer rename anything.
     if (resident.usable) throw error;
   }
 }
 
-/** Mounts directories of a sandbox that runs on themselves, so that nobody inside can rename them. */
+/** Mounts directories of a running sandbox on themselves, so that no process inside can rename them. */
 export async function pinInto(resident: Resident, places: readonly string[]): Promise<void> {
   const known = open.get(resident);
   const missing = known ? [...new Set(places)].filter((place) => !known.places.has(place)) : [];

@@ -13,24 +13,24 @@ import type { IsolatedProcess } from '../run/types';
 import { Prepared } from '../runtime/parked';
 import { SandboxBuilder } from './builder';
 
-/** Beside the options of the sandboxes themselves. */
+/** Options of a {@link SandboxPool}, in addition to those of its sandboxes. */
 export interface PoolOptions {
-  /** How many sandboxes wait for a program. Default 1. */
+  /** Number of sandboxes that are kept ready for a program. Default 1. */
   readonly size?: number;
 }
 
 const maxSize = 256;
 
 /**
- * Sandboxes that are set up before they are needed. Each is for one program and ends with it, as with {@link spawnIsolated}: nothing of
- * one program is there for the next. While a program runs, another sandbox is set up in its place.
- *
- * What waits has its namespaces, mounts and cgroups, and runs nothing but its init: some 40 KB, what the kernel keeps for
- * them, and three descriptors of this process each. Sources of mounts are looked up when a sandbox is set up, not when its program starts. Limits of time start with the program.
- * All of it ends with close(), or with this process.
+ * Sandboxes that are set up before they are needed. As with {@link spawnIsolated}, each sandbox is for one program and
+ * ends with it, so that no program finds anything left by another. While a program runs, another sandbox is set up to
+ * replace the one that it uses. A waiting sandbox has its namespaces, mounts and cgroups, and runs only its init. It
+ * costs about 40 KB of memory, the kernel's memory for these objects, and three descriptors of this process. Sources of
+ * mounts are looked up when a sandbox is set up, not when its program starts. Time limits start with the program. All
+ * waiting sandboxes end with close(), or with this process.
  */
 export class SandboxPool {
-  /** As they were given. */
+  /** The options given to open(). */
   readonly options: SandboxOptions;
   private readonly spec: Spec;
   private readonly waiting = new Set<Prepared>();
@@ -48,8 +48,9 @@ export class SandboxPool {
   }
 
   /**
-   * Sets the sandboxes up. Wrong options throw at once (OptionError, OptionRangeError); the promise rejects with a SysError if the kernel
-   * refused a step, and nothing is left then. Linux 5.12 or later.
+   * Sets up the sandboxes. Throws OptionError or OptionRangeError synchronously for invalid options. The promise
+   * rejects with a SysError if the kernel refused a step; no sandbox is left in that case. Requires Linux 5.12 or
+   * later.
    */
   static open(options: SandboxOptions | SandboxBuilder = {}, pool: PoolOptions = {}): Promise<SandboxPool> {
     const { size = 1 } = parseObject(pool, '', ['size']);
@@ -68,15 +69,15 @@ export class SandboxPool {
     }
   }
 
-  /** How many sandboxes wait for a program now. */
+  /** Number of sandboxes that are ready for a program now. */
   get ready(): number {
     return [...this.waiting].filter(({ isReady }) => isReady).length;
   }
 
   /**
-   * Runs a program in a sandbox of its own, as {@link spawnIsolated} with the pool's options does; of these one program may have other
-   * `env`, `cwd`, `argv0`, `umask` and `rlimits`. Where no sandbox is ready one is set up for it. Rejects with ERR_NSJS_CLOSED once the
-   * pool is closed.
+   * Runs a program in a sandbox of its own, as {@link spawnIsolated} does with the pool's options. Of these, `env`,
+   * `cwd`, `argv0`, `umask` and `rlimits` can be changed for one program. If no sandbox is ready, one is set up for the
+   * program. Rejects with ERR_NSJS_CLOSED once the pool is closed.
    */
   spawn(command: string, args?: readonly string[], options?: PoolProgramOptions & { readonly encoding?: 'utf8' }): IsolatedProcess<string>;
   spawn(
@@ -91,7 +92,7 @@ export class SandboxPool {
     return handle(parsed, (ready, events) => this.start(ready, events));
   }
 
-  /** Ends the sandboxes that wait; programs that run go on. Settles when they are gone. */
+  /** Ends the waiting sandboxes; running programs go on. Settles when the waiting sandboxes are gone. */
   async close(): Promise<void> {
     this.isClosed = true;
     await Promise.all([...this.waiting].map((prepared) => prepared.close()));
@@ -103,7 +104,7 @@ export class SandboxPool {
 
   private start(parsed: ParsedOptions, events: RunEvents): Run {
     if (this.isClosed) throw closedError();
-    // Beside its program, not before it.
+    // Refills the pool once the program has started, so that the start is not delayed.
     const refilling: RunEvents = {
       ...events,
       started: (pid) => {
@@ -132,7 +133,7 @@ export class SandboxPool {
     }
   }
 
-  // What keeps it from that the next program meets, and tells.
+  // An error is ignored here: the next program encounters and reports it.
   private refill(): void {
     try {
       if (!this.isClosed) this.fill();

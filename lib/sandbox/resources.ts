@@ -11,11 +11,14 @@ import type { StuckProcess } from '../monitor/stuck';
 import { type LimitsMet, makeUsage, type Usage } from '../report/result';
 import type { Resident } from '../runtime/runtime';
 
-/** How a sandbox ended, and what all of it used. */
+/** How a sandbox ended, and the resources that the whole sandbox used. */
 export interface SandboxEnd {
-  /** `killed` where it was closed; `timeout` and `oom` for limits that hold for all of it; `supervisor` if its launcher was killed. */
+  /**
+   * `killed` if it was closed; `timeout` or `oom` for limits of the whole sandbox; `supervisor` if its launcher was
+   * killed.
+   */
   readonly reason: Reason;
-  /** From when it was open, in ms. */
+  /** Time since the sandbox was opened, in ms. */
   readonly durationMs: number;
   readonly usage: Usage;
   readonly limits: LimitsMet;
@@ -23,13 +26,19 @@ export interface SandboxEnd {
 
 /** Events of {@link Sandbox.events}. */
 export interface SandboxEvents {
-  /** A limit was met, or almost; looked for five times a second while somebody listens. */
+  /** A limit was reached, or nearly. Checked five times per second while there is a listener. */
   limit: [event: LimitEvent];
-  /** Killed a second ago, and in uninterruptible sleep: it ends when the kernel lets it. */
+  /**
+   * Processes in uninterruptible sleep that still exist a second after the sandbox was killed. They end when the kernel
+   * lets them.
+   */
   stuck: [processes: readonly StuckProcess[]];
-  /** Egress, with `network: {egress}`: at most 200 events a second for allowed traffic, and a separate 200 for lookups and for denied traffic. */
+  /**
+   * Egress, with `network: {egress}`: at most 200 events per second each for allowed traffic, for lookups of allowed
+   * names, and for denied lookups and connections.
+   */
   egress: [event: EgressEvent];
-  /** Everything of it is gone. */
+  /** Everything of the sandbox is gone. */
   close: [end: SandboxEnd];
 }
 
@@ -37,24 +46,24 @@ const opened = channel('nsjs:sandbox:open');
 const closed = channel('nsjs:sandbox:close');
 const live = new Set<SandboxResources>();
 
-/** Those of this process that are open. */
+/** Returns the open sandboxes of this process. */
 export const liveSandboxes = (): readonly SandboxResources[] => [...live];
 
-// They hold for a sandbox from its start, or for each process.
+// Limits that cannot be changed later: they apply from the start of a sandbox, or to each process.
 const fixed = ['wallTime', 'cpuTime', 'idle', 'fileSize', 'openFiles'] as const;
 
-/** What a sandbox uses, and what it may use. */
+/** Resource usage and limits of a sandbox. */
 export abstract class SandboxResources {
-  /** `limit` and `close`. */
+  /** Emits the events of {@link SandboxEvents}. */
   readonly events = new EventEmitter<SandboxEvents>();
-  /** Settles when everything of it is gone, however it ended. */
+  /** Settles when everything of the sandbox is gone, however it ended. */
   readonly ended: Promise<SandboxEnd>;
-  /** When it was open, in ms since the epoch. */
+  /** When the sandbox was opened, in ms since the epoch. */
   readonly openedAt = Date.now();
   private readonly gone = new AbortController();
 
   protected constructor(
-    /** Name of its cgroups, where it has some; unique on this machine in any case. */
+    /** Name of the sandbox's cgroups, if it has any; in any case unique on this machine. */
     readonly id: string,
     protected readonly resident: Resident,
   ) {
@@ -83,17 +92,20 @@ export abstract class SandboxResources {
     const { reason, outcome } = this.resident;
     const end = Object.freeze({ reason, durationMs: Date.now() - this.openedAt, ...makeUsage(outcome) });
     if (closed.hasSubscribers) closed.publish({ sandbox: this, end });
-    // Outside of the promise: a listener that throws is not its end.
+    // Emitted outside the promise callback, so that a listener that throws does not reject `ended`.
     process.nextTick(() => this.events.emit('close', end));
     return end;
   }
 
-  /** Limits that hold for all of it now, as they were read: bytes and ms. */
+  /** Limits of the whole sandbox that apply now, as parsed: in bytes and ms. */
   get limits(): LimitsSpec {
     return Object.freeze({ ...this.resident.limits });
   }
 
-  /** What all of it uses now; costs some 100 µs. Throws NsError ERR_NSJS_CLOSED once it is closed. */
+  /**
+   * Returns the current usage of the whole sandbox; takes about 100 µs. Throws NsError ERR_NSJS_CLOSED once the sandbox
+   * is closed.
+   */
   stats(): Stats {
     const stats = this.resident.stats();
     if (!stats) throw new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
@@ -101,18 +113,21 @@ export abstract class SandboxResources {
   }
 
   /**
-   * Samples until it is closed, or `signal` is aborted, each with what has changed since the one before. Samples go to the diagnostics
-   * channel `nsjs:stats` as well. Throws OptionRangeError for an interval below 10 ms.
+   * Yields samples until the sandbox is closed or `signal` is aborted, each with the changes since the previous one.
+   * Samples are also published to the diagnostics channel `nsjs:stats`. Throws OptionRangeError for an interval below
+   * 10 ms.
    */
   monitor(options?: MonitorOptions): AsyncIterableIterator<MonitorSample> {
     return monitor(this.id, () => this.resident.stats(), this.gone.signal, options);
   }
 
   /**
-   * Changes limits of its cgroups while it runs; others stay as they are. The kernel takes memory back to come below a lower limit, and
-   * kills where it can't (version 2), or refuses it with EBUSY (version 1). Throws OptionError for limits that hold from the start
-   * (`wallTime`, `cpuTime`, `idle`) or for each process, NsError ERR_NSJS_UNSUPPORTED where it has no such group, a SysError if the
-   * kernel refuses one of them: then all is as before. ERR_NSJS_CLOSED once it is closed.
+   * Changes limits of the sandbox's cgroups while it runs; other limits stay as they are. To get below a lower memory
+   * limit the kernel reclaims memory. If it cannot reclaim enough, it kills processes (cgroup version 2) or refuses the
+   * limit with EBUSY (version 1). Throws OptionError for limits that apply from the start (`wallTime`, `cpuTime`,
+   * `idle`) or to each process, NsError ERR_NSJS_UNSUPPORTED if the sandbox has no cgroup for the limit, and a SysError
+   * if the kernel refuses one of the limits; in that case nothing has changed. Throws ERR_NSJS_CLOSED once the sandbox
+   * is closed.
    */
   update(limits: Limits): void {
     const changes = parseLimits(limits, 'limits');

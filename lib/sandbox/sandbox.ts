@@ -28,24 +28,25 @@ import { sharePins } from './pins';
 import { liveSandboxes, SandboxResources } from './resources';
 import { type SelfTestResult, selfTest } from './self-test';
 
-/** Beside the options of the sandbox itself. */
+/** Options of {@link Sandbox.open}, in addition to those of the sandbox itself. */
 export interface OpenOptions {
-  /** Gives the sandbox up when it is aborted, while it opens and later. */
+  /** Closes the sandbox when it is aborted, both while the sandbox opens and later. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * A long-lived sandbox: programs are started in it one after the other or side by side, by its init, so nothing ever
- * enters it from outside. All of it ends with close(), with this process, or with its launcher, however they die.
+ * A long-lived sandbox. Its init starts programs in it, one after the other or at the same time, so that no process
+ * ever enters it from outside. All of it ends with close(), with this process, or with its launcher, even if they are
+ * killed.
  */
 export class Sandbox extends SandboxResources {
-  /** What is in force. */
+  /** The controls that are in force. */
   readonly report: Report;
-  /** As they were given. */
+  /** The options given to open(). */
   readonly options: SandboxOptions;
-  /** Its files, for this process. Methods reject with ERR_NSJS_CLOSED once it is closed. */
+  /** Access to the sandbox's files for this process. Methods reject with ERR_NSJS_CLOSED once the sandbox is closed. */
   readonly fs: SandboxFs;
-  /** Sockets of this process in its network namespace; closed with it. */
+  /** Sockets of this process in the sandbox's network namespace; closed with the sandbox. */
   readonly net: NamespaceSockets;
 
   private constructor(
@@ -66,7 +67,7 @@ export class Sandbox extends SandboxResources {
     void resident.ended.then(() => this.net.close());
   }
 
-  /** What its network is made by. */
+  /** The sandbox in which pasta(1) runs, with `network.pasta`. */
   private pasta: Resident | undefined;
 
   private async attachPasta(spec: PastaSpec, signal: AbortSignal | undefined): Promise<void> {
@@ -88,23 +89,24 @@ export class Sandbox extends SandboxResources {
         hint: 'open it with a new mount namespace',
       });
     const { scene } = this.resident;
-    // Of several ids the first: who would be root inside.
+    // Of several host ids, uses the first, which is root inside.
     return new Root(fd, scene.hostId === undefined ? undefined : { uid: scene.hostId, gid: scene.hostId });
   }
 
-  /** Those of this process that are open. */
+  /** Returns the open sandboxes of this process. */
   static list(): readonly Sandbox[] {
     return liveSandboxes() as readonly Sandbox[];
   }
 
-  /** Options as a value, to be changed and opened later. Throws OptionError or OptionRangeError. */
+  /** Returns options as a value that can be changed and opened later. Throws OptionError or OptionRangeError. */
   static define(options: SandboxOptions = {}): SandboxBuilder {
     return new SandboxBuilder(options);
   }
 
   /**
-   * Sets a sandbox up and starts no program. Wrong options throw at once (OptionError, OptionRangeError); the promise
-   * rejects with a SysError if the kernel refused a step, with an AbortError if `signal` was aborted. Linux 5.12 or later.
+   * Sets up a sandbox and starts no program. Throws OptionError or OptionRangeError synchronously for invalid options.
+   * The promise rejects with a SysError if the kernel refused a step, and with an AbortError if `signal` was aborted.
+   * Requires Linux 5.12 or later.
    */
   static open(options: SandboxOptions | SandboxBuilder = {}, opening: OpenOptions = {}): Promise<Sandbox> {
     const given = parseObject(opening, '', ['signal']).signal;
@@ -119,15 +121,17 @@ export class Sandbox extends SandboxResources {
     });
   }
 
-  /** False once it is closed, or has ended by itself. */
+  /** True once the sandbox is closed or has ended by itself. */
   get closed(): boolean {
     return !this.resident.usable;
   }
 
   /**
-   * Starts a program in it, as {@link spawnIsolated} does with the options of a run; of the sandbox's own options one
-   * program may have other `env`, `cwd`, `argv0`, `umask`, `rlimits` and per-process `limits`. SIGKILL, `timeout` and abort
-   * end that program and what it has started (see `killTree`); what one that ended by itself has left running goes on until the sandbox is closed. Rejects with ERR_NSJS_CLOSED once it is.
+   * Starts a program in the sandbox, as {@link spawnIsolated} does with the options of a run. Of the sandbox's own
+   * options, `env`, `cwd`, `argv0`, `umask`, `rlimits` and per-process `limits` can be changed for one program.
+   * SIGKILL, `timeout` and abort end the program and the processes that it has started (see `killTree`). Processes left
+   * running by a program that exited by itself go on until the sandbox is closed. Rejects with ERR_NSJS_CLOSED once the
+   * sandbox is closed.
    */
   spawn(command: string, args?: readonly string[], options?: ProgramOptions & { readonly encoding?: 'utf8' }): IsolatedProcess<string>;
   spawn(
@@ -142,8 +146,9 @@ export class Sandbox extends SandboxResources {
   }
 
   /**
-   * One of its namespaces, to be shared with another sandbox, entered or inspected; the caller closes it. Type `user` gives the
-   * outer one, which owns the others. Throws NsError ERR_NSJS_CLOSED once the sandbox is closed.
+   * Returns one of the sandbox's namespaces, to be shared with another sandbox, entered or inspected; the caller closes
+   * it. Type `user` returns the outer user namespace, which owns the others. Throws NsError ERR_NSJS_CLOSED once the
+   * sandbox is closed.
    */
   namespace<T extends NamespaceType>(type: T): Namespace<T> {
     parseOneOf(type, 'type', namespaceTypes);
@@ -152,8 +157,9 @@ export class Sandbox extends SandboxResources {
   }
 
   /**
-   * Mounts something into it while it runs: `tmpfs`, a {@link MountTree}, or, run by root, `bind`. Its target must exist, or lie in a place that can be
-   * written. Rejects with a SysError, with NsError ERR_NSJS_CLOSED once it is closed; throws OptionError for other types.
+   * Mounts something into the running sandbox: `tmpfs`, a {@link MountTree}, or, if root runs nsjs, `bind`. The target
+   * must exist or lie in a writable directory. Rejects with a SysError if the kernel refuses, with an OptionError for
+   * other types, and with NsError ERR_NSJS_CLOSED once the sandbox is closed.
    */
   async mount(mount: Mount): Promise<void> {
     if (this.closed) throw closedError();
@@ -161,8 +167,8 @@ export class Sandbox extends SandboxResources {
   }
 
   /**
-   * What was changed below an overlay: that of `root`, or, by its target, one of `mounts`. Throws NsError ERR_NSJS_CLOSED once the
-   * sandbox is closed, OptionError where there is no overlay.
+   * Returns the changes made in an overlay: that of `root`, or one of `mounts` by its target. Throws NsError
+   * ERR_NSJS_CLOSED once the sandbox is closed, and OptionError if there is no overlay.
    */
   overlay(target = '/'): OverlayChanges {
     return overlayChanges(
@@ -174,8 +180,8 @@ export class Sandbox extends SandboxResources {
   }
 
   /**
-   * Which number a process of the sandbox has outside: `outside(pid)`, and inside: `inside(pid)`; undefined for what is not
-   * there, or not in it. Linux 6.11.
+   * Translates pids of the sandbox's processes: `outside(pid)` returns the pid outside, `inside(pid)` the pid inside.
+   * Both return undefined for a process that does not exist or is not in the sandbox. Requires Linux 6.11.
    */
   get pids(): { outside(pid: number): number | undefined; inside(pid: number): number | undefined } {
     if (this.closed) throw closedError();
@@ -187,41 +193,45 @@ export class Sandbox extends SandboxResources {
   }
 
   /**
-   * Tries a short list of ways out in a process that is confined as its programs are, and tells what the kernel answered. It needs no
-   * program inside and changes nothing. What the options allow (a preset such as `container`) is told as not blocked.
+   * Makes a fixed list of escape attempts in a process that is confined like the sandbox's programs, and returns the
+   * kernel's answers. It needs no program inside and changes nothing. Attempts that the options allow (a preset such as
+   * `container`) are reported as not blocked.
    */
   selfTest(): Promise<readonly SelfTestResult[]> {
     return this.closed ? Promise.reject(closedError()) : selfTest({ options: this.options, resident: this.resident });
   }
 
-  /** Its options with others on top, as a value: {@link SandboxBuilder.with}. */
+  /** Returns the sandbox's options with others applied on top, as a value: {@link SandboxBuilder.with}. */
   with(options: SandboxOptions): SandboxBuilder {
     return new SandboxBuilder(this.options).with(options);
   }
 
   /**
-   * Stops every process of it where it stands; settles when none runs any more. By the freezer of a cgroup (version 2,
-   * or 1), or, where none can be made, by SIGSTOP, which programs can see; `report.freezer` says which. What is spawned
-   * meanwhile starts with resume(). Rejects with ERR_NSJS_CLOSED once it is closed.
+   * Stops every process of the sandbox; settles when none runs any more. Uses the freezer of a cgroup (version 2 or 1),
+   * or, if none can be made, SIGSTOP, which programs can notice; `report.freezer` shows which. Programs spawned in the
+   * meantime start with resume(). Rejects with ERR_NSJS_CLOSED once the sandbox is closed.
    */
   pause(): Promise<void> {
     return this.resident.setPaused(true);
   }
 
-  /** Lets go on what pause() stopped. */
+  /** Resumes the processes that pause() stopped. */
   resume(): Promise<void> {
     return this.resident.setPaused(false);
   }
 
-  /** Kills every process of it; settles when all is gone. The same as close() without a grace. */
+  /**
+   * Kills every process of the sandbox; settles when everything of it is gone. The same as close() without a grace
+   * period.
+   */
   kill(): Promise<void> {
     this.net.close();
     return this.resident.close().then(() => this.pasta?.close());
   }
 
   /**
-   * Ends it: with `grace` (ms, default 0) its programs get SIGTERM and that much time. Settles when every process, mount
-   * and cgroup of it is gone; rejects for nothing but wrong arguments.
+   * Ends the sandbox. With `grace` (ms, default 0) its programs first get SIGTERM and that much time to exit. Settles
+   * when every process, mount and cgroup of the sandbox is gone; rejects only for invalid arguments.
    */
   async close(closing: { readonly grace?: number } = {}): Promise<void> {
     const { grace = 0 } = parseObject(closing, '', ['grace']);

@@ -8,32 +8,35 @@ import { decidingRule } from '../seccomp/policy';
 import { parseWord } from '../seccomp/rules';
 import { type Arch, archTables } from '../seccomp/tables';
 
-/** What becomes of one system call. */
+/** How the filter handles one system call. */
 export interface SeccompDecision {
   readonly action: 'allow' | 'errno' | 'kill' | 'killThread' | 'trap' | 'trace' | 'log' | 'notify';
-  /** With action `errno`. */
+  /** The error number, with action `errno`. */
   readonly errno?: number;
-  /** Why: the reason of the rule that decides, or that none does. */
+  /** The reason of the rule that decides, or a note that no rule does. */
   readonly why: string;
 }
 
-/** The filter that options lead to: what the kernel is given, and how it decides. */
+/** The seccomp filter for given options: the program that the kernel receives, and how it decides. */
 export interface SeccompFilter {
   /** `struct sock_filter[]` of this machine's architecture, seccomp(2). */
   readonly bytes: Uint8Array;
   readonly instructions: number;
-  /** SHA-256 of the bytes, in hex; `report.seccomp.hash` of a sandbox with the same options. */
+  /** SHA-256 of the bytes, in hex. Equals `report.seccomp.hash` of a sandbox with the same options. */
   readonly hash: string;
-  /** Names a loaded profile allows and no architecture has; they stay refused. */
+  /** Names that a loaded profile allows but no architecture has; they stay refused. */
   readonly unknown: readonly string[];
-  /** Which rule decides a call; `args` are its arguments, 0 where left out. Throws OptionError for a name that this architecture lacks. */
+  /**
+   * Returns the decision for a system call. `args` are its arguments; those left out are 0. Throws OptionError for a
+   * name that this architecture lacks.
+   */
   explain(name: string, args?: readonly (number | bigint)[]): SeccompDecision;
-  /** The filter disassembled, one instruction a line. */
+  /** Returns the disassembled filter, one instruction per line. */
   toString(): string;
 }
 
 /**
- * The seccomp filter of sandbox options, as a value: nothing is started, no privileges are needed. Undefined with
+ * Returns the seccomp filter for sandbox options. Starts nothing and needs no privileges. Returns undefined with
  * `seccomp: 'off'`. Throws OptionError.
  */
 export function seccompFilter(options: SandboxOptions = {}): SeccompFilter | undefined {

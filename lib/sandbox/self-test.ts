@@ -6,13 +6,16 @@ import type { Spec } from '../features/spec';
 import { parseProgramOptions } from '../options/options';
 import type { Resident } from '../runtime/runtime';
 
-/** What came of one attempt to get out. */
+/** Result of one attempt to escape. */
 export interface SelfTestResult {
-  /** What was tried, by the name of the call or file. */
+  /** The attempt, by the name of the system call or file. */
   readonly attempt: string;
   readonly why: string;
   readonly blocked: boolean;
-  /** What the kernel answered: `EPERM`, `ENOENT`, …; undefined if it did not refuse, or where something else covers the path. */
+  /**
+   * The error code that the kernel returned: `EPERM`, `ENOENT`, …. Undefined if it did not refuse, or if something else
+   * covers the path.
+   */
   readonly code?: string;
 }
 
@@ -31,7 +34,7 @@ const socket = (family: number, name: string): Attempt => ({
   attempt: `socket ${name}`,
 });
 
-/** Harmless where they succeed; what they need of the kernel is refused in a sandbox that holds. */
+/** The attempts of a self-test. Each is harmless if it succeeds. An effective sandbox refuses all of them. */
 export const attempts: readonly Attempt[] = [
   call('unshare', 'a user namespace has every capability over what is below', newUser),
   call('clone3', 'the same, with flags behind a pointer'),
@@ -70,7 +73,7 @@ export const attempts: readonly Attempt[] = [
   make('/sys/fs/cgroup/nsjs-self-test', 'limits'),
 ];
 
-/** Makes every attempt in a process that is confined as a program of the sandbox is. */
+/** Makes every attempt in a process that is confined like a program of the sandbox. */
 export async function selfTest(sandbox: {
   readonly options: SandboxOptions;
   readonly resident: Resident;
@@ -86,7 +89,7 @@ export async function selfTest(sandbox: {
         violation: () => {},
         stuck: () => {},
         egress: () => {},
-        // No program was started, which is as it should be.
+        // No program was started, as intended.
         settled: () => {
           const refused = run.outcome.dropped.map(({ control, reason }) => [control, reason] as const);
           if (resident.usable) resolve(new Map(refused));
@@ -96,17 +99,17 @@ export async function selfTest(sandbox: {
     );
   });
   return attempts.map(({ attempt, why }) => {
-    // What is there is another file, which may be written to.
+    // The path leads to the file or directory that masks it, which may be writable.
     if (isMasked(resident.spec, attempt)) return { attempt, why, blocked: true };
     const code = / failed: (\w+)$/.exec(dropped.get(attempt) ?? '')?.[1];
     return { attempt, why, blocked: code !== undefined && !reached.includes(code), ...(code === undefined ? {} : { code }) };
   });
 }
 
-/** Whether a path is covered by /dev/null, or by a directory that is empty. Pure. */
+/** Whether a path is covered by /dev/null or by an empty directory. Pure. */
 export const isMasked = ({ proc, mounts }: Pick<Spec, 'proc' | 'mounts'>, path: string): boolean =>
   mounts.some(({ type, target }) => type === 'mask' && (path === target || path.startsWith(`${target}/`))) ||
   (proc === 'masked' && /^\/proc\/[^/]+$/.test(path) && isHidden(path.slice('/proc/'.length)));
 
-// These the kernel answers only once it has begun.
+// Errors that show that the kernel has started to carry out the system call: the attempt was not blocked.
 const reached = ['EFAULT', 'EINVAL', 'EBADF', 'EOPNOTSUPP', 'E2BIG', 'EBUSY'];

@@ -12,25 +12,26 @@ import { openResident } from '../runtime/open';
 
 /** Options of {@link systemdScope}. */
 export interface SystemdScopeOptions {
-  /** Which systemd: the user's own (default for users), or the system's (default for root). */
+  /** The systemd instance: the user's own (default for unprivileged users), or the system's (default for root). */
   readonly manager?: 'user' | 'system';
 }
 
-/** A scope of systemd whose cgroup sandboxes' groups can be made in. */
+/** A systemd scope in whose cgroup the cgroups of sandboxes can be made. */
 export interface SystemdScope extends AsyncDisposable {
   readonly unit: string;
-  /** For option `cgroup`: `{ parent: scope.parent }`. */
+  /** Value for the option `cgroup`: `{ parent: scope.parent }`. */
   readonly parent: string;
-  /** Gives the scope back; sandboxes in it must have ended. */
+  /** Releases the scope; sandboxes in it must have ended. */
   close(): Promise<void>;
 }
 
 let count = 0;
 
 /**
- * Asks systemd for a scope with a delegated cgroup (systemd.scope(5), `Delegate=yes`), over D-Bus. This process is not moved: an
- * idle process of nsjs holds the scope, and ends with this one. Cgroups of version 2. Rejects with NsError ERR_NSJS_UNSUPPORTED where no
- * systemd answers or cgroups are of version 1, ERR_NSJS_DBUS with what systemd says.
+ * Requests a scope with a delegated cgroup (systemd.scope(5), `Delegate=yes`) from systemd over D-Bus. This process is
+ * not moved: an idle process of nsjs holds the scope and ends with this process. Requires cgroups of version 2. Rejects
+ * with NsError ERR_NSJS_UNSUPPORTED if no systemd answers or cgroups are of version 1, and with ERR_NSJS_DBUS and
+ * systemd's message if systemd refuses.
  */
 export async function systemdScope(options: SystemdScopeOptions = {}): Promise<SystemdScope> {
   const given = parseObject(options, '', ['manager']);
@@ -45,12 +46,12 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
   try {
     connection = await openManager(manager);
     const pid = resident.initPid;
-    // To systemd 0 stands for whoever asks: this process.
+    // systemd takes pid 0 as the caller, which is this process.
     if (pid === undefined) throw closedError();
     const unit = `nsjs-${process.pid}-${count++}.scope`;
     await start(connection, unit, pid);
     const parent = await groupOf(pid, unit);
-    // A group with processes of its own passes no controllers on.
+    // A cgroup that has processes of its own cannot pass controllers on.
     const holder = join(folderOf(mount, parent), 'holder');
     mkdirSync(holder);
     writeFileSync(join(holder, 'cgroup.procs'), `${pid}`);
@@ -67,7 +68,7 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
 async function openManager(manager: 'user' | 'system'): Promise<DBusConnection> {
   const { XDG_RUNTIME_DIR: runtime = `/run/user/${process.geteuid?.()}`, DBUS_SESSION_BUS_ADDRESS: address = '' } = process.env;
   const [, session = join(runtime, 'bus')] = /^unix:path=([^,;]+)/.exec(address) ?? [];
-  // As systemctl does: systemd itself before a bus, which may have to be started first, or not be there.
+  // Like systemctl, tries systemd's own socket before a bus, which may not be running or may have to be started first.
   const ways = {
     user: [
       { path: join(runtime, 'systemd/private'), isBus: false },
@@ -115,7 +116,7 @@ function start(connection: DBusConnection, unit: string, pid: number): Promise<v
 const pollMs = 10;
 const polls = 500;
 
-// The job is done a moment after the answer.
+// systemd completes the job shortly after its reply.
 async function groupOf(pid: number, unit: string): Promise<string> {
   for (let attempt = 0; attempt < polls; attempt++) {
     const path = parseMemberships(readText(`/proc/${pid}/cgroup`)).find(({ controllers }) => controllers.length === 0)?.path;

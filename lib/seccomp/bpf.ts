@@ -25,12 +25,12 @@ export const data = {
   argument: (index: number, half: 'low' | 'high') => 16 + index * 8 + (half === 'high' ? 4 : 0),
 } as const;
 
-/** The kernel takes no longer filter (BPF_MAXINSNS). */
+/** Maximum length of a filter (BPF_MAXINSNS). */
 export const maxInstructions = 4096;
-/** The furthest a conditional jump reaches. */
+/** Maximum offset of a conditional jump. */
 export const maxOffset = 255;
 
-/** `struct sock_filter[]` as the kernel reads it. */
+/** Encodes instructions as `struct sock_filter[]`. */
 export function encode(program: readonly Instruction[]): Uint8Array {
   if (program.length > maxInstructions) {
     throw new RangeError(`seccomp: the filter has ${program.length} instructions, the kernel takes ${maxInstructions}`);

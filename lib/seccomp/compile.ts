@@ -6,16 +6,15 @@ import { type Arch, archTables } from './tables';
 
 const enosys = 38;
 
-/** A range of system call numbers that are decided alike. */
+/** A range of system call numbers with the same decision, up to the next range. */
 interface Range {
   readonly from: number;
   readonly node: Node;
 }
 
 /**
- * Compiles a policy to a filter for one architecture.
- * Calls of another architecture kill the process; those of another ABI (x32) and those that no table knows get ENOSYS,
- * so that libraries fall back. The rest is a binary search by number.
+ * Compiles a policy to a filter for one architecture. Calls of another architecture kill the process. Calls of another
+ * ABI (x32) and unknown calls fail with ENOSYS, so that libraries fall back. The rest is a binary search by number.
  */
 export function compile(policy: Policy, arch: Arch): Uint8Array {
   const { audit, foreignFrom, numbers } = archTables[arch];
@@ -24,7 +23,7 @@ export function compile(policy: Policy, arch: Arch): Uint8Array {
   return encode(assemble(compiler.forArch(audit, foreignFrom, search)));
 }
 
-/** SECCOMP_RET_* of an action. */
+/** Returns the SECCOMP_RET_* value of an action. */
 export function returnValue(action: Action): number {
   switch (action.kind) {
     case 'kill':
@@ -94,7 +93,7 @@ class Compiler {
 
   private compare(condition: Condition, yes: Node, no: Node): Node {
     const { op, index } = condition;
-    // The other three are these with yes and no changed over.
+    // The other three operators are negations of these, with `yes` and `no` swapped.
     if (op === 'ne') return this.compare(bare({ ...condition, op: 'eq' }), no, yes);
     if (op === 'lt') return this.compare(bare({ ...condition, op: 'ge' }), no, yes);
     if (op === 'le') return this.compare(bare({ ...condition, op: 'gt' }), no, yes);

@@ -8,7 +8,7 @@ const comparisons: Readonly<Record<number, string>> = {
   [opcode.jumpGreaterEqual]: '>=',
 };
 
-/** A filter as text, one instruction a line, with the names of what is compared. */
+/** Returns a filter as text, one instruction per line, with the names of the compared fields and system calls. */
 export function disassemble(filter: Uint8Array, arch: Arch): string {
   let loaded = '';
   const lines = decode(filter).map(({ code, jt, jf, k }, at) => {
@@ -41,14 +41,14 @@ function wordName(offset: number): string {
   return `arg${index}.${offset % 8 === 0 ? 'low' : 'high'}`;
 }
 
-// Jumps keep what was loaded, so the last load before it in the listing is what is compared.
+// Jumps keep the accumulator, so a comparison refers to the last load before it in the listing.
 function operand(loaded: string, value: number, arch: Arch): string {
   if (loaded === 'nr' && value < (archTables[arch].foreignFrom ?? Number.POSITIVE_INFINITY))
     return `${value} (${syscallName(value, arch)})`;
   return hex(value);
 }
 
-/** Name of a SECCOMP_RET_* value. */
+/** Returns the name of a SECCOMP_RET_* value. */
 export function answerName(value: number): string {
   const kinds: Readonly<Record<number, (typeof actionOrder)[number]>> = {
     32768: 'kill',

@@ -1,13 +1,16 @@
 import { bare } from '../base/parse';
 import { type Instruction, maxOffset, opcode } from './bpf';
 
-/** A step of a filter that knows what comes next. */
+/** An instruction of a filter with references to its successors. */
 export type Node =
   | { readonly id: number; readonly code: typeof opcode.return; readonly k: number }
   | { readonly id: number; readonly code: number; readonly k: number; readonly next: Node }
   | { readonly id: number; readonly code: number; readonly k: number; readonly yes: Node; readonly no: Node };
 
-/** Builds a filter from its ends; equal steps are one step, so that rules share what follows them. */
+/**
+ * Builds a filter backwards from its return instructions. Equal nodes exist only once, so that rules share the code
+ * that follows them.
+ */
 export class Graph {
   private readonly nodes = new Map<string, Node>();
 
@@ -23,7 +26,7 @@ export class Graph {
     return mask === 0xffffffff ? next : this.node(`a${mask}:${next.id}`, (id) => ({ id, code: opcode.and, k: mask, next }));
   }
 
-  /** Goes on with `yes` where the comparison of the accumulator with `k` holds, else with `no`. */
+  /** Continues with `yes` if the comparison of the accumulator with `k` is true, otherwise with `no`. */
   branch(code: number, k: number, yes: Node, no: Node): Node {
     return yes === no ? yes : this.node(`b${code}:${k}:${yes.id}:${no.id}`, (id) => ({ id, code, k, yes, no }));
   }
@@ -35,13 +38,16 @@ export class Graph {
   }
 }
 
-/** The instructions of a filter. They are laid down from the last to the first: classic BPF only jumps forward. */
+/**
+ * Returns the instructions of a filter. They are placed from the last to the first, because classic BPF only jumps
+ * forward.
+ */
 export function assemble(root: Node): readonly Instruction[] {
   const reversed: Instruction[] = [];
   const places = new Map<number, number>();
   const push = (instruction: Instruction) => reversed.push(instruction) - 1;
   const distance = (place: number) => reversed.length - 1 - place;
-  // The offsets of a conditional jump have eight bits; an unconditional one reaches further.
+  // The offsets of a conditional jump have eight bits; an unconditional jump reaches further.
   const jump = (place: number) => push({ code: opcode.jump, jt: 0, jf: 0, k: distance(place) });
 
   const place = (node: Node): number => {
@@ -55,7 +61,7 @@ export function assemble(root: Node): readonly Instruction[] {
     const { code, k } = node;
     if ('yes' in node) {
       let [no, yes] = [place(node.no), place(node.yes)];
-      // A jump laid down for one of them moves the other by one.
+      // A jump that is inserted for one of them moves the other by one.
       if (distance(no) >= maxOffset) no = jump(no);
       if (distance(yes) >= maxOffset) yes = jump(yes);
       return push({ code, jt: distance(yes), jf: distance(no), k });

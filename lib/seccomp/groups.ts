@@ -1,11 +1,13 @@
-/** One group of system calls: whether the default profile allows it, and by reason the calls in it. */
+/** A group of system calls. */
 export interface Group {
   readonly allowed: boolean;
-  /** Why each call is allowed or refused; every call of the tables is in just one group. */
+  /**
+   * The system calls by the reason why they are allowed or denied. Every call of the tables is in exactly one group.
+   */
   readonly calls: Readonly<Record<string, string>>;
 }
 
-/** Groups of system calls as data; where the default profile looks at arguments, lib/seccomp/profile.ts says how. */
+/** All groups of system calls. lib/seccomp/profile.ts defines the checks of arguments in the default profile. */
 export const groups = {
   '@io': {
     allowed: true,
@@ -189,10 +191,10 @@ export const groups = {
 
 export type GroupName = keyof typeof groups;
 
-/** Names in a text of them. */
+/** Splits a list of names at white space. */
 export const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 
-/** Every system call of a group. */
+/** Returns all system calls of a group. */
 export const callsOf = (name: GroupName): readonly string[] => Object.values(groups[name].calls as Group['calls']).flatMap(words);
 
 export const isGroupName = (name: string): name is GroupName => Object.hasOwn(groups, name);

@@ -4,21 +4,21 @@ import { type Action, actionOrder, errno, type Policy, type Rule } from './polic
 import { type OpenCondition, parseWord, rulesFor } from './rules';
 import { type Arch, isForeignSyscallName, isSyscallName } from './tables';
 
-/** What decides which rules of a profile apply. */
+/** The conditions that decide which rules of a profile apply. */
 export interface ProfileContext {
   readonly arch: Arch;
   readonly capabilities: readonly string[];
-  /** Version of the kernel: [6, 18]. */
+  /** Version of the kernel, such as [6, 18]. */
   readonly kernel: readonly [major: number, minor: number];
 }
 
-/** A profile as read: plain frozen data, not yet resolved for a machine. */
+/** A parsed profile: plain data, not yet resolved for a machine. */
 export interface OciProfile {
   readonly otherwise: Action;
   readonly rules: readonly OciRule[];
   /** SECCOMP_FILTER_FLAG_*. */
   readonly flags: number;
-  /** Names in allowing rules that no architecture has. */
+  /** Names in rules that allow calls which no architecture has. */
   readonly unknown: readonly string[];
 }
 
@@ -59,7 +59,8 @@ const comparisons = {
 } as const;
 const comparisonNames = Object.keys(comparisons) as (keyof typeof comparisons)[];
 
-// Waking up a listener is the business of `onSyscall`; TSYNC concerns threads, of which there are none yet.
+// TSYNC concerns threads, of which there are none yet. WAIT_KILLABLE_RECV concerns listeners, which only `onSyscall`
+// installs.
 const flags: Readonly<Record<string, number>> = {
   SECCOMP_FILTER_FLAG_TSYNC: 0,
   SECCOMP_FILTER_FLAG_LOG: 2,
@@ -71,7 +72,9 @@ const ociArches: Readonly<Record<Arch, string>> = { x64: 'SCMP_ARCH_X86_64', arm
 const goArches: Readonly<Record<Arch, string>> = { x64: 'amd64', arm64: 'arm64' };
 const eperm = 1;
 
-/** Reads `linux.seccomp` of the OCI runtime spec, or a profile of Docker or Podman, which adds includes and excludes. */
+/**
+ * Parses `linux.seccomp` of the OCI runtime spec, or a profile of Docker or Podman, which adds includes and excludes.
+ */
 export function readProfile(value: unknown, at: string, arch: Arch): OciProfile {
   const given = parseRecord(value, at);
   if (given.listenerPath !== undefined) throw new OptionError(`${at}.listenerPath`, 'is not supported; use onSyscall');
@@ -84,8 +87,8 @@ export function readProfile(value: unknown, at: string, arch: Arch): OciProfile 
 }
 
 /**
- * The policy of a profile on one machine. Where rules of one call meet, the strictest decides, in the kernel's own order, so
- * that no rule is lost to another (runc leaves out those whose action is the default).
+ * Returns the policy of a profile on one machine. If several rules match a call, the strictest one decides, in the
+ * kernel's order of precedence, so that no rule hides another (runc leaves out rules whose action is the default).
  */
 export function resolveProfile(profile: OciProfile, context: ProfileContext, why: string): Policy {
   const rank = ({ action }: Rule) => actionOrder.indexOf(action.kind);
@@ -110,7 +113,8 @@ function readRule(value: unknown, at: string, unknown: string[]): OciRule {
   const names = named.map((name, index) => parseString(name, `${at}.names[${index}]`));
   for (const [index, name] of names.entries()) {
     if (isSyscallName(name) || isForeignSyscallName(name)) continue;
-    // What is to be refused must be known; what is to be allowed and is unknown stays refused.
+    // An unknown name in a denying rule is an error, because the call could not be denied. In an allowing rule it is
+    // harmless: the call stays denied.
     if (action.kind !== 'allow') throw new OptionError(`${at}.names[${index}]`, `no system call is named '${name}'`);
     unknown.push(name);
   }
@@ -154,7 +158,7 @@ function parseVersion(value: unknown, at: string): readonly [number, number] {
 const isReached = ([major, minor]: readonly [number, number], { kernel }: ProfileContext): boolean =>
   kernel[0] > major || (kernel[0] === major && kernel[1] >= minor);
 
-// As Docker reads them: all capabilities must be there, one architecture is enough.
+// As in Docker: all capabilities must be present, but only one of the architectures has to match.
 function isIncluded({ caps, arches, minKernel }: Filter, context: ProfileContext): boolean {
   return (
     caps.every((cap) => context.capabilities.includes(cap)) &&
@@ -163,7 +167,7 @@ function isIncluded({ caps, arches, minKernel }: Filter, context: ProfileContext
   );
 }
 
-// One of them is enough to leave the rule out.
+// Any single match excludes the rule.
 function isExcluded({ caps, arches, minKernel }: Filter, context: ProfileContext): boolean {
   return (
     caps.some((cap) => context.capabilities.includes(cap)) ||

@@ -1,16 +1,17 @@
 import { bare } from '../base/parse';
 
-/** What a filter answers, seccomp(2). */
+/** The action of a filter for a system call, seccomp(2). */
 export type Action =
   | { readonly kind: 'kill' | 'killThread' | 'trap' | 'notify' | 'trace' | 'log' | 'allow' }
   | { readonly kind: 'errno'; readonly errno: number };
 
-/** From the strictest to the mildest, as the kernel ranks the answers of several filters. */
+/** Actions from the strictest to the mildest, in the kernel's order of precedence for several filters. */
 export const actionOrder = ['kill', 'killThread', 'trap', 'errno', 'notify', 'trace', 'log', 'allow'] as const;
 
 /**
- * A condition on one argument. `width` 32 looks at the low word only, as the kernel does for `int` and `unsigned`
- * parameters: comparing all 64 bits there is a hole (CVE-2019-10063). With `mask` the masked argument is compared.
+ * A condition on one argument. `width` 32 compares the low word only, as the kernel does for `int` and `unsigned`
+ * parameters: comparing all 64 bits there is a security hole (CVE-2019-10063). With `mask`, the masked argument is
+ * compared.
  */
 export interface Condition {
   readonly index: 0 | 1 | 2 | 3 | 4 | 5;
@@ -20,16 +21,18 @@ export interface Condition {
   readonly width: 32 | 64;
 }
 
-/** One or more system calls and what becomes of them when all conditions hold. */
+/** One or more system calls and the action for them if all conditions are met. */
 export interface Rule {
   readonly names: readonly string[];
   readonly action: Action;
   readonly when?: readonly Condition[];
-  /** Why the rule is there. */
+  /** The reason for the rule. */
   readonly why: string;
 }
 
-/** The rules of one system call are tried in order, the first that matches decides; otherwise `otherwise`. */
+/**
+ * An ordered list of rules. The first rule that matches a system call decides; if none matches, `otherwise` applies.
+ */
 export interface Policy {
   readonly rules: readonly Rule[];
   readonly otherwise: Action;
@@ -40,19 +43,25 @@ export const kill: Action = { kind: 'kill' };
 export const notify: Action = { kind: 'notify' };
 export const errno = (number: number): Action => ({ kind: 'errno', errno: number });
 
-/** Rules in which nothing is found that somebody has put on Object.prototype. */
+/**
+ * Returns copies of rules without a prototype, so that properties which other code added to Object.prototype are not
+ * read.
+ */
 export const ownRules = (rules: readonly Rule[]): readonly Rule[] =>
   rules.map((rule) => {
     const own = bare({ ...rule });
     return own.when === undefined ? own : bare({ ...own, when: own.when.map((condition) => bare({ ...condition })) });
   });
 
-/** The decision by definition, without any filter: what compiled filters are tested against. */
+/**
+ * Returns the action for a system call by evaluating the rules, without a filter. Compiled filters are tested against
+ * it.
+ */
 export function decide(policy: Policy, name: string, args: readonly bigint[]): Action {
   return decidingRule(policy, name, args)?.action ?? policy.otherwise;
 }
 
-/** The rule that decides; undefined where none matches and `otherwise` does. */
+/** Returns the rule that decides; undefined if none matches and `otherwise` applies. */
 export function decidingRule({ rules }: Policy, name: string, args: readonly bigint[]): Rule | undefined {
   return rules.find(
     ({ names, when = [] }) => names.includes(name) && when.every((condition) => holds(condition, args[condition.index] ?? 0n)),

@@ -24,10 +24,13 @@ const noListener = 0x8; // SECCOMP_FILTER_FLAG_NEW_LISTENER
 
 const setId = 'a set-id file on a writable bind would be one on the host';
 
-/** Commands of fcntl(2) by which a process makes others wait for it, or watches them, through a file both have. */
+/** Commands of fcntl(2) that let a process delay or watch other processes through a shared file. */
 const refusedCommands = { F_SETLEASE: 1024, F_NOTIFY: 1026, F_SETDELEG: 1040 } as const;
 
-/** What lets a program hold up others through files that it may only read; locks of flock(2) and fcntl(2) bind nobody who does not ask. */
+/**
+ * Rules against delaying other processes through files that a program may only read. Locks of flock(2) and fcntl(2)
+ * need no rule: they only affect processes that use them.
+ */
 export const leaseRules: readonly Rule[] = Object.values(refusedCommands).map((command) => ({
   names: ['fcntl'],
   action: errno(eperm),
@@ -37,7 +40,8 @@ export const leaseRules: readonly Rule[] = Object.values(refusedCommands).map((c
 
 const levels = { ip: 0, socket: 1, tcp: 6, udp: 17, ipv6: 41 } as const;
 
-// What makes a socket hold more of the kernel's memory than its cgroup is charged for, by level and number.
+// Socket options, by level and number, that let a socket use more kernel memory than its cgroup is charged for. Those
+// in bufferOptions succeed without effect, those in refusedOptions fail.
 const bufferOptions = [
   [levels.socket, 7], // SO_SNDBUF
   [levels.socket, 8], // SO_RCVBUF
@@ -45,7 +49,7 @@ const bufferOptions = [
   [levels.ipv6, 25], // IPV6_RECVERR
 ] as const;
 const refusedOptions = [
-  [levels.socket, 26], // SO_ATTACH_FILTER; programs of BPF are also counted for the whole machine
+  [levels.socket, 26], // SO_ATTACH_FILTER; BPF programs also count towards a limit of the whole machine
   [levels.socket, 50], // SO_ATTACH_BPF
   [levels.socket, 51], // SO_ATTACH_REUSEPORT_CBPF
   [levels.socket, 52], // SO_ATTACH_REUSEPORT_EBPF
@@ -58,7 +62,7 @@ const refusedOptions = [
 ] as const;
 
 const optionRules: readonly Rule[] = [
-  // The kernel cuts sizes to its own limits as well, and says nothing.
+  // The kernel, too, silently limits buffer sizes to its own maximum.
   ...bufferOptions.map(([level, name]) => optionRule(level, name, 0, 'answered, not done: no cgroup is charged for what it holds')),
   ...refusedOptions.map(([level, name]) => optionRule(level, name, eperm, 'memory that no cgroup is charged for')),
   { names: ['setsockopt'], action: allow, why: 'options of its own sockets' },
@@ -68,7 +72,7 @@ function optionRule(level: number, name: number, answer: number, why: string): R
   return { names: ['setsockopt'], action: errno(answer), when: [arg(1, 'eq', level), arg(2, 'eq', name)], why };
 }
 
-/** Refuses modes with set-id bits, allows the rest. */
+/** Returns rules that deny modes with set-id bits and allow the rest. */
 function modeRules(names: readonly string[], index: Condition['index']): readonly Rule[] {
   return [
     { names, action: errno(eperm), when: [arg(index, 'ne', 0, setIdBits)], why: setId },
@@ -91,10 +95,10 @@ const allowValues = (name: string, index: Condition['index'], values: readonly n
 
 const families = { unix: 1, inet: 2, inet6: 10, netlink: 16 } as const;
 
-// The family's own, IPPROTO_TCP, IPPROTO_UDP
+// The default of the family, IPPROTO_TCP, IPPROTO_UDP
 const protocols = [0, 6, 17];
 
-/** Requests of ioctl(2) that reach beyond the descriptor they are made on. */
+/** Requests of ioctl(2) that affect more than the descriptor they are made on. */
 const refusedRequests = {
   TIOCSTI: 0x5412,
   TIOCLINUX: 0x541c,
@@ -104,15 +108,15 @@ const refusedRequests = {
 } as const;
 
 export interface ProfileOptions {
-  /** The program may make user namespaces and, in them, others. */
+  /** Whether the program may create user namespaces and, in them, other namespaces. */
   readonly nestedUserNamespaces: boolean;
-  /** AF_NETLINK sockets of the routing protocol, for getifaddrs(3). */
+  /** Whether AF_NETLINK sockets of the routing protocol are allowed, for getifaddrs(3). */
   readonly netlinkRoute: boolean;
 }
 
 /**
- * The default profile: an allow-list. What is not in it answers ENOSYS, as on a kernel that lacks the call, so that
- * libraries take their other way; where only some arguments are refused the answer is EPERM.
+ * Returns the default profile: an allow-list. Other calls fail with ENOSYS, as on a kernel that lacks them, so that
+ * libraries fall back. Calls that are only denied for some arguments fail with EPERM.
  */
 export function defaultProfile(options: ProfileOptions): Policy {
   const looked = argumentRules(options);
@@ -120,7 +124,10 @@ export function defaultProfile(options: ProfileOptions): Policy {
   return { rules: [...plainRules(names), ...looked], otherwise: errno(enosys) };
 }
 
-/** What keeps a program from making set-id files, for policies that are not built on the default profile. */
+/**
+ * Returns the rules that keep a program from creating set-id files, for policies that are not based on the default
+ * profile.
+ */
 export function setIdRules(): readonly Rule[] {
   const all = [...openRules('open', 1, 2), ...openRules('openat', 2, 3), ...fileModeRules];
   return [
@@ -130,7 +137,7 @@ export function setIdRules(): readonly Rule[] {
   ];
 }
 
-// Calls of the groups that are allowed whatever their arguments.
+// Returns rules for the allowed calls whose arguments are not checked.
 function plainRules(looked: ReadonlySet<string>): readonly Rule[] {
   const allowed = Object.values<Group>(groups).filter((group) => group.allowed);
   return allowed
@@ -176,8 +183,8 @@ const noOldLimit: Condition = { index: 3, op: 'eq', value: 0n, width: 64 };
 const newLimit: Condition = { index: 2, op: 'ne', value: 0n, width: 64 };
 
 const limitRules: readonly Rule[] = [
-  // Who lowers it (sanitizers, gpg, ulimit -c 0) wants no core file, and there is none. With a core_pattern that is a pipe only 1 keeps the host's
-  // handler from running: it stays.
+  // Programs that lower it (sanitizers, gpg, ulimit -c 0) want no core file, and none is written anyway. If
+  // core_pattern is a pipe, only a limit of 1 keeps the host's handler from running, so the limit is not changed.
   { names: ['setrlimit'], action: errno(done), when: [arg(0, 'eq', rlimitCore)], why: 'core 1 keeps the core_pattern handler away' },
   { names: ['setrlimit'], action: allow, why: 'limits can only be lowered' },
   {
@@ -197,7 +204,8 @@ const limitRules: readonly Rule[] = [
   { names: ['prlimit64'], action: allow, why: 'limits may be read' },
 ];
 
-// One condition after the other: each rule of several repeats all that follows it in the filter, which every spawn has to load.
+// Conditions are tested one after the other. Rules that combine several conditions would repeat the code that follows
+// them, and every spawn has to load the filter.
 function socketRules(netlinkRoute: boolean): readonly Rule[] {
   const refused = { action: errno(eafnosupport), why: 'AF_ALG, AF_VSOCK, AF_PACKET and the like are attack surface' };
   const internet = [families.inet, families.inet6] as const;

@@ -7,26 +7,26 @@ import { isForeignSyscallName, isSyscallName } from './tables';
 
 /** A condition on one argument of a system call. */
 export interface SeccompCondition {
-  /** Which argument, from 0 to 5. */
+  /** Index of the argument, from 0 to 5. */
   readonly index: number;
   readonly op: Condition['op'];
   readonly value: number | bigint;
-  /** The argument is masked with this before it is compared. */
+  /** Mask that is applied to the argument before it is compared. */
   readonly mask?: number | bigint;
   /**
-   * Bits of the argument that are compared. Default: both ways, as the 64 bits that are passed and as the 32 bits that the
-   * kernel reads of an `int`: a call is allowed only if the condition holds both ways, denied if it holds in one
-   * (CVE-2019-10063).
+   * Number of bits of the argument that are compared. By default both are: the 64 bits that are passed and the 32 bits
+   * that the kernel reads for an `int`. A call is allowed only if the condition is true for both, and denied if it is
+   * true for either (CVE-2019-10063).
    */
   readonly width?: 32 | 64;
 }
 
-/** System calls under conditions, all of which must hold. */
+/** System calls with conditions, all of which must be met. */
 export interface SeccompRule {
-  /** Names, or groups as '@network'. */
+  /** Names of system calls, or of groups such as '@network'. */
   readonly names: string | readonly string[];
   readonly when?: readonly SeccompCondition[];
-  /** What a denied call answers, by name or number. Default 'EPERM'. */
+  /** Error of a denied call, by name or number. Default 'EPERM'. */
   readonly errno?: string | number;
 }
 
@@ -35,12 +35,12 @@ const ops = ['eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const;
 const lowWord = 0xffff_ffffn;
 const wholeWord = 0xffff_ffff_ffff_ffffn;
 
-/** A condition as it was written: without a width it means both. */
+/** A parsed condition. Without a width, it applies to both widths. */
 export interface OpenCondition extends Omit<Condition, 'width'> {
   readonly width?: 32 | 64;
 }
 
-/** Reads a list of names, groups and rules. */
+/** Parses a list of names, groups and rules. */
 export function parseRules(value: unknown, at: string, action: (errno: number) => Action, why: string): readonly Rule[] {
   if (value === undefined) return [];
   return parseArray(value, at).flatMap((entry, index) => parseRule(entry, `${at}[${index}]`, action, why));
@@ -55,7 +55,7 @@ function parseRule(value: unknown, at: string, action: (errno: number) => Action
   return rulesFor(names, chosen, when, why);
 }
 
-/** Reads names of system calls and of groups. */
+/** Parses names of system calls and groups, and replaces groups by their calls. */
 export function parseNames(value: unknown, at: string): readonly string[] {
   const list = typeof value === 'string' ? [value] : parseArray(value, at);
   return list.flatMap((entry, index) => {
@@ -85,7 +85,7 @@ function parseCondition(value: unknown, at: string): OpenCondition {
   };
 }
 
-/** An unsigned word of 64 bits. */
+/** Parses an unsigned 64-bit integer. */
 export function parseWord(value: unknown, at: string): bigint {
   if (typeof value === 'number') return BigInt(parseInteger(value, at, 0));
   if (typeof value === 'bigint' && value >= 0n && value <= wholeWord) return value;
@@ -94,7 +94,10 @@ export function parseWord(value: unknown, at: string): bigint {
 
 const grants = ({ kind }: Action): boolean => kind === 'allow' || kind === 'log' || kind === 'trace';
 
-/** The rules of some calls: of one condition that was written, as many as it takes to be sure. */
+/**
+ * Returns the rules for some system calls. A condition without a width becomes as many conditions or rules as are
+ * needed to cover both widths.
+ */
 export function rulesFor(names: readonly string[], action: Action, conditions: readonly OpenCondition[], why: string): readonly Rule[] {
   if (conditions.length === 0) return [bare({ names, action, why })];
   const ways = conditions.map((condition) => bothWays(bare({ ...condition })));
@@ -106,7 +109,7 @@ function bothWays(condition: OpenCondition): readonly Condition[] {
   const { width, value, mask = wholeWord } = condition;
   if (width !== undefined) return [bare({ ...condition, width })];
   const wide = bare({ ...condition, width: 64 as const });
-  // Beyond the low word there is only one way to mean it; within it both are the same.
+  // A value above 32 bits can only mean 64 bits. With a mask within 32 bits, both comparisons are the same.
   return value > lowWord || (mask <= lowWord && condition.mask !== undefined) ? [wide] : [wide, bare({ ...condition, width: 32 as const })];
 }
 

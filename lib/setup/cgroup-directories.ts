@@ -1,12 +1,12 @@
 import { openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Passes controllers on to the groups below. */
+/** Passes controllers on to the child cgroups. */
 export function passOn(folder: string, names: readonly string[]): void {
   writeFileSync(join(folder, 'cgroup.subtree_control'), names.map((name) => `+${name}`).join(' '));
 }
 
-/** Opens a file to be written, if there is one. */
+/** Opens a file for writing. Returns undefined if it cannot be opened. */
 export function openIfThere(path: string): number | undefined {
   try {
     return openSync(path, 'w');
@@ -15,7 +15,7 @@ export function openIfThere(path: string): number | undefined {
   }
 }
 
-/** Removes a group; whether it is gone. */
+/** Removes a cgroup. Returns whether it is gone. */
 export function removed(folder: string): boolean {
   try {
     rmdirSync(folder);
@@ -25,7 +25,7 @@ export function removed(folder: string): boolean {
   }
 }
 
-/** Pids of its processes. */
+/** Pids of the processes in a cgroup. */
 export function members(folder: string): readonly number[] {
   try {
     return readFileSync(join(folder, 'cgroup.procs'), 'latin1').split('\n').filter(Boolean).map(Number);

@@ -12,17 +12,23 @@ import type { Spec } from '../features/spec';
 import { countsPids } from '../features/stand-ins';
 import { host } from '../host/host';
 
-/** What cgroups one sandbox gets, and what it misses. */
+/** The cgroups of one sandbox, and the controls that it lacks. */
 export interface Groups extends Pick<Scene, 'cgroups' | 'freezer'> {
   readonly dropped: readonly Dropped[];
 }
 
 const noCgroups: Cgroups = deepFreeze({ version: undefined, folders: {}, swapAccounting: false, limits: {} });
 
-/** What groups are for: a program with a sandbox of its own, a long-lived sandbox, or one that waits for its only program. */
+/**
+ * Purpose of the cgroups: for a program with a sandbox of its own, for a long-lived sandbox, or for a sandbox that
+ * waits for its only program.
+ */
 export type GroupsKind = 'run' | 'sandbox' | 'single';
 
-/** Chooses the cgroups of a sandbox. Throws NsError ERR_NSJS_UNSUPPORTED for what is required and cannot be had, OptionError for disks. */
+/**
+ * Chooses the cgroups of a sandbox. Throws NsError ERR_NSJS_UNSUPPORTED for a requirement that cannot be met, and
+ * OptionError for invalid disks.
+ */
 export function chooseGroups(spec: Spec, kind: GroupsKind, name: string = nextGroupName()): Groups {
   const { cgroups, dropped } = chooseCgroups(spec, kind, name);
   const withFreezer = bare(kind === 'sandbox' || needsClock(spec.limits) ? chooseFreezer(cgroups, name) : {});
@@ -30,14 +36,15 @@ export function chooseGroups(spec: Spec, kind: GroupsKind, name: string = nextGr
   return { cgroups: counted, ...withFreezer, dropped: [...dropped, ...missing(spec, counted)] };
 }
 
-// For cpuTime and idle to hold; for all three so that it is known what was used until then.
+// CPU time must be counted to enforce cpuTime and idle, and, with each of the three limits, to report the time used
+// until then.
 const needsClock = ({ cpuTime, idle, wallTime }: LimitsSpec): boolean =>
   cpuTime !== undefined || idle !== undefined || wallTime !== undefined;
 
-/** Limits that are kept by other means where no cgroup is. */
+/** Limits that are enforced by other means if there is no cgroup. */
 const softLimits = ['memory', 'swap', 'pids', 'cpuWeight'] as const;
 
-/** What can be had of them, whatever their name will be. */
+/** The part of a choice that does not depend on the name of the cgroups. */
 interface Choice extends Pick<Groups, 'dropped'> {
   readonly layout: CgroupLayout;
   readonly controllers: readonly Controller[];
@@ -46,7 +53,8 @@ interface Choice extends Pick<Groups, 'dropped'> {
 
 const choices = new WeakMap<Spec, Map<GroupsKind, Choice>>();
 
-// Of one spec it is the same again and again, but for what depends on disks and on the CPUs of the group above.
+// Cached for each spec: the result only changes if it depends on disks, or on the CPUs and memory nodes of the parent
+// cgroup.
 function choose(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], kind: GroupsKind): Choice {
   const ofSpec = choices.get(spec) ?? new Map<GroupsKind, Choice>();
   choices.set(spec, ofSpec);
@@ -84,7 +92,7 @@ function chooseCgroups(spec: Spec, kind: GroupsKind, name: string): Pick<Groups,
   return { cgroups: bare({ ...cgroups, folders }), dropped };
 }
 
-// Version 2 has one group for all; of version 1 each controller costs a spawn a tenth of a millisecond.
+// Version 2 has one cgroup for all controllers. On version 1, each controller adds 0.1 ms to a spawn.
 function controllersIn(layout: CgroupLayout, limits: LimitsSpec, kind: GroupsKind): readonly Controller[] {
   const there = controllers.filter((name) => layout.parents[name] !== undefined);
   if (layout.version === 2) return there;
@@ -112,14 +120,14 @@ function withoutGroups({ cgroup, limits }: Spec, layout: { readonly reason: stri
   return [{ control: 'cgroup', reason, fix: layout.fix }, ...lost.map(dropped)];
 }
 
-/** Why version 1 does not hold it. */
+/** Returns why version 1 cannot enforce a limit. */
 export const version2Reason = (name: keyof LimitsSpec): string =>
   name === 'swap' ? 'needs limits.memory beside it on cgroups of version 1' : 'needs cgroups of version 2';
 
 const unsupported = (control: string, reason: string, hint: string) =>
   new NsError('ERR_NSJS_UNSUPPORTED', `${control}: ${reason}`, { hint });
 
-// What this layout can hold of the limits: disks and CPUs by their numbers here.
+// The limits that this layout can enforce, with disks and CPUs by their numbers on this machine.
 function fitTo(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], kind: GroupsKind) {
   const missing = wanted.filter((name) => layout.parents[name] === undefined);
   const lost = Object.keys(spec.limits).filter((key) =>
@@ -150,7 +158,10 @@ const pick = (limits: LimitsSpec, key: string): LimitsSpec => {
   return bare(key === 'cpuBurst' || key === 'cpuPeriod' ? { ...alone, cpu: 1 } : alone) as LimitsSpec;
 };
 
-/** Limits with disks by their numbers, and, for a cpuset of version 1, complete: it takes no process without both of its lists. */
+/**
+ * Returns limits with disks by their numbers. For a cpuset of version 1, also completes both lists: without them the
+ * cpuset accepts no process.
+ */
 export function resolve(limits: LimitsSpec, layout: Pick<CgroupLayout, 'version' | 'parents'>): LimitsSpec {
   const io = limits.io?.map((entry, index) =>
     entry.device.startsWith('/') ? bare({ ...entry, device: diskOf(entry.device, `limits.io[${index}].device`) }) : entry,
@@ -173,7 +184,7 @@ function chooseFreezer({ version, folders }: Cgroups, name: string): Pick<Scene,
 const usPerMs = 1000;
 const nsPerMs = 1_000_000;
 
-// A group of version 2 counts CPU time without any controller.
+// A cgroup of version 2 counts CPU time without any controller.
 function cpuUsage({ version, folders }: Cgroups, freezer: Scene['freezer']): Pick<Cgroups, 'cpuUsage'> {
   const folder = version === 2 ? folders.memory : freezer?.version === 2 ? freezer.folder : undefined;
   if (folder !== undefined) return { cpuUsage: { file: join(folder, 'cpu.stat'), perMs: usPerMs } };

@@ -21,7 +21,10 @@ import { firstHostId, takeHostId } from './host-id';
 import { pinnedPaths } from './shared-pins';
 import { takeSpareNet, wantsSpareNet } from './spare-network';
 
-/** Gathers what one sandbox needs of the machine. `release` gives back what this process holds of it. */
+/**
+ * Gathers the state of the machine that one sandbox needs. `release` frees the resources that this process holds for
+ * it.
+ */
 export function openScene(
   spec: Spec,
   program: Program,
@@ -37,7 +40,7 @@ export function openScene(
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
   const hostId = machine.privileged ? chooseHostId(spec) : undefined;
   const spareNet = wanted !== 'sandbox' && wantsSpareNet(spec) ? takeSpareNet() : undefined;
-  // Last of all: nothing that comes after it can fail.
+  // The network is opened last, because no later step can fail.
   const network = isSetUp(spec.network) ? openNetwork(spec, spec.network, [hostId?.fd, ownerFd]) : undefined;
   return bare({
     host: machine,
@@ -68,14 +71,14 @@ export function openScene(
   });
 }
 
-// Known once for each thread: it lasts as long as this process may mount.
+// Determined once per thread: the result stays valid as long as this process may mount.
 let canStart: boolean | undefined;
 const canStartEmpty = (): boolean => {
   canStart ??= native().emptyMounts() === 0;
   return canStart;
 };
 
-// Where a network was set up, the user namespace that owns it gives the rights to enter.
+// If a network was set up, the user namespace that owns it gives the rights to enter it.
 function ownerOf(network: LiveNetwork | undefined, ownerFd: number | undefined, privileged: boolean): Pick<Scene, 'ownerFd'> {
   const fd = network && !privileged ? network.where.userFd : ownerFd;
   return fd === undefined ? {} : { ownerFd: fd };
@@ -91,7 +94,7 @@ function openNetwork(
       throw new OptionError('network', "one that is set up excludes namespaces that exist; share the other sandbox's network instead");
     if (ids !== 'one' && !host().privileged)
       throw new OptionError('user.ids', 'a user has no more than its own id where a network is set up');
-    // Loaded when it is needed: servers of HTTP and threads are a third of what importing nsjs takes.
+    // Loaded on first use: modules for HTTP servers and threads take a third of the time of importing nsjs.
     const live = require('../network/setup/sandbox-network') as typeof import('../network/setup/sandbox-network');
     return new live.LiveNetwork(setup, hostname);
   } catch (error) {
@@ -100,7 +103,8 @@ function openNetwork(
   }
 }
 
-// Of maps that the caller wrote it is what 0 inside is: nobody else but the caller can keep others from having it.
+// With id maps of the caller, the host id is the one that 0 inside maps to. Only the caller can ensure that nothing
+// else uses it.
 function chooseHostId({ user: { ids }, stateDir }: Spec): { readonly id: number; readonly fd?: number } {
   if (typeof ids !== 'object') return takeHostId(ids === 'range' ? rangeSize : 1, stateDir);
   const [uid = 0, gid] = [outsideOf(ids.uids, 0), outsideOf(ids.gids, 0)];
@@ -108,14 +112,16 @@ function chooseHostId({ user: { ids }, stateDir }: Spec): { readonly id: number;
   return { id: uid };
 }
 
-// Who owns a user namespace, or one around it, has every capability over what root would start there, init and its helpers too.
+// The owner of a user namespace, or of one of its ancestors, has every capability over processes that root would start
+// there, including init and its helpers.
 function refuseForeign(user: number): void {
   const own = statSync('/proc/self/ns/user').ino;
   let opened: number | undefined;
   try {
     for (let fd = user; fstatSync(fd).ino !== own; ) {
       const uid = nsOwnerUid(fd);
-      // One of nsjs's own ids: nobody is that on the host but a sandbox, which is in a namespace of its own.
+      // An id of nsjs's own is accepted: on the host only sandboxes have such ids, and each is in a namespace of its
+      // own.
       if (uid !== 0 && uid < firstHostId)
         throw new NsError('ERR_NSJS_UNSUPPORTED', `namespaces.user: it belongs to uid ${uid}, who could look into what root starts there`, {
           hint: 'run as that user, or share a user namespace that root has made',
@@ -130,7 +136,7 @@ function refuseForeign(user: number): void {
   }
 }
 
-// A user has rights over a namespace only inside the user namespace that owns it.
+// An unprivileged user has rights over a namespace only inside the user namespace that owns it.
 function openOwner({ namespaces: { joined } }: Spec): number | undefined {
   if (joined.user !== undefined) return undefined;
   const own = statSync('/proc/self/ns/user').ino;

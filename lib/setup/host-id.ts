@@ -4,17 +4,17 @@ import { NsError, SysError } from '../base/errors';
 import type { rangeSize } from '../features/id-map';
 import { native } from '../native/addon';
 
-/** First host id that nsjs gives to sandboxes when it runs as root; far above every range that distributions hand out. */
+/** First host id that nsjs gives to sandboxes when it runs as root; far above all ranges that distributions assign. */
 export const firstHostId = 1_900_000_000;
 const range = 65_536;
-/** First id of the ranges, for sandboxes that have several. */
+/** First id of the ranges for sandboxes that have several ids. */
 export const firstRangeId = 2_000_000_000;
 const ranges = 30_000;
 const tries = 4096;
 const lockName = 'ids.lock';
 const othersMayWrite = 0o022;
 
-/** A host id and the descriptor that keeps it. */
+/** A host id and the descriptor whose lock reserves it. */
 export interface HostId {
   readonly id: number;
   readonly fd: number;
@@ -24,8 +24,9 @@ let next = Math.floor(Math.random() * range);
 let nextRange = Math.floor(Math.random() * ranges);
 
 /**
- * Takes an id, or the first of a range, that no other sandbox on this machine has: one byte of a lock file for each. The lock belongs to the open
- * file, so it ends with the last process that holds it, however that dies.
+ * Reserves an id, or the first id of a range, that no other sandbox on this machine has. Each id or range corresponds
+ * to one byte of a lock file. The lock belongs to the open file description, so it ends with the last process that
+ * holds it, even if that is killed.
  */
 export function takeHostId(size: 1 | typeof rangeSize, folder: string): HostId {
   const fd = openLockFile(folder);

@@ -8,8 +8,9 @@ import { type LaunchPlan, PlanWriter } from '../plan/writer';
 import { writePlan } from './write-plan';
 
 /**
- * Plans of one spec differ only in the sandbox's host id, in the name of its cgroups and in the command: what has
- * been written once is written over. That takes a twentieth of the time of writing it again.
+ * A finished plan that serves again. Plans of one spec differ only in the sandbox's host id, in the name of its cgroups
+ * and in the command, so a plan is written once and then patched. That takes a twentieth of the time of writing it
+ * again.
  */
 interface Template {
   readonly writer: PlanWriter;
@@ -17,15 +18,18 @@ interface Template {
   readonly ids: readonly number[];
   readonly groups: readonly number[];
   readonly execAt: number;
-  /** As this process and this machine were. */
+  /** State of this process and this machine when the plan was written. */
   readonly host: Scene['host'];
-  /** What `scene.sharedRoot` said of its recipe. */
+  /** The result of `scene.sharedRoot` for the recipe of the plan. */
   readonly root: number | undefined;
 }
 
 const templates = new WeakMap<Spec, Map<string, Template>>();
 
-/** The plan of a program, from a template where there is one. The same, byte for byte in effect, as writePlan gives. */
+/**
+ * Returns the plan of a program, made from a template if there is one. It is equivalent to the plan that writePlan()
+ * returns.
+ */
 export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchPlan {
   if (!isRepeatable(spec, scene)) return writePlan(spec, scene, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
@@ -35,7 +39,7 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   const found = kept?.host === scene.host ? kept : undefined;
   const recipe = found?.writer.recipe;
   const root = recipe && scene.sharedRoot?.(recipe);
-  // Written once: whether there is such a root must not change meanwhile.
+  // Evaluated once: the answer must not change between the lookup and the writing of the plan.
   const settled: Scene = found ? bare({ ...scene, sharedRoot: () => root }) : scene;
   if (found?.root === root && found) return new TemplatedPlan(found, spec, settled, running);
   const writer = writePlan(spec, settled, running);
@@ -43,14 +47,14 @@ export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchP
   return writer;
 }
 
-/** The slots of a plan, for plans of programs in its sandbox. */
+/** Returns the writer that assigned the slots of a plan, for plans of programs in the same sandbox. */
 export const writerOf = (plan: LaunchPlan): PlanWriter | undefined =>
   plan instanceof PlanWriter ? plan : plan instanceof TemplatedPlan ? plan.writer : undefined;
 
-// A descriptor of the caller has rules of its own.
+// A descriptor of the caller is handled differently from a pipe.
 const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 'number' ? (entry < 0 ? 'p' : 'd') : 'i');
 
-// What looks at the machine each time it is written cannot be kept.
+// Plans that depend on the current state of the machine cannot be cached.
 const isRepeatable = (
   { mounts, namespaces, root, proc, limits }: Spec,
   { kind, program, ownLimits, group, cgroups, network }: Scene,
@@ -58,7 +62,7 @@ const isRepeatable = (
   !program.pty &&
   !ownLimits &&
   !group &&
-  // What is written to a group of another name, or depends on disks, is written anew.
+  // Operations that use other files of the cgroup, or depend on disks, are written anew.
   limits.cpuTime === undefined &&
   limits.idle === undefined &&
   cgroups.limits.io === undefined &&
@@ -66,7 +70,7 @@ const isRepeatable = (
   !program.attempts &&
   proc !== 'masked' &&
   namespaces.user &&
-  // Else /etc/hosts has the host's name, which can change.
+  // Without a new UTS namespace, /etc/hosts contains the host's name, which can change.
   (kind === 'program' || namespaces.uts) &&
   (kind === 'program' || network === undefined) &&
   Object.keys(namespaces.joined).length === 0 &&
@@ -134,7 +138,7 @@ class TemplatedPlan implements LaunchPlan {
     return changePlan(bytes, changes, execAt, this.scene.kind === 'sandbox' ? [] : execTexts(this.scene.program));
   }
 
-  // Only asked for when something went wrong.
+  // Only called after an operation failed.
   section(section: Section): readonly PlannedOp[] {
     this.written ??= writePlan(this.spec, this.scene, this.running);
     return this.written.section(section);

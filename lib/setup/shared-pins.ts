@@ -3,13 +3,19 @@ import type { Scene } from '../features/feature';
 import { covers, foldersBetween, isFixed, writableAbove } from '../features/root/pins';
 import type { Spec } from '../features/spec';
 
-/** Paths of the host that running sandboxes of this thread protect below directories they may write to, and how many of them do. */
+/**
+ * Host paths that running sandboxes of this thread protect below directories that they may write to, with the number of
+ * sandboxes that protect each.
+ */
 const kept = new Map<string, number>();
 
-/** All of them. */
+/** All host paths that running sandboxes of this thread protect. */
 export const pinnedPaths = (): readonly string[] => [...kept.keys()];
 
-/** Remembers those of one sandbox until the returned function is called; others that may write to the same directories pin them too. */
+/**
+ * Remembers the protected paths of one sandbox until the returned function is called. Other sandboxes that may write to
+ * the same directories pin them too.
+ */
 export function keepPins(spec: Pick<Spec, 'mounts'>): () => void {
   const paths = [...protectedPaths(spec)];
   for (const path of paths) kept.set(path, (kept.get(path) ?? 0) + 1);
@@ -22,7 +28,7 @@ export function keepPins(spec: Pick<Spec, 'mounts'>): () => void {
   };
 }
 
-/** Paths of the host that a sandbox protects below directories that it may write to. */
+/** Host paths that a sandbox protects below directories that it may write to. */
 export const protectedPaths = ({ mounts }: Pick<Spec, 'mounts'>): readonly string[] =>
   mounts.flatMap((mount, index) => {
     const cover = isFixed(mount) ? writableAbove(mounts.slice(0, index), mount.target) : undefined;
@@ -30,7 +36,10 @@ export const protectedPaths = ({ mounts }: Pick<Spec, 'mounts'>): readonly strin
     return real === undefined || cover === undefined ? [] : [`${real}${mount.target.slice(cover.target.length)}`];
   });
 
-/** Where some of the given paths of the host are in a sandbox that may write to directories above them, and what lies between. */
+/**
+ * Returns the paths inside a sandbox of those given host paths that lie below directories that it may write to, with
+ * the directories in between.
+ */
 export function placesOf({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, paths: readonly string[]): readonly string[] {
   const binds = mounts.flatMap((mount, index) =>
     mount.type === 'bind' && !mount.readonly
@@ -41,19 +50,19 @@ export function placesOf({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, paths:
   return shared.flatMap(({ real, target, later }) => {
     const below = real === undefined ? [] : paths.filter((path) => path.startsWith(`${real}/`));
     const ends = below.map((path) => `${target}${path.slice(real?.length)}`);
-    // What another mount covers is something else.
+    // A path that another mount covers is a different file.
     const there = ends.filter((end) => !later.some((one) => one.target === end || covers(one, end)));
     return there.flatMap((end) => [...foldersBetween(target, end), end]);
   });
 }
 
-/** Those of the given paths that a sandbox does not keep in place yet. */
+/** Those of the given paths that a sandbox does not pin yet. */
 export function unpinned(spec: Spec, { pinned = [] }: Pick<Scene, 'pinned'>, paths: readonly string[] = pinnedPaths()): readonly string[] {
   const known = new Set([...pinned, ...protectedPaths(spec)]);
   return paths.filter((path) => !known.has(path));
 }
 
-// It was there a moment ago; if it is not any more there is nothing that others could bind.
+// The path may have been removed since it was checked. In that case other sandboxes cannot bind it either.
 function realPath(path: string): string | undefined {
   try {
     return realpathSync(path);

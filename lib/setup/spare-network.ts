@@ -13,12 +13,18 @@ const bounds = boundsText(loopbackBounds);
 let timer: NodeJS.Timeout | undefined;
 let isWanted = false;
 
-/** Whether a sandbox can be started with one. A user would need a process for the user namespace around it. */
+/**
+ * Whether a sandbox can start with a network namespace made in advance. Unprivileged users cannot: the user namespace
+ * around it would need a process.
+ */
 export const wantsSpareNet = (spec: Spec): boolean => host().privileged && mayBeSpare(spec);
 
-/** A network namespace that was made for the next sandbox; the caller's to close. Undefined where there is none. */
+/**
+ * Returns a network namespace that was made for the next sandbox; the caller closes it. Returns undefined if there is
+ * none.
+ */
 export function takeSpareNet(): number | undefined {
-  // The second one in a while lets expect a third.
+  // A second sandbox within 10 seconds makes a third likely.
   isWanted = timer !== undefined;
   if (timer) timer.refresh();
   else timer = setTimeout(dropSpareNet, idleMs).unref();
@@ -26,12 +32,12 @@ export function takeSpareNet(): number | undefined {
   return fd < 0 ? undefined : fd;
 }
 
-/** A sandbox is up: makes one for the next, beside what runs now. */
+/** Called when a sandbox has started: makes a network namespace for the next one in the background. */
 export function makeSpareNet(): void {
   if (isWanted) native().makeNet(bounds);
 }
 
-/** Gives it back, also one that is being made. Whether there was any. */
+/** Drops the network namespace, also one that is still being made. Returns whether there was one. */
 export function dropSpareNet(): boolean {
   clearTimeout(timer);
   timer = undefined;

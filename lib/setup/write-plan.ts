@@ -6,7 +6,10 @@ import { type LaunchPlan, PlanWriter } from '../plan/writer';
 
 const scopes = { run: ['sandbox', 'both', 'program'], sandbox: ['sandbox', 'both'], program: ['both', 'program'] };
 
-/** The whole way from spec to operations: pure but for what `scene` already holds. `running`: the plan of the program's sandbox. */
+/**
+ * Translates a spec into operations. It is pure except for the resources that `scene` already holds. `running` is the
+ * plan of the sandbox that the program starts in.
+ */
 export function writePlan(spec: Spec, scene: Scene, running?: PlanWriter): PlanWriter {
   const plan = new PlanWriter(running);
   const wanted = scopes[scene.kind];
@@ -14,7 +17,10 @@ export function writePlan(spec: Spec, scene: Scene, running?: PlanWriter): PlanW
   return plan;
 }
 
-/** A plan that only cleans up what another one left, for a sandbox whose keeper was killed. */
+/**
+ * Returns a plan that only cleans up what another plan left, for a sandbox whose keeper was killed. Returns undefined
+ * if there is nothing to clean up.
+ */
 export function cleanupPlan(plan: LaunchPlan): PlanWriter | undefined {
   const after = plan.section('after');
   if (after.length === 0) return undefined;

@@ -4,7 +4,7 @@ import { type Arch, archTables } from '../seccomp/tables';
 
 const enosys = 38;
 
-/** What a system call may be given; a string goes in NUL-terminated. */
+/** An argument of a system call. A string is passed NUL-terminated. */
 export type Argument = SyscallArgument | string;
 
 function numberOf(name: string): number {
@@ -13,7 +13,7 @@ function numberOf(name: string): number {
   return number;
 }
 
-// Whatever is none of these would become 0, which is a descriptor, a pid and a flag.
+// The addon would turn any other value into 0, which is a valid descriptor, pid or flag.
 function word(name: string, argument: unknown, index: number): SyscallArgument {
   if (argument === null || typeof argument === 'bigint' || ArrayBuffer.isView(argument)) return argument;
   if (typeof argument === 'string') return text(name, argument);
@@ -21,7 +21,9 @@ function word(name: string, argument: unknown, index: number): SyscallArgument {
   throw new OptionError(`${name}: argument ${index + 1}`, `expected a whole number, received ${String(argument)}`, 'ERR_INVALID_ARG_TYPE');
 }
 
-/** A NUL-terminated copy for a system call. A NUL byte inside would cut it: EINVAL. */
+/**
+ * A NUL-terminated copy for a system call. Throws EINVAL if the string contains a NUL byte, which would truncate it.
+ */
 export function text(name: string, value: unknown): Uint8Array {
   if (typeof value !== 'string') throw new OptionError(name, `expected a string, received ${typeof value}`, 'ERR_INVALID_ARG_TYPE');
   if (value.includes('\0'))
@@ -36,21 +38,21 @@ function checked(name: string, result: number): number {
   return result;
 }
 
-/** Calls that change what this process is, or where. */
+/** System calls that change this process's namespaces, root, working directory, capabilities or limits. */
 const changing: ReadonlySet<string> = new Set(['unshare', 'setns', 'chroot', 'pivot_root', 'capset', 'prlimit64', 'chdir', 'fchdir']);
 let changes = 0;
 
-/** How many calls were made here that may have changed what this process is, or where. */
+/** Number of calls made so far that may have changed those. */
 export const ownChanges = (): number => changes;
 
-/** Makes a system call on the calling thread; throws a SysError for -errno. */
+/** Makes a system call on the calling thread. Throws a SysError for a result of -errno. */
 export function call(name: string, ...args: readonly Argument[]): number {
-  // prlimit(2) without a new limit only reads.
+  // Without a new limit, prlimit(2) only reads.
   if (changing.has(name) && !(name === 'prlimit64' && args[2] === null)) changes++;
   return checked(name, native().syscall(numberOf(name), ...words(name, args)));
 }
 
-/** Ids that files are reached and made with, in place of this process's. */
+/** User and group id for file access and for new files, instead of this process's own. */
 export interface FileOwner {
   readonly uid: number;
   readonly gid: number;
@@ -58,12 +60,12 @@ export interface FileOwner {
 
 const nobodyElse: FileOwner = { uid: -1, gid: -1 };
 
-/** The same on a thread of libuv's pool. */
+/** As {@link call}, on a thread of libuv's pool. */
 export function callLater(name: string, ...args: readonly Argument[]): Promise<number> {
   return callAs(nobodyElse, name, ...args);
 }
 
-/** The same with the ids of another for files, setfsuid(2): what is made belongs to them, and their rights decide. */
+/** As {@link callLater}, with other ids for file access checks and for the owner of new files, setfsuid(2). */
 export function callAs({ uid, gid }: FileOwner, name: string, ...args: readonly Argument[]): Promise<number> {
   const checkedArgs = words(name, args);
   return new Promise((resolve, reject) => {
@@ -83,7 +85,7 @@ export function callAs({ uid, gid }: FileOwner, name: string, ...args: readonly 
   });
 }
 
-/** ioctl(2), named by its request in errors. */
+/** Calls ioctl(2). Errors name the request. */
 export function ioctl(fd: number, request: number, name: string, argument: Argument = 0): number {
   const result = native().syscall(numberOf('ioctl'), ...words(`ioctl ${name}`, [fd, request, argument]));
   if (result < 0) throw new SysError({ errno: -result, syscall: `ioctl ${name}` });

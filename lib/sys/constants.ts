@@ -57,7 +57,7 @@ export const FSCONFIG = Object.freeze({
   CMD_CREATE_EXCL: 8,
 });
 
-/** Flags of open_tree(2); AT_RECURSIVE goes with them. */
+/** Flags of open_tree(2), which can be combined with AT.RECURSIVE. */
 export const OPEN_TREE = Object.freeze({ CLONE: 1, CLOEXEC: 0o2000000 });
 
 /** Flags of move_mount(2). */
@@ -70,13 +70,13 @@ export const MOVE_MOUNT = Object.freeze({
   BENEATH: 0x200,
 });
 
-/** Descriptors and flags of the calls that take a directory and a path. */
+/** Descriptors and flags of the system calls that take a directory descriptor and a path. */
 export const AT = Object.freeze({ FDCWD: -100, SYMLINK_NOFOLLOW: 0x100, EMPTY_PATH: 0x1000, RECURSIVE: 0x8000, HANDLE_FID: 0x200 });
 
-/** How openat2(2) resolves a path. */
+/** Flags that restrict how openat2(2) resolves a path. */
 export const RESOLVE = Object.freeze({ NO_XDEV: 1, NO_MAGICLINKS: 2, NO_SYMLINKS: 4, BENEATH: 8, IN_ROOT: 0x10, CACHED: 0x20 });
 
-/** Which facts statmount(2) is asked for. */
+/** Mask of the fields that statmount(2) returns. */
 export const STATMOUNT = Object.freeze({
   SB_BASIC: 0x1,
   MNT_BASIC: 0x2,
@@ -126,7 +126,7 @@ export const SECCOMP = Object.freeze({
   FILTER_FLAG_NEW_LISTENER: 8,
 });
 
-/** Rights of landlock(7), as the kernel names them. */
+/** Access rights of landlock(7), by their kernel names. */
 export const LANDLOCK_ACCESS_FS = Object.freeze({
   EXECUTE: 1,
   WRITE_FILE: 1 << 1,

@@ -1,6 +1,6 @@
 import { call } from './call';
 
-/** Capability sets, bit by bit, capabilities(7). */
+/** Capability sets as bit masks, capabilities(7). */
 export interface CapabilitySets {
   readonly effective: bigint;
   readonly permitted: bigint;
@@ -11,7 +11,7 @@ const version3 = 0x20080522;
 
 const header = (pid: number) => Int32Array.from([version3, pid]);
 
-/** Sets of a thread (0: the calling one), capget(2). Throws SysError: ESRCH. */
+/** Returns the capability sets of a thread (0: the calling thread), capget(2). Throws SysError: ESRCH. */
 export function capget(pid = 0): CapabilitySets {
   const words = new Uint32Array(6);
   call('capget', header(pid), words);
@@ -20,8 +20,8 @@ export function capget(pid = 0): CapabilitySets {
 }
 
 /**
- * Sets of the calling thread, capset(2). Node's other threads keep theirs, so this does not confine a Node process: for
- * single-purpose processes only. Throws SysError: EPERM.
+ * Sets the capability sets of the calling thread, capset(2). Node's other threads keep theirs, so this does not confine
+ * a Node process. Use it in single-purpose processes only. Throws SysError: EPERM.
  */
 export function capset({ effective, permitted, inheritable }: CapabilitySets): void {
   const low = (set: bigint) => Number(set & 0xffffffffn);

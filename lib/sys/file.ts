@@ -2,12 +2,12 @@ import { SysError } from '../base/errors';
 import { bare } from '../base/parse';
 import { call, callLater } from './call';
 
-/** How {@link openat2} opens. */
+/** Flags and mode of {@link openat2}. */
 export interface OpenHow {
   /** O_* of open(2); O_CLOEXEC is always added. */
   readonly flags: number;
   readonly mode?: number;
-  /** {@link RESOLVE}. */
+  /** Flags of {@link RESOLVE}. */
   readonly resolve?: number;
 }
 
@@ -20,22 +20,24 @@ const how = (options: OpenHow) => {
 };
 
 /**
- * Opens a path that is resolved within bounds, openat2(2), Linux 5.6: the way to open what others may have prepared.
- * Throws SysError: ELOOP (a link that is refused), EXDEV (it would leave), EAGAIN (a race; try again), those of open(2).
+ * Opens a path with restrictions on its resolution, openat2(2), Linux 5.6. Use it for paths that an untrusted program
+ * may have prepared.
+ * Throws SysError: ELOOP (a refused link), EXDEV (the path leaves its bounds), EAGAIN (a race; try again), and those of
+ * open(2).
  */
 export function openat2(dirFd: number, path: string, options: OpenHow): number {
   return call('openat2', dirFd, path, how(options), howSize);
 }
 
-/** As {@link openat2}, on a thread of libuv's pool: opening a FIFO or a file of a network can block. */
+/** As {@link openat2}, on a thread of libuv's pool: opening a FIFO or a file on a network file system can block. */
 export function openat2Async(dirFd: number, path: string, options: OpenHow): Promise<number> {
   return callLater('openat2', dirFd, path, how(options), howSize);
 }
 
-/** A name for a file that needs no descriptor, and no path. Plain data. */
+/** A file handle: identifies a file without a descriptor or a path. Plain data. */
 export interface FileHandle {
   readonly type: number;
-  /** In hex. */
+  /** The handle's bytes in hexadecimal. */
   readonly bytes: string;
 }
 
@@ -43,8 +45,8 @@ const maxHandle = 128;
 const headSize = 8;
 
 /**
- * The handle of a file, name_to_handle_at(2), Linux 2.6.39; of pidfds 6.14, of namespaces 6.18 (with '' and AT.EMPTY_PATH).
- * Throws SysError: EOPNOTSUPP where the file system has none, ENOENT.
+ * Returns the handle of a file, name_to_handle_at(2), Linux 2.6.39. With '' and AT.EMPTY_PATH also of pidfds (Linux
+ * 6.14) and of namespaces (Linux 6.18). Throws SysError: EOPNOTSUPP if the file system has no handles, ENOENT.
  */
 export function nameToHandleAt(dirFd: number, path: string, flags = 0): FileHandle & { readonly mountId: number } {
   const handle = Buffer.alloc(headSize + maxHandle);
@@ -55,13 +57,17 @@ export function nameToHandleAt(dirFd: number, path: string, flags = 0): FileHand
   return { type: handle.readInt32LE(4), bytes: handle.toString('hex', headSize, headSize + size), mountId: mountId[0] ?? 0 };
 }
 
-/** Stand for the file systems of pidfds (Linux 6.17) and of namespaces (6.18) in {@link openByHandleAt}. */
+/**
+ * Values of `mountFd` in {@link openByHandleAt} for the file systems of pidfds (Linux 6.17) and of namespaces (Linux
+ * 6.18).
+ */
 export const FD_PIDFS_ROOT = -10002;
 export const FD_NSFS_ROOT = -10003;
 
 /**
- * Opens a file by its handle, open_by_handle_at(2), Linux 2.6.39. Needs CAP_DAC_READ_SEARCH, but for pidfds and namespaces.
- * Throws SysError: ESTALE if it is gone, EPERM, EINVAL.
+ * Opens a file by its handle, open_by_handle_at(2), Linux 2.6.39. Needs CAP_DAC_READ_SEARCH, except for pidfds and
+ * namespaces.
+ * Throws SysError: ESTALE if the file no longer exists, EPERM, EINVAL.
  */
 export function openByHandleAt(mountFd: number, { type, bytes }: FileHandle, flags = 0): number {
   return call('open_by_handle_at', mountFd, handleBytes(type, bytes), flags | cloexec);
@@ -85,14 +91,14 @@ function handleBytes(type: unknown, bytes: unknown): Buffer {
 }
 
 /**
- * Closes descriptors, or marks them close-on-exec (CLOSE_RANGE.CLOEXEC, Linux 5.11): close_range(2), Linux 5.9. They are
- * the whole process's: closing what Node itself uses breaks it. Throws SysError: EINVAL.
+ * Closes a range of descriptors, or marks them close-on-exec (CLOSE_RANGE.CLOEXEC, Linux 5.11), close_range(2), Linux
+ * 5.9. Descriptors belong to the whole process: closing those that Node itself uses breaks it. Throws SysError: EINVAL.
  */
 export function closeRange(first: number, last: number, flags = 0): void {
   call('close_range', first, last, flags);
 }
 
-/** A file in memory, memfd_create(2), Linux 3.17. Throws SysError: EINVAL, EACCES (vm.memfd_noexec). */
+/** Creates a file in memory, memfd_create(2), Linux 3.17. Throws SysError: EINVAL, EACCES (vm.memfd_noexec). */
 export function memfdCreate(name: string, flags: number): number {
   return call('memfd_create', name, flags);
 }
@@ -102,7 +108,7 @@ export function close(fd: number): void {
   call('close', fd);
 }
 
-/** A copy of a descriptor, close-on-exec: F_DUPFD_CLOEXEC of fcntl(2). Throws SysError: EBADF, EMFILE. */
+/** Duplicates a descriptor as close-on-exec, F_DUPFD_CLOEXEC of fcntl(2). Throws SysError: EBADF, EMFILE. */
 export function dup(fd: number): number {
   return call('fcntl', fd, 1030, 3);
 }

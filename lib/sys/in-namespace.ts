@@ -4,34 +4,43 @@ import { native } from '../native/addon';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { close } from './file';
 
-/** Namespaces of a socket: descriptors. */
+/** Descriptors of the namespaces of a socket. */
 export interface SocketNamespaces {
   readonly netFd: number;
-  /** The user namespace that owns it, for callers that have no rights in the network namespace by themselves. */
+  /**
+   * The user namespace that owns the network namespace, for callers that have no capabilities over the network
+   * namespace.
+   */
   readonly userFd?: number;
 }
 
-/** What a child does in other namespaces; the descriptors are this process's. `optional`: -1 where it fails. */
+/**
+ * A request that a child carries out in other namespaces. With `optional`, a failed request yields -1 instead of an
+ * error.
+ */
 export type NamespaceRequest = { readonly optional?: boolean } & (
   | {
       readonly kind: 'socket';
       readonly family: number;
       readonly type: number;
       readonly protocol?: number;
-      /** Length of the queue of listen(2). Default: it does not listen. */
+      /** Backlog of listen(2). Default: the socket does not listen. */
       readonly backlog?: number;
       readonly reuse?: boolean;
       readonly transparent?: boolean;
-      /** struct sockaddr to bind to. */
+      /** The struct sockaddr to bind to. */
       readonly address?: Uint8Array;
-      /** Of the address, in errors. */
+      /** Text for the address in errors. */
       readonly path?: string;
     }
   | { readonly kind: 'open'; readonly path: string; readonly flags: number }
   | { readonly kind: 'write'; readonly path: string; readonly text: string }
 );
 
-/** Where a child is born. `fresh`: a new network namespace, made in the one that is given or in a new user namespace. */
+/**
+ * Namespaces that the child enters before it carries out requests. `fresh`: the child also creates a network namespace,
+ * either in the user namespace that it has entered or else in this process's (`'net'`), or in a new one (`'user'`).
+ */
 export interface Birthplace {
   readonly netFd?: number;
   readonly userFd?: number;
@@ -47,9 +56,10 @@ const fresh = { none: 0, net: 1, user: 2 } as const;
 const enametoolong = 36;
 
 /**
- * A child that shares the table of descriptors enters or makes the namespaces (setns(2), unshare(2)), does what is asked and ends.
- * Some 0.3 ms for all together; blocks that long. Returns a descriptor for each request, -1 for those that write.
- * Throws SysError for the first that failed, with all others closed.
+ * Carries out requests in other namespaces. A child that shares this process's descriptor table enters or creates the
+ * namespaces (setns(2), unshare(2)), carries out the requests and exits. The call blocks for about 0.3 ms, whatever the
+ * number of requests. Returns a descriptor for each request, -1 for those that write. Throws SysError for the first
+ * request that failed; the descriptors of all others are then closed.
  */
 export function inNamespace(birthplace: Birthplace, asked: readonly NamespaceRequest[]): readonly number[] {
   const place = bare({ ...birthplace });

@@ -1,6 +1,7 @@
 /**
- * Typed system calls with the names of their man pages, for those who build runtimes of their own. Descriptors are plain
- * numbers here. A call that the kernel lacks throws a SysError with code ENOSYS (ENOTTY for an ioctl); `probe()` tells.
+ * Typed system calls, named as their man pages, for building custom runtimes. Descriptors are plain numbers here. A
+ * call that the kernel lacks throws a SysError with code ENOSYS (ENOTTY for an ioctl). `probe()` reports which features
+ * the host has.
  */
 export * from './constants';
 export { type CapabilitySets, capget, capset } from './cred';

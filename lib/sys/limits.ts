@@ -2,28 +2,28 @@ import { parseInteger } from '../base/parse';
 import { call } from './call';
 
 /**
- * prctl(2) with the options of {@link PR}. Acts on the calling thread, but for PR_SET_DUMPABLE and PR_SET_CHILD_SUBREAPER,
- * which are the whole process's; Node's other threads keep what they have.
- * Throws SysError: EINVAL, EPERM.
+ * Calls prctl(2) with an option of {@link PR}. Acts on the calling thread, and Node's other threads keep their state.
+ * PR_SET_DUMPABLE and PR_SET_CHILD_SUBREAPER are exceptions: they act on the whole process. Throws SysError: EINVAL,
+ * EPERM.
  */
 export function prctl(option: number, ...args: readonly (number | bigint)[]): number {
   return call('prctl', option, ...args);
 }
 
-/** Soft and hard limit; Infinity is RLIM_INFINITY. */
+/** Soft and hard limit. Infinity is RLIM_INFINITY. */
 export interface ResourceLimit {
   readonly soft: number;
   readonly hard: number;
 }
 
-/** A limit of this process, getrlimit(2). Throws SysError: EINVAL. */
+/** Returns a resource limit of this process, getrlimit(2). Throws SysError: EINVAL. */
 export function getrlimit(resource: number): ResourceLimit {
   return prlimit(0, resource);
 }
 
 /**
- * Reads a limit of a process (0: this one) and, with `limit`, sets it; returns what it was. prlimit(2), Linux 2.6.36.
- * Limits are the whole process's. Throws SysError: EPERM, EINVAL, ESRCH.
+ * Returns a resource limit of a process (0: this one), and sets a new one if `limit` is given, prlimit(2), Linux
+ * 2.6.36. Limits apply to the whole process. Throws SysError: EPERM, EINVAL, ESRCH.
  */
 export function prlimit(pid: number, resource: number, limit?: ResourceLimit): ResourceLimit {
   const before = new BigUint64Array(2);

@@ -6,19 +6,20 @@ import { close } from './file';
 import { mountSetattr, openTree } from './mount';
 
 /**
- * A tree of mounts that is attached nowhere, as a value: a descriptor. It is attached once, to a new sandbox (`{type: 'tree', tree, target}`
- * among `mounts`) or to one that runs ({@link Sandbox.mount}), and belongs to that from then on. To be closed when it is not needed any more.
+ * A detached tree of mounts, held by a descriptor. It can be attached once, to a new sandbox
+ * (`{type: 'tree', tree, target}` among `mounts`) or to a running one ({@link Sandbox.mount}), and belongs to that
+ * sandbox from then on. Close it when it is no longer needed.
  */
 export class MountTree extends Fd {
-  /** Takes a descriptor over that open_tree(2) or fsmount(2) gave. */
+  /** Takes ownership of a descriptor that open_tree(2) or fsmount(2) returned. */
   constructor(fd: number) {
     super(fd, 'a tree of mounts');
   }
 
   /**
-   * A copy of what is mounted at a path of this process, without set-id files and devices, read-only unless `readonly: false`; with all that
-   * is mounted below it unless `recursive: false`. open_tree(2) and mount_setattr(2), Linux 5.12. Throws SysError: EPERM without CAP_SYS_ADMIN over
-   * the mount namespace, ENOENT.
+   * Copies the mount at a path of this process, and all mounts below it unless `recursive: false`, open_tree(2) and
+   * mount_setattr(2), Linux 5.12. The copy is nosuid and nodev, and read-only unless `readonly: false`. Throws
+   * SysError: EPERM without CAP_SYS_ADMIN over the mount namespace, ENOENT.
    */
   static copy(source: string | URL, options: { readonly readonly?: boolean; readonly recursive?: boolean } = {}): MountTree {
     const path = parseHostPath(source, 'source');
@@ -35,7 +36,7 @@ export class MountTree extends Fd {
     }
   }
 
-  /** Whether a directory is at its top, or a file. */
+  /** Whether the root of the tree is a directory or a file. */
   get kind(): 'dir' | 'file' {
     return fstatSync(this.fd).isDirectory() ? 'dir' : 'file';
   }

@@ -2,14 +2,14 @@ import { call, callLater } from './call';
 import { STATMOUNT } from './constants';
 
 /**
- * mount(2). Acts on the calling thread's mount namespace, which in Node is the process's own.
+ * Calls mount(2). Acts on the calling thread's mount namespace, which in Node is that of the whole process.
  * Throws SysError: EPERM, ENOENT, EINVAL, EBUSY, ENODEV.
  */
 export function mount(source: string | null, target: string, type: string | null, flags = 0, data: string | null = null): void {
   call('mount', source, target, type, flags, data);
 }
 
-/** As {@link mount}, on a thread of libuv's pool: a file system of a network or of FUSE may answer late. */
+/** As {@link mount}, on a thread of libuv's pool: mounting a network or FUSE file system can block. */
 export async function mountAsync(
   source: string | null,
   target: string,
@@ -20,7 +20,7 @@ export async function mountAsync(
   await callLater('mount', source, target, type, flags, data);
 }
 
-/** umount2(2), with the flags of {@link MNT}. Throws SysError: EPERM, EBUSY, EINVAL, EAGAIN. */
+/** Unmounts a file system, umount2(2), with flags of {@link MNT}. Throws SysError: EPERM, EBUSY, EINVAL, EAGAIN. */
 export function umount2(target: string, flags = 0): void {
   call('umount2', target, flags);
 }
@@ -31,24 +31,31 @@ export async function umount2Async(target: string, flags = 0): Promise<void> {
 }
 
 /**
- * Changes the root mount of the calling thread's mount namespace, pivot_root(2); every process whose root it was goes along.
+ * Changes the root mount of the calling thread's mount namespace, pivot_root(2). Every process whose root was the old
+ * root mount moves to the new one.
  * Throws SysError: EBUSY, EINVAL, ENOTDIR, EPERM.
  */
 export function pivotRoot(newRoot: string, putOld: string): void {
   call('pivot_root', newRoot, putOld);
 }
 
-/** A context to make a file system in, fsopen(2), Linux 5.2; close-on-exec. Throws SysError: ENODEV, EPERM. */
+/**
+ * Returns a close-on-exec descriptor of a context for a new file system, fsopen(2), Linux 5.2. Throws SysError: ENODEV,
+ * EPERM.
+ */
 export function fsopen(type: string): number {
   return call('fsopen', type, 1);
 }
 
-/** Sets a parameter of a file system context, or acts on it: fsconfig(2), Linux 5.2. Throws SysError: EINVAL, EPERM, EBUSY. */
+/**
+ * Sets a parameter of a file system context, or runs a command on it (see {@link FSCONFIG}), fsconfig(2), Linux 5.2.
+ * Throws SysError: EINVAL, EPERM, EBUSY.
+ */
 export function fsconfig(fd: number, command: number, key: string | null = null, value: string | Uint8Array | null = null, aux = 0): void {
   call('fsconfig', fd, command, key, value, aux);
 }
 
-/** As {@link fsconfig}, on a thread of libuv's pool: CMD_CREATE may ask a server. */
+/** As {@link fsconfig}, on a thread of libuv's pool: CMD_CREATE may wait for a server. */
 export async function fsconfigAsync(
   fd: number,
   command: number,
@@ -59,17 +66,23 @@ export async function fsconfigAsync(
   await callLater('fsconfig', fd, command, key, value, aux);
 }
 
-/** A detached mount of what a context has made, fsmount(2), Linux 5.2. `attributes`: {@link MOUNT_ATTR}. Throws SysError: EBUSY, EINVAL, EPERM. */
+/**
+ * Returns a descriptor of a detached mount of a context's file system, fsmount(2), Linux 5.2. `attributes`: bits of
+ * {@link MOUNT_ATTR}. Throws SysError: EBUSY, EINVAL, EPERM.
+ */
 export function fsmount(fd: number, attributes = 0): number {
   return call('fsmount', fd, 1, attributes);
 }
 
-/** A context for a mount that is there, to reconfigure it: fspick(2), Linux 5.2. Throws SysError: EPERM, EINVAL, ENOENT. */
+/** Returns a context to reconfigure an existing mount, fspick(2), Linux 5.2. Throws SysError: EPERM, EINVAL, ENOENT. */
 export function fspick(dirFd: number, path: string, flags = 0): number {
   return call('fspick', dirFd, path, flags | 1);
 }
 
-/** A descriptor of a mount, or, with OPEN_TREE.CLONE, a detached copy of it: open_tree(2), Linux 5.2. Throws SysError: EINVAL, EPERM, ENOENT. */
+/**
+ * Returns a descriptor of a mount or, with OPEN_TREE.CLONE, of a detached copy of it, open_tree(2), Linux 5.2. Throws
+ * SysError: EINVAL, EPERM, ENOENT.
+ */
 export function openTree(dirFd: number, path: string, flags: number): number {
   return call('open_tree', dirFd, path, flags);
 }
@@ -79,14 +92,14 @@ export async function openTreeAsync(dirFd: number, path: string, flags: number):
   return callLater('open_tree', dirFd, path, flags);
 }
 
-/** What {@link mountSetattr} changes. */
+/** Changes that {@link mountSetattr} makes. */
 export interface MountAttr {
-  /** {@link MOUNT_ATTR} to set and to clear. */
+  /** Bits of {@link MOUNT_ATTR} to set and to clear. */
   readonly set?: number;
   readonly clear?: number;
-  /** MS.PRIVATE, SLAVE, SHARED or UNBINDABLE; 0 leaves it. */
+  /** MS.PRIVATE, MS.SLAVE, MS.SHARED or MS.UNBINDABLE. 0 keeps the current propagation. */
   readonly propagation?: number;
-  /** A user namespace whose map becomes that of the mount; with MOUNT_ATTR.IDMAP. */
+  /** Descriptor of a user namespace whose id map the mount gets. Needs MOUNT_ATTR.IDMAP in `set`. */
   readonly usernsFd?: number;
 }
 
@@ -95,26 +108,36 @@ const attrSize = 32;
 const attrBytes = ({ set = 0, clear = 0, propagation = 0, usernsFd = 0 }: MountAttr) =>
   BigUint64Array.from([set, clear, propagation, usernsFd].map(BigInt));
 
-/** {@link openTree} and {@link mountSetattr} in one, so that an idmapped mount can be mapped anew: open_tree_attr(2), Linux 6.15. Throws SysError: EINVAL, EPERM. */
+/**
+ * Combines {@link openTree} and {@link mountSetattr}, so that a copy of an idmapped mount can get another id map,
+ * open_tree_attr(2), Linux 6.15.
+ * Throws SysError: EINVAL, EPERM.
+ */
 export function openTreeAttr(dirFd: number, path: string, flags: number, attr: MountAttr): number {
   return call('open_tree_attr', dirFd, path, flags, attrBytes(attr), attrSize);
 }
 
-/** Attaches or moves a mount, move_mount(2), Linux 5.2; MOVE_MOUNT.BENEATH 6.5. Throws SysError: EINVAL, EPERM, ELOOP, ENOENT. */
+/**
+ * Attaches or moves a mount, move_mount(2), Linux 5.2 (MOVE_MOUNT.BENEATH: Linux 6.5). Throws SysError: EINVAL, EPERM,
+ * ELOOP, ENOENT.
+ */
 export function moveMount(fromFd: number, fromPath: string, toFd: number, toPath: string, flags = 0): void {
   call('move_mount', fromFd, fromPath, toFd, toPath, flags);
 }
 
-/** Changes attributes of a mount, with AT.RECURSIVE of all below it: mount_setattr(2), Linux 5.12. Throws SysError: EINVAL, EPERM, EBUSY. */
+/**
+ * Changes attributes of a mount, with AT.RECURSIVE also of all mounts below it, mount_setattr(2), Linux 5.12. Throws
+ * SysError: EINVAL, EPERM, EBUSY.
+ */
 export function mountSetattr(dirFd: number, path: string, flags: number, attr: MountAttr): void {
   call('mount_setattr', dirFd, path, flags, attrBytes(attr), attrSize);
 }
 
-/** What {@link statmount} tells; what was not asked for is undefined. */
+/** Result of {@link statmount}. Optional fields that the mask did not request are undefined. */
 export interface StatMount {
   readonly id: bigint;
   readonly parentId: bigint;
-  /** The number in /proc/<pid>/mountinfo, which comes again. */
+  /** The mount id in /proc/<pid>/mountinfo. The kernel reuses it. */
   readonly oldId: number;
   readonly attributes: number;
   readonly propagation: number;
@@ -126,7 +149,7 @@ export interface StatMount {
 
 const requestSize = 32;
 
-// struct mnt_id_req: size, what was spare, mount, parameter, mount namespace
+// struct mnt_id_req: size, 4 unused bytes, mount id, parameter, mount namespace id.
 function request(mount: bigint, parameter: bigint, namespace: bigint): Buffer {
   const bytes = Buffer.alloc(requestSize);
   bytes.writeUInt32LE(requestSize, 0);
@@ -141,8 +164,8 @@ const answerSize = 65_536;
 const basic = STATMOUNT.MNT_BASIC | STATMOUNT.MNT_ROOT | STATMOUNT.MNT_POINT | STATMOUNT.FS_TYPE;
 
 /**
- * Facts about a mount by its unique number, statmount(2), Linux 6.8. `namespace`: {@link nsMntnsId} (Linux 6.11), 0n for the
- * caller's. Throws SysError: ENOENT, EPERM, EOVERFLOW.
+ * Returns information about a mount by its unique id, statmount(2), Linux 6.8. `namespace`: a mount namespace by its
+ * {@link nsMntnsId} (Linux 6.11), or 0n for the caller's. Throws SysError: ENOENT, EPERM, EOVERFLOW.
  */
 export function statmount(id: bigint, mask: number = basic, namespace = 0n): StatMount {
   const answer = Buffer.alloc(answerSize);
@@ -170,12 +193,13 @@ export function statmount(id: bigint, mask: number = basic, namespace = 0n): Sta
   };
 }
 
-/** Stands for the root mount in {@link listmount}. */
+/** Id of the root mount in {@link listmount}. */
 export const LSMT_ROOT = 0xffffffffffffffffn;
 const batch = 512;
 
 /**
- * Numbers of all mounts below one, listmount(2), Linux 6.8. `namespace` as in {@link statmount}. Throws SysError: ENOENT, EPERM.
+ * Returns the unique ids of all mounts below one, listmount(2), Linux 6.8. `namespace`: as in {@link statmount}. Throws
+ * SysError: ENOENT, EPERM.
  */
 export function listmount(id: bigint = LSMT_ROOT, namespace = 0n): readonly bigint[] {
   const found: bigint[] = [];

@@ -25,51 +25,56 @@ const { AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, SOCK_NONBLOCK } = {
   SOCK_NONBLOCK: 0o4000,
 };
 
-/** Far from those that are counted. */
+/** First sequence number of a prepared batch, far from the numbers that {@link NetlinkSocket} counts up from 1. */
 const preparedSequence = 0x40000000;
 
-/** Changes of nftables as the bytes that are sent. */
+/** Changes of nftables, encoded. `count`: number of messages in `bytes`. */
 export interface PreparedBatch {
   readonly bytes: Buffer;
   readonly count: number;
 }
 
-/** Encodes changes that are to be made more than once. */
+/** Encodes changes of nftables, so that they can be sent more than once. */
 export const prepareBatch = (changes: readonly NetlinkMessage[]): PreparedBatch => ({
   bytes: encodeBatch(changes, preparedSequence),
   count: changes.length + 2,
 });
 
 /**
- * A netlink(7) socket of this process, in its own network namespace or in another. The kernel answers while the request is
- * being sent, so every call is synchronous and takes some microseconds. It must be closed.
+ * A netlink(7) socket of this process, in its own network namespace or in another. The kernel replies during the send,
+ * so every call is synchronous and takes a few microseconds. The socket must be closed.
  */
 export class NetlinkSocket {
   private sequence = 1;
   private isClosed = false;
 
-  /** Takes the descriptor over. */
+  /** Takes ownership of the descriptor. */
   constructor(readonly fd: number) {
     for (const option of [options.extendedAck, options.capAck]) {
       call('setsockopt', fd, solNetlink, option, Int32Array.of(1), 4);
     }
   }
 
-  /** `where`: default this process's own network namespace. Throws SysError: EPERM, EPROTONOSUPPORT. */
+  /** Opens a socket. `where`: default this process's own network namespace. Throws SysError: EPERM, EPROTONOSUPPORT. */
   static open(protocol: keyof typeof netlinkProtocols = 'route', where?: SocketNamespaces): NetlinkSocket {
     const number = netlinkProtocols[protocol];
     if (where) return new NetlinkSocket(socketIn(where, [{ type: 'netlink', protocol: number }])[0] ?? -1);
     return new NetlinkSocket(call('socket', AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, number));
   }
 
-  /** Sends a request and waits for its acknowledgement. Throws SysError with the kernel's own words as the hint. */
+  /**
+   * Sends a request and reads its acknowledgement. Throws SysError, with the kernel's error text (if any) as the hint.
+   */
   request(message: NetlinkMessage, origin?: string): void {
     const sequence = this.next();
     this.send(encodeMessage(message, sequence));
     this.settle(sequence, 1, origin);
   }
 
-  /** The same for what takes the kernel tens of ms, such as removing an interface: on a thread of libuv's pool. No other request meanwhile. */
+  /**
+   * As {@link request}, on a thread of libuv's pool, for requests that take the kernel tens of milliseconds, such as
+   * removing an interface. Make no other request on this socket until it settles.
+   */
   async requestLater(message: NetlinkMessage, origin?: string): Promise<void> {
     const sequence = this.next();
     const bytes = encodeMessage(message, sequence);
@@ -77,18 +82,18 @@ export class NetlinkSocket {
     this.settle(sequence, 1, origin);
   }
 
-  /** Changes of nftables, all or none. */
+  /** Makes changes of nftables, all or none of them. */
   batch(changes: readonly NetlinkMessage[], origin?: string): void {
     this.prepared(prepareBatch(changes), origin);
   }
 
-  /** The same of what was encoded before: as often as it is wanted. */
+  /** As {@link batch}, with changes that {@link prepareBatch} encoded. They can be sent any number of times. */
   prepared({ bytes, count }: PreparedBatch, origin?: string): void {
     this.send(bytes);
     this.settle(preparedSequence, count, origin);
   }
 
-  /** Sends a request and gives what is answered: one message, or all of a dump. */
+  /** Sends a request and returns the reply: one message, or all messages of a dump. */
   get(message: NetlinkMessage): readonly ReceivedMessage[] {
     const sequence = this.next();
     this.send(encodeMessage(message, sequence));
@@ -125,13 +130,14 @@ export class NetlinkSocket {
     call('sendto', this.fd, bytes, bytes.length, 0, null, 0);
   }
 
-  // Of a batch errors come first, one for each message that failed, then the acknowledgement of the last if all went well.
+  // For a batch the kernel sends one error for each message that failed, or, if all succeeded, an acknowledgement of
+  // the last one.
   private settle(first: number, count: number, origin: string | undefined): void {
     for (;;) {
       const answers = this.receive().filter(
         ({ type, sequence }) => type === controlTypes.error && sequence >= first && sequence < first + count,
       );
-      // Of a batch each change that failed is told: the next request must not find the others.
+      // For a batch the kernel reports every change that failed. The next request must not read the remaining reports.
       if (answers.some((answer) => decodeAcknowledgement(answer).errno !== 0)) this.drain();
       for (const answer of answers) this.check(answer, origin);
       if (answers.length > 0) return;

@@ -1,6 +1,6 @@
 /**
- * Messages of rtnetlink(7) and nftables as pure functions, and a socket that sends them, in this process's network namespace or in
- * another. Each message is what ip(8), tc(8) and nft(8) send.
+ * Pure functions that encode and decode messages of rtnetlink(7) and nftables, and a socket that sends them, in this
+ * process's network namespace or in another. The messages are those that ip(8), tc(8) and nft(8) send.
  */
 export { type AddressFact, decodeAddress, decodeLink, decodeRoute, type LinkFact, type RouteFact } from '../netlink/decode';
 export * from '../netlink/expressions';

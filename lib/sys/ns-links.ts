@@ -9,8 +9,10 @@ const NS_GET_USERNS = 0xb701;
 const NS_GET_PARENT = 0xb702;
 
 /**
- * A reader of processes' namespaces: inode numbers in the order of `types`, 0 for what the kernel has not; undefined if a
- * process is gone or may not be seen. Without exceptions: it is asked for every process of the machine.
+ * Returns a function that reads the namespaces of a process: their inode numbers in the order of `types`, 0 for a type
+ * that the kernel lacks. The function returns undefined if the process has exited or the caller may not read its
+ * namespaces. It does not throw, because it is called for every process of the machine. Each call overwrites the array
+ * of the call before.
  */
 export function namespaceLinksOf(types: readonly string[]): (pid: string) => Uint32Array | undefined {
   const { nsLinks } = native();
@@ -23,7 +25,10 @@ export function namespaceLinksOf(types: readonly string[]): (pid: string) => Uin
   };
 }
 
-/** What the namespace of a process belongs to, by inode number; without what the caller may not see, and without exceptions. */
+/**
+ * Returns the inode numbers of the parent (of a pid or user namespace) and of the owning user namespace of a process's
+ * namespace. A number that the caller may not read is omitted. Does not throw.
+ */
 export function readNamespaceRelations(pid: number, type: string): { readonly parent?: number; readonly owner?: number } {
   const { syscall } = native();
   const { openat = -1, ioctl = -1, close = -1 } = archTables[process.arch as Arch].numbers;

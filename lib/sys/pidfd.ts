@@ -9,9 +9,12 @@ import { type PidfdInfo, pidfdGetfd, pidfdInfo, pidfdOpen, pidfdSendSignal, type
 
 const readable = 1;
 
-/** A process, held by a descriptor: it never stands for another one that got the same number, pidfd_open(2), Linux 5.3. */
+/**
+ * A process, referred to by a descriptor that never refers to another process with a reused pid, pidfd_open(2), Linux
+ * 5.3.
+ */
 export class PidFd extends Fd {
-  /** Its number when it was opened. */
+  /** Pid of the process when it was opened. */
   readonly pid: number;
   private ending: Ending | undefined;
 
@@ -20,42 +23,45 @@ export class PidFd extends Fd {
     this.pid = pid;
   }
 
-  /** Opens the process that has this number now. Throws SysError: ESRCH, EMFILE; OptionRangeError. */
+  /** Opens the process that has this pid now. Throws SysError: ESRCH, EMFILE; OptionRangeError. */
   static open(pid: number): PidFd {
     return new PidFd(pidfdOpen(parseInteger(pid, 'pid', 1, 2 ** 22)), pid);
   }
 
-  /** Takes over a pidfd that is there already. */
+  /** Takes ownership of an existing pidfd. */
   static from(fd: number, pid: number): PidFd {
     return new PidFd(parseInteger(fd, 'fd', 0, 2 ** 31 - 1), parseInteger(pid, 'pid', 1, 2 ** 22));
   }
 
-  /** Whether it still runs, zombies not counted. */
+  /** Whether the process still runs. False for a zombie. */
   get alive(): boolean {
     const entries = Int32Array.from([(this.fd << 3) | readable]);
     native().poll(entries, 0);
     return entries[0] === 0;
   }
 
-  /** Sends a signal. Throws SysError: ESRCH once it is gone, EPERM. */
+  /** Sends a signal. Throws SysError: ESRCH if the process no longer exists, EPERM. */
   kill(signal: NodeJS.Signals | number = 'SIGTERM'): void {
     pidfdSendSignal(this.fd, parseSignalNumber(signal, 'signal'));
   }
 
-  /** A copy of one of its descriptors. Throws SysError: EPERM, EBADF. */
+  /** Returns a copy of a descriptor of the process, pidfd_getfd(2). Throws SysError: EPERM, EBADF. */
   getfd(fd: number): Fd {
     return new Fd(pidfdGetfd(this.fd, fd));
   }
 
-  /** Linux 6.13. Throws SysError: ENOTTY, ESRCH. */
+  /**
+   * Returns information about the process, as `pidfdInfo()` of nsjs/sys, Linux 6.13. Throws SysError: ENOTTY, ESRCH.
+   */
   info(): PidfdInfo {
     return pidfdInfo(this.fd);
   }
 
   /**
-   * Settles when it has ended, with its status where the kernel still has it: of a child of this process that is not waited
-   * for yet, or of any process from Linux 6.15 on; else with null. Takes it from nobody: child_process still sees its own exit.
-   * Rejects with ERR_NSJS_CLOSED if this is closed before, with an AbortError if `signal` is aborted.
+   * Resolves when the process has exited, with its exit status if the kernel still has it: for a child of this process
+   * that has not been waited for, or for any process since Linux 6.15. Resolves with null otherwise. It does not reap
+   * the process, so child_process still gets its `exit` event. Rejects with ERR_NSJS_CLOSED if this PidFd is closed
+   * first, with an AbortError if `signal` is aborted.
    */
   exited({ signal }: { readonly signal?: AbortSignal } = {}): Promise<WaitStatus | null> {
     if (signal?.aborted) return Promise.reject(new AbortError(signal.reason));
@@ -92,7 +98,7 @@ export class PidFd extends Fd {
   }
 }
 
-/** One wait for the end of a process, on a descriptor of its own: the other may be closed meanwhile. */
+/** Waits for a process to exit, on a duplicate of its pidfd, because the original may be closed during the wait. */
 class Ending {
   readonly promise: Promise<WaitStatus | null>;
   private reject!: (error: Error) => void;
@@ -134,7 +140,7 @@ class Ending {
 const signalMask = 0x7f;
 const dumpedFlag = 0x80;
 
-// As of wait(2).
+// Decodes a wait status, wait(2).
 function fromWaitStatus(pid: number, status: number): WaitStatus {
   const signal = status & signalMask;
   if (signal === 0) return { pid, code: exitedCode, status: (status >> 8) & 0xff };

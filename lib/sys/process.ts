@@ -4,7 +4,7 @@ import { type Arch, syscallName } from '../seccomp/tables';
 import { call, callLater, ioctl, text } from './call';
 import { CLONE, W } from './constants';
 
-/** A process that {@link clone3} has made; the caller closes `pidfd`. */
+/** A process that {@link clone3} created. The caller closes `pidfd`. */
 export interface Cloned {
   readonly pid: number;
   readonly pidfd: number;
@@ -13,22 +13,34 @@ export interface Cloned {
 const maxFds = 64;
 const maxWords = 4096;
 
-/** What {@link clone3} executes, and in what it is born. */
+/** Program, environment and namespaces of the process that {@link clone3} creates. */
 export interface CloneArgs {
-  /** CLONE_NEW*, CLONE_INTO_CGROUP, CLONE_CLEAR_SIGHAND; CLONE_PIDFD is always added. Flags that share memory are refused. */
+  /**
+   * CLONE_NEW*, CLONE_INTO_CGROUP, CLONE_CLEAR_SIGHAND. CLONE_PIDFD is always added. Flags that share memory or
+   * descriptors are refused.
+   */
   readonly flags?: number | bigint;
-  /** Path of the program; no directory of PATH is searched. */
+  /** Path of the program. PATH is not searched. */
   readonly exec: string;
   readonly argv?: readonly string[];
-  /** `NAME=value`. Default: none. */
+  /** Environment, as `NAME=value`. Default: empty. */
   readonly env?: readonly string[];
-  /** Its descriptors by number; -1 stays closed, every other one ends. Default: 0, 1 and 2 of this process. */
+  /**
+   * This process's descriptors that the program gets as 0, 1, 2 and so on. -1 leaves a number closed. All other
+   * descriptors are closed. Default: 0, 1 and 2 of this process.
+   */
   readonly fds?: readonly number[];
-  /** Directory of a version 2 cgroup to be born in: adds CLONE_INTO_CGROUP (Linux 5.7). */
+  /** Descriptor of the directory of a version 2 cgroup to start in. Adds CLONE_INTO_CGROUP (Linux 5.7). */
   readonly cgroup?: number;
-  /** Its pid in each pid namespace, innermost first (Linux 5.5; CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN). */
+  /**
+   * Pid of the process in each pid namespace, innermost first. Needs Linux 5.5 and CAP_CHECKPOINT_RESTORE or
+   * CAP_SYS_ADMIN.
+   */
   readonly setTid?: readonly number[];
-  /** Called before it executes: the moment to write its id maps. What it throws ends the child. */
+  /**
+   * Called before the child executes the program, for example to write its id maps. An exception ends the child and is
+   * rethrown by {@link clone3}.
+   */
   readonly beforeExec?: (child: Cloned) => void;
 }
 
@@ -37,11 +49,11 @@ const sigchld = 17n;
 const statusSize = 8;
 
 /**
- * Makes a process with namespaces of its own and executes a program in it, clone3(2), Linux 5.3. It never returns into
- * JavaScript in the child. The child is a copy of this process until it executes, so the call takes longer the more
- * memory Node holds; sandboxes do not go this way. The calling thread is not changed.
- * Throws SysError: EPERM, EINVAL, ENOSPC, EEXIST (a tid that is in use), EBADF (not a version 2 group), EAGAIN; those of
- * execve(2), after which the child is gone.
+ * Creates a process in new namespaces and executes a program in it, clone3(2), Linux 5.3. The child never returns into
+ * JavaScript. It is a copy of this process until it executes the program, so the call takes longer the more memory Node
+ * holds; sandboxes are not created this way. The calling thread is not changed. Throws SysError: EPERM, EINVAL, ENOSPC,
+ * EEXIST (a tid that is in use), EBADF (not a version 2 cgroup), EAGAIN; also those of execve(2), after which the child
+ * has exited.
  */
 export function clone3(args: CloneArgs): Cloned {
   const intoGroup = args.cgroup === undefined ? 0n : CLONE.INTO_CGROUP;
@@ -97,7 +109,7 @@ function refusePromise(value: unknown): void {
 }
 
 /**
- * A descriptor that stands for a process, pidfd_open(2), Linux 5.3. The caller closes it.
+ * Returns a descriptor that refers to a process, pidfd_open(2), Linux 5.3. The caller closes it.
  * Throws SysError: EINVAL, ESRCH, EMFILE.
  */
 export function pidfdOpen(pid: number, flags = 0): number {
@@ -105,7 +117,8 @@ export function pidfdOpen(pid: number, flags = 0): number {
 }
 
 /**
- * Sends a signal to the process of a pidfd, pidfd_send_signal(2), Linux 5.1: never to another one that got its number.
+ * Sends a signal to the process of a pidfd, pidfd_send_signal(2), Linux 5.1. Another process that reuses the pid never
+ * gets it.
  * Throws SysError: EBADF, EINVAL, EPERM, ESRCH.
  */
 export function pidfdSendSignal(pidfd: number, signal: number): void {
@@ -113,14 +126,15 @@ export function pidfdSendSignal(pidfd: number, signal: number): void {
 }
 
 /**
- * A copy of a descriptor of another process, pidfd_getfd(2), Linux 5.6. Needs the rights of ptrace(2) over it.
+ * Returns a copy of a descriptor of another process, pidfd_getfd(2), Linux 5.6. Needs permission to ptrace(2) that
+ * process.
  * Throws SysError: EBADF, EPERM, ESRCH, EMFILE.
  */
 export function pidfdGetfd(pidfd: number, targetFd: number): number {
   return call('pidfd_getfd', pidfd, targetFd, 0);
 }
 
-/** What the kernel reports about the process of a pidfd. */
+/** Information that the kernel reports about the process of a pidfd. */
 export interface PidfdInfo {
   readonly pid: number;
   readonly ppid: number;
@@ -128,9 +142,9 @@ export interface PidfdInfo {
   readonly euid: number;
   readonly rgid: number;
   readonly egid: number;
-  /** Number of its version 2 cgroup; undefined where the kernel does not tell. */
+  /** Id of its version 2 cgroup. Undefined if the kernel does not report it. */
   readonly cgroupId?: bigint;
-  /** Status as of wait(2), once it has been reaped (Linux 6.15). */
+  /** Wait status as of wait(2), after the process has been reaped (Linux 6.15). */
   readonly exitCode?: number;
 }
 
@@ -138,8 +152,9 @@ const getInfo = 0xc040ff0b; // PIDFD_GET_INFO with the first version of struct p
 const infoMask = { pid: 1n, creds: 2n, cgroupId: 4n, exit: 8n } as const;
 
 /**
- * Facts about the process of a pidfd, also after it has ended: PIDFD_GET_INFO, Linux 6.13.
- * Throws SysError: ENOTTY or EINVAL on an older kernel, ESRCH if it is reaped and was not yet asked for before.
+ * Returns information about the process of a pidfd, also after it has exited, PIDFD_GET_INFO, Linux 6.13.
+ * Throws SysError: ENOTTY or EINVAL on an older kernel, ESRCH if the process has been reaped and this was never called
+ * for it before.
  */
 export function pidfdInfo(pidfd: number): PidfdInfo {
   const info = Buffer.alloc(64);
@@ -173,8 +188,8 @@ const namespaceRequests = {
 } as const;
 
 /**
- * A descriptor of a namespace of the process of a pidfd, without a way through /proc: PIDFD_GET_*_NAMESPACE, Linux 6.11.
- * Needs the rights of ptrace(2) over it. Throws SysError: ENOTTY on an older kernel, EPERM, ESRCH.
+ * Returns a descriptor of a namespace of the process of a pidfd, without using /proc, PIDFD_GET_*_NAMESPACE, Linux
+ * 6.11. Needs permission to ptrace(2) that process. Throws SysError: ENOTTY on an older kernel, EPERM, ESRCH.
  */
 export function pidfdNamespace(pidfd: number, type: keyof typeof namespaceRequests): number {
   const request = namespaceRequests[type];
@@ -182,12 +197,12 @@ export function pidfdNamespace(pidfd: number, type: keyof typeof namespaceReques
   return ioctl(pidfd, 0xff00 | request, 'PIDFD_GET_NAMESPACE');
 }
 
-/** How a child ended, waitid(2). */
+/** Status change of a child, waitid(2). */
 export interface WaitStatus {
   readonly pid: number;
   /** CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3, CLD_STOPPED 5, CLD_CONTINUED 6. */
   readonly code: number;
-  /** Exit code or signal. */
+  /** Exit code, or number of the signal. */
   readonly status: number;
 }
 
@@ -196,8 +211,8 @@ const siginfoSize = 128;
 
 /**
  * Waits for a child of this process by its pidfd, waitid(2) with P_PIDFD, Linux 5.4. Blocks the event loop unless
- * W.NOHANG is among the options; null then means that nothing has happened.
- * Throws SysError: ECHILD for what is no child or has been waited for.
+ * W.NOHANG is among the options; then null means that the child's state has not changed.
+ * Throws SysError: ECHILD if the process is not a child of this one or has already been waited for.
  */
 export function waitid(pidfd: number, options: number): WaitStatus | null {
   const info = Buffer.alloc(siginfoSize);
@@ -205,7 +220,7 @@ export function waitid(pidfd: number, options: number): WaitStatus | null {
   return readSiginfo(info);
 }
 
-/** As {@link waitid}, on a thread of libuv's pool: each pending one occupies a thread. */
+/** As {@link waitid}, on a thread of libuv's pool. Each pending call occupies a thread. */
 export async function waitidAsync(pidfd: number, options: number): Promise<WaitStatus | null> {
   const info = Buffer.alloc(siginfoSize);
   await callLater('waitid', pidfdType, pidfd, info, options, null);

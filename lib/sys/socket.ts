@@ -6,37 +6,41 @@ import { inNamespace, type NamespaceRequest, type SocketNamespaces } from './in-
 
 export type { SocketNamespaces } from './in-namespace';
 
-/** A socket to be made in another network namespace. */
+/** A socket to create in another network namespace. */
 export interface SocketRequest {
-  /** `'netlink'` is one of netlink(7), `'packet'` one of packet(7) that gets every frame. */
+  /** `'netlink'` creates a netlink(7) socket, `'packet'` a packet(7) socket that receives every frame. */
   readonly type: 'stream' | 'dgram' | 'netlink' | 'packet';
-  /** Where to bind it: an address of its own namespace and a port (0: any), or the name of an abstract Unix socket. */
+  /**
+   * Address to bind to: an address of the network namespace and a port (0: any free port), or the name of an abstract
+   * Unix socket.
+   */
   readonly bind?: { readonly host: string; readonly port: number } | { readonly abstract: string };
-  /** Length of the queue of listen(2). Default: it does not listen. */
+  /** Backlog of listen(2). Default: the socket does not listen. */
   readonly listen?: number;
-  /** Address family where it is not bound. Default `'inet'`. */
+  /** Address family of a socket that is not bound. Default `'inet'`. */
   readonly family?: 'inet' | 'inet6' | 'unix';
   /** Protocol of a netlink socket: 0 for rtnetlink(7) (default), 12 for nfnetlink. */
   readonly protocol?: number;
-  /** IP_TRANSPARENT: it takes connections to any address (needs CAP_NET_ADMIN over the namespace). */
+  /** IP_TRANSPARENT: the socket accepts connections to any address. Needs CAP_NET_ADMIN over the namespace. */
   readonly transparent?: boolean;
 }
 
 const families = { unix: 1, inet: 2, inet6: 10, netlink: 16, packet: 17 } as const;
 const types = { stream: 1, dgram: 2, netlink: 3, packet: 3 } as const;
-const everyFrame = 0x0300; // ETH_P_ALL in network order
+const everyFrame = 0x0300; // ETH_P_ALL in network byte order
 
 /**
- * Makes sockets in another network namespace, of this process, without any thread of it going there: a child that shares
- * the table of descriptors enters the namespace (setns(2)), makes them and ends. Some 0.3 ms for all together; blocks that
- * long. The sockets are non-blocking and close-on-exec; each keeps the namespace alive until it is closed.
- * Throws SysError for the first that failed, with all others closed: EPERM, EADDRINUSE, EADDRNOTAVAIL, EACCES.
+ * Creates sockets of this process in another network namespace. No thread of this process enters it: a child that
+ * shares the descriptor table enters the namespace (setns(2)), creates the sockets and exits. The call blocks for about
+ * 0.3 ms, whatever the number of sockets. The sockets are non-blocking and close-on-exec. Each keeps the namespace
+ * alive until it is closed.
+ * Throws SysError for the first socket that failed, with all others closed: EPERM, EADDRINUSE, EADDRNOTAVAIL, EACCES.
  */
 export function socketIn(namespaces: SocketNamespaces, requests: readonly SocketRequest[]): readonly number[] {
   return inNamespace(namespaces, requests.map(socketRequest));
 }
 
-/** The same as a request among others. */
+/** Converts a socket request for {@link inNamespace}, so that it can be combined with other requests. */
 export function socketRequest(request: SocketRequest): NamespaceRequest {
   const { type, bind: given, listen, family, protocol, transparent } = bare({ ...request });
   const bind = given && bare({ ...given });

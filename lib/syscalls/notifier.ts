@@ -25,17 +25,17 @@ const maxPending = 64;
 const maxPerTurn = 16;
 
 /**
- * Answers the system calls of one program that its filter hands over. If this process ends, the calls that wait fail with
- * ENOSYS: the kernel sees to that.
+ * Answers the system calls of one program that its seccomp filter hands over. If this process exits, the kernel makes
+ * the pending calls fail with ENOSYS.
  */
 export class Notifier {
   private watch: NativeWatch | undefined;
   private pending = 0;
-  /** What ends the wait for each handler. */
+  /** Functions that end the wait for each handler. */
   private readonly waiting = new Set<() => void>();
   private isClosed = false;
 
-  /** Takes the listener over. Throws SysError if it cannot be watched. */
+  /** Takes ownership of the listener. Throws SysError if it cannot be watched. */
   constructor(
     private readonly fd: number,
     private readonly spec: SyscallsSpec,
@@ -57,7 +57,7 @@ export class Notifier {
     if (this.watch || this.isClosed) return;
     const watch = native().watchFd(this.fd, readable, () => this.onReady());
     if (typeof watch === 'number') throw new SysError({ errno: -watch, syscall: 'epoll_ctl', origin: 'onSyscall' });
-    // What the program keeps alive is enough.
+    // The watch need not keep the event loop alive: the running program does.
     native().refWatch(watch, 0);
     this.watch = watch;
   }
@@ -68,11 +68,11 @@ export class Notifier {
   }
 
   private onReady(): void {
-    // The rest comes in the next turn of the loop, which other things wait for as well.
+    // Further notifications are handled in the next turn of the event loop, so that other events are not delayed.
     for (let count = 0; count < maxPerTurn && !this.isClosed && this.pending < maxPending; count++) {
       const entries = Int32Array.of((this.fd << 3) | readable);
       if (native().poll(entries, 0) <= 0) return;
-      // Nobody is left who could call.
+      // No process is left that could make a call.
       if (((entries[0] ?? 0) & readable) === 0) {
         this.rest();
         return;
@@ -122,7 +122,7 @@ export class Notifier {
       });
   }
 
-  // With the program the wait ends as well: nothing of it stays until the time is over.
+  // The wait also ends with the program; it does not last until the timeout.
   private async inTime<T>(act: () => Promise<T>): Promise<T> {
     const { timeout } = this.spec;
     let end: () => void = () => {};
@@ -157,7 +157,7 @@ export class Notifier {
     }
   }
 
-  // Whatever a handler says, no call gets further than the filter alone would let it.
+  // A handler cannot permit a call that the filter alone would not permit.
   private goOn({ id, name, args }: Notification): void {
     const action = decide(this.policy, name, args);
     if (action.kind === 'allow' || action.kind === 'log') this.respond(id, 0n, 0, goOn);
@@ -186,7 +186,7 @@ export class Notifier {
     return this.attempt(request.idValid, 'SECCOMP_IOCTL_NOTIF_ID_VALID', BigUint64Array.of(id));
   }
 
-  // The caller may be gone at any time, and its call with it.
+  // The calling thread may be gone at any time, and its call with it; the ioctl then fails.
   private attempt(number: number, name: string, bytes: Uint8Array | BigUint64Array): boolean {
     try {
       ioctl(this.fd, number, name, bytes);
@@ -198,7 +198,7 @@ export class Notifier {
   }
 }
 
-// Whatever a handler returns: nonsense is a refusal.
+// A handler may return any value; an invalid one makes the call fail with ENOSYS.
 function checkedAnswer(answer: unknown): SyscallAnswer {
   const given = (answer ?? {}) as Readonly<Record<'kind' | 'errno' | 'value' | 'fd' | 'cloexec', unknown>>;
   const isNumber = (value: unknown, min: number, max: number): value is number =>

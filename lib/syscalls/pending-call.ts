@@ -14,7 +14,7 @@ export interface Notification {
   readonly args: readonly bigint[];
 }
 
-/** A call that waits for its answer, as its handler sees it. */
+/** A pending system call, as its handler receives it. */
 export class PendingCall implements SyscallCall {
   readonly name: string;
   readonly pid: number;
@@ -53,7 +53,7 @@ export class PendingCall implements SyscallCall {
   readString(address: bigint, max = 4096): string {
     const most = parseInteger(max, 'max', 1, maxMemory);
     const parts: Buffer[] = [];
-    // Page by page: what follows the text need not be there.
+    // Read page by page, because memory after the string may not be mapped.
     for (let at = address, left = most; left > 0; ) {
       const part = Buffer.alloc(Math.min(left, Number(page - (at % page))));
       const read = this.read(at, part);
@@ -70,7 +70,7 @@ export class PendingCall implements SyscallCall {
   private read(address: bigint, into: Buffer): number {
     const fd = openSync(`/proc/${this.pid}/mem`, 'r');
     try {
-      // The number could be somebody else's by now; if the call still waits, it is not.
+      // The pid may belong to another process by now, but not while the call is still pending.
       if (!this.isValid()) throw new SysError({ errno: 3, syscall: 'ioctl', hint: 'the call does not wait any more' });
       return readSync(fd, into, 0, into.length, address as unknown as number);
     } finally {

@@ -3,7 +3,7 @@ import { blockSize, checksum, type TarEntry, typeFlags, xattrPrefix } from './fo
 
 const maxPax = 2 ** 20;
 
-/** Bytes that come in parts of any size, taken in parts that are asked for. */
+/** Reads bytes in parts of the requested size from a stream of parts of any size. */
 class Source {
   private parts: Buffer[] = [];
   private held = 0;
@@ -13,7 +13,7 @@ class Source {
     this.iterator = input[Symbol.asyncIterator]();
   }
 
-  /** `count` bytes; fewer only at the end. */
+  /** Takes `count` bytes; fewer only at the end. */
   async take(count: number): Promise<Buffer> {
     while (this.held < count && (await this.more()));
     const all = this.parts.length === 1 && this.parts[0] ? this.parts[0] : Buffer.concat(this.parts);
@@ -23,7 +23,7 @@ class Source {
     return taken;
   }
 
-  /** What there is, `most` bytes at most; empty at the end. */
+  /** Takes the bytes that are available, at most `most`; none at the end. */
   async some(most: number): Promise<Buffer> {
     if (this.held === 0) await this.more();
     return this.take(Math.min(most, this.held));
@@ -42,7 +42,7 @@ class Source {
   }
 }
 
-/** An entry and its content, which must be read, or skipped, before the next one. */
+/** An entry and its content, which must be read or skipped before the next entry. */
 export interface ReadEntry {
   readonly entry: TarEntry;
   readonly content: AsyncIterable<Buffer>;
@@ -51,7 +51,7 @@ export interface ReadEntry {
 const broken = (what: string): NsError =>
   new NsError('ERR_NSJS_ARCHIVE', `tar: ${what}`, { hint: 'the archive is damaged, or was made to do damage' });
 
-/** Reads an archive entry by entry. Throws NsError ERR_NSJS_ARCHIVE for what is none. */
+/** Reads an archive entry by entry. Throws NsError ERR_NSJS_ARCHIVE for an invalid archive. */
 export async function* readTar(input: AsyncIterable<Uint8Array>): AsyncGenerator<ReadEntry> {
   const source = new Source(input);
   let extended: ReadonlyMap<string, Buffer> = new Map();
@@ -91,7 +91,7 @@ async function* content(source: Source, size: number): AsyncGenerator<Buffer> {
       yield part;
     }
   } finally {
-    // Whoever stops early leaves the rest to be passed over.
+    // A consumer that stops early leaves the rest of the content to be skipped.
     while (left > 0) {
       const part = await source.some(left);
       if (part.length === 0) break;
@@ -127,7 +127,7 @@ function paxRecords(bytes: Buffer): ReadonlyMap<string, Buffer> {
 
 const types = new Map(Object.entries(typeFlags).map(([type, flag]) => [flag as string, type as TarEntry['type']]));
 
-// Undefined for what is no file: volume labels and the like.
+// Returns undefined for an entry that is no file, such as a volume label.
 function toEntry(header: Buffer, flag: string, extended: ReadonlyMap<string, Buffer>): TarEntry | undefined {
   const type = flag === '\0' || flag === '7' ? 'file' : types.get(flag);
   if (type === undefined) return undefined;
@@ -165,7 +165,7 @@ const field = (header: Buffer, at: number, length: number): string => header.toS
 
 const sizeOf = (header: Buffer): number => octal(header, 124, 12);
 
-// Octal, or, with the highest bit set, a big-endian number (GNU).
+// Parses an octal number or, with the highest bit set, a big-endian binary number (GNU).
 function octal(header: Buffer, at: number, length: number): number {
   const first = header[at] ?? 0;
   if ((first & 0x80) !== 0) {

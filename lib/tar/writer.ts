@@ -4,7 +4,7 @@ const nameSize = 100;
 const maxOctal = 0o7777777;
 const maxSize = 0o77777777777;
 
-/** The header blocks of an entry: a pax header first where the plain one has no room. */
+/** Encodes the header blocks of an entry: a pax header comes first if a value does not fit the plain header. */
 export function encodeHeader(entry: TarEntry): Buffer {
   const records = paxRecords(entry);
   const pax =
@@ -14,7 +14,7 @@ export function encodeHeader(entry: TarEntry): Buffer {
   return Buffer.concat([...pax, plainHeader(entry, typeFlags[entry.type])]);
 }
 
-/** What fills the last block of a file. */
+/** Zeros that fill the last block of a file. */
 export const padding = (size: number): Buffer => Buffer.alloc((blockSize - (size % blockSize)) % blockSize);
 
 /** The end of an archive. */

@@ -21,9 +21,9 @@ import { checkFree, freeSubnet } from './subnets';
 const debug = debuglog('nsjs');
 const dnsPort = 53;
 
-/** {@link NetworkOptions} as they were read. */
+/** {@link NetworkCreateOptions} after parsing. */
 export interface BridgeSpec {
-  /** At most one of each family; undefined: a free one of IPv4. */
+  /** At most one subnet of each address family. Empty: a free IPv4 subnet is chosen. */
   readonly subnets: readonly Cidr[];
   readonly nat: boolean;
   readonly isolated: boolean;
@@ -36,15 +36,18 @@ const ignoreGone = (error: unknown): void => {
   if (!(error instanceof SysError && error.code === 'ENODEV')) throw error;
 };
 
-/** Those of this process: a sandbox may be plugged into several. */
+/** Bridges of this process. Their subnets must not overlap, because a sandbox may be attached to several of them. */
 const live = new Set<Bridge>();
 
-/** A bridge and what belongs to it: in this process's network namespace as root, in one of its own as a user. */
+/**
+ * A bridge and the resources that belong to it. As root they are in this process's network namespace, as a user in one
+ * of their own.
+ */
 export class Bridge {
   readonly name = freshName('nsjs-');
   readonly subnets: readonly Cidr[];
   readonly names: LanNames;
-  /** Where it is: this process's own network namespace where undefined. */
+  /** Namespaces of the bridge. Undefined if it is in this process's own network namespace. */
   readonly where: SocketNamespaces | undefined;
   private readonly pools: readonly AddressPool[];
   private readonly route: NetlinkSocket;
@@ -53,7 +56,9 @@ export class Bridge {
   private hasTable = false;
   private isClosed = false;
 
-  /** Throws SysError, NsError; nothing is left then. `owner` marks it as this process's. */
+  /**
+   * Throws SysError, NsError. On error nothing is left behind. `owner` marks the bridge as belonging to this process.
+   */
   constructor(
     private readonly spec: BridgeSpec,
     owner: string,
@@ -89,7 +94,7 @@ export class Bridge {
     return this.pools.map(({ gateway }) => gateway);
   }
 
-  /** Plugs in: the end inside is in the namespace when this returns. */
+  /** Attaches a sandbox. The end inside is in its namespace when this returns. */
   wire(end: WireEnd): Socketed {
     if (this.isClosed) throw new NsError('ERR_NSJS_CLOSED', 'the network is closed');
     const { alias, origin, netFd, name, mac } = end;
@@ -127,14 +132,14 @@ export class Bridge {
     return wire;
   }
 
-  /** Root only. */
+  /** Forwards a port of the host. Root only. */
   publish(port: PublishedPort): void {
     if (this.where)
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'a network without uplink has no port to publish', { hint: 'use sandbox.net.publish' });
     this.filter((filter) => filter.batch(publishRules(this.name, port), 'publish'));
   }
 
-  /** Settles when nothing of it is left; its sandboxes stay, without it. */
+  /** Removes the network. Settles when the removal is complete. Its sandboxes continue without it. */
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -142,7 +147,7 @@ export class Bridge {
     this.names.close();
     if (this.where) this.leave();
     else {
-      // Its rules hold until it is gone.
+      // The rules must remain until the bridge is gone.
       await this.route.requestLater(deleteLink(this.index), 'Network').catch(ignoreGone);
       if (this.hasTable) this.filter((filter) => filter.batch([deleteTable(tableOf(this.name))], 'Network'));
       this.route.close();
@@ -155,7 +160,7 @@ export class Bridge {
     for (const [at, subnet] of this.subnets.entries())
       route.request(addAddress(index, { address: this.pools[at]?.gateway ?? '', prefix: subnet.prefix }), 'Network');
     if (!this.where) {
-      // Its rules first: nothing of it is reached without them.
+      // The rules come first, so that the bridge is never reachable without them.
       this.checkForwarding();
       inNamespace({}, [{ kind: 'write', path: `/proc/sys/net/ipv6/conf/${this.name}/accept_ra`, text: '0', optional: true }]);
       this.filter((filter) =>
@@ -171,7 +176,7 @@ export class Bridge {
     for (const [at, fd] of fds.entries()) this.names.listen(fd, this.gateways[at]?.includes(':') ? 'udp6' : 'udp4');
   }
 
-  // Turning a machine into a router is its administrator's to decide.
+  // Only the administrator should decide whether a machine becomes a router.
   private checkForwarding(): void {
     const { nat, forwarding } = this.spec;
     if (!nat) return;

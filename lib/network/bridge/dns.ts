@@ -7,22 +7,25 @@ import { type DnsQuery, decodeQuery, encodeAnswer, encodeFormatError, recordType
 const forwardMs = 5000;
 const maxForwarded = 256;
 
-/** Answers for the names of one network; what is not among them goes to the host's resolvers, or does not exist. */
+/**
+ * DNS server for the names of one network. Queries for other names are forwarded to the host's resolvers or answered
+ * with NXDOMAIN.
+ */
 export class LanNames {
   private readonly sockets: Datagrams[] = [];
   private readonly names = new Map<string, readonly string[]>();
   private forwarded = 0;
 
-  /** `forwards`: whether other names are asked for outside. */
+  /** `forwards`: whether queries for other names are forwarded. */
   constructor(private readonly forwards: boolean) {}
 
-  /** Takes a bound socket over. */
+  /** Takes over a bound socket. */
   listen(fd: number, type: 'udp4' | 'udp6'): void {
     const socket = createSocket(type);
     socket.on('error', () => {});
     socket.on('message', (message, from) => {
       const reply = (answer: Buffer) => {
-        // Nobody can be answered at port 0.
+        // A reply cannot be sent to port 0.
         if (from.port !== 0 && this.sockets.includes(socket)) socket.send(answer, from.port, from.address, () => {});
       };
       this.answer(message, reply);
@@ -63,7 +66,7 @@ export class LanNames {
     else reply(encodeAnswer(query, { code: responseCodes.noName }));
   }
 
-  // As it came, and what comes back as it is: other records than addresses are none of ours.
+  // Queries and replies are forwarded unchanged, so that all record types work.
   private forward(query: DnsQuery, message: Buffer, reply: (answer: Buffer) => void): void {
     const [server] = getServers().filter((one) => !one.includes('%'));
     if (server === undefined || this.forwarded >= maxForwarded) {
@@ -88,9 +91,9 @@ export class LanNames {
     timer.unref();
     socket.unref();
     socket.on('error', fail);
-    // Called with an error where there is no way to it, whatever its type says.
+    // The callback receives an error if there is no route to the server, although its type does not declare this.
     socket.connect(port, host, ((error?: Error) => (error ? fail() : socket.send(message))) as () => void);
-    // A connected socket hears from that server alone; the number must be the question's all the same.
+    // A connected socket receives packets from that server only. The id must match that of the query nevertheless.
     socket.on('message', (answer) => {
       if (answer.length > 2 && answer.readUInt16BE(0) === query.id) done(answer);
     });

@@ -7,21 +7,21 @@ const nameSize = 16;
 const dnsPort = 53;
 const [tcp, udp, icmp, icmpSix] = [6, 17, 1, 58].map(u8) as [Buffer, Buffer, Buffer, Buffer];
 
-/** What the rules of one bridge are made of. */
+/** Parameters of the rules of one bridge. */
 export interface BridgeRules {
   readonly bridge: string;
   readonly subnets: readonly Cidr[];
-  /** What leaves by another interface gets that one's address. */
+  /** Whether packets that leave through another interface get the address of that interface. */
   readonly nat: boolean;
-  /** Its sandboxes do not reach each other, not even by way of the host. */
+  /** Whether sandboxes are kept from reaching each other, even by way of the host. */
   readonly isolated: boolean;
-  /** Whether its sandboxes reach what listens on the host; names they may always ask for. */
+  /** Whether sandboxes can reach services on the host. DNS queries are always allowed. */
   readonly host: boolean;
-  /** Addresses of the bridge itself, at which names are asked for. */
+  /** Addresses of the bridge itself, at which its DNS server listens. */
   readonly gateways: readonly string[];
 }
 
-/** A port of the host that leads to one of its sandboxes. */
+/** A port of the host that is forwarded to a sandbox of the bridge. */
 export interface PublishedPort {
   readonly protocol: 'tcp' | 'udp';
   readonly port: number;
@@ -29,7 +29,7 @@ export interface PublishedPort {
   readonly toPort: number;
 }
 
-/** The table has the name of its bridge: so it is found when that is gone. */
+/** The table has the name of its bridge, so that it can be found after the bridge is gone. */
 export const tableOf = (bridge: string): TableName => ({ family: 'inet', table: bridge });
 
 const padded = (name: string) => Buffer.from(name.padEnd(nameSize, '\0'));
@@ -64,7 +64,8 @@ function isIn(cidr: Cidr, side: 'source' | 'destination'): readonly nft.Expressi
 const isTo = (address: string) => isIn({ address, prefix: ipBytes(address).length * 8 }, 'destination');
 const notLoopback = from('lo', 'neq');
 
-// What a sandbox sends has an address of its subnet, or, between neighbours, one of the link.
+// Matches packets with a forged source address. A sandbox may send from its subnet and, with IPv6, from a link-local
+// address to its neighbours.
 function isForeign({ address, prefix }: Cidr): readonly nft.Expression[] {
   const { number, size, source } = family(address);
   const isFamily = [nft.meta('nfproto'), nft.cmp('eq', number), nft.payload('network', source, size)];
@@ -75,13 +76,13 @@ function isForeign({ address, prefix }: Cidr): readonly nft.Expression[] {
   return [...isFamily, ...beyond, nft.payload('network', source, size, 2), ...notOfLink, ...notUnspecified];
 }
 
-// Duplicates of an address are looked for without one.
+// Duplicate address detection sends from the unspecified address.
 const notUnspecified = [nft.payload('network', 8, 16, 2), nft.cmp('neq', Buffer.alloc(16), 2)];
 
 const familiesWithout = (subnets: readonly Cidr[]): readonly Buffer[] =>
   [2, 10].map(u8).filter((number) => !subnets.some(({ address }) => family(address).number.equals(number)));
 
-// Where clouds keep the credentials of their machines.
+// Addresses at which clouds serve the credentials of their machines.
 const metadata: readonly Cidr[] = [
   { address: '169.254.0.0', prefix: 16 },
   { address: '168.63.129.16', prefix: 32 },
@@ -89,7 +90,7 @@ const metadata: readonly Cidr[] = [
   { address: 'fd00:ec2::254', prefix: 128 },
 ];
 
-/** The table of one bridge, as one change. */
+/** Returns the messages that create the table of one bridge, to be applied as one transaction. */
 export function bridgeRules({ bridge, subnets, nat, isolated, host, gateways }: BridgeRules): readonly NetlinkMessage[] {
   const table = tableOf(bridge);
   const rule = (chain: string, ...expressions: readonly nft.Expression[]) => newRule(table, chain, expressions);
@@ -108,13 +109,13 @@ export function bridgeRules({ bridge, subnets, nat, isolated, host, gateways }: 
     ...familiesWithout(subnets).map((number) =>
       rule('forward', ...from(bridge), nft.meta('nfproto'), nft.cmp('eq', number), nft.verdict('drop')),
     ),
-    // The names of the network are for its sandboxes.
+    // Only sandboxes of the network may query its DNS server.
     ...gateways.map((gateway) =>
       rule('input', ...from(bridge, 'neq'), ...notLoopback, ...isTo(gateway), ...isProtocol(udp), ...isPort(dnsPort), nft.verdict('drop')),
     ),
     ...(isolated ? [rule('forward', ...from(bridge), ...to(bridge), refused)] : []),
     ...metadata.map((cidr) => rule('forward', ...from(bridge), ...isIn(cidr, 'destination'), refused)),
-    // Nothing comes in that was not asked for, but by a port that was published.
+    // Incoming packets are dropped unless they belong to a connection that the sandbox opened, or to a published port.
     rule('forward', ...to(bridge), ...from(bridge, 'neq'), ...establishedOrRelated, nft.verdict('accept')),
     rule('forward', ...to(bridge), ...from(bridge, 'neq'), ...isTranslated, nft.verdict('accept')),
     rule('forward', ...to(bridge), ...from(bridge, 'neq'), nft.verdict('drop')),
@@ -142,7 +143,7 @@ function hostRules(
   ];
 }
 
-/** Leads a port of the host to one of its sandboxes. */
+/** Returns the messages that forward a port of the host to a sandbox. */
 export function publishRules(bridge: string, { protocol, port, address, toPort }: PublishedPort): readonly NetlinkMessage[] {
   const { number, name } = family(address);
   const wanted = [nft.meta('nfproto'), nft.cmp('eq', number), ...isProtocol(protocol === 'tcp' ? tcp : udp), ...isPort(port)];
@@ -150,7 +151,7 @@ export function publishRules(bridge: string, { protocol, port, address, toPort }
   const table = tableOf(bridge);
   return [
     newRule(table, 'publish', [...from(bridge, 'neq'), ...isLocal, ...wanted, ...change]),
-    // The host's own loopback is its services'.
+    // The host's loopback addresses are left to its own services.
     newRule(table, 'publish-own', [...isLocal, ...outside(address), ...wanted, ...change]),
   ];
 }
@@ -162,5 +163,5 @@ function outside(address: string): readonly nft.Expression[] {
   return [...loaded, nft.bitwise(maskBytes(own.prefix, size), Buffer.alloc(size)), nft.cmp('neq', networkBytes(own))];
 }
 
-// Only what is meant for the host itself, not all that passes through it.
+// Matches only packets to the host itself, not packets that it forwards.
 const isLocal = [nft.fibType('destination'), nft.cmp('eq', u32(2))];

@@ -4,7 +4,7 @@ import { decodeRoute } from '../../netlink/decode';
 import { dumpRoutes } from '../../netlink/route';
 import type { NetlinkSocket } from '../../sys/netlink-socket';
 
-/** Where a free subnet is looked for: 10.88.0.0/24 to 10.103.255.0/24. */
+/** Candidates for a free subnet: 10.88.0.0/24 to 10.103.255.0/24. */
 const freeSubnets = Array.from({ length: 4096 }, (_, index) => ({ address: `10.${88 + (index >> 8)}.${index & 255}.0`, prefix: 24 }));
 
 const isSix = ({ address }: Cidr): boolean => address.includes(':');
@@ -17,7 +17,10 @@ function usedNetworks(route: NetlinkSocket): readonly Cidr[] {
     .map(({ destination }) => destination);
 }
 
-/** A subnet of IPv4 that no route of the namespace touches, and none of `others`. Throws NsError ERR_NSJS_NETWORK. */
+/**
+ * Returns an IPv4 subnet that overlaps with no route of the namespace and with none of `others`. Throws NsError
+ * ERR_NSJS_NETWORK.
+ */
 export function freeSubnet(route: NetlinkSocket, others: readonly Cidr[]): Cidr {
   const used = [...usedNetworks(route), ...others].filter((one) => !isSix(one));
   const found = freeSubnets.find((subnet) => !used.some((one) => cidrsOverlap(one, subnet)));
@@ -25,7 +28,7 @@ export function freeSubnet(route: NetlinkSocket, others: readonly Cidr[]): Cidr 
   return found;
 }
 
-/** Throws NsError ERR_NSJS_NETWORK where a route of the namespace leads to one of the subnets, or into it. */
+/** Throws NsError ERR_NSJS_NETWORK if a route of the namespace overlaps with one of the subnets. */
 export function checkFree(route: NetlinkSocket, subnets: readonly Cidr[]): void {
   const used = usedNetworks(route);
   for (const subnet of subnets) {

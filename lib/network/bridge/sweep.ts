@@ -10,14 +10,17 @@ import { tableOf } from './nft-rules';
 const debug = debuglog('nsjs');
 const bridgeName = /^nsjs-[0-9a-f]{10}$/;
 
-/** What a bridge says of its owner: pids come again, when a process began does not. */
+/**
+ * Returns the mark that identifies the owner of a bridge. It includes the start time of the process, because pids are
+ * reused.
+ */
 export const ownerMark = (): string => `nsjs ${pidNamespace()} ${process.pid} ${startedAt('self')}`;
 
 const pidNamespace = (): number => statSync('/proc/self/ns/pid').ino;
 
 function isAlive(mark: string): boolean {
   const [, namespace, pid, started] = /^nsjs (\d+) (\d+) (\d+)$/.exec(mark) ?? [];
-  // What bears no mark is not known to be anybody's; of another pid namespace nothing is known.
+  // A bridge without a mark may belong to anyone, and a process of another pid namespace cannot be checked.
   if (pid === undefined || Number(namespace) !== pidNamespace()) return true;
   try {
     return startedAt(pid) === started;
@@ -26,12 +29,15 @@ function isAlive(mark: string): boolean {
   }
 }
 
-/** Removes what processes left in this network namespace that died: bridges that nobody is plugged into, and their rules. */
+/**
+ * Removes networks left in this network namespace by processes that have died: bridges without attached sandboxes, and
+ * their rules.
+ */
 export function sweepNetworks(): void {
   const route = NetlinkSocket.open('route');
   const filter = NetlinkSocket.open('netfilter');
   try {
-    // Tables first: what is made meanwhile has its link before its table.
+    // Read the tables first: a network that is created at the same time gets its link before its table.
     const tables = filter.get(dumpTables('inet')).map(tableName);
     const links = route.get(dumpLinks()).flatMap((message) => decodeLink(message) ?? []);
     const bridges = links.filter(({ kind, name }) => kind === 'bridge' && bridgeName.test(name));
@@ -41,7 +47,7 @@ export function sweepNetworks(): void {
     const left = new Set(bridges.filter((one) => !dead.includes(one)).map(({ name }) => name));
     for (const name of tables) if (bridgeName.test(name) && !left.has(name)) filter.batch([deleteTable(tableOf(name))]);
   } catch (error) {
-    // Two may sweep at once: what one has removed the other does not find.
+    // Two processes may sweep at the same time. One then does not find what the other has removed.
     debug('sweep: %s', (error as Error).message);
   } finally {
     route.close();

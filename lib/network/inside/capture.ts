@@ -11,16 +11,16 @@ import { NetlinkSocket } from '../../sys/netlink-socket';
 import { socketIn } from '../../sys/socket';
 import { enhancedPacket, interfaceDescription, sectionHeader } from './pcapng';
 
-/** What is captured. */
+/** Options of `capture`. */
 export interface CaptureOptions {
-  /** Bytes of each packet that are kept. Default 65,535. */
+  /** Number of bytes of each packet that are kept. Default: 65,535. */
   readonly snapLength?: number;
 }
 
 const maxSnap = 65_535;
 const readable = 1;
 const maxPerTurn = 64;
-const truncate = 0x20; // MSG_TRUNC: the size it had
+const truncate = 0x20; // MSG_TRUNC: return the original size
 const addressSize = 20; // struct sockaddr_ll
 const loopbackIndex = 1;
 const outgoing = 4; // PACKET_OUTGOING
@@ -31,10 +31,10 @@ export function parseCapture(options: unknown): number {
   return parseInteger(snapLength, 'snapLength', 64, maxSnap);
 }
 
-// In ns since the epoch.
+// Nanoseconds since the epoch.
 const now = (): bigint => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6));
 
-/** Every frame of a network namespace as a stream of pcapng. Destroying it ends it. */
+/** Stream of all frames of a network namespace in pcapng format. Destroying the stream stops the capture. */
 export class Capture extends Readable {
   private readonly fd: number;
   private readonly interfaces = new Map<number, number>();
@@ -64,7 +64,7 @@ export class Capture extends Readable {
     done(error);
   }
 
-  /** No more of it; what was captured can still be read. */
+  /** Stops the capture. Frames that were captured before can still be read. */
   end(): void {
     if (this.destroyed || this.readableEnded) return;
     this.stop();
@@ -86,7 +86,7 @@ export class Capture extends Readable {
     this.watch = undefined;
   }
 
-  // Interfaces that come later are described when the first frame of theirs does.
+  // Interfaces that are created later are described when their first frame arrives.
   private describe(): void {
     const route = NetlinkSocket.open('route', this.where);
     try {
@@ -131,7 +131,7 @@ export class Capture extends Readable {
 
   private keep(address: Buffer, length: number): boolean {
     const index = address.readInt32LE(4);
-    // By the loopback interface each goes out and comes in: once is enough.
+    // On the loopback interface every frame is seen as outgoing and as incoming. Only the incoming one is kept.
     if (index === loopbackIndex && address[10] === outgoing) return true;
     if (!this.interfaces.has(index)) this.describe();
     const number = this.add(index, `if${index}`);

@@ -7,10 +7,10 @@ import { OptionError } from '../../base/errors';
 
 const statusWithoutBody = [101, 204, 205, 304];
 
-/** Makes a connection inside. */
+/** Opens a connection in the network namespace. */
 export type Connect = (port: number, host: string) => Socket;
 
-// The names of loopback mean the one inside.
+// Names of the loopback interface refer to that of the network namespace.
 const addressOf = (host: string | undefined): string => {
   if (host === undefined || host === 'localhost' || host === '') return '127.0.0.1';
   return host.replace(/^\[(.*)\]$/, '$1');
@@ -21,7 +21,7 @@ interface Endpoint {
   readonly port?: string | number | null;
 }
 
-/** An agent for `http.request` whose connections are made inside. */
+/** Returns an agent for `http.request` that connects in the network namespace. */
 export function agentInside(connect: Connect): Agent {
   return new (class extends Agent {
     override createConnection(options: Endpoint): Socket {
@@ -30,7 +30,7 @@ export function agentInside(connect: Connect): Agent {
   })({ keepAlive: true });
 }
 
-/** The same for `https.request`. */
+/** Returns an agent for `https.request` that connects in the network namespace. */
 export function secureAgentInside(connect: Connect): SecureAgent {
   return new (class extends SecureAgent {
     override createConnection(options: Endpoint & { readonly servername?: string }): Socket {
@@ -40,7 +40,7 @@ export function secureAgentInside(connect: Connect): SecureAgent {
   })({ keepAlive: true });
 }
 
-/** fetch whose connections are made inside; redirects are not followed. */
+/** Performs a fetch that connects in the network namespace. Redirects are not followed. */
 export async function fetchInside(
   agents: { readonly http: Agent; readonly https: SecureAgent },
   input: string | URL | Request,
@@ -79,7 +79,7 @@ function send(asked: Request, url: URL, agent: Agent | SecureAgent, isSecure: bo
     });
     request.once('response', resolve);
     request.once('error', reject);
-    // An answer that nobody asked for, such as 101, is none.
+    // An upgrade that was not requested, such as status 101, is not a valid response.
     request.once('upgrade', (_, socket) => socket.destroy());
     request.once('close', () => reject(new TypeError('fetch failed: the server ended the connection without an answer')));
     if (asked.body)

@@ -26,19 +26,25 @@ function block(type: number, ...parts: readonly Buffer[]): Buffer {
   return Buffer.concat([words(type, size), body, words(size)]);
 }
 
-/** Begins a file. */
+/** Encodes the section header block, which begins a file. */
 export function sectionHeader(application: string): Buffer {
   const unknown = words(0xffffffff, 0xffffffff);
   return block(blocks.section, words(byteOrder, 1), unknown, option(options.application, Buffer.from(application)), words(options.end));
 }
 
-/** Says what the interface is that packets are of; they count from 0 in this order. `snapLength` bytes of each at most. */
+/**
+ * Encodes an interface description block. Packets refer to interfaces by the number of this block, counted from 0.
+ * `snapLength`: maximum number of bytes of each packet.
+ */
 export function interfaceDescription(name: string, snapLength: number): Buffer {
   const resolution = option(options.resolution, Buffer.from([nanoseconds]));
   return block(blocks.interface, words(ethernet, snapLength), option(options.name, Buffer.from(name)), resolution, words(options.end));
 }
 
-/** One packet. `time` in ns since the epoch; `length` is what it had before it was cut. */
+/**
+ * Encodes an enhanced packet block. `time`: nanoseconds since the epoch. `length`: size of the packet before
+ * truncation.
+ */
 export function enhancedPacket(index: number, time: bigint, length: number, bytes: Uint8Array): Buffer {
   const high = Number(time >> 32n);
   const low = Number(time & 0xffffffffn);

@@ -13,7 +13,7 @@ import { Capture, type CaptureOptions, parseCapture } from './capture';
 const backlog = 511;
 const maxPort = 65_535;
 
-// Names are the host's to resolve, and mean nothing inside.
+// Only addresses are accepted: the host would resolve a name, and the result would be meaningless in the namespace.
 function parseAddress(host: unknown): string {
   const address = parseString(host, 'host');
   if (isIP(address) === 0 || address.includes('%')) throw new OptionError('host', `expected an IP address, received '${address}'`);
@@ -22,51 +22,53 @@ function parseAddress(host: unknown): string {
 
 const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the network namespace is closed');
 
-// Most sandboxes never need HTTP and TLS: they are loaded for those that do.
+// Most sandboxes need neither HTTP nor TLS, so these modules are loaded on first use.
 const httpInside = () => require('./http') as typeof import('./http');
 
-/** Which port leads where. */
+/** A port of the host that is forwarded to a port in the namespace. */
 export interface PublishedSocket {
-  /** Port inside. */
+  /** Port in the namespace. */
   readonly to: number;
-  /** Default 127.0.0.1. */
+  /** Address in the namespace. Default: 127.0.0.1. */
   readonly toHost?: string;
-  /** Port of the host. Default: any that is free. */
+  /** Port of the host. Default: any free port. */
   readonly port?: number;
-  /** Address of the host. Default 127.0.0.1: this machine alone. */
+  /** Address of the host. Default: 127.0.0.1, which only this machine can reach. */
   readonly host?: string;
 }
 
-/** What lives in the namespace on behalf of this process. */
+/** An object of this process that keeps a socket in the namespace open. */
 interface Resource {
   close(): void;
 }
 
 /**
- * Node's own sockets in another network namespace: they belong to this process and its event loop, and only what is in
- * that namespace can reach them. Needs no process, no interface and no rights but over the namespace (setns(2), Linux 3.8).
+ * Node's own sockets in another network namespace. They belong to this process and its event loop, and only processes
+ * in that namespace can reach them. They need no process and no interface there, and no rights except over the
+ * namespace (setns(2), Linux 3.8).
  */
 export class NamespaceSockets {
   private readonly resources = new Set<Resource>();
   private agents: { readonly http: Agent; readonly https: SecureAgent } | undefined;
   private isClosed = false;
 
-  /** `find` gives the descriptors; it throws when there is no such namespace any more. */
+  /** `find` returns the descriptors. It throws if the namespace no longer exists. */
   constructor(private readonly find: () => SocketNamespaces) {}
 
-  /** Its descriptors. Throws NsError ERR_NSJS_CLOSED once it is closed. */
+  /** Descriptors of the namespaces. Throws NsError ERR_NSJS_CLOSED after the sandbox has been closed. */
   get namespaces(): SocketNamespaces {
     return this.find();
   }
 
-  /** What `network: {share}` takes. */
+  /** Value for `network: {share}`. */
   get handle(): NamespaceHandle {
     return { type: 'net', fd: this.find().netFd };
   }
 
   /**
-   * Lets a server of this process (`net`, `http`, `https`) listen inside. `host` default: every IPv4 address there. Ports below 1024
-   * are free to use. Rejects with a SysError: EADDRINUSE, EADDRNOTAVAIL; OptionError, OptionRangeError.
+   * Makes a server of this process (`net`, `http`, `https`) listen in the namespace. `host` defaults to all IPv4
+   * addresses. Ports below 1024 need no privileges. Rejects with a SysError: EADDRINUSE, EADDRNOTAVAIL; OptionError,
+   * OptionRangeError.
    */
   async listen(server: Server, port: number, host = '0.0.0.0'): Promise<void> {
     const bind = { host: parseAddress(host), port: parseInteger(port, 'port', 0, maxPort) };
@@ -80,13 +82,16 @@ export class NamespaceSockets {
     await listening;
   }
 
-  /** Connects to what listens inside. `host` default: its loopback. The socket emits `connect` or `error` as any other. */
+  /**
+   * Connects to a server in the namespace. `host` defaults to its loopback address. The socket emits `connect` or
+   * `error` as usual.
+   */
   connect(port: number, host = '127.0.0.1'): Socket {
     parseInteger(port, 'port', 1, maxPort);
     return this.socket(isIPv6(parseAddress(host)) ? 'tcp6' : 'tcp4').connect({ host, port });
   }
 
-  /** A UDP socket that lives inside, bound to `port` (default: any) of `host` (default: every address). */
+  /** Returns a UDP socket in the namespace, bound to `port` (default: any) of `host` (default: every IPv4 address). */
   async udp(port = 0, host = '0.0.0.0'): Promise<DatagramSocket> {
     const bind = { host: parseAddress(host), port: parseInteger(port, 'port', 0, maxPort) };
     const fd = this.make({ type: 'dgram', bind });
@@ -99,8 +104,8 @@ export class NamespaceSockets {
   }
 
   /**
-   * A socket that lives inside and is neither bound nor connected: `'tcp4'` and `'tcp6'` give one of `net`, to be connected
-   * with `connect()`; `'udp4'` and `'udp6'` one of `dgram`, to be used at once.
+   * Returns an unconnected socket in the namespace. `'tcp4'` and `'tcp6'` return a `net` socket to be connected with
+   * `connect()`. `'udp4'` and `'udp6'` return a `dgram` socket that can be used immediately.
    */
   socket(type: 'tcp4' | 'tcp6'): Socket;
   socket(type: 'udp4' | 'udp6'): Promise<DatagramSocket>;
@@ -113,15 +118,18 @@ export class NamespaceSockets {
     return socket;
   }
 
-  /** An `http.Agent` whose connections are made inside: `http.get({port: 8080, agent: sandbox.net.agent})`. Names of hosts are none but `localhost`. */
+  /**
+   * An `http.Agent` that connects in the namespace: `http.get({port: 8080, agent: sandbox.net.agent})`. The only
+   * supported host name is `localhost`; other hosts must be IP addresses.
+   */
   get agent(): Agent {
     this.agents ??= this.makeAgents();
     return this.agents.http;
   }
 
   /**
-   * fetch whose connections are made inside: `sandbox.net.fetch('http://localhost:8080/')`. Redirects are not followed. Rejects as
-   * `http.request` does: ECONNREFUSED.
+   * Performs a fetch that connects in the namespace: `sandbox.net.fetch('http://localhost:8080/')`. Redirects are not
+   * followed. Rejects as `http.request` does, for example with ECONNREFUSED.
    */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
     this.agents ??= this.makeAgents();
@@ -129,8 +137,9 @@ export class NamespaceSockets {
   }
 
   /**
-   * Lets a port of the host lead to one inside, by this process: no rights are needed, and no rules are made. `host` default 127.0.0.1;
-   * port 0 is any that is free. Resolves with the address that it has. Rejects with what listening does: EADDRINUSE, EACCES.
+   * Forwards a port of the host to a port in the namespace through this process. Needs no rights and creates no
+   * firewall rules. `host` defaults to 127.0.0.1. Port 0 selects any free port. Resolves with the actual address.
+   * Rejects with the errors of listening: EADDRINUSE, EACCES.
    */
   async publish(options: PublishedSocket): Promise<{ readonly host: string; readonly port: number; close(): void }> {
     const given = parseObject(options, '', ['port', 'to', 'host', 'toHost']);
@@ -146,7 +155,10 @@ export class NamespaceSockets {
     return { host: address, port, close: () => server.close() };
   }
 
-  /** Every frame of the namespace, as Wireshark and tcpdump read it (pcapng); ends with the sandbox, or when it is destroyed. Throws SysError: EPERM. */
+  /**
+   * Captures every frame of the namespace in pcapng format, which Wireshark and tcpdump read. The stream ends with the
+   * sandbox, or when it is destroyed. Throws SysError: EPERM.
+   */
   capture(options: CaptureOptions = {}): Readable {
     const snapLength = parseCapture(options);
     if (this.isClosed) throw closedError();
@@ -157,7 +169,7 @@ export class NamespaceSockets {
     return capture;
   }
 
-  /** Ends all of them: an open socket keeps its namespace alive. */
+  /** Closes all sockets, because an open socket keeps its namespace alive. */
   close(): void {
     this.isClosed = true;
     for (const resource of [...this.resources]) resource.close();
@@ -186,7 +198,7 @@ export class NamespaceSockets {
     socket.pipe(inside).pipe(socket);
   }
 
-  // The sandbox may have ended while somebody connected.
+  // The sandbox may have ended while a client was connecting.
   private connectIfOpen(port: number, host: string): Socket | undefined {
     try {
       return this.connect(port, host);
@@ -208,7 +220,7 @@ export class NamespaceSockets {
         try {
           close();
         } catch {
-          // Closed by its user already.
+          // Already closed by its user.
         }
         for (const connection of connections) connection.destroy();
       },

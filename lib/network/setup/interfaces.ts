@@ -13,10 +13,10 @@ import { NetlinkSocket } from '../../sys/netlink-socket';
 const nameBytes = 5;
 const everything = (isSix: boolean): Cidr => ({ address: isSix ? '::' : '0.0.0.0', prefix: 0 });
 
-/** A name for an interface that nobody has: 15 bytes at most. */
+/** Returns a random name for an interface, which no other interface has. 15 bytes at most. */
 export const freshName = (prefix: string): string => `${prefix}${randomBytes(nameBytes).toString('hex')}`;
 
-/** An interface by its name. Throws SysError ENODEV. */
+/** Returns an interface by name. Throws SysError ENODEV. */
 export function linkOf(route: NetlinkSocket, name: string, origin?: string): LinkFact {
   try {
     const [found] = route.get(getLink(name)).flatMap((message) => decodeLink(message) ?? []);
@@ -28,19 +28,19 @@ export function linkOf(route: NetlinkSocket, name: string, origin?: string): Lin
   throw new SysError({ errno: 19, syscall: 'netlink', origin, path: name });
 }
 
-/** The other end of a wire: what it gives the end inside that has none of its own. */
+/** The connection of an interface to its network, with the values for the end inside that the options do not set. */
 export interface Socketed {
   readonly addresses: readonly Cidr[];
   readonly gateways: readonly string[];
   readonly mtu?: number;
   readonly resolvers: readonly string[];
-  /** The end inside is gone, or was never made. */
+  /** Must be called when the end inside is gone, or if it was not created. */
   release(): void;
 }
 
-/** What a {@link Network} does for those who plug in. */
+/** Attaches interfaces to a {@link Network}. */
 export interface Plug {
-  /** Makes the wire, with the end inside in the namespace. Throws SysError, NsError. */
+  /** Creates the veth pair with one end in the namespace. Throws SysError, NsError. */
   wire(end: WireEnd): Socketed;
 }
 
@@ -50,12 +50,12 @@ export interface WireEnd {
   readonly mtu?: number;
   readonly mac?: string;
   readonly alias?: string;
-  /** Those that are wanted; none: what is free. */
+  /** Requested addresses. If empty, free addresses are assigned. */
   readonly addresses: readonly Cidr[];
   readonly origin: string;
 }
 
-/** Makes one interface inside, and sets it up. `route`: of the namespace. */
+/** Creates one interface in the namespace and sets it up. `route`: netlink socket of the namespace. */
 export function addInterface(spec: InterfaceSpec, where: SocketNamespaces, route: NetlinkSocket, alias: string | undefined): Socketed {
   const made = make(spec, where, alias);
   try {
@@ -68,12 +68,12 @@ export function addInterface(spec: InterfaceSpec, where: SocketNamespaces, route
   return made;
 }
 
-// A sandbox that is open keeps nothing of what it could not have.
+// An open sandbox must not keep an interface that could not be set up.
 function remove(route: NetlinkSocket, name: string): void {
   try {
     route.request(deleteLink(linkOf(route, name).index));
   } catch {
-    // The error that is told is the first.
+    // The first error is the one to report.
   }
 }
 
@@ -117,7 +117,7 @@ function wireToHost(outside: NetlinkSocket, { at, hostName, hostAddresses, mtu }
   outside.request(setLinkUp(index), at);
 }
 
-// What it has of its own goes with it, as the OCI runtime spec has it for network devices.
+// The device keeps its own addresses unless others are given, as the OCI runtime spec defines for network devices.
 function moveIn(outside: NetlinkSocket, { at, parent = '', addresses, gateways }: InterfaceSpec, settings: Settings): Socketed {
   const { index } = linkOf(outside, parent, at);
   const own = outside.get(dumpAddresses()).flatMap((message) => decodeAddress(message) ?? []);
@@ -132,7 +132,7 @@ const isLasting = (fact: AddressFact, index: number): boolean => fact.index === 
 function configure({ at, name, routes, gateways }: InterfaceSpec, made: Socketed, where: SocketNamespaces, route: NetlinkSocket): void {
   const { index } = linkOf(route, name, at);
   if (made.addresses.some(({ address }) => address.includes(':'))) {
-    // What is made later than its namespace begins without IPv6.
+    // An interface that is created later than its namespace starts without IPv6.
     const path = `/proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
     inNamespace(where, [{ kind: 'write', path, text: '0', optional: true }]);
   }

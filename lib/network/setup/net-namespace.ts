@@ -12,21 +12,23 @@ import { socketRequest } from '../../sys/socket';
 const loopback = 1;
 const readOnly = 0;
 
-/** A network namespace of this process's making, with its loopback interface up. */
+/** A network namespace that this process created, with its loopback interface up. */
 export interface MadeNamespace {
   readonly netFd: number;
-  /** The user namespace that owns it, where this process has no rights over it otherwise. Not the caller's to close. */
+  /** The user namespace that owns it, if this process has no rights over it otherwise. The caller must not close it. */
   readonly userFd?: number;
-  /** Of that namespace; the caller's to close. */
+  /** Netlink socket of that namespace. The caller must close it. */
   readonly route: NetlinkSocket;
-  /** What was asked for besides; the caller's. */
+  /** Descriptors of the additional requests. The caller must close them. */
   readonly made: readonly number[];
 }
 
-/** The user namespace of all that this process makes: what it owns can be joined by wires. */
+/**
+ * The user namespace that owns all network namespaces of this process. A common owner allows veth pairs between them.
+ */
 let owner: { readonly fd: number; users: number } | undefined;
 
-/** One less; without any it is given up. */
+/** Removes one user of the owner. Without users, the owner is closed. */
 export function releaseOwner(): void {
   if (!owner || --owner.users > 0) return;
   native().dropFd(owner.fd);
@@ -36,7 +38,7 @@ export function releaseOwner(): void {
 const write = (path: string, text: string, optional = false): NamespaceRequest => ({ kind: 'write', path, text, optional });
 const open = (path: string): NamespaceRequest => ({ kind: 'open', path, flags: readOnly });
 
-// One id: this process's own becomes root there, as unshare(1) --map-root-user does.
+// Maps a single id: this process's own id becomes root there, as with unshare(1) --map-root-user.
 const idMaps = (): readonly NamespaceRequest[] => [
   write('/proc/self/setgroups', 'deny'),
   write('/proc/self/uid_map', `0 ${process.geteuid?.()} 1`),
@@ -45,7 +47,8 @@ const idMaps = (): readonly NamespaceRequest[] => [
 
 const bound = (bounds: NetworkBounds): readonly NamespaceRequest[] => bounds.map(([path, text]) => write(`/proc/sys/${path}`, text, true));
 
-// Programs have no rights in this namespace, so low ports are free; and no neighbour sets an interface up by announcements.
+// Programs have no rights in this namespace, so low ports need no privileges. Router advertisements are ignored, so
+// that no neighbour can configure an interface.
 const settings = (isSix: boolean, bounds: NetworkBounds): readonly NamespaceRequest[] => [
   ...bound(bounds),
   write('/proc/sys/net/ipv4/ip_unprivileged_port_start', '0', true),
@@ -54,9 +57,10 @@ const settings = (isSix: boolean, bounds: NetworkBounds): readonly NamespaceRequ
 ];
 
 /**
- * Makes one; some 0.8 ms, in which this thread is blocked. `isSix`: interfaces that come later have IPv6. As a user it is owned by a user namespace that
- * all of them share, and the caller must call {@link releaseOwner} in the end. Throws SysError: EPERM, ENOSPC where user namespaces are forbidden.
- `more`: what else to make there at once.
+ * Creates a network namespace. Blocks this thread for about 0.8 ms. `isSix`: interfaces that are created later have
+ * IPv6. `more`: additional requests, executed in the same step. As a user, the namespace is owned by a user namespace
+ * that all of them share, and the caller must finally call {@link releaseOwner}. Throws SysError: EPERM, ENOSPC if user
+ * namespaces are forbidden.
  */
 export function makeNetNamespace(
   isSix: boolean,

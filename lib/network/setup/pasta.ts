@@ -6,10 +6,13 @@ import type { PastaSpec } from '../../features/pasta';
 const folders = ['/usr/local/bin', '/usr/bin', '/bin'];
 const tun = '/dev/net/tun';
 
-/** Where the program is; undefined where it is not installed. Found by fixed places: nothing in the environment redirects it. */
+/**
+ * Returns the path of pasta(1), or undefined if it is not installed. Only fixed directories are searched, so that the
+ * environment cannot redirect it.
+ */
 export const findPasta = (): string | undefined => folders.map((folder) => `${folder}/pasta`).find((path) => existsSync(path));
 
-/** Why it can't be used here, and what to do about that; undefined where it can. */
+/** Returns the reason why pasta(1) cannot be used here and how to fix it, or undefined if it can be used. */
 export function pastaMissing(): { readonly reason: string; readonly fix: string } | undefined {
   if (findPasta() === undefined) return { reason: 'pasta(1) is not installed', fix: "install Debian's passt" };
   try {
@@ -20,17 +23,20 @@ export function pastaMissing(): { readonly reason: string; readonly fix: string 
   }
 }
 
-/** Throws NsError ERR_NSJS_UNSUPPORTED. */
+/** Returns the path of pasta(1). Throws NsError ERR_NSJS_UNSUPPORTED. */
 export function requirePasta(): string {
   const missing = pastaMissing();
   if (missing) throw new NsError('ERR_NSJS_UNSUPPORTED', `network.pasta: ${missing.reason}`, { hint: missing.fix });
   return findPasta() ?? '';
 }
 
-/** Descriptor of the network namespace that it is started with. */
+/** Descriptor of the network namespace in the pasta process. */
 export const pastaNamespaceFd = 3;
 
-/** What it opens by itself is off: the gateway's way to the host's loopback, and every port. */
+/**
+ * Returns the arguments of pasta(1). They disable everything that pasta opens by default: access to the host's loopback
+ * through the gateway, and all ports.
+ */
 export function pastaArguments({ publish, mtu }: PastaSpec): readonly string[] {
   const ports = publish.length === 0 ? ['none'] : publish.map(([outside, inside]) => `127.0.0.1/${outside}:${inside}`);
   return [
@@ -40,7 +46,7 @@ export function pastaArguments({ publish, mtu }: PastaSpec): readonly string[] {
     ...ports.flatMap((port) => ['--tcp-ports', port]),
     ...['--udp-ports', 'none', '--tcp-ns', 'none', '--udp-ns', 'none'],
     ...['--ns-ifname', 'eth0', '--mtu', `${mtu}`],
-    // Otherwise it gives up the rights that it needs to enter the namespace.
+    // Without this, pasta drops the rights that it needs to enter the namespace.
     '--runas',
     '0',
     '--netns',
@@ -48,7 +54,7 @@ export function pastaArguments({ publish, mtu }: PastaSpec): readonly string[] {
   ];
 }
 
-/** Name servers of this host that are not on its loopback. */
+/** Returns the name servers of this host that are not on its loopback interface. */
 export const outerResolvers = (): readonly string[] =>
   getServers()
     .map((server) => server.replace(/^\[(.*)\].*$/, '$1'))

@@ -12,11 +12,11 @@ import { addInterface, type Socketed } from './interfaces';
 import { type MadeNamespace, makeNetNamespace, releaseOwner } from './net-namespace';
 import { outerResolvers, requirePasta } from './pasta';
 
-/** A network namespace that was set up for one sandbox, and what this process does in it. */
+/** The network namespace that was set up for one sandbox, and the services of this process in it. */
 export class LiveNetwork {
-  /** For /etc/resolv.conf. */
+  /** Name servers for /etc/resolv.conf. */
   readonly resolvers: readonly string[];
-  /** How connections to outside are intercepted, with `egress`. */
+  /** Method that intercepts outgoing connections, with `egress`. */
   readonly via: 'nftables' | 'ports' | undefined;
   private onEgress: (event: EgressEvent) => void = () => {};
   private initPid: () => number | undefined = () => undefined;
@@ -26,7 +26,7 @@ export class LiveNetwork {
   private isClosed = false;
   private hasFd = true;
 
-  /** Throws SysError, NsError; nothing is left then. */
+  /** Throws SysError, NsError. On error nothing is left behind. */
   constructor(spec: NetworkSpec, hostname: string | undefined) {
     const resolvers: string[] = [];
     this.made = spec.egress ? makeNetNamespace(true, egressRequests(spec.egress), egressBounds) : makeNetNamespace(needsSix(spec));
@@ -39,7 +39,8 @@ export class LiveNetwork {
           tell: (event) => this.onEgress(event),
           init: () => this.initPid(),
         });
-        // Without nftables an answer can come from no other address than the one that was asked.
+        // Without nftables, the source address of a DNS reply cannot be rewritten, so clients must query the listener
+        // itself.
         resolvers.push(sockets.via === 'ports' ? '127.0.0.1' : resolverAddress);
       }
       for (const one of spec.interfaces) {
@@ -64,13 +65,16 @@ export class LiveNetwork {
     return this.made.netFd;
   }
 
-  /** The sandbox exists: `initPid` finds its init on this host, `onEvent` receives its egress events. */
+  /**
+   * Connects the network to its sandbox. `initPid` returns the pid of its init on this host, `onEgress` receives its
+   * egress events.
+   */
   connect(initPid: () => number | undefined, onEgress: (event: EgressEvent) => void): void {
     this.initPid = initPid;
     this.onEgress = onEgress;
   }
 
-  /** Its init runs. */
+  /** Must be called when the sandbox's init is running. */
   started(): void {
     if (this.egress instanceof EgressThread) this.egress.started(this.initPid());
   }
@@ -80,19 +84,21 @@ export class LiveNetwork {
     return { netFd, ...(userFd === undefined ? {} : { userFd }) };
   }
 
-  /** Totals of egress by destination; undefined without egress. */
+  /** Returns the egress totals by destination, or undefined without egress. */
   totals(): Readonly<Record<string, EgressTotals>> | undefined {
     return this.egress?.totals();
   }
 
-  /** The sandbox has it: from now on the namespace lives by its processes. */
+  /**
+   * Closes this process's descriptor once the sandbox has the namespace. The sandbox's processes then keep it alive.
+   */
   handOver(): void {
     if (!this.hasFd) return;
     this.hasFd = false;
     close(this.made.netFd);
   }
 
-  /** Ends what this process does there. */
+  /** Stops everything that this process does in the namespace. */
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -103,7 +109,7 @@ export class LiveNetwork {
     if (this.made.userFd !== undefined) releaseOwner();
   }
 
-  // Parameters of interfaces exist once these do.
+  // Interface parameters exist only after the interfaces have been created.
   private applySysctl({ sysctl }: NetworkSpec): void {
     if (sysctl.length === 0) return;
     try {

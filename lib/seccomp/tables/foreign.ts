@@ -1,4 +1,7 @@
-/** System calls that only other architectures have: profiles for several of them name these, and they mean nothing here. */
+/**
+ * System calls that only other architectures have. Profiles for several architectures name them; they have no effect
+ * here.
+ */
 export const foreignNames: ReadonlySet<string> = new Set(
   `_llseek _newselect arm_fadvise64_64 arm_sync_file_range bdflush breakpoint cacheflush chown32 clock_adjtime64
   clock_getres_time64 clock_gettime64 clock_nanosleep_time64 clock_settime64 fadvise64_64 fchown32 fcntl64 fstat64 fstatat64

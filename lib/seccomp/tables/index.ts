@@ -5,11 +5,11 @@ import { x64 } from './x64';
 /** Architectures that nsjs compiles filters for, as `process.arch` names them. */
 export type Arch = 'x64' | 'arm64';
 
-/** What a filter must know of an architecture. */
+/** Properties of an architecture that a filter depends on. */
 export interface ArchTable {
-  /** AUDIT_ARCH_* of <linux/audit.h>, as seccomp_data.arch holds it. */
+  /** AUDIT_ARCH_* of <linux/audit.h>, the value of seccomp_data.arch. */
   readonly audit: number;
-  /** From this number on a call is of another ABI on the same architecture (x32). */
+  /** Calls with this or a higher number belong to another ABI of the same architecture (x32). */
   readonly foreignFrom?: number;
   readonly numbers: Readonly<Record<string, number>>;
 }
@@ -19,15 +19,15 @@ export const archTables: Readonly<Record<Arch, ArchTable>> = {
   arm64: { audit: 0xc00000b7, numbers: arm64 },
 };
 
-/** Whether any architecture has a system call of this name. */
+/** Returns whether any supported architecture has a system call of this name. */
 export function isSyscallName(name: string): boolean {
   return Object.values(archTables).some(({ numbers }) => Object.hasOwn(numbers, name));
 }
 
-/** Whether it is the name of a system call that only architectures nsjs does not run on have. */
+/** Returns whether only architectures that nsjs does not support have a system call of this name. */
 export const isForeignSyscallName = (name: string): boolean => foreignNames.has(name);
 
-/** Name of a number, or `syscall_<number>`. */
+/** Returns the name of a system call number, or `syscall_<number>`. */
 export function syscallName(number: number, arch: Arch): string {
   const found = Object.entries(archTables[arch].numbers).find(([, known]) => known === number);
   return found?.[0] ?? `syscall_${number}`;
