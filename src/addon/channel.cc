@@ -1,4 +1,4 @@
-// A running session: its channels, further programs, its end.
+// Functions for a running session: its channels, further programs, and its end.
 #include "../sys/socket.h"
 #include "launch.h"
 #include "stdio.h"
@@ -19,7 +19,7 @@ napi_value adopt(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// results: [pid of the process that the message speaks of, number of descriptors beside it, these …]
+// results: [pid of the process that the message is about, number of passed descriptors, these …]
 napi_value receive(napi_env env, napi_callback_info info) {
   const Arguments<4> arguments(env, info);
   auto* session = arguments.external<Session>(0);
@@ -32,7 +32,7 @@ napi_value receive(napi_env env, napi_callback_info info) {
   if (fd < 0) return number(env, 0);
   sys::Received received;
   Status status = sys::receive(fd, buffer, size, MSG_DONTWAIT, received);
-  // Told once when the other side ended before it had read all; what it has written is still there.
+  // ECONNRESET is returned once if the peer ended before it had read everything. Messages from it can still be read.
   if (status.err == ECONNRESET) status = sys::receive(fd, buffer, size, MSG_DONTWAIT, received);
   if (!status.ok()) return number(env, -status.err);
   if (received.size == 0) session->stop(channel);
@@ -103,7 +103,7 @@ napi_value hold(napi_env env, napi_callback_info info) {
     if (count == 0) held.reset();
     if (!held.is_open() && next < count) held = Fd(fds[next++]);
   }
-  for (; next < count; ++next) Fd(fds[next]).reset();  // no room: the caller keeps within kMaxHeld
+  for (; next < count; ++next) Fd(fds[next]).reset();  // no room left; callers stay within kMaxHeld
   return nullptr;
 }
 

@@ -1,5 +1,5 @@
-// clone3(2) with an exec in the child: never a return into JavaScript there. The child is a copy (no CLONE_VM), so it may
-// have its own namespaces; it makes raw system calls only.
+// clone3(2) followed by exec in the child, which never returns into JavaScript. The child is a copy (no CLONE_VM), so
+// it may have namespaces of its own. It makes raw system calls only.
 #include "../sys/socket.h"
 #include "bind.h"
 #include "stack.h"
@@ -12,10 +12,10 @@ struct Exec {
   const char* path;
   char* const* argv;
   char* const* envp;
-  const std::int32_t* fds;  // by number in the child; -1 stays closed
+  const std::int32_t* fds;  // indexed by number in the child; -1 stays closed
   unsigned count;
-  int go;      // the child waits here for one byte
-  int status;  // and tells here why it could not execute
+  int go;      // the child reads one byte from it before it goes on
+  int status;  // the child writes here why it could not execute
 };
 
 constexpr unsigned kMaxFds = 64;
@@ -24,7 +24,7 @@ constexpr unsigned kMaxFds = 64;
 Status run_child(const Exec& exec) {
   char go = 0;
   const auto got = sys::read(exec.go, &go, 1);
-  if (got.value != 1) return {4, __NR_read};  // EINTR: the parent gave it up
+  if (got.value != 1) return {4, __NR_read};  // EINTR: the parent has closed its end
   const int first = static_cast<int>(exec.count);
   int staged[kMaxFds];
   for (unsigned number = 0; number < exec.count; ++number) {
@@ -44,7 +44,7 @@ Status run_child(const Exec& exec) {
   NSJS_TRY(sys::sigprocmask(SIG_SETMASK, 0));
   const Status failed = sys::execve(exec.path, exec.argv, exec.envp);
   (void)sys::write(static_cast<int>(status), &failed, sizeof failed);
-  sys::exit_group(127);  // its former number may be the program's by now
+  sys::exit_group(127);  // exec.status may be a descriptor of the program by now
 }
 
 [[noreturn]] void child(const Exec& exec) {
@@ -53,7 +53,7 @@ Status run_child(const Exec& exec) {
   sys::exit_group(127);
 }
 
-// NUL-separated words as a vector of pointers into them.
+// Splits NUL-separated strings into a vector of pointers into `text`.
 unsigned split(char* text, std::size_t size, char** words, unsigned most) {
   unsigned count = 0;
   for (std::size_t at = 0; at < size && count < most; ++at) {
@@ -104,7 +104,7 @@ Exec read_exec(const Arguments<6>& arguments, char** argv, char** envp) {
 
 }  // namespace
 
-// results: [errno, system call, pid, pidfd, descriptor that lets it go on, descriptor that tells how exec went]
+// results: [errno, system call, pid, pidfd, pipe end that releases the child, pipe end that reports a failed exec]
 napi_value clone_exec(napi_env env, napi_callback_info info) {
   static thread_local char* argv[kMaxWords + 1];
   static thread_local char* envp[kMaxWords + 1];

@@ -1,4 +1,4 @@
-// Waiting for a descriptor on the event loop: a pidfd that ends, a file that changes.
+// Waits for a descriptor on the event loop: for a pidfd that becomes readable, or a file that changes.
 #include "fd_watch.h"
 
 #include "bind.h"
@@ -42,7 +42,7 @@ void FdWatch::close() {
   uv_close(reinterpret_cast<uv_handle_t*>(&handle), on_closed);
 }
 
-// events as uv_poll_start: 1 readable, 2 writable, 8 priority
+// `events` as in uv_poll_start: 1 readable, 2 writable, 8 priority
 napi_value watch_fd(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
   Environment& environment = Environment::of(env);

@@ -3,7 +3,7 @@
 
 namespace nsjs {
 
-// Lives until uv_close has called back, even if the environment ends before.
+// A watch on one descriptor. It lives until the callback of uv_close has run, even if the environment ends before.
 class FdWatch {
  public:
   explicit FdWatch(Environment& owner);
@@ -15,8 +15,8 @@ class FdWatch {
 
   Environment& environment;
   uv_poll_t handle;
-  int fd = -1;            // its owner's, who unwatches it first
-  bool orphaned = false;  // the environment has ended: nobody else is left to close it
+  int fd = -1;            // owned by the caller, which unwatches it before it closes it
+  bool orphaned = false;  // the environment has ended: this object closes `fd`
   napi_ref callback = nullptr;
   FdWatch* next = nullptr;
   FdWatch* previous = nullptr;

@@ -1,4 +1,4 @@
-// Which files paths lead to and when they were changed, all at once: it is asked for each sandbox.
+// Identifies many files, and when they were changed, in one call, because this runs for each sandbox.
 #include <sys/stat.h>
 
 #include <cstring>
@@ -27,14 +27,14 @@ FileId identify(const char* path) {
            static_cast<std::uint64_t>(changed.tv_sec) * kNsPerSecond + static_cast<std::uint64_t>(changed.tv_nsec)}};
 }
 
-// Paths that end with zeros, and a FileId of each: cut down to its first two words where times do not count.
+// NUL-terminated paths and a FileId of each. Without times a FileId has only its first two words.
 struct Files {
   explicit Files(const Arguments<3>& arguments)
       : path(static_cast<const char*>(arguments.typed_array(0, &length))),
         ids(static_cast<std::uint64_t*>(arguments.typed_array(1, &length))),
         words(arguments.int32(2) != 0 ? kTimed : kUntimed) {}
 
-  // Stops where `each` answers false.
+  // Stops when `each` returns false.
   template <class Each>
   bool every(Each each) {
     for (std::size_t at = 0; at + words <= length; at += words, path += std::strlen(path) + 1) {
@@ -51,7 +51,7 @@ struct Files {
 
 }  // namespace
 
-// (paths, ids, timed): fills ids in; zeros where there is nothing to see
+// (paths, ids, timed): fills in ids; zeros for a file that cannot be examined
 napi_value file_ids(napi_env env, napi_callback_info info) {
   Files({env, info}).every([](void* id, const void* found, std::size_t size) {
     std::memcpy(id, found, size);
@@ -60,7 +60,7 @@ napi_value file_ids(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// (paths, ids, timed) → 1 where all are what ids says
+// (paths, ids, timed) -> 1 if all files still have these ids, else 0
 napi_value same_files(napi_env env, napi_callback_info info) {
   const bool same =
       Files({env, info}).every([](const void* id, const void* found, std::size_t size) { return std::memcmp(id, found, size) == 0; });

@@ -1,6 +1,7 @@
-// Sockets born in another network namespace, new namespaces, and files that depend on the namespace of who opens them. The
-// calling thread never leaves its own: a child that shares this process's table of descriptors (and its memory) enters the
-// namespace, does what is asked and ends; the descriptors are simply here.
+// Creates sockets in another network namespace, creates namespaces, and opens files whose content depends on the
+// namespace of the opener. The calling thread never leaves its own namespaces: a child that shares the descriptor table
+// and the memory of this process enters the namespace, handles the requests and exits. The descriptors then belong to
+// this process.
 #include "../sys/socket.h"
 #include "bind.h"
 #include "stack.h"
@@ -9,7 +10,7 @@
 namespace nsjs {
 namespace {
 
-// One thing to do there, as lib/sys/in-namespace.ts lays it out.
+// One request, in the layout of lib/sys/in-namespace.ts.
 struct Request {
   std::int32_t kind;
   std::int32_t family;
@@ -104,8 +105,8 @@ int child_main(void* argument) {
 
 }  // namespace
 
-// `user`, `net`: namespaces to enter, -1 for none; `fresh`: 1 a new network namespace, 2 in a new user namespace.
-// results: [errno, system call]; each request has its own
+// `user`, `net`: namespaces to enter, -1 for none. `fresh`: 1 creates a network namespace, 2 creates it in a new user
+// namespace. results: [errno, system call] of the child as a whole; each request has its own.
 napi_value in_namespace(napi_env env, napi_callback_info info) {
   const Arguments<5> arguments(env, info);
   std::size_t size = 0;

@@ -15,7 +15,7 @@ namespace {
 
 std::size_t image_size() { return static_cast<std::size_t>(nsjs_launcher_image_end - nsjs_launcher_image); }
 
-// Sealed, so that no program can change what the next sandbox starts with (CVE-2019-5736).
+// Sealed, so that no program can change the image that the next sandbox starts from (CVE-2019-5736).
 Status open_image(Environment& environment) {
   if (environment.image.is_open()) return {};
   constexpr unsigned kExec = 0x10;  // MFD_EXEC, Linux 6.3
@@ -80,7 +80,7 @@ Status prepare(Environment& environment, const Arguments<6>& arguments, Launch& 
     int& passed = launch.passed.fds[launch.passed.count++];
     passed = launch.stdio.theirs[index];
     if (stdio[index] != kEmptyMounts && stdio[index] != kProc) continue;
-    // Both were made together, and are used together.
+    // The namespace and the procfs are created together and must be used together.
     if (!opened) NSJS_TRY(environment.mounts.open());
     opened = true;
     passed = stdio[index] == kProc ? environment.mounts.proc() : environment.mounts.mounts();

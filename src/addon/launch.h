@@ -5,9 +5,9 @@
 
 namespace nsjs {
 
-napi_value launch(napi_env env, napi_callback_info info);         // (plan, stdio, launcherFd, uid, gid, results) -> session
+napi_value launch(napi_env env, napi_callback_info info);         // (plan, stdio, image, uid, gid, results) -> session
 napi_value watch(napi_env env, napi_callback_info info);          // (session, callback) -> -errno
-napi_value adopt(napi_env env, napi_callback_info info);          // (session): its pipe ends are streams now
+napi_value adopt(napi_env env, napi_callback_info info);          // (session): streams own its pipe ends from now on
 napi_value receive(napi_env env, napi_callback_info info);        // (session, channel, buffer, results) -> size, -errno
 napi_value spawn_program(napi_env env, napi_callback_info info);  // (session, id, plan, stdio, uid, gid, results)
 napi_value send(napi_env env, napi_callback_info info);           // (session, channel, bytes) -> size, -errno

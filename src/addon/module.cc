@@ -1,5 +1,6 @@
-// The addon's whole surface. Arguments and results are numbers and one Uint8Array; errors are negative errno values,
-// and every Error object is made in TypeScript (lib/native/addon.ts declares the types).
+// All functions that the addon exports. Arguments and results are primitive values, typed arrays, callbacks and
+// externals; errors are negative errno values. Every Error object is made in TypeScript (lib/native/addon.ts declares
+// the types).
 #include "bind.h"
 #include "launch.h"
 #include "values.h"
@@ -19,7 +20,8 @@ napi_value poll(napi_env env, napi_callback_info info) {
   return number(env, ready.ok() ? ready.value : -ready.status.err);
 }
 
-// An OFD lock on one byte: it belongs to the open file, so it lives as long as any process holds a copy.
+// An OFD lock on one byte. It belongs to the open file description, so it lasts as long as any process holds a copy of
+// the descriptor.
 napi_value lock_byte(napi_env env, napi_callback_info info) {
   const Arguments<2> arguments(env, info);
   struct flock lock {};
@@ -30,7 +32,7 @@ napi_value lock_byte(napi_env env, napi_callback_info info) {
   return number(env, -sys::fcntl(arguments.int32(0), 37 /* F_OFD_SETLK */, sys::as_arg(&lock)).status.err);
 }
 
-void delete_environment(napi_env, void*, void*) {}  // the cleanup hook does: sessions may outlive the instance data
+void delete_environment(napi_env, void*, void*) {}  // done by the cleanup hook: sessions may outlive the instance data
 
 }  // namespace
 }  // namespace nsjs

@@ -12,8 +12,9 @@
 namespace nsjs {
 namespace {
 
-// Where the kernel refuses it sandboxes start from a copy of this process's mounts. In its procfs the kernel keeps, for each user namespace
-// that wrote a limit there, what it looks through for the next one.
+// If the kernel refuses to create the namespace, sandboxes start from a copy of this process's mounts. The namespace
+// and its procfs are replaced after this many uses: for each user namespace that wrote a limit below /proc/sys, the
+// kernel keeps an entry in that procfs, and each later lookup searches them all.
 constexpr unsigned kMaxUses = 64;
 
 constexpr unsigned kSetString = 1;
@@ -40,8 +41,8 @@ struct Child {
   Status status;
 };
 
-// The namespace's own root must be the empty one: of a process in a chroot pivot_root changes no more than what it stands on. What a
-// launcher will do there is tried at once.
+// Checks that the root of the namespace itself is the empty one: in a process in a chroot, pivot_root(2) changes only
+// the mount that the process stands on. Enters the namespace here, as a launcher will do, to find a failure early.
 Status enter(int mounts, int root) {
   NSJS_TRY(sys::setns(mounts, CLONE_NEWNS));
   NSJS_TRY(sys::chroot("."));
@@ -53,7 +54,8 @@ Status enter(int mounts, int root) {
   return found.st_dev == wanted.st_dev ? Status{} : Status{EXDEV, __NR_pivot_root};
 }
 
-// The kernel lets nobody mount a procfs where none is to be seen. This one shows the processes of a pid namespace whose only one ends now.
+// In a mount namespace without a visible procfs the kernel refuses to mount another one. This procfs belongs to a pid
+// namespace whose only process is about to exit.
 Status mount_empty_proc(int root) {
   NSJS_TRY_VALUE(proc, make_fs("proc", {{"subset", "pid"}, {"hidepid", "invisible"}}));
   NSJS_TRY(sys::mkdirat(root, "proc", 0555));
@@ -105,7 +107,7 @@ Status EmptyMounts::make() {
 Status EmptyMounts::open() {
   if (mounts_.is_open() && uses_++ < kMaxUses) return {};
   const Status status = make();
-  // Those that are used too often are better than none.
+  // An old namespace is better than none.
   return mounts_.is_open() ? Status{} : status;
 }
 

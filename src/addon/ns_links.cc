@@ -1,4 +1,4 @@
-// The namespaces of one process, all at once: a list of the whole machine asks for it hundreds of times.
+// Reads all namespaces of one process in one call: listing the namespaces of the host needs this hundreds of times.
 #include <fcntl.h>
 
 #include "../sys/fd.h"
@@ -8,7 +8,7 @@
 namespace nsjs {
 namespace {
 
-// Of `net:[4026531833]`.
+// Returns 4026531833 for `net:[4026531833]`.
 std::uint32_t inode_in(const char* link, long size) {
   std::uint32_t inode = 0;
   for (long index = 0; index < size; ++index)
@@ -18,7 +18,8 @@ std::uint32_t inode_in(const char* link, long size) {
 
 }  // namespace
 
-// (directory, names, inodes) -> -errno; names end with zeros, one for each inode, which stays zero where there is none to see
+// (directory, names, inodes) -> -errno. `names` are NUL-terminated, one for each inode. An inode stays zero if its link
+// cannot be read.
 napi_value ns_links(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
   std::size_t length = 0;

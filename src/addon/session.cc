@@ -12,8 +12,8 @@ void call_back(napi_env env, napi_value callback, int argument) {
   napi_get_global(env, &global);
   napi_create_int32(env, argument, &value);
   if (napi_make_callback(env, nullptr, global, callback, 1, &value, nullptr) != napi_pending_exception) return;
-  // Thrown by a listener, or by whatever ran after it: it must become an uncaught exception here and now. Left pending
-  // it would come out of the next call into the addon, and keep this callback from ever running again.
+  // A listener, or code that ran after it, has thrown. The exception must become an uncaught exception now: if left
+  // pending, it would come out of the next call into the addon and keep this callback from running again.
   napi_value exception = nullptr;
   napi_get_and_clear_last_exception(env, &exception);
   napi_fatal_exception(env, exception);
@@ -99,7 +99,7 @@ void Session::close_channels() {
 int Session::close() {
   if (closing_) return 0;
   closing_ = true;
-  // ECHILD is fine, SIGCHLD may be ignored in this process.
+  // ECHILD is not an error: SIGCHLD may be ignored in this process.
   siginfo_t info{};
   (void)sys::waitid(sys::kPidfdType, fds_[kKeeperEnd].get(), &info, WEXITED | WNOHANG, nullptr);
   close_channels();
@@ -121,7 +121,7 @@ void Session::free_if_done() {
 Environment::Environment(napi_env environment) : env(environment) {
   napi_get_uv_event_loop(env, &loop);
   napi_add_async_cleanup_hook(env, on_cleanup, this, &hook);
-  (void)door.open();  // the first launch tries again, and tells
+  (void)door.open();  // the first launch tries again and reports a failure
 }
 
 Environment::~Environment() = default;
@@ -132,7 +132,7 @@ Environment& Environment::of(napi_env env) {
   return *static_cast<Environment*>(data);
 }
 
-// Every sandbox of this environment ends now; the loop is kept until the last keeper is reaped.
+// Ends every sandbox of this environment. The hook keeps the loop alive until the last keeper is reaped.
 void Environment::on_cleanup(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->ending = true;

@@ -1,4 +1,4 @@
-// One running launcher as Node sees it: its two channels, its pidfd, and the ends of pipes not yet handed over.
+// One running launcher: its two channels, its pidfd, and pipe ends that TypeScript has not taken over yet.
 #pragma once
 #include <node_api.h>
 #include <uv.h>
@@ -25,16 +25,18 @@ class Session {
   Session& operator=(const Session&) = delete;
   ~Session();
 
-  // Calls back with the number of a channel each time it can be read. Without a watch the owner polls.
+  // Calls `callback` with the number of a channel each time that channel becomes readable. Without a watch the owner
+  // polls.
   int watch(napi_env env, napi_value callback);
   void ref(bool on);
-  // The other end of the channel is gone: nothing more comes from it.
+  // Stops watching a channel whose peer has closed it. Closes it too, unless it is the pidfd of the keeper.
   void stop(Channel channel);
-  // This side's ends of the pairs become `loose`; `numbers` receives them.
+  // Moves this side's ends of the pairs to `loose`, and writes their numbers to `numbers`.
   void take(Stdio& stdio, std::int32_t* numbers, std::size_t count);
-  // Ends the sandbox: the keeper sees its channel close.
+  // Ends the sandbox: the keeper sees EOF on its channel.
   void close_channels();
-  // To be called when the keeper has ended; frees the session.
+  // Call this when the keeper has ended. Reaps it, frees the session, and returns the exit status, or the negated
+  // signal number.
   int close();
 
   [[nodiscard]] int fd(Channel channel) const { return fds_[channel].get(); }
@@ -71,7 +73,7 @@ class Session {
   class FdWatch;
 };
 
-// What one Node environment (main thread or worker) owns. No globals: each worker has its own.
+// The state of one Node environment (main thread or worker). There are no globals: each worker has its own.
 struct Environment {
   explicit Environment(napi_env environment);
   ~Environment();
@@ -81,7 +83,7 @@ struct Environment {
   Fd node;   // pidfd of this process, for the keepers to watch
   Fd image;  // sealed memfd that holds the launcher
   static constexpr unsigned kMaxKept = 32;
-  Fd kept[kMaxKept];  // TypeScript's, which end with the environment at the latest
+  Fd kept[kMaxKept];  // of objects in TypeScript; closed with the environment at the latest
   Door door;
   EmptyMounts mounts;
   SpareNet net;
@@ -109,7 +111,7 @@ struct Environment {
   void finish_if_idle();
 };
 
-// Calls back into JavaScript from the event loop.
+// Calls a JavaScript function from the event loop.
 void call_back(napi_env env, napi_value callback, int argument);
 
 }  // namespace nsjs

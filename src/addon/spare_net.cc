@@ -28,7 +28,7 @@ Status loopback_up() {
   return sys::ioctl(socket.get(), kSetFlags, sys::as_arg(&request)).status;
 }
 
-// As operation Sysctl: what this kernel lacks is passed over.
+// Like operation Sysctl: files that this kernel lacks are skipped.
 Status write_sysctls(const char* at, const char* end) {
   NSJS_TRY_VALUE(folder, sys::openat(sys::kCwd, "/proc/sys", O_PATH | O_DIRECTORY));
   while (at < end) {
@@ -44,7 +44,7 @@ Status write_sysctls(const char* at, const char* end) {
   return {};
 }
 
-// Of this thread alone, which ends with it.
+// Only the calling thread, which exits afterwards, enters the new namespace.
 Result<Fd> fresh_net(const char* sysctls, std::size_t size) {
   if (const Status status = sys::unshare(CLONE_NEWNET); !status.ok()) return {Fd(), status};
   if (const Status status = loopback_up(); !status.ok()) return {Fd(), status};
@@ -70,7 +70,7 @@ void SpareNet::make(const char* sysctls, std::size_t size) {
   uv_thread_options_t options{};
   options.flags = UV_THREAD_HAS_STACK_SIZE;
   options.stack_size = kThreadStack;
-  const BlockedSignals blocked(kLibcSignals);  // the thread's as well
+  const BlockedSignals blocked(kLibcSignals);  // the thread inherits the mask
   runs_ = uv_thread_create_ex(&thread_, &options, run, this) == 0;
 }
 

@@ -1,5 +1,5 @@
-// A network namespace that is made before it is asked for, on a thread of its own: nothing else that a sandbox is made of takes the kernel
-// as long.
+// A network namespace that a separate thread creates in advance: creating one takes the kernel longer than any other
+// part of a sandbox.
 #pragma once
 #include <uv.h>
 
@@ -17,12 +17,13 @@ class SpareNet {
   SpareNet& operator=(const SpareNet&) = delete;
   ~SpareNet() { join(); }
 
-  // Begins to make one, unless there is one or one is being made. Needs CAP_SYS_ADMIN; where it fails there will be none.
-  // `sysctls`: path below /proc/sys, text, path, text …, which are written there.
+  // Starts creating one, unless one exists or is being created. Needs CAP_SYS_ADMIN. After a failure none is created
+  // any more. `sysctls`: path below /proc/sys, text, path, text …, each NUL-terminated; each text is written to its
+  // path in the new namespace.
   void make(const char* sysctls, std::size_t size);
-  // None where none is ready.
+  // Returns a closed Fd if none is ready.
   Fd take();
-  // Waits for one that is being made.
+  // Waits until the one that is being created is ready.
   void settle() { join(); }
 
  private:

@@ -15,18 +15,19 @@ constexpr unsigned kUnshare = 2;  // CLOSE_RANGE_UNSHARE
 
 struct Child {
   const Door* door;
-  unsigned count;  // of descriptors that are on their way
-  Status status;   // shared memory: the child writes, the parent reads after the child is gone or has executed
+  unsigned count;  // number of descriptors in the message
+  Status status;   // the child writes, the parent reads after the child has exited or executed
 };
 
-// DANGER: shares Node's memory, and its descriptors until close_range. Raw system calls only; no malloc, no lock, no errno, no credentials.
+// DANGER: shares Node's memory, and its descriptors until close_range. Raw system calls only; no malloc, no lock, no
+// errno, no credentials.
 Status run_child(Child& child) {
   const int door = child.door->inside();
   NSJS_TRY(sys::close_range(static_cast<unsigned>(door) + 1, ~0u, kUnshare));
   char word = 0;
   sys::Received received;
   NSJS_TRY(sys::receive(door, &word, sizeof word, 0, received));
-  // Above every final number, and not more: the limit of descriptors may be low.
+  // Above every final number, but not higher than needed: RLIMIT_NOFILE may be low.
   const int staging = kFirstFd + static_cast<int>(received.count);
   int staged[sys::kMaxFdsBeside] = {};
   for (unsigned index = 0; index < received.count; ++index) {

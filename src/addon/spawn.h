@@ -1,4 +1,5 @@
-// Starting the launcher from a multithreaded Node: clone(CLONE_VM | CLONE_VFORK) and exec, nothing between but raw calls.
+// Starts the launcher from a multithreaded Node: clone(CLONE_VM | CLONE_VFORK) and exec, with only raw system calls in
+// between.
 #pragma once
 #include "../plan/wire.h"
 #include "../sys/fd.h"
@@ -7,7 +8,7 @@
 
 namespace nsjs {
 
-// Descriptors as the launcher expects them from kFirstFd on (wire.h); borrowed.
+// Descriptors in the order in which the launcher expects them, from kFirstFd on (wire.h). Not owned.
 struct Passed {
   int fds[kMaxPassedFds + 4];
   unsigned count;
@@ -18,13 +19,15 @@ struct Keeper {
   Fd pidfd;
 };
 
-// The way of descriptors into the child, opened when there are few others: the child copies the table of this process up to here, however
-// many connections it has, and exec has no more to close.
+// The socket pair that carries descriptors into the child. It is opened early, while its numbers are low: the child
+// copies the descriptor table of this process only up to there, however many connections the process has, and exec has
+// no more descriptors to close.
 class Door {
  public:
-  // Opens it if it is not.
+  // Opens the pair if it is not open.
   Status open();
-  // What was sent and not fetched must not come out at the next child. It stays open: later it would get a higher number.
+  // Discards messages that were sent but not received, so that the next child does not receive them. The pair stays
+  // open: if opened later, it would get higher numbers.
   void clear();
   [[nodiscard]] int outside() const { return ends_[0].get(); }
   [[nodiscard]] int inside() const { return ends_[1].get(); }
@@ -33,7 +36,7 @@ class Door {
   Fd ends_[2];
 };
 
-// Executes `image` with an empty environment and the given descriptors. All signals are blocked in it.
+// Executes `image` with an empty environment and the given descriptors. All signals are blocked in the new process.
 Result<Keeper> spawn_keeper(Door& door, int image, const Passed& passed);
 
 }  // namespace nsjs

@@ -1,4 +1,4 @@
-// Round a clone that shares this process's memory: a stack for the child, and no signal meanwhile.
+// Helpers for a clone that shares this process's memory: a stack for the child, and blocked signals.
 #pragma once
 #include <sched.h>
 #include <sys/mman.h>
@@ -12,7 +12,7 @@ namespace nsjs {
 constexpr std::size_t kStackSize = 64 * 1024;
 constexpr std::size_t kGuardSize = 4096;
 
-// A stack of the child's own, with a guard page below.
+// A separate stack for the child, with a guard page below.
 class Stack {
  public:
   Stack() : base_(mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
@@ -30,7 +30,8 @@ class Stack {
   void* base_;
 };
 
-// Signals that libc keeps for itself: with one of them it applies changed ids to every thread, and waits for each.
+// Signals that libc reserves. It uses one of them to apply changed ids to every thread, and waits until each thread has
+// handled it.
 constexpr std::uint64_t kLibcSignals = 3ull << 31;
 
 class BlockedSignals {
@@ -47,14 +48,14 @@ class BlockedSignals {
   std::uint64_t before_ = 0;
 };
 
-// Calls `act` in a child that shares this process's memory and descriptors, and nothing else; returns when the child has ended.
+// Calls `act` in a child that shares only this process's memory and descriptors. Returns when the child has ended.
 inline Status run_beside(int (*act)(void*), void* argument, int flags) {
   const Stack stack;
   if (!stack.ok()) return {ENOMEM, __NR_mmap};
   int pid = -1;
   {
     const BlockedSignals blocked;
-    // No exit signal: nobody else waits for it, and no handler of SIGCHLD is woken.
+    // There is no exit signal, so that no other waiter reaps the child and no SIGCHLD handler runs.
     pid = clone(act, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_FILES | flags, argument);
   }
   if (pid < 0) return {errno, __NR_clone};

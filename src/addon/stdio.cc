@@ -9,7 +9,7 @@
 namespace nsjs {
 namespace {
 
-// How a descriptor is asked for: one to pass, or one of these.
+// Kinds of stdio entries. An entry that is not negative is a descriptor to pass.
 enum Kind : std::int32_t { kReadPipe = -1, kWritePipe = -2, kSocketPair = -3 };
 
 Status open_pair(std::int32_t kind, Pair& pair) {
@@ -23,7 +23,7 @@ Status open_pair(std::int32_t kind, Pair& pair) {
 
 }  // namespace
 
-// Pipes made by root belong to the sandbox's id, or /dev/stdout could not be opened inside.
+// Pipes that root creates are given to the sandbox's id; otherwise /dev/stdout could not be opened inside.
 Status open_stdio(Stdio& stdio, const std::int32_t* wanted, std::size_t count, Owner owner) {
   if (count > kMaxPassedFds) return {EINVAL, 0};
   for (stdio.count = 0; stdio.count < count; ++stdio.count) {

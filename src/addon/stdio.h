@@ -1,4 +1,4 @@
-// The program's descriptors: pipes and socket pairs made here, or descriptors of this process.
+// The descriptors of a program: pipes and socket pairs that are created here, or descriptors of this process.
 #pragma once
 #include "../plan/wire.h"
 #include "../sys/fd.h"
@@ -11,7 +11,7 @@ struct Pair {
   Fd theirs;
 };
 
-// On the host; kNoId leaves what is made to this process.
+// Host ids that own the created pipes; with kNoId this process keeps the ownership.
 struct Owner {
   unsigned uid;
   unsigned gid;
@@ -20,17 +20,17 @@ constexpr unsigned kNoId = 0xffffffff;
 
 struct Stdio {
   Pair pairs[kMaxPassedFds];
-  int theirs[kMaxPassedFds];  // what the launcher is given, borrowed
+  int theirs[kMaxPassedFds];  // passed to the launcher; not owned
   unsigned count = 0;
 };
 
-// What mounts.h has; to be put in by the caller.
+// Placeholders for the descriptors of mounts.h; the caller replaces them.
 constexpr std::int32_t kEmptyMounts = -4;
 constexpr std::int32_t kProc = -5;
 
 Status open_stdio(Stdio& stdio, const std::int32_t* wanted, std::size_t count, Owner owner);
 
-// A memfd with the plan.
+// Returns a memfd that holds the plan.
 Result<Fd> write_plan(const void* bytes, std::size_t size);
 
 }  // namespace nsjs

@@ -1,4 +1,5 @@
-// System calls for nsjs/sys: numbers, bigints and buffers as they are given by lib/sys, which knows each call's layout.
+// System calls for nsjs/sys. lib/sys knows the layout of each call and passes its arguments as numbers, bigints and
+// buffers.
 #include <cstring>
 #include <vector>
 
@@ -37,17 +38,17 @@ struct Call {
   [[nodiscard]] long make() const { return sys::raw(nr, words[0], words[1], words[2], words[3], words[4], words[5]); }
 };
 
-// A call that may block, on a thread of libuv's pool. The references keep its buffers where they are.
+// A call that may block; it runs on a thread of libuv's pool. The references keep its buffers alive and in place.
 struct Work {
   Call call;
-  long owner[2] = {-1, -1};  // uid and gid that files are reached and made with, or -1
+  long owner[2] = {-1, -1};  // uid and gid for access to files, or -1
   long result = 0;
   napi_async_work work = nullptr;
   napi_ref callback = nullptr;
   std::vector<napi_ref> buffers;
 };
 
-// These ids are the thread's own, and the kernel sees them instead of those of the process (setfsuid(2)).
+// Changes the file system ids of the calling thread only; the kernel checks access to files with them (setfsuid(2)).
 void be(long uid, long gid) {
   (void)sys::raw(__NR_setfsgid, gid);
   (void)sys::raw(__NR_setfsuid, uid);
@@ -111,7 +112,7 @@ napi_value syscall_later(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// (buffer) -> its address, for structures that point to others
+// (buffer) -> its address, for structures that contain pointers
 napi_value address(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   napi_value result = nullptr;

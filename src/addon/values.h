@@ -1,5 +1,5 @@
-// Reading arguments and making results at the border to JavaScript. lib/native/addon.ts is the only caller and passes the
-// right types, so a failed conversion yields zero and never throws.
+// Reads arguments from JavaScript and makes results for it. lib/native/addon.ts is the only caller and passes the right
+// types, so a failed conversion yields zero and never throws.
 #pragma once
 #include <node_api.h>
 
@@ -47,7 +47,7 @@ inline napi_value number(napi_env env, long value) {
   return result;
 }
 
-// The descriptor becomes the caller's; -errno on failure.
+// Returns the descriptor, which the caller then owns, or -errno.
 inline napi_value take(napi_env env, Result<Fd> result) { return number(env, result.ok() ? result.value.release() : -result.status.err); }
 
 }  // namespace nsjs

@@ -9,10 +9,10 @@ namespace nsjs {
 namespace {
 
 constexpr std::uint64_t kForever = ~0ull;
-constexpr std::uint64_t kLooks = 4;      // during an idle time
-constexpr std::uint64_t kStirredMs = 1;  // less CPU time than this is nothing done
+constexpr std::uint64_t kLooks = 4;      // checks during an idle limit
+constexpr std::uint64_t kStirredMs = 1;  // less CPU time than this counts as idle
 
-// 0 where the kernel does not tell.
+// Returns 0 if the kernel reports no time.
 std::uint64_t now() {
   timespec time{};
   (void)sys::raw(__NR_clock_gettime, CLOCK_MONOTONIC, sys::as_arg(&time));
@@ -46,7 +46,7 @@ std::uint64_t Clock::used() const {
 }
 
 Cause Clock::look() {
-  // Time does not go back.
+  // Never let the time go back.
   if (const std::uint64_t time = now(); time > at_) at_ = time;
   std::uint64_t next = kForever;
   if (limits_.wall != 0) {
@@ -80,7 +80,7 @@ bool Clock::is_over() {
 
 void Clock::kill_group() const {
   if (quota_.is_open()) {
-    // Version 2 knows the first word, version 1 the other.
+    // cgroup version 2 accepts "max", version 1 accepts "-1".
     (void)sys::write(quota_.get(), "max", 3);
     (void)sys::write(quota_.get(), "-1", 2);
   }

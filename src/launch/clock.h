@@ -1,4 +1,4 @@
-// Limits of time: whoever waits for the processes holds the clock, so nothing that Node or a program does can stop it.
+// Limits of time. The process that waits for the programs runs the clock, so neither Node nor a program can stop it.
 #pragma once
 #include <utility>
 
@@ -7,7 +7,7 @@
 
 namespace nsjs {
 
-// In ms; 0 is none.
+// In ms; 0 means no limit.
 struct TimeLimits {
   std::uint64_t wall = 0;
   std::uint64_t cpu = 0;
@@ -17,24 +17,24 @@ struct TimeLimits {
 class Clock {
  public:
   Clock() = default;
-  // `usage`: a file of the cgroup whose first number is the CPU time of all in it, `unit` of which are a ms. It can
-  // grow by `cpus` ms in one ms at most.
+  // `usage`: a file of the cgroup whose first number is the CPU time of all its processes; `unit` of that number are
+  // one ms. The CPU time can grow by at most `cpus` ms per ms.
   Clock(const TimeLimits& limits, Fd usage, Fd kill, std::uint64_t unit, unsigned cpus);
 
-  // Counts from now on.
+  // Starts counting from now on.
   void start();
-  // Counts nothing until it is started.
+  // Stops the clock until start() is called.
   void hold() { next_ = 0; }
-  // False if there is no time to count from.
+  // False if the kernel reports no time.
   [[nodiscard]] bool runs() const { return start_ != 0; }
-  // ms until it wants to be looked at again, -1 for never.
+  // Time in ms until is_over() must be called again, -1 for never.
   [[nodiscard]] long wait() const { return next_ == 0 ? -1 : static_cast<long>(next_ - at_); }
-  // Looks. True once, when a limit is over: cause() says which.
+  // Checks the limits. Returns true once, when a limit is exceeded; cause() then returns which.
   bool is_over();
   [[nodiscard]] Cause cause() const { return cause_; }
-  // The file of a quota of CPU time: lifted before anything is killed, since the dying need CPU time too.
+  // The file of the CPU quota. The quota is lifted before a kill, since processes need CPU time to die.
   void set_quota(Fd quota) { quota_ = std::move(quota); }
-  // Kills everything in the group, where there is one that can be killed as a whole.
+  // Kills all processes of the cgroup, if it has a cgroup.kill file.
   void kill_group() const;
 
  private:
@@ -48,11 +48,11 @@ class Clock {
   std::uint64_t unit_ = 1;
   unsigned cpus_ = 1;
   std::uint64_t start_ = 0;
-  std::uint64_t base_ = 0;    // CPU time that was used by then
-  std::uint64_t at_ = 0;      // when it was last looked at
-  std::uint64_t next_ = 0;    // when to look again, 0 for never
-  std::uint64_t seen_ = 0;    // CPU time when something was last done
-  std::uint64_t active_ = 0;  // and when that was
+  std::uint64_t base_ = 0;    // CPU time used at the start
+  std::uint64_t at_ = 0;      // time of the last check
+  std::uint64_t next_ = 0;    // time of the next check, 0 for never
+  std::uint64_t seen_ = 0;    // CPU time at the last activity
+  std::uint64_t active_ = 0;  // time of the last activity
   Cause cause_ = Cause::kNone;
 };
 

@@ -26,13 +26,15 @@ Result<Fd> open_namespaces(const Context& context) { return sys::openat(context.
   sys::exit_group(1);
 }
 
-// Read while a program's child is still at work, so it costs no time. pid_for_children needs a child to be readable.
+// Runs while a program's child still works, so it costs no time. pid_for_children is not used: it cannot be read before
+// there is a child.
 void read_namespace_ids(Context& context) {
   const auto folder = open_namespaces(context);
   for (unsigned index = 0; index < kNamespaces; ++index) context.id[index] = sys::inode(folder.value.get(), kNamespaceFiles[index]).value;
 }
 
-// A descriptor of each namespace goes to Node: the only way to them, since nobody may look into init's /proc files.
+// Sends a descriptor of each namespace to Node. There is no other way to them, since no process may read init's /proc
+// files.
 Status send_opened(const Context& context) {
   Record record{};
   record.kind = RecordKind::kOpened;
@@ -62,7 +64,8 @@ void send_exited(Context& context, const Program& program, const siginfo_t& info
   if (!sys::write(context.out, &record, sizeof record).ok()) sys::exit_group(1);
 }
 
-// Reaps what has ended. True when the sandbox ends with it: the only program has, or there is no way to know.
+// Reaps processes that have ended. Returns true when the sandbox must end: its only program has ended, or waiting has
+// failed.
 bool reap(Context& context, bool serves) {
   for (;;) {
     siginfo_t info{};
@@ -71,20 +74,20 @@ bool reap(Context& context, bool serves) {
     if (!status.ok()) return !serves || status.err != 10;  // ECHILD
     if (info.si_pid == 0) return false;
     Program* program = g_programs.find([&info](const Program& one) { return one.pid == info.si_pid; });
-    // Before it is reaped: its start is told by its number, which the kernel must still know.
+    // Read before the process is reaped: its start is reported with its pid, which the kernel must still know.
     if (program != nullptr) read_exec_channel(context, *program);
     status = sys::waitid(kOneChild, info.si_pid, &info, WEXITED | kWaitAll, &usage);
     if (!status.ok()) return true;
     if (program == nullptr) continue;
     if (serves || (program->started && !program->failed)) send_exited(context, *program, info, usage);
     if (!serves || program->last) return true;
-    // What it left in a group of its own ends with it.
+    // Kills the processes that it left in its own cgroup.
     program->clock.kill_group();
     g_programs.remove(program);
   }
 }
 
-// Runs the `inside` section of a further plan, which starts its program. What fails is that program's failure alone.
+// Runs the `inside` section of a further plan, which starts its program. A failure concerns only that program.
 void spawn(Context& context, std::uint32_t id, sys::Received& received) {
   const Plan sandbox = context.plan;
   context.program = id;
@@ -105,14 +108,14 @@ void spawn(Context& context, std::uint32_t id, sys::Received& received) {
   report(context, kInside, failure);
 }
 
-// Where no cgroup can be frozen. What is started meanwhile waits before it does anything of the program's.
+// Used if no cgroup can be frozen. A program that is started in a paused sandbox waits before its `program` section.
 void pause(Context& context, bool on) {
   context.paused = on;
-  (void)sys::raw(__NR_kill, -1, on ? SIGSTOP : SIGCONT);  // all of this pid namespace but init
+  (void)sys::raw(__NR_kill, -1, on ? SIGSTOP : SIGCONT);  // every process of this pid namespace but init
   if (!on) release_all();
 }
 
-// True when Node closed the channel.
+// Handles one request. Returns true when Node has closed the channel.
 bool obey(Context& context) {
   Request request{};
   sys::Received received;
@@ -122,7 +125,7 @@ bool obey(Context& context) {
   if (request.command == Command::kPause && context.owns_pids) pause(context, request.value != 0);
   if (request.command != Command::kSignal) return false;
   if (request.program == kEveryone) {
-    if (context.owns_pids) (void)sys::raw(__NR_kill, -1, request.value);  // of this pid namespace, but for init
+    if (context.owns_pids) (void)sys::raw(__NR_kill, -1, request.value);  // every process of the pid namespace but init
     return false;
   }
   const Program* program = g_programs.find([&request](const Program& one) { return one.id == request.program; });
@@ -130,7 +133,7 @@ bool obey(Context& context) {
   return false;
 }
 
-// Ends the programs whose time is over; how long until it must look again.
+// Kills the programs that have exceeded a limit of time. Returns the time in ms until the next check, -1 for never.
 long ring_clocks() {
   long wait = -1;
   for (unsigned index = 0; index < g_programs.end(); ++index) {
@@ -138,7 +141,7 @@ long ring_clocks() {
     if (program == nullptr) continue;
     if (program->clock.is_over()) {
       program->clock.kill_group();
-      // It may not have entered its group yet.
+      // The process may not have entered its cgroup yet.
       (void)sys::pidfd_send_signal(program->pidfd.get(), SIGKILL);
     }
     const long own = program->clock.wait();
@@ -149,7 +152,8 @@ long ring_clocks() {
 
 constexpr unsigned kOwnPolls = 3;
 
-// Serves until the only program has ended, the keeper is gone or Node is. Signals only wake it: they can be forged from inside.
+// Serves until the only program has ended, or the keeper or Node is gone. Signals only wake it up and are not trusted:
+// programs can forge them.
 void serve(Context& context, const Fd& signals, bool serves) {
   for (;;) {
     pollfd fds[kOwnPolls + kMaxPrograms] = {{signals.get(), POLLIN, 0}, {context.out, POLLIN, 0}, {context.go.get(), POLLIN, 0}};
@@ -175,7 +179,7 @@ void wait_for_go(Context& context) {
   if (!got.ok() || got.value != 1) sys::exit_group(1);
 }
 
-// Ends this process if any of it fails: what could not be set up is never used.
+// Ends this process if any step fails: a sandbox that is not fully set up is never used.
 Fd set_up(Context& context) {
   auto proc = sys::openat(context.base(context.proc_slot), context.proc_slot == kNoSlot ? "/proc" : ".", O_PATH | O_DIRECTORY);
   if (!proc.ok()) fail(context, {context.plan.ops(kInside).count, proc.status});
@@ -190,7 +194,7 @@ Fd set_up(Context& context) {
 
 [[noreturn]] void init(Context& context) {
   context.out = kInitFd;
-  for (Slot& slot : context.slots) slot.held = false;  // by the keeper
+  for (Slot& slot : context.slots) slot.held = false;  // only the keeper holds them
   context.clock = {};
   context.oom.reset();
   context.oom_control.reset();

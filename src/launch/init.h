@@ -3,7 +3,8 @@
 
 namespace nsjs {
 
-// PID 1 of the sandbox: waits for `go`, sets the sandbox up from inside, starts the program, reaps, ends with the program.
+// PID 1 of the sandbox. Waits for `go`, sets the sandbox up from inside, starts programs and reaps them. A one-shot run
+// ends with its program.
 [[noreturn]] void init(Context& context);
 
 }  // namespace nsjs

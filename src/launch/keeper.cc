@@ -7,19 +7,19 @@
 namespace nsjs {
 namespace {
 
-// Ends the sandbox. Killing init kills its pid namespace; without one its descendants come to the keeper, their
-// subreaper, which kills them once init is gone. Init is never asked: the program may have stopped it.
+// Ends the sandbox. Killing init kills its pid namespace. Without one, its descendants are reparented to the keeper,
+// their subreaper, which kills them once init is gone. Init gets no request, since the program may have stopped it.
 void end_sandbox(Context& context) {
   (void)run_all(context, kEnd);
   (void)sys::pidfd_send_signal(context.init.get(), SIGKILL);
   context.go.reset();
-  // What sleeps uninterruptibly dies later, if ever: Node can look what it is.
+  // A process in uninterruptible sleep dies later, if ever. With this record Node can look for such processes.
   Record ending{};
   ending.kind = RecordKind::kEnding;
   (void)sys::write(kControlFd, &ending, sizeof ending);
 }
 
-// True when the sandbox must end: Node asked for it, closed its end, or died.
+// True when the sandbox must end: Node has requested it, has closed its end of the channel, or has died.
 bool must_end(Context& context, const pollfd& control, const pollfd& node) {
   if (node.revents != 0 || (control.revents & (POLLHUP | POLLERR)) != 0) return true;
   if ((control.revents & POLLIN) == 0) return false;
@@ -30,10 +30,10 @@ bool must_end(Context& context, const pollfd& control, const pollfd& node) {
   return false;
 }
 
-// Exit status, beside those of main.cc.
+// Exit status if the last record could not be sent; others are in main.cc.
 constexpr int kUntold = 122;
 
-// How many of the group's processes were killed for lack of memory: the last number of memory.oom_control.
+// Number of OOM kills in the cgroup: the last number in memory.oom_control.
 unsigned long oom_kills(const Context& context) {
   char text[128] = {};
   (void)sys::raw(__NR_pread64, context.oom_control.get(), sys::as_arg(text), sizeof text - 1, 0);
@@ -45,11 +45,13 @@ unsigned long oom_kills(const Context& context) {
   return kills;
 }
 
-// The event comes before the kill, and also for a group above that ran out of memory: it only says that it is time to look.
+// The event arrives before the kill, and also when an ancestor cgroup runs out of memory, so it only triggers checks of
+// the kill count: this many, with this pause.
 constexpr unsigned kOomLooks = 200;
 constexpr long kOomPauseMs = 5;
 
-// While there is nothing else to do: at the end somebody waits. What can't be opened now is tried again then.
+// Opens the files of the `after` section while the keeper is idle: at the end the caller waits for them. A file that
+// cannot be opened now is tried again then.
 void open_last_words(Context& context) {
   const Ops after = context.plan.ops(kAfter);
   for (std::uint32_t step = 0; step < after.count && step < kMaxLastWords; ++step)
@@ -57,7 +59,8 @@ void open_last_words(Context& context) {
       context.last_words[step] = sys::openat(sys::kCwd, context.plan.text(after.first[step].arg[0]).data, O_RDONLY).value;
 }
 
-// Returns when init is gone. A dying Node's pidfd is watched beside the channel: another process may hold the channel open.
+// Returns when init is gone. Watches the pidfd of Node as well as the channel: another process may hold the channel
+// open after Node has died.
 void watch(Context& context) {
   pollfd fds[] = {{context.init.get(), POLLIN, 0}, {kControlFd, POLLIN, 0}, {kNodeFd, POLLIN, 0}, {context.oom.get(), POLLIN, 0}};
   constexpr unsigned kAll = 4;
@@ -66,7 +69,7 @@ void watch(Context& context) {
   for (;;) {
     const long wait = looks > 0 ? kOomPauseMs : context.clock.wait();
     if (!sys::ppoll(fds, count, count == kAll ? wait : -1).ok()) {
-      // What it said the last time says nothing now.
+      // After a failure of ppoll(2) the old events are meaningless: end the sandbox and wait for init only.
       end_sandbox(context);
       count = 1;
       continue;
@@ -107,8 +110,9 @@ void watch(Context& context) {
 }  // namespace
 
 [[noreturn]] void keep(Context& context) {
-  // Out of reach of what a terminal or a shell sends to Node's group. A session of its own would cost as much as ten mounts
-  // (the scheduler makes a task group for it), and the keeper has no use for one: its signals are blocked.
+  // A process group of its own, so that signals from a terminal or shell to Node's group do not reach the keeper. A
+  // session of its own would cost as much as ten mounts (the scheduler creates a task group for it) and has no benefit:
+  // the keeper's signals are blocked.
   (void)sys::setpgid();
   const Failure failure = run(context, kHost);
   if (!failure.status.ok()) report(context, kHost, failure);

@@ -3,7 +3,7 @@
 
 namespace nsjs {
 
-// Sets the sandbox up from outside, keeps watch until it has ended, cleans up, reports and exits.
+// Sets the sandbox up from outside, waits until it has ended, cleans up, sends the last record and exits.
 [[noreturn]] void keep(Context& context);
 
 }  // namespace nsjs

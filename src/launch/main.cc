@@ -1,5 +1,5 @@
-// The launcher's entry. It is executed by the addon from a sealed memfd with an empty environment and the descriptors
-// of wire.h; this process is the keeper. It knows no policy: it walks the plan.
+// The entry point of the launcher. The addon executes it from a sealed memfd with an empty environment and the
+// descriptors of wire.h; this process is the keeper. It contains no policy and only executes the plan.
 #include <new>
 
 #include "../sys/cred.h"
@@ -9,7 +9,7 @@
 
 extern "C" {
 
-// The compiler may call these by itself; there is no libc to take them from.
+// The compiler may emit calls of these functions, and there is no libc to provide them.
 [[gnu::used]] void* memset(void* to, int value, std::size_t size) {
   auto* bytes = static_cast<unsigned char*>(to);
   for (std::size_t index = 0; index < size; ++index) bytes[index] = static_cast<unsigned char>(value);
@@ -35,19 +35,19 @@ asm(".globl _start\n_start:\n mov x29, #0\n mov x30, #0\n bl launcher_main\n");
 namespace nsjs {
 namespace {
 
-// Too large for the stack, and never destroyed: a static Context would want an atexit.
+// Too large for the stack, and never destroyed: a static Context would need atexit(3).
 alignas(Context) unsigned char g_context[sizeof(Context)];
 
-// Only the descriptors that the addon placed: whatever Node had open without CLOEXEC ends here.
+// Keeps only the descriptors that the addon placed; descriptors that Node had open without CLOEXEC are closed here.
 Status adopt(Context& context) {
   const unsigned fds = context.plan.fds();
   NSJS_TRY(sys::close_range(0, kFirstFd - 1, 0));
   NSJS_TRY(sys::close_range(kSlotFd + fds, ~0u, 0));
   NSJS_TRY(sys::close_range(kFirstFd, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */));
   for (unsigned slot = 0; slot < fds; ++slot) context.slots[slot].fd = Fd(kSlotFd + static_cast<int>(slot));
-  NSJS_TRY(sys::reset_signal(SIGCHLD));  // ignored, it would hide how init ended
-  NSJS_TRY(sys::chdir("/"));             // the caller's own directory must not be held, nor seen
-  return sys::umask(0);                  // modes in a plan are meant as they are written
+  NSJS_TRY(sys::reset_signal(SIGCHLD));  // if ignored, the exit status of init would be lost
+  NSJS_TRY(sys::chdir("/"));             // the caller's directory must be neither held nor visible
+  return sys::umask(0);                  // modes in a plan apply unchanged
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// One function an operation; arguments in the order of ops.def.
+// One function per operation; arguments in the order of ops.def.
 #pragma once
 #include "context.h"
 

@@ -1,4 +1,4 @@
-// Paths inside the sandbox's root, resolved so that no link can lead out of it.
+// Paths inside the sandbox's root, resolved so that no link can lead outside of it.
 #pragma once
 #include "../sys/file.h"
 
@@ -7,10 +7,10 @@ namespace nsjs {
 // RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 constexpr unsigned long kInRoot = 0x10 | 0x04 | 0x02;
 
-// O_PATH descriptor of `path`: below `base` without following any link, or as the kernel resolves it when base is kCwd.
+// Opens `path` with O_PATH: below `base` without following any link, or by the normal rules when `base` is kCwd.
 Result<Fd> resolve(int base, const char* path, int flags);
 
-// The directory that holds `path`, resolved as above, and the last name in it.
+// The directory that contains `path`, resolved like resolve(), and the last name in the path.
 struct Parent {
   int dir = -1;  // `base` itself, or `opened`
   Fd opened;
@@ -18,15 +18,16 @@ struct Parent {
 };
 Result<Parent> resolve_parent(int base, const char* path);
 
-// The same descriptor above every number that the program may want, so that Dup can place its own in any order.
+// Duplicates a descriptor above every number that the program may use, so that Dup can place its descriptors in any
+// order.
 Result<Fd> move_high(Fd fd);
 
 Status write_all(int fd, const char* data, std::size_t size);
 
-// Decimal, at the start of the buffer.
+// Writes the number in decimal at the start of the buffer.
 const char* write_number(char (&to)[12], int number);
 
-// "/proc/<pid>/<name>" in a buffer of its own
+// "/proc/<pid>/<name>" in a buffer of its own.
 struct ProcPath {
   ProcPath(int pid, const char* name);
   char text[64];

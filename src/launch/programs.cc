@@ -19,10 +19,11 @@ constexpr unsigned kProcPrefix = sizeof "/proc/" - 1;
 constexpr int kTryAgain = 11;  // EAGAIN
 constexpr int kReset = 104;    // ECONNRESET
 
-// Nothing to say: what kept the set-up from going on is known already, or nobody is left who wants to know.
+// Exits without a record: the failure has been reported already, or there is no reader any more.
 [[noreturn]] void give_up() { sys::exit_group(127); }
 
-// Init may not look into the child's /proc files (they belong to whom the launcher was executed by), so the child hands over.
+// Init may not read the child's /proc files (they belong to the user that executed the launcher), so the child sends
+// the descriptor itself.
 Status say_waiting(const Context& context, Gate gate) {
   Record waiting{};
   waiting.kind = RecordKind::kWaiting;
@@ -58,7 +59,7 @@ void run_section(Context& context, Section section) {
   context.out = exec.release();
   run_section(context, kBeside);
   if (gate.waits) require(context, kBeside, say_waiting(context, gate));
-  // While init has its own to do.
+  // Runs while init does its own work.
   if (!context.clean_signals) require(context, kProgram, sys::reset_signals());
   if (gate.waits) wait_for_release(context);
   run_section(context, kProgram);
@@ -83,7 +84,7 @@ Status fork_program(Context& context, Program& program, Gate gate) {
   return {};
 }
 
-// The number that the host's /proc shows a process by; 0 if it can't be had.
+// The pid of a process in the host's /proc; 0 if it cannot be determined.
 int host_pid(const Context& context, int pidfd) {
   static constexpr char kFolder[] = "self/fdinfo/";
   static constexpr char kName[] = "\nPid:";
@@ -107,7 +108,8 @@ int host_pid(const Context& context, int pidfd) {
   return 0;
 }
 
-// Before it is said to have started, and before it is reaped. What can't be read Node misses, and says so.
+// Sends the files before the start is reported, and before the process is reaped. Files that cannot be read are left
+// out; Node notices that they are missing.
 void send_facts(Context& context, const Program& program) {
   const std::uint32_t before = context.program;
   context.program = program.id;
@@ -118,8 +120,8 @@ void send_facts(Context& context, const Program& program) {
   context.program = before;
 }
 
-// Node must learn of each start: a start that cannot be reported ends the sandbox. Only the owner of a pid namespace may send credentials
-// of another process in it; elsewhere the number is the host's anyway.
+// Node must receive the start of each program: if it cannot be reported, the sandbox ends. Only the owner of a pid
+// namespace may send credentials of another process in it; without one the pid is the host's anyway.
 void send_started(Context& context, Program& program) {
   Record record = program.ready;
   record.kind = RecordKind::kStarted;
@@ -133,13 +135,14 @@ void send_started(Context& context, Program& program) {
   if (!sys::send(context.out, &record, sizeof record, beside).ok()) sys::exit_group(1);
 }
 
-// False at the end of the channel, or when nothing more can be read now.
+// Returns false at EOF, or if no record is available now.
 bool read_record(Context& context, Program& program, int flags, Record& record, sys::Received& received) {
   Status status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
-  // Reported once where the child was killed before it had read that it is released; its records are still there.
+  // ECONNRESET is returned once if the child was killed before it had read the release byte. Its records can still be
+  // read.
   if (status.err == kReset) status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
   if (status.err == kTryAgain) return false;
-  if (!status.ok()) sys::exit_group(1);  // not to know how the set-up went ends the sandbox
+  if (!status.ok()) sys::exit_group(1);  // if the result of the set-up is unknown, the sandbox ends
   if (received.size == static_cast<long>(sizeof record)) return true;
   program.exec.reset();
   if (program.started && !program.failed) send_started(context, program);
@@ -201,7 +204,7 @@ Status release_program(Context& context) {
     if (sys::write(program->exec.get(), &kGo, 1).ok()) return {};
     break;
   }
-  sys::exit_group(1);  // the child has reported why, or has been killed
+  sys::exit_group(1);  // the child has reported its failure, or was killed
 }
 
 void release_all() {

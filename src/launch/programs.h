@@ -1,4 +1,4 @@
-// The programs that init has started and not yet reaped.
+// The programs that init has started and not reaped yet.
 #pragma once
 #include <new>
 
@@ -13,23 +13,23 @@ struct Program {
   std::uint32_t id = 0;
   int pid = 0;
   Fd pidfd;
-  Fd exec;  // init's end of the exec channel; its end of file after `ready` means that exec has happened
+  Fd exec;  // init's end of the exec channel; EOF after `ready` means that exec has succeeded
   Clock clock;
   Record ready{};
-  bool waiting = false;  // it has done `beside` and is to be released
+  bool waiting = false;  // it has done `beside` and waits to be released
   bool started = false;
   bool failed = false;
   bool last = false;  // the sandbox ends with it
 };
 
-// All zero is empty: a table that nobody uses costs no memory.
+// The empty table is all zero, so an unused table takes no memory.
 class Programs {
  public:
   constexpr Programs() = default;
   Programs(const Programs&) = delete;
   Programs& operator=(const Programs&) = delete;
 
-  // nullptr when the table is full.
+  // Returns nullptr when the table is full.
   Program* add(std::uint32_t id) {
     unsigned free = 0;
     while (free < kMaxPrograms && used_[free]) ++free;
@@ -50,7 +50,7 @@ class Programs {
 
   // One past the last place in use.
   [[nodiscard]] unsigned end() const { return end_; }
-  // nullptr where nothing is.
+  // Returns nullptr for a place that is not in use.
   Program* operator[](unsigned index) { return used_[index] ? at(index) : nullptr; }
 
   template <class Test>
@@ -72,20 +72,21 @@ extern Programs g_programs;
 
 struct Context;
 
-// How a program's child and init go together.
+// How init and a program's child synchronize.
 struct Gate {
   bool waits;    // the child does `beside` and then waits for release_program()
-  bool has_net;  // it hands over the net namespace that it has made
+  bool has_net;  // the child sends init the network namespace that it has created
   bool last;     // the sandbox ends with it
 };
 
-// Forks the program of the plan, under the number of context.program.
+// Forks the child of the program of the plan, with the number context.program.
 Status start_program(Context& context, Gate gate);
-// Waits until the child has done `beside`, enters the namespace that it hands over, and lets it go on.
+// Waits until the child of the first program has done `beside`, enters the namespace that it sends, and releases it.
 Status release_program(Context& context);
-// Lets go on what was started while the sandbox was paused.
+// Releases programs that were started while the sandbox was paused.
 void release_all();
-// Passes on what the program's child says. At EOF the program runs, has failed, or was killed before it could report.
+// Forwards the records of the program's child. At EOF the program runs, has failed, or was killed before it could
+// report.
 void read_exec_channel(Context& context, Program& program);
 
 }  // namespace nsjs

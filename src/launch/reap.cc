@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kAll = 0;  // P_ALL
 
-// The whole group at once, where its session is not this process's own: fork(2) is faster than a kill for each. It is the child's until
-// it is waited for.
+// Kills the whole process group of a child with one call, unless its session is that of this process: a process that
+// forks outruns one kill per process. The group id cannot be reused before the child is reaped.
 void kill_group(long child, long own_session, long& last) {
   const long group = sys::raw(__NR_getpgid, child);
   if (group <= 1 || group == last || sys::raw(__NR_getsid, child) == own_session) return;
@@ -17,7 +17,8 @@ void kill_group(long child, long own_session, long& last) {
   last = group;
 }
 
-// Calls `act` for each pid in a list of proc(5), all of it: those that are left out would start others meanwhile. False if there is none.
+// Calls `act` for each pid in a list of proc(5). Reads the whole list: processes that are left out would start others
+// before the next call. Returns false if there is no list.
 template <typename Act>
 bool for_each_pid(int directory, const char* path, Act act) {
   const auto list = sys::openat(directory, path, O_RDONLY);
@@ -46,7 +47,8 @@ struct ChildrenPath {
   char text[64];
 };
 
-// The children of a process's first thread; the others' come to light when it has died.
+// The children of a process's first thread. Children of other threads are reparented and found when the process has
+// died.
 ChildrenPath children_of(const char* proc, long pid) {
   char digits[24];
   char* number = digits + sizeof digits;
@@ -60,8 +62,8 @@ ChildrenPath children_of(const char* proc, long pid) {
   return path;
 }
 
-// Takes away from a process and all below it that they can start others: a fork bomb is faster than kills one by one. A stopped process
-// waits for none of its children, so what they are does not change meanwhile.
+// Keeps a process and all its descendants from starting others, because a fork bomb is faster than kills one by one. A
+// stopped process reaps no child, so the pids below it stay valid.
 void hold(int directory, const char* proc, long pid, int depth) {
   const struct { std::uint64_t soft, hard; } none{};
   sys::raw(__NR_prlimit64, pid, kNproc, sys::as_arg(&none), 0);
@@ -71,7 +73,7 @@ void hold(int directory, const char* proc, long pid, int depth) {
   for_each_pid(directory, path.text, [&](long child) { hold(directory, proc, child, depth - 1); });
 }
 
-// Kills each child of this process: they are its own until it waits for them.
+// Kills each child of this process. Their pids stay valid until this process reaps them.
 bool kill_children(int directory, const char* proc, const char* list) {
   const long own_session = sys::raw(__NR_getsid, 0);
   long group = 0;
@@ -90,7 +92,7 @@ void kill_descendants(int directory, const char* proc, const char* list) {
     siginfo_t info{};
     struct rusage usage {};
     if (!sys::waitid(kAll, 0, &info, WEXITED | kWaitAll, &usage).ok()) return;
-    // All that have died meanwhile: with each that is left in the list the next look takes longer.
+    // Reaps all other children that have died: each one that stays in the list makes the next pass slower.
     do info.si_pid = 0;
     while (sys::waitid(kAll, 0, &info, WEXITED | WNOHANG | kWaitAll, &usage).ok() && info.si_pid != 0);
   }

@@ -17,7 +17,7 @@ Status apply(Context& context, const Op& op) {
     case OpCode::kCount:
       break;
   }
-  return {22, 0};  // EINVAL; the reader lets no such code through
+  return {22, 0};  // EINVAL; the reader rejects such a code
 }
 
 Failure walk(Context& context, Section section, bool stop) {

@@ -1,4 +1,4 @@
-// A bounds-checked view of a plan. Everything is checked once, in parse(); the operations then read without asking.
+// A bounds-checked view of a plan. parse() checks everything once; operations then read without further checks.
 #pragma once
 #include <cstddef>
 

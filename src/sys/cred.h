@@ -35,7 +35,7 @@ inline Status capset(std::uint64_t effective, std::uint64_t permitted, std::uint
   return to_status(__NR_capset, raw(__NR_capset, as_arg(&header), as_arg(&data)));
 }
 
-// With SECCOMP_FILTER_FLAG_NEW_LISTENER its value is a descriptor.
+// With SECCOMP_FILTER_FLAG_NEW_LISTENER the value is a descriptor.
 inline Result<long> seccomp_filter(sock_fprog program, unsigned flags) {
   const long result = raw(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, as_arg(&program));
   return {result, to_status(__NR_seccomp, result)};

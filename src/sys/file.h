@@ -1,4 +1,4 @@
-// Files: one line a call, named as in section 2 of the manual.
+// Files: one wrapper per system call, named as in section 2 of the manual.
 #pragma once
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -90,7 +90,7 @@ inline Result<std::uint64_t> inode_of(int fd) {
   return {status_buffer.st_ino, status};
 }
 
-// Inode number of what `path` leads to: for /proc/…/ns/* the number of the namespace.
+// Inode number of the file that `path` leads to: for /proc/…/ns/* the number of the namespace.
 inline Result<std::uint64_t> inode(int dir, const char* path) {
   struct stat status_buffer {};
   const Status status =

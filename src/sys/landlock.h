@@ -1,4 +1,4 @@
-// Rules for files, ports and signals that a process puts on itself: landlock(7), Linux 5.13.
+// landlock(7), Linux 5.13: rules for files, ports and signals that a process applies to itself.
 #pragma once
 #include "file.h"
 

@@ -12,9 +12,10 @@ namespace nsjs::sys {
 
 constexpr int kPidfdType = 3;  // P_PIDFD
 
-// Where a filter around hides it, as in containers, a process without namespaces of its own can still be had by clone(2).
+// If a seccomp filter hides clone3(2), as in containers, clone(2) still creates a process without namespaces of its
+// own.
 inline Result<long> clone3(clone_args args) {
-  constexpr std::uint64_t kOnlyClone3 = ~0xffffffffull | 0x7e020000;  // flags of 64 bits, and namespaces
+  constexpr std::uint64_t kOnlyClone3 = ~0xffffffffull | 0x7e020000;  // flags above 32 bits, and namespaces
   constexpr long kNoSyscall = -38;                                    // ENOSYS
   const long result = raw(__NR_clone3, as_arg(&args), sizeof args);
   if (result != kNoSyscall || (args.flags & kOnlyClone3) != 0) return {result, to_status(__NR_clone3, result)};
@@ -32,7 +33,7 @@ inline Status waitid(int type, int id, siginfo_t* info, int options, struct rusa
   return to_status(__NR_waitid, raw(__NR_waitid, type, id, as_arg(info), options, as_arg(usage)));
 }
 
-// Waits until something happens; timeout in milliseconds, -1 for none. Signals stay blocked.
+// Waits for an event; timeout in milliseconds, -1 for none. The signal mask stays as it is.
 inline Result<long> ppoll(pollfd* fds, unsigned count, long timeout_ms) {
   timespec timeout{timeout_ms / 1000, timeout_ms % 1000 * 1000000};
   const long result = raw(__NR_ppoll, as_arg(fds), count, timeout_ms < 0 ? 0 : as_arg(&timeout), 0, 8);
@@ -61,7 +62,7 @@ inline Status reset_signal(int signal) {
   return to_status(__NR_rt_sigaction, raw(__NR_rt_sigaction, signal, as_arg(&fallback), 0, sizeof(std::uint64_t)));
 }
 
-// Every signal back to its default action: what Node ignores (SIGPIPE) must not stay ignored in the program.
+// Resets every signal to its default action: a signal that Node ignores (SIGPIPE) must not stay ignored in the program.
 inline Status reset_signals() {
   for (int signal = 1; signal <= 64; ++signal)
     if (signal != SIGKILL && signal != SIGSTOP) NSJS_TRY(reset_signal(signal));

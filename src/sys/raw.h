@@ -27,7 +27,7 @@ inline long kernel(long nr, long a, long b, long c, long d, long e, long f) {
 }
 
 #ifdef NSJS_FAULT
-// The test build: the n-th call of one process fails (test/native/fault.cc).
+// In the test build the n-th call of one process fails (test/native/fault.cc).
 long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
 #else
 inline long raw(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) { return kernel(nr, a, b, c, d, e, f); }

@@ -1,4 +1,4 @@
-// How errno travels up: a value and the system call it came from, no exception, no allocation.
+// Propagates errno: a value and the system call that failed, without exceptions or allocation.
 #pragma once
 #include <cstdint>
 #include <utility>

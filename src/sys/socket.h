@@ -1,4 +1,4 @@
-// Sockets: messages with a file descriptor beside them (SCM_RIGHTS, unix(7)).
+// Sockets: messages that carry file descriptors (SCM_RIGHTS, unix(7)).
 #pragma once
 #include <linux/netlink.h>
 #include <sys/socket.h>
@@ -21,14 +21,14 @@ inline Status pipe2(int pair[2], int flags) { return to_status(__NR_pipe2, raw(_
 constexpr unsigned kMaxFdsBeside = 72;
 constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(kMaxFdsBeside * sizeof(int));
 
-// What goes beside the bytes of a message, unix(7).
+// Ancillary data of a message, unix(7).
 struct Beside {
-  int pid = 0;  // the message speaks of that process: the kernel translates the number into the receiver's pid namespace
+  int pid = 0;  // SCM_CREDENTIALS: the kernel translates it into the receiver's pid namespace
   const int* fds = nullptr;
   unsigned count = 0;
 };
 
-// One after the other into a buffer.
+// Writes control messages one after the other into a buffer.
 class ControlWriter {
  public:
   void* add(int type, std::size_t size) {
@@ -49,7 +49,7 @@ class ControlWriter {
   std::size_t size_ = 0;
 };
 
-// `word` goes in as an argument that the call does not have: a seccomp filter sees it.
+// `word` is passed as an extra argument that sendmsg(2) ignores; a seccomp filter sees it.
 inline Result<long> send(int fd, const void* data, std::size_t size, const Beside& beside = {}, long word = 0) {
   iovec part{const_cast<void*>(data), size};
   ControlWriter control;
@@ -71,12 +71,12 @@ inline Result<long> send(int fd, const void* data, std::size_t size, const Besid
 
 struct Received {
   long size = 0;
-  int pid = 0;  // with SO_PASSCRED: of the sender, or of whom it speaks
+  int pid = 0;  // with SO_PASSCRED: of the sender, or the one that the sender has set
   unsigned count = 0;
   Fd fds[kMaxFdsBeside];
 };
 
-// What there is no room for is closed.
+// Takes over a descriptor, or closes it if there is no room.
 inline void take_fd(Received& received, int number) {
   Fd fd(number);
   if (received.count < kMaxFdsBeside) received.fds[received.count++] = std::move(fd);

@@ -2,12 +2,12 @@
 
 namespace nsjs::ops {
 
-// For settings of a process that are one call each: which one, and what it means, is TypeScript's business.
+// For settings of a process that take one system call. TypeScript decides on the call and its arguments.
 Status Call(Context&, const Op& op) {
   return sys::to_status(op.arg[0], sys::raw(op.arg[0], op.arg[1], op.arg[2], op.arg[3], op.arg[4], op.arg[5]));
 }
 
-// The same with a structure as one of its arguments; the others keep their order.
+// Like Call, with a structure as one of the arguments; the others keep their order.
 Status CallWith(Context& context, const Op& op) {
   long arguments[5] = {};
   for (unsigned index = 0, next = 3; index < 5; ++index) {

@@ -17,7 +17,8 @@ Status write_proc(int pid, const char* name, Text text) {
   return write_all(file.get(), text.data, text.size);
 }
 
-// Holds nothing that others wait for, and never outlives the keeper: it may have died before the signal was asked for.
+// Closes every descriptor, so that nobody waits for one, and never outlives the keeper: the keeper may have died before
+// PR_SET_PDEATHSIG took effect.
 [[noreturn]] void wait_to_be_killed(long keeper) {
   if (!sys::close_range(0, ~0u, 0).ok() || !sys::prctl(PR_SET_PDEATHSIG, SIGKILL).ok()) sys::exit_group(1);
   if (sys::raw(__NR_getppid) != keeper) sys::exit_group(1);
@@ -32,8 +33,9 @@ Status map_and_open(Context& context, const Op& op, int pid) {
   return {};
 }
 
-// The maker of a user namespace is whom the kernel counts its users' inotify watches, message queues and namespaces for. Only the effective
-// id is another one, for this call: with its own for files the keeper may still put init into a cgroup.
+// The kernel charges inotify watches, message queues and namespaces in a user namespace to the id that created it. Only
+// the effective id changes, for this call: the file system uid stays, so that the keeper may still put init into a
+// cgroup.
 Status clone_as(std::uint32_t owner, clone_args& args, Result<long>& pid) {
   if (owner != 0) {
     NSJS_TRY(sys::seteuid(owner));
@@ -42,7 +44,7 @@ Status clone_as(std::uint32_t owner, clone_args& args, Result<long>& pid) {
   pid = sys::clone3(args);
   if (owner == 0 || pid.value == 0) return pid.status;
   const Status back = sys::seteuid(0);
-  // Whatever kept it from that: what was made can be taken down only with its own id.
+  // Try once more after a failure: only with its own id can the keeper remove what it has created.
   if (!back.ok()) (void)sys::seteuid(0);
   return back.ok() ? pid.status : back;
 }
@@ -53,8 +55,8 @@ Status go_home(int mounts, int root) {
   return sys::chroot(".");
 }
 
-// What init starts with is a copy of the keeper's mount namespace: of one with nothing of the host in it, where there is such a one. The
-// keeper comes back, to the root that this process had.
+// Init starts with a copy of the keeper's mount namespace. If there is an empty mount namespace, the keeper enters it
+// first, so that the copy holds nothing of the host, and then returns to its own namespace and root.
 Status clone_in(int mounts, std::uint32_t owner, clone_args& args, Result<long>& pid) {
   if (mounts < 0) return clone_as(owner, args, pid);
   NSJS_TRY_VALUE(home, sys::openat(sys::kCwd, "/proc/self/ns/mnt", O_RDONLY));
@@ -75,7 +77,8 @@ Status Owner(Context& context, const Op& op) {
   return {};
 }
 
-// The keeper becomes non-dumpable only here: an unprivileged keeper could not write the maps of a child that was born so.
+// The keeper becomes non-dumpable only here: an unprivileged keeper could not write the maps of a child that starts
+// non-dumpable.
 Status Clone(Context& context, const Op& op) {
   int go[2] = {-1, -1};
   NSJS_TRY(sys::pipe2(go, 0));
@@ -111,7 +114,7 @@ Status WriteInit(Context& context, const Op& op) {
   return write_proc(context.init_pid, context.plan.text(op.arg[0]).data, context.plan.text(op.arg[1]));
 }
 
-// A set-id program of the system, which knows what ids its caller was given. It says why it fails to nobody.
+// Runs a set-id program of the system that knows which ids the caller may map. Its error message is not read.
 Status MapBy(Context& context, const Op& op) {
   const Text path = context.plan.text(op.arg[0]);
   const Text numbers = context.plan.text(op.arg[1]);
@@ -146,7 +149,7 @@ Status OpenInit(Context& context, const Op& op) {
   return {};
 }
 
-// A child that does nothing owns the namespace until a descriptor holds it.
+// An idle child keeps the namespace alive until a descriptor refers to it.
 Status UserNs(Context& context, const Op& op) {
   const long keeper = sys::raw(__NR_getpid);
   int pidfd = -1;

@@ -24,7 +24,7 @@ struct Entry {  // linux_dirent64
   char name[1];
 };
 
-// Those of a cgroup are its sub-groups. What can't be removed yet is tried again with the group itself.
+// Removes the subdirectories of a cgroup. One that cannot be removed yet is tried again with the cgroup itself.
 void remove_folders_in(const char* path) {
   const auto folder = sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY);
   if (!folder.ok()) return;
@@ -73,7 +73,7 @@ Status MakeDir(Context& context, const Op& op) {
   return resolve(base, path, O_DIRECTORY).status;
 }
 
-// Without data the file is only a place to mount on, and one that exists will do.
+// Without data the file is only a mount point, so an existing file is accepted.
 Status MakeFile(Context& context, const Op& op) {
   const int base = context.base(op.arg[0]);
   const char* path = context.plan.text(op.arg[1]).data;

@@ -10,7 +10,7 @@ constexpr std::uint64_t kRead = 1 << 2;             // READ_FILE
 constexpr std::uint64_t kList = 1 << 3 | 1;         // READ_DIR, EXECUTE
 constexpr std::uint64_t kWrite = 1 << 1 | 1 << 14;  // WRITE_FILE, TRUNCATE
 constexpr unsigned long kNoMagicLinks = 0x02;
-// READ_DIR, and from REMOVE_DIR to REFER: what only a directory has. The kernel refuses a rule that gives them on a file.
+// READ_DIR, and REMOVE_DIR to REFER: rights of directories only. The kernel refuses a rule that grants them on a file.
 constexpr std::uint64_t kFolderRights = 0x3ff8;
 
 std::uint64_t wide(std::uint32_t low, std::uint32_t high) { return (static_cast<std::uint64_t>(high) << 32) | low; }
@@ -39,7 +39,8 @@ Status LandlockPath(Context& context, const Op& op) {
   return sys::landlock_add_rule(context.fd(op.arg[0]), sys::kPathRule, &rule);
 }
 
-// Through /dev/stdout and the like. What lies on no file system that can be opened (pipes, sockets) needs no rule.
+// Allows opening the file again through /dev/stdout and similar links. Files that Landlock does not restrict (pipes,
+// sockets) need no rule; the kernel answers EBADFD for them.
 Status LandlockFd(Context& context, const Op& op) {
   const int fd = static_cast<int>(op.arg[1]);
   NSJS_TRY_VALUE(flags, sys::fcntl(fd, F_GETFL, 0));

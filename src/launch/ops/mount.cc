@@ -14,7 +14,7 @@ constexpr unsigned kFdPathSize = 40;
 constexpr unsigned kSetString = 1;             // FSCONFIG_SET_STRING
 constexpr unsigned kSetFlag = 0;               // FSCONFIG_SET_FLAG
 constexpr unsigned kCreate = 6;                // FSCONFIG_CMD_CREATE
-constexpr unsigned kNoLinks = 0x40000000;      // of OpenTree, see ops.def
+constexpr unsigned kNoLinks = 0x40000000;      // flag of OpenTree, see ops.def
 constexpr unsigned long kNoSymlinks = 0x04;    // RESOLVE_NO_SYMLINKS
 constexpr unsigned kCloneTree = 0x1 | 0x8000;  // OPEN_TREE_CLONE | AT_RECURSIVE
 constexpr unsigned kReadonly = 1;              // MOUNT_ATTR_RDONLY
@@ -27,7 +27,7 @@ const char* after(const char* text) {
   return text + 1;
 }
 
-// "/proc/self/fd/<fd><rest>"; returns where it ends.
+// Writes "/proc/self/fd/<fd><rest>" and returns a pointer to its end.
 char* append_fd(char* to, int fd, const char* rest) {
   char digits[12];
   for (const char* part : {"/proc/self/fd/", write_number(digits, fd), rest})
@@ -68,7 +68,7 @@ Status Mask(Context& context, const Op& op) {
   return sys::move_mount(cover.get(), target.get());
 }
 
-// rename(2) and rmdir(2) of what something is mounted on answer EBUSY.
+// rename(2) and rmdir(2) of a mount point fail with EBUSY.
 Status Pin(Context& context, const Op& op) {
   NSJS_TRY_VALUE(target, resolve(context.base(op.arg[0]), context.plan.text(op.arg[1]).data, 0));
   NSJS_TRY_VALUE(copy, sys::open_tree(target.get(), "", kCloneTree | O_CLOEXEC | sys::kAtEmptyPath));
@@ -101,7 +101,8 @@ Status NewFs(Context& context, const Op& op) {
   return {};
 }
 
-// Layers are named by this process's own descriptors: paths would lead through what others may change.
+// Layers are named by descriptors of this process: other processes may change the directories that a path leads
+// through.
 Status Overlay(Context& context, const Op& op) {
   const Text layers = context.plan.text(op.arg[1]);
   const auto* slots = reinterpret_cast<const std::uint32_t*>(layers.data);
@@ -145,13 +146,14 @@ Status MoveMount(Context& context, const Op& op) {
   return {};
 }
 
-// The old root ends up on top of the new one and is detached there; no directory is needed to put it in.
+// The old root is stacked on top of the new one and detached there, so no directory is needed for it.
 Status PivotRoot(Context& context, const Op& op) {
   NSJS_TRY_VALUE(old_root, sys::openat(sys::kCwd, "/", O_PATH | O_DIRECTORY));
   NSJS_TRY(sys::fchdir(context.fd(op.arg[0])));
   NSJS_TRY(sys::pivot_root(".", "."));
   NSJS_TRY(sys::fchdir(old_root.get()));
-  // What was stacked on the old root goes first, one at a time; then the directory is on no mount of this namespace any more.
+  // Detaches the mounts that are stacked on the old root, one at a time; then the directory is on no mount of this
+  // namespace.
   Status status;
   do status = sys::umount2(".", sys::kMountDetach);
   while (status.ok());
@@ -159,8 +161,8 @@ Status PivotRoot(Context& context, const Op& op) {
   return sys::chdir("/");
 }
 
-// Of a mount namespace that had nothing but an empty root: what was mounted over it is the root. Above a root that is covered is what
-// covers it.
+// In a mount namespace that had only an empty root, makes the mount over that root the root. "/.." resolves to the
+// mount on top.
 Status EnterRoot(Context&, const Op&) {
   NSJS_TRY(sys::chroot("/.."));
   return sys::chdir("/");

@@ -14,7 +14,8 @@ Status write_below(int proc, const char* name, Text text) {
   return write_all(file.get(), text.data, text.size);
 }
 
-// The process shares the launcher's mm, whose owner is nobody here: without PR_SET_DUMPABLE its own /proc files are not its own.
+// The process shares the mm of the launcher, whose owner has no id here: without PR_SET_DUMPABLE the process may not
+// write its own /proc files.
 Status enter_user_ns(int proc, Text uid_map, Text gid_map) {
   NSJS_TRY(sys::prctl(PR_SET_DUMPABLE, 1));
   NSJS_TRY(sys::unshare(CLONE_NEWUSER));
@@ -67,7 +68,7 @@ Status Unshare(Context&, const Op& op) { return sys::unshare(op.arg[0]); }
 
 Status SetNs(Context& context, const Op& op) {
   NSJS_TRY(sys::setns(context.fd(op.arg[0]), static_cast<int>(op.arg[1])));
-  // The program's own, as told by whoever has made it.
+  // The id of the program's user namespace, as found when it was created.
   if (op.arg[1] == CLONE_NEWUSER && context.inner_user != 0) context.id[kUser] = context.inner_user;
   return {};
 }
@@ -85,8 +86,9 @@ Status InnerUserNs(Context& context, const Op& op) {
   return {};
 }
 
-// For programs that come later: a helper makes the namespace, shares init's table of descriptors and leaves one there. With
-// a lock there is one more namespace between: its limit is used up by the one below, whatever is made beside it.
+// For programs that start later. A helper that shares init's descriptor table creates the namespace and leaves a
+// descriptor of it there. With a lock there is one more namespace in between: the namespace below uses up its limit, so
+// that no other can be created beside it.
 Status LockedUserNs(Context& context, const Op& op) {
   if (context.slots[op.arg[0]].fd.is_open()) return {};
   int report[2] = {-1, -1};

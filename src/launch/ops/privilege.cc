@@ -11,7 +11,7 @@ constexpr int kInvalid = 22;    // EINVAL
 constexpr int kNoSyscall = 38;  // ENOSYS
 constexpr unsigned kCapabilities = 64;
 
-// Texts lie at multiples of four bytes.
+// Texts are aligned to four bytes only.
 std::uint64_t word_at(const char* bytes) {
   const auto* halves = reinterpret_cast<const std::uint32_t*>(bytes);
   return static_cast<std::uint64_t>(halves[1]) << 32 | halves[0];
@@ -28,8 +28,8 @@ std::uint64_t mask(const Op& op) { return (static_cast<std::uint64_t>(op.arg[1])
 
 }  // namespace
 
-// Every change of credentials clears the signal, so the plan repeats this operation. The parent may have died before:
-// getppid is always 0 in a new pid namespace, the keeper's pipe tells.
+// Every change of credentials clears the signal, so the plan repeats this operation. The parent may have died before;
+// getppid(2) is always 0 in a new pid namespace, so this checks the pipe from the keeper.
 Status DeathSignal(Context& context, const Op&) {
   NSJS_TRY(sys::prctl(PR_SET_PDEATHSIG, SIGKILL));
   pollfd keeper{context.go.get(), POLLIN, 0};
@@ -50,7 +50,7 @@ Status SetIds(Context&, const Op& op) {
   return sys::setresuid(op.arg[0]);
 }
 
-// A kernel without keyrings has none to leak.
+// A kernel without keyrings has no keys to leak.
 Status Keyring(Context&, const Op&) {
   const Status status = sys::join_session_keyring();
   return status.err == kNoSyscall ? Status{} : status;
@@ -60,13 +60,13 @@ Status BoundCaps(Context&, const Op& op) {
   for (unsigned capability = 0; capability < kCapabilities; ++capability) {
     if ((mask(op) >> capability & 1) != 0) continue;
     const Status status = sys::prctl(PR_CAPBSET_DROP, capability);
-    if (status.err == kInvalid) break;  // beyond the last one this kernel knows
+    if (status.err == kInvalid) break;  // beyond the last capability of this kernel
     NSJS_TRY(status);
   }
   return {};
 }
 
-// What stays beyond exec must be ambient, unless the program's id is 0.
+// Capabilities that must survive exec have to be ambient, unless the program's id is 0.
 Status SetCaps(Context& context, const Op& op) {
   const Text text = context.plan.text(op.arg[0]);
   if (text.size != 4 * sizeof(std::uint64_t)) return {kInvalid, __NR_capset};
@@ -84,7 +84,8 @@ Status NoNewPrivs(Context&, const Op&) { return sys::prctl(PR_SET_NO_NEW_PRIVS, 
 
 Status Seccomp(Context& context, const Op& op) { return sys::seccomp_filter(filter_of(context.plan.text(op.arg[0])), op.arg[1]).status; }
 
-// Until Node has the listener nobody would answer: the filter lets this one call through, by a number that no program knows.
+// Until Node has the listener, no process would answer a notification. The filter allows this one sendmsg(2), which
+// carries a number that no program knows.
 Status SeccompNotify(Context& context, const Op& op) {
   NSJS_TRY_VALUE(number, sys::seccomp_filter(filter_of(context.plan.text(op.arg[0])), op.arg[1]));
   const Fd listener(static_cast<int>(number));

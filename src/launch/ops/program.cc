@@ -38,7 +38,7 @@ char** fill(char** to, Text list) {
   return to;
 }
 
-// As execvp(3): a candidate that is missing is passed over, EACCES is remembered, anything else is the answer.
+// Like execvp(3): skips a candidate that is missing, remembers EACCES, and returns any other error.
 Status exec_first(Text candidates, char* const* argv, char* const* envp) {
   Status answer{kNoEntry, __NR_execve};
   for (const char* at = candidates.data; at < candidates.data + candidates.size; at = after(at)) {
@@ -99,7 +99,7 @@ Status SendFd(Context& context, const Op& op) {
   return sys::send(context.out, &record, sizeof record, beside).status;
 }
 
-// A new terminal of the devpts that the path leads to: the slave is opened by the master, never by name.
+// Opens a new terminal of the devpts that the path leads to. The slave is opened through the master, never by name.
 Status OpenPty(Context& context, const Op& op) {
   const int unlocked = 0;
   NSJS_TRY_VALUE(master, sys::openat2(context.base(op.arg[2]), context.plan.text(op.arg[3]).data, O_RDWR | O_NOCTTY, 0, kNoMagicLinks));
@@ -121,14 +121,15 @@ Status Terminal(Context& context, const Op& op) { return sys::ioctl(context.fd(o
 Status Rlimit(Context&, const Op& op) {
   const auto wide = [&op](unsigned low) { return (static_cast<std::uint64_t>(op.arg[low + 1]) << 32) | op.arg[low]; };
   const Status status = sys::prlimit(op.arg[0], wide(1), wide(3));
-  // In a sandbox of nsjs a filter refuses the call for limits that are in force already.
+  // In a sandbox of nsjs a seccomp filter denies the call; that is no failure if the limits are already in force.
   if (status.err != kNotPermitted) return status;
   std::uint64_t now[2] = {};
   NSJS_TRY(sys::getrlimit(op.arg[0], now));
   return now[0] == wide(1) && now[1] == wide(3) ? Status{} : status;
 }
 
-// No file tells how many tasks the kernel counts for a user: what is found out is the lowest limit at which one more can be started.
+// No file shows how many tasks the kernel counts for a user, so this searches for the lowest limit at which one more
+// task can be started.
 Status NprocAbove(Context&, const Op& op) {
   std::uint64_t limits[2] = {};
   NSJS_TRY(sys::getrlimit(kNproc, limits));
@@ -136,7 +137,7 @@ Status NprocAbove(Context&, const Op& op) {
   std::uint64_t refused = 0;
   std::uint64_t fits = kFirstGuess;
   for (;; fits *= 2) {
-    if (fits >= hard) return {};  // the limit that holds already is lower
+    if (fits >= hard) return {};  // the existing limit is lower
     NSJS_TRY_VALUE(can, can_start(fits, hard));
     if (can) break;
     refused = fits;
@@ -146,7 +147,7 @@ Status NprocAbove(Context&, const Op& op) {
     NSJS_TRY_VALUE(can, can_start(middle, hard));
     (can ? fits : refused) = middle;
   }
-  // Whom no limit binds would be let go on without one.
+  // A user whom RLIMIT_NPROC does not restrict would run without a limit.
   if (fits == 1) return {kNotPermitted, __NR_prlimit64};
   const std::uint64_t limit = fits - 1 + op.arg[0];
   return limit < hard ? sys::prlimit(kNproc, limit, limit) : sys::prlimit(kNproc, hard, hard);
@@ -156,10 +157,10 @@ Status Umask(Context&, const Op& op) { return sys::umask(op.arg[0]); }
 
 Status Dup(Context& context, const Op& op) { return sys::dup3(context.fd(op.arg[0]), static_cast<int>(op.arg[1]), 0); }
 
-// Not closed but marked: the exec pipe must live until exec.
+// Marks the descriptors close-on-exec and does not close them: the exec channel must live until exec.
 Status CloseFrom(Context&, const Op& op) { return sys::close_range(op.arg[0], ~0u, 4 /* CLOSE_RANGE_CLOEXEC */); }
 
-// Never through /proc/self/fd: such a link would lead out of the root (CVE-2024-21626).
+// Never through /proc/self/fd: such a link could lead outside of the root (CVE-2024-21626).
 Status Chdir(Context& context, const Op& op) {
   NSJS_TRY_VALUE(directory, sys::openat2(sys::kCwd, context.plan.text(op.arg[0]).data, O_PATH | O_DIRECTORY, 0, kNoMagicLinks));
   return sys::fchdir(directory.get());
