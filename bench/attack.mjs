@@ -1,5 +1,6 @@
-// What the host notices while a sandbox attacks it: a loop of trivial system calls, and Node's event loop, as ratios to the same
-// machine at rest (at rest it does nothing but this). Prints a table and writes bench/results/attack.json; to reach: 2 at most.
+// Measures the effect of attacks in a sandbox on the host: a loop of trivial system calls, and the event loop of Node,
+// as ratios to the same host at rest (when only this program runs). Prints a table and writes
+// bench/results/attack.json; the target is at most 2.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -8,7 +9,7 @@ import { Sandbox, spawnIsolated } from 'nsjs';
 const windowMs = 3000;
 const calls = 2000;
 
-/** Every attack runs with the preset `untrusted` as it is, and no longer than the window. */
+/** Every attack runs with the unchanged preset `untrusted`, for about the length of the window. */
 const perl = (program) => ['perl', ['-e', program]];
 const attacks = {
   spinning: perl('fork; fork; fork; fork; 1 while 1'),
@@ -32,7 +33,7 @@ const attacks = {
 };
 const mounts = ['perl', ['-e', 'while (1) { system "mount -t tmpfs none /tmp 2>/dev/null" for 1..1000 }']];
 
-/** What the host feels within one window: median, and the slowest hundredth, in ms. */
+/** Measures one window: median and 99th percentile, in ms. */
 async function feel() {
   const loop = [];
   const syscalls = [];
@@ -59,9 +60,10 @@ const runWith = async ([command, args], options = {}) => {
   return felt;
 };
 
-// Attacks on the event loop: a program makes many connections, processes, descriptors, names or refused packets, which this process reads about.
+// Attacks on the event loop: a program creates many connections, processes, descriptors, names or refused packets, and
+// this process reads the reports about them.
 const blocking = {
-  // As many as memory allows: what the sockets may hold is counted.
+  // As many connections as memory allows: socket buffers are charged to the sandbox.
   connections: `use IO::Socket::INET; for (1..4) { fork or last } my @k; my $l = IO::Socket::INET->new(Listen => 500, LocalAddr => "127.0.0.1:0");
     for (1..450) { my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1:" . $l->sockport) or last; push @k, $c, $l->accept }
     while (1) { IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 0.05); select undef, undef, undef, 0.01 }`,
@@ -71,7 +73,10 @@ const blocking = {
   'refused packets': `use IO::Socket::INET; my $s = IO::Socket::INET->new(Proto => "udp", PeerAddr => "9.9.9.9:99"); while (1) { $s->send("x") }`,
 };
 
-/** The longest time this thread did nothing else while it watches, or does not watch, what a program does. */
+/**
+ * Returns the longest block of the event loop, in ms, while this process does or does not read reports about the
+ * program.
+ */
 async function longestBlock(program, reads) {
   const onConnect = (context) => {
     if (reads) context.program();
@@ -105,7 +110,7 @@ const rows = [];
 const all = { ...attacks, 'thousands of mounts': mounts };
 for (const [name, attack] of Object.entries(all)) {
   process.stderr.write(`attack: ${name}\n`);
-  // Quiet before and after: what else this machine does changes by the second.
+  // Measures the host at rest before and after each attack, since the load of the host changes by the second.
   const before = await feel();
   const felt = await runWith(attack, name === 'thousands of mounts' ? { preset: 'container' } : {});
   const after = await feel();

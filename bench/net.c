@@ -1,6 +1,6 @@
-// Connections, for the network bench:
-//   net serve PORT                      answers the first byte of each with one byte
-//   net latency ADDRESS PORT COUNT      connects, sends a byte, waits for one, closes; prints the median in microseconds
+// Client and server of the network benchmark:
+//   net serve PORT                      answers the first byte of each connection with one byte
+//   net latency ADDRESS PORT COUNT      connects, sends a byte, waits for one, closes; prints the median in µs
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-// What the ways out of a sandbox cost: time until a sandbox with one is open, bytes a second, and a connection with one byte each way.
-// All in one run, in a network namespace of its own: what the sandboxes reach is a server there, at an address of its own.
-// Prints a table and writes bench/results/network.json. Root only.
+// Measures the cost of each kind of network of a sandbox: time to open a sandbox, throughput, and the latency of a
+// connection with one byte each way. Everything runs in a new network namespace; the sandboxes connect to a server
+// there, which has an address of its own. Prints a table and writes bench/results/network.json. Root only.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -38,7 +38,7 @@ const has = (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status
 const mounts = [{ type: 'bind', source: tool, target: '/net' }];
 const median = (list) => [...list].sort((one, other) => one - other)[Math.floor(list.length / 2)];
 
-// pasta copies the address of an interface with a default route, which needs a neighbour.
+// pasta copies the address of an interface with a default route; the route needs a neighbour.
 execFileSync('ip', ['link', 'set', 'lo', 'up']);
 execFileSync('ip', ['addr', 'add', `${there}/32`, 'dev', 'lo']);
 const neighbour = await Sandbox.open({
@@ -54,7 +54,7 @@ if (iperf) await once(iperf.stdout, 'data');
 const network = await Network.create({ host: true });
 const open = (setup) => Sandbox.open({ preset: 'node', mounts, ...(setup ? { network: setup } : {}) });
 
-/** Opens a sandbox and gives what ends it. */
+/** Functions that open a sandbox and return it, with the helper process to end if there is one. */
 const ways = {
   none: async () => ({ sandbox: await open() }),
   egress: async () => ({ sandbox: await open({ egress: { allow: ['10.9.5.5'] } }) }),

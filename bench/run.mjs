@@ -1,6 +1,6 @@
-// Compares, interleaved in one run: child_process.spawn, nsjs, Node spawning bwrap with an equivalent policy, and the
-// physical floor (bench/floor.c). Prints a table of medians, p90, p99 and ratios; writes bench/results/latest.json.
-// Absolute times differ from machine to machine and from minute to minute: quote the ratios.
+// Compares, interleaved in one run: child_process.spawn, nsjs, Node that spawns bwrap with an equivalent policy, and
+// the lower bound (bench/floor.c). Prints a table of p50, p90, p99 and ratios; writes bench/results/latest.json.
+// Absolute times differ between hosts and from minute to minute: quote the ratios.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
@@ -15,8 +15,8 @@ const ballastMb = 512;
 const pauseMs = 100;
 const program = '/usr/bin/true';
 
-// The policy of nsjs as far as bwrap can have it: the same mounts but for the small files of /etc, the same seccomp filter,
-// nested user namespaces refused, tmpfs with a size. It has no limits, no idmapped binds, no report.
+// The policy of nsjs as far as bwrap supports it: the same mounts except the small files of /etc, the same seccomp
+// filter, no nested user namespaces, tmpfs with a size. It has no limits, no idmapped binds and no report.
 const filterFile = join(tmpdir(), `nsjs-filter-${process.pid}`);
 writeFileSync(filterFile, filterFor(parseSandboxOptions({})).bytes);
 process.on('exit', () => rmSync(filterFile, { force: true }));
@@ -90,12 +90,15 @@ function summary(times) {
   return { p50: at(0.5), p90: at(0.9), p99: at(0.99) };
 }
 
-/** A pool sets its next sandbox up beside what runs: here it is let finish, so that nobody else is disturbed. Throughput has it in. */
+/**
+ * A pool parks its next sandbox while programs run. This waits until it has, so that the next measurement is not
+ * disturbed. Throughput includes that work.
+ */
 async function settled(name) {
   while (name === fromPool && pool.ready < 1) await sleep(1);
 }
 
-/** One spawn of each in turn, so that whatever the machine does meets all alike. */
+/** Times one spawn of each contender in turn, so that changes in the load of the host affect all alike. */
 async function interleaved(list, count, pause = 0) {
   const times = Object.fromEntries(list.map(([name]) => [name, []]));
   for (let round = -Math.min(warmUp, count); round < count; round++) {
@@ -163,7 +166,7 @@ async function liveMemory() {
   return kilobytes;
 }
 
-/** A second program in a sandbox that is open, against an un-isolated spawn; opening and closing one. */
+/** Times a further program in an open sandbox, against an un-isolated spawn, and opening and closing a sandbox. */
 async function sandboxRows() {
   const sandbox = await Sandbox.open();
   const rows = await interleaved(
@@ -178,7 +181,7 @@ async function sandboxRows() {
   return rows;
 }
 
-/** What namespaces there are, by nsjs and by lsns, while some sandboxes are open. */
+/** Times listing the namespaces, by nsjs and by lsns, while some sandboxes are open. */
 async function listRows() {
   const sandboxes = await Promise.all(Array.from({ length: 4 }, () => Sandbox.open()));
   const list = [
@@ -190,7 +193,7 @@ async function listRows() {
   return rows;
 }
 
-/** Where the time of one spawn goes, as this process sees it. */
+/** Times the steps of one spawn, as this process sees them. */
 async function steps() {
   const all = { 'the call (options, plan, launcher started)': [], 'the program runs': [], 'its exit is known': [], 'all is gone': [] };
   for (let round = 0; round < rounds; round++) {

@@ -1,5 +1,6 @@
-// What confinement costs a program while it runs: a compile and a loop of system calls, un-isolated, under nsjs, and under bwrap with Docker's
-// seccomp profile. Interleaved, medians; prints a table and writes bench/results/steady.json.
+// Measures the cost of confinement while a program runs: a compilation and a loop of system calls, un-isolated, under
+// nsjs, and under bwrap with Docker's seccomp profile. Interleaved, medians. Prints a table and writes
+// bench/results/steady.json.
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +11,7 @@ const rounds = Number(process.env.NSJS_BENCH_ROUNDS ?? 20);
 const work = mkdtempSync(join(tmpdir(), 'nsjs-steady-'));
 process.on('exit', () => rmSync(work, { recursive: true, force: true }));
 
-// Many functions and headers, so that the compiler both computes and reads.
+// Many functions and headers, so that the compiler both computes and reads files.
 const headers = ['stdio', 'stdlib', 'string', 'math', 'unistd', 'time', 'signal', 'pthread', 'errno', 'fcntl', 'sys/stat', 'sys/socket'];
 const functions = Array.from(
   { length: 120 },

@@ -1,4 +1,5 @@
-// A build step: the sources are visible but read-only, one directory is writable, and what lands in it belongs to the caller.
+// A build step: the sources are visible but read-only, one directory is writable, and the files in it belong to the
+// caller.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// Shows what a sandbox asks for, as it happens: `node dist-examples/egress-dashboard.js [PORT]`, then open the page.
-// Nothing leaves this machine: what the program may reach are functions here.
+// Shows the connections that a sandbox attempts, live: run `node dist-examples/egress-dashboard.js [PORT]`, then open
+// the page. No packet leaves this host: the servers that the program may reach are functions in this process.
 import { createServer, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type EgressEvent, Sandbox } from 'nsjs';
@@ -15,7 +15,7 @@ while true; do
   sleep 1
 done`;
 
-/** Answers one request with so many bytes. */
+/** Answers one request with this many bytes. */
 const answer = (bytes: number) => (socket: Duplex) => {
   socket.once('data', () => socket.end(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\nConnection: close\r\n\r\n${'x'.repeat(bytes)}`));
 };

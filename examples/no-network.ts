@@ -1,4 +1,4 @@
-// No network but a loopback of its own: the host's servers cannot be reached, a server inside can.
+// No network except a private loopback interface: servers of the host cannot be reached, a server in the sandbox can.
 
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';

@@ -1,4 +1,5 @@
-// An interactive shell in a sandbox, on a terminal of its own: job control works, and what it does to its terminal stays there.
+// An interactive shell in a sandbox, on a terminal of its own. Job control works, and changes to its terminal do not
+// affect the terminal of the host.
 import { spawnIsolated } from 'nsjs';
 
 const { stdin, stdout } = process;
@@ -13,7 +14,7 @@ async function main(): Promise<void> {
     hostname: 'box',
     env: { PS1: '\\h:\\w\\$ ' },
   });
-  // Every key goes to the shell as it is: Ctrl-C and Ctrl-Z are for what runs in it.
+  // Raw mode passes every key to the shell: Ctrl-C and Ctrl-Z act on the programs in it.
   if (stdin.isTTY) stdin.setRawMode(true);
   stdout.on('resize', () => shell.resize(stdout.columns, stdout.rows));
   if (shell.stdin) stdin.pipe(shell.stdin);

@@ -1,4 +1,4 @@
-// Reads the lines of a program as they come and aborts it; everything is gone when the promise settles.
+// Reads the lines of a program as they arrive, then aborts it. No process is left when the promise settles.
 import { spawnIsolated } from 'nsjs';
 
 async function main(): Promise<void> {

@@ -1,4 +1,4 @@
-// Runs a script that nobody has read, with limits, and shows what it was refused. `npm run demo` starts this.
+// Runs an unreviewed script with limits, and shows which attacks are refused. `npm run demo` starts this.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,7 +8,7 @@ import { type Result, type SpawnOptions, spawnIsolated } from 'nsjs';
 
 const limits = { memory: '64M', pids: 24, wallTime: 5000 } as const;
 
-/** What an attacker tries; each prints `got in` if it works. */
+/** Commands that an attacker might try; each prints `got in` if it works. */
 const attempts: Readonly<Record<string, string>> = {
   'read a file of the host': 'cat "$SECRET" && echo got in',
   'read the password hashes': 'cat /etc/shadow && echo got in',

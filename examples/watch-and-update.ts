@@ -1,4 +1,4 @@
-// A sandbox that is watched while it works, and given more memory before it runs out: limits that change, numbers as they happen.
+// Monitors a sandbox while it works, and raises its memory limit before it runs out of memory.
 import { Sandbox } from 'nsjs';
 
 const work = 'my @a; for (1..12) { push @a, "x" x 4_000_000; select undef, undef, undef, 0.1 } print "done\\n"';

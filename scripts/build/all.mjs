@@ -1,4 +1,4 @@
-// all.mjs [ts|native]: compiles the TypeScript, the launcher and the addon. Without an argument: both.
+// all.mjs [ts|native]: compiles the TypeScript, the launcher and the addon; without an argument both parts.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -26,7 +26,7 @@ function buildTypeScript() {
   run('tests', process.execPath, tsc('test'));
 }
 
-// One implementation, two doors: `import` gets the very classes that `require` gets.
+// CommonJS and ES modules share one implementation: `import` gets the same classes as `require`.
 function writeFacade(path) {
   const names = Object.keys(require(join(process.cwd(), `${path}.js`))).sort();
   const file = `./${path.split('/').at(-1)}.js`;
@@ -34,7 +34,7 @@ function writeFacade(path) {
   writeFileSync(`${path}.d.mts`, `export * from '${file}';\n`);
 }
 
-// The headers beside the running node serve offline and are those of this very version.
+// The headers installed with the running Node match its version and need no download.
 function headers() {
   const prefix = dirname(dirname(process.execPath));
   return existsSync(join(prefix, 'include/node/uv.h')) ? [`--nodedir=${prefix}`] : [];

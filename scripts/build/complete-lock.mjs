@@ -1,6 +1,6 @@
-// Completes package-lock.json after `npm install` against a mirror that lacks the binaries of other platforms: npm
-// leaves those optional packages out of the lock file, and `npm ci` then refuses it. Each gets an entry that says for
-// which platform it is, so that it is passed over elsewhere.
+// Completes package-lock.json after `npm install` from a mirror that lacks the binaries of other platforms. npm leaves
+// those optional packages out of the lock file, and `npm ci` then rejects it. This adds an entry with its platform for
+// each, so that npm skips it elsewhere.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const systems = ['android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'win32', 'wasm32', 'sunos', 'aix'];

@@ -1,4 +1,5 @@
-// Makes docs/options.md from the doc comments of lib/features: one section for each option. `--check` only compares.
+// Generates docs/options.md from the doc comments of lib/features: one section for each option. `--check` only
+// compares.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const folder = 'lib/features';
@@ -10,7 +11,7 @@ const files = [
   'lib/run/types.ts',
 ];
 
-// Only what is an option of the sandbox itself, or of the run: others say what an option holds.
+// Interfaces whose members are options of the sandbox or of the run; other interfaces describe the values of options.
 const owners = [
   ...readFileSync(`${folder}/index.ts`, 'utf8')
     .match(/export interface SandboxOptions\s+extends ([^{]+)\{/)[1]
@@ -42,7 +43,7 @@ function options(file) {
     );
 }
 
-/** What an option holds, where that has a list of its own: `limits`. */
+/** The members of an option that has a list of its own: `limits`. */
 function entries(name) {
   const text = readFileSync(`${folder}/${name}.ts`, 'utf8');
   const title = name[0].toUpperCase() + name.slice(1);

@@ -1,4 +1,4 @@
-// embed.mjs LAUNCHER OUTPUT: the launcher's bytes as assembly, for the addon to link.
+// embed.mjs LAUNCHER OUTPUT: writes the bytes of the launcher as assembly, for the addon to link.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const [input, output] = process.argv.slice(2);

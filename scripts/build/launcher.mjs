@@ -1,4 +1,4 @@
-// How the launcher is compiled outside of gyp: for tests and for other architectures. The flags are those of binding.gyp.
+// Compiles the launcher outside of gyp, for tests and other architectures, with the flags of binding.gyp.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

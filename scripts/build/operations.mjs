@@ -1,4 +1,4 @@
-// Makes lib/plan/ops.ts from src/plan/ops.def. `--check` only compares.
+// Generates lib/plan/ops.ts from src/plan/ops.def. `--check` only compares.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const source = readFileSync('src/plan/ops.def', 'utf8');

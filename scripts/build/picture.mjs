@@ -1,4 +1,4 @@
-// Makes docs/processes.svg from docs/processes.txt: lanes, and one line for each step. `--check` only compares.
+// Generates docs/processes.svg from docs/processes.txt: lanes, and one line for each step. `--check` only compares.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const source = 'docs/processes.txt';

@@ -1,5 +1,5 @@
-// gen-syscalls.mjs UAPI VERSION: makes lib/seccomp/tables/*.ts from the exported headers of a kernel.
-// UAPI is the directory `usr/lib/linux/uapi` of Debian's package linux-libc-dev (7.3 for the tables checked in).
+// syscalls.mjs UAPI VERSION: generates lib/seccomp/tables/*.ts from the exported headers of a kernel.
+// UAPI is the directory `usr/lib/linux/uapi` of Debian's package linux-libc-dev (7.3 for the tables in the repository).
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const [uapi, version] = process.argv.slice(2);

@@ -1,10 +1,10 @@
-// Builds what only tests run, into build/test: the launcher with test/native/fault.cc in place of its direct system
-// calls, and the static programs of attacks.
+// Builds programs that only tests run, into build/test: the launcher with test/native/fault.cc in place of its direct
+// system calls, and the static programs of attacks.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { buildLauncher } from './launcher.mjs';
 
-// libseccomp is what the filter compiler is compared with, in tests alone.
+// Tests compare the filter compiler with libseccomp.
 function buildOracle() {
   const output = 'build/test/seccomp-oracle';
   rmSync(output, { force: true });

@@ -1,4 +1,4 @@
-// Cross-compiles launcher and addon for arm64 with Debian's compiler; they are not run.
+// Cross-compiles launcher and addon for arm64 with Debian's compiler. The results are not run.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,5 @@
-// The floors of what is built: the launcher needs nothing and is small, the addon runs on old systems and exports little.
+// Checks the built binaries: the launcher needs no library and is small, the addon runs on old systems and exports only
+// its two entry points.
 import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 

@@ -1,4 +1,5 @@
-// clang-format and clang-tidy over the C++; each is said to be missing, not passed over, where it is.
+// Runs clang-format and clang-tidy on the C++ files. A missing tool is an error, so that the check is never skipped
+// silently.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';

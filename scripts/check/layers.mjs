@@ -1,5 +1,6 @@
-// What the code is built like: imports point down, by directory; no file is part of a circle; no file lies loose; files and functions keep to
-// their size. Reads the syntax tree. `layers.mjs DIRECTORY` checks another tree, `--numbers` prints the sizes.
+// Checks the structure of the code: directories import only those below them, files do not import each other in a
+// circle, every file of lib is in a directory, and files and functions stay within their size limits. Parses the syntax
+// tree. `layers.mjs DIRECTORY` checks another tree, `--numbers` prints the sizes.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { parse } from '@babel/parser';
@@ -9,14 +10,14 @@ const maxFile = 400;
 const maxFunction = 50;
 const maxParameters = 5;
 
-/** Directories of lib, the lowest first: each may import those before it. */
+/** Directories of lib, the lowest first. Each may import those before it. */
 const order = [
   ...['base', 'native', 'proc', 'netlink', 'seccomp', 'plan', 'tar', 'dbus', 'sys', 'host', 'fs', 'cgroup', 'features', 'options'],
   ...['egress', 'network', 'monitor', 'setup', 'launcher', 'report', 'syscalls', 'run', 'runtime', 'namespace', 'sandbox', 'oci'],
   ...['metrics', 'probe', 'cli', 'index'],
 ];
 
-/** What each directory of C++ may include beside itself. */
+/** Directories that each C++ directory may include besides itself. */
 const includes = {
   'src/sys': [],
   'src/plan': ['src/sys'],
@@ -41,7 +42,7 @@ function checkSize(file, text) {
   if (lines > maxFile && !file.includes('/tables/')) problems.push(`${file}: ${lines} lines, the limit is ${maxFile}`);
 }
 
-/** Calls back with each node below one. */
+/** Calls `visit` with a node and with each node below it. */
 function walk(node, visit) {
   if (Array.isArray(node)) for (const one of node) walk(one, visit);
   if (typeof node?.type !== 'string') return;
@@ -49,7 +50,7 @@ function walk(node, visit) {
   for (const [key, value] of Object.entries(node)) if (key !== 'loc' && typeof value === 'object') walk(value, visit);
 }
 
-/** The module that a node imports, whether by value or by type. */
+/** Returns the module that a node imports, by value or by type. */
 function imported(node) {
   if (/^(Import|ExportNamed|ExportAll)Declaration$/.test(node.type)) return node.source?.value;
   if (node.type === 'TSImportType') return (node.argument.literal ?? node.argument).value;
@@ -95,7 +96,7 @@ for (const file of list('lib').filter((name) => name.endsWith('.ts'))) {
       problems.push(`${file} imports ${target}, which is above it`);
 }
 
-/** Files that import each other, by way of others or not (Tarjan's algorithm). */
+/** Finds groups of files that import each other, directly or indirectly (Tarjan's algorithm). */
 function circles() {
   const found = [];
   const [index, low, stack] = [new Map(), new Map(), []];

@@ -1,5 +1,5 @@
-// Runs every suite in turn and ends with one line that counts all of them. `all.mjs NAME …` runs only those suites.
-// Run by root, the suites that meet the kernel run twice: as root, and as a user without any right.
+// Runs every suite in turn and prints one line with the totals at the end. `all.mjs NAME …` runs only those suites.
+// When root runs it, the suites that use the kernel run twice: as root, and as a user without privileges.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,13 +22,13 @@ function count(title, passed, failed, skipped = 0) {
   console.log(`== ${title}: ${passed} passed, ${failed} failed, ${skipped} skipped (${seconds} s)`);
 }
 
-// What a suite answers when the host lacks what it needs; it has said what.
+// Exit status of a suite that cannot run because the host lacks something. It has printed what is missing.
 const missing = 77;
 
-// Several times what the longest suite takes: one that hangs must not keep the others from being counted.
+// Several times the duration of the longest suite. A suite that hangs must not prevent the totals.
 const suiteTimeoutMs = 20 * 60_000;
 
-/** A command that passes or fails as a whole. */
+/** Runs a command that passes or fails as a whole. */
 function check(title, command, args, options = {}) {
   console.log(`== ${title} …`);
   const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'], ...options });
@@ -39,7 +39,7 @@ function check(title, command, args, options = {}) {
 
 const node = (title, ...args) => check(title, process.execPath, args);
 
-/** A script that writes to a file how much passed, failed and was skipped. */
+/** Runs a script that writes the numbers of passed, failed and skipped tests to a file. */
 function counting(title, script, ...words) {
   console.log(`== ${title} …`);
   const output = join(work, 'counted.json');
@@ -63,7 +63,7 @@ function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = 
     timeout: suiteTimeoutMs,
     killSignal: 'SIGKILL',
   });
-  // What has counted its tests may have left something that keeps its process running.
+  // After the tests are counted, something that they left may still keep the process running.
   if (error) {
     console.error(`${title}: ${error.code === 'ETIMEDOUT' ? `still running after ${suiteTimeoutMs / 60_000} minutes` : error.message}`);
   }
@@ -78,12 +78,12 @@ function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = 
       if (status === 'pending' && reason) skips.add(`skipped: ${reason}`);
     }
   }
-  // A file that cannot be loaded has no assertions of its own.
+  // A test file that cannot be loaded has no assertions.
   const broken = result.testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0).length;
   count(title, result.numPassedTests, result.numFailedTests + broken + (error ? 1 : 0), result.numPendingTests + result.numTodoTests);
 }
 
-/** What an unprivileged user needs to run the tests, in a directory it can read and write. */
+/** Copies the files that an unprivileged user needs for the tests to a directory that this user can read and write. */
 function copyForUser() {
   const folder = join(work, 'user');
   for (const name of [
@@ -110,18 +110,23 @@ function copyForUser() {
   return folder;
 }
 
-/** In a network namespace of its own, which scripts/test/lab.sh sets up; a user makes it within a user namespace, and is itself again there. */
+/**
+ * Runs the tests in a new network namespace that scripts/test/lab.sh sets up. A user creates it inside a user
+ * namespace, and gets its own id back there.
+ */
 function inLab(options) {
   const lab = ['sh', 'scripts/test/lab.sh'];
   const { prefix = [] } = options;
   if (isRoot) return { ...options, prefix: ['unshare', '--net', ...lab, ...prefix] };
   const itself = ['unshare', '--user', `--map-user=${process.geteuid()}`, `--map-group=${process.getegid()}`];
   const whole = ['unshare', '--user', '--map-root-user', '--net', ...lab, ...itself];
-  // Without user namespaces the tests say what they lack.
+  // Without user namespaces the tests report the missing feature.
   return spawnSync(whole[0], [...whole.slice(1), 'true']).status === 0 ? { ...options, prefix: whole } : options;
 }
 
-/** What depends on the version of Node: all of the library and the network, or what met differences. */
+/**
+ * Suites that depend on the version of Node: library and network as a whole, or only files in which versions differed.
+ */
 function nodeSuites(title, isWhole, options) {
   const name = `${title}, Node ${process.versions.node}`;
   jest(
@@ -178,7 +183,8 @@ const suites = {
     kernelSuites(isRoot ? 'root' : 'user', {});
   },
   user() {
-    // Of the fault sweep a part, and fewer rounds of ends: `npm run test:faults` runs all of it, as whoever starts it.
+    // Only a part of the fault sweep, and fewer rounds of the tests that kill processes. `npm run test:faults` runs
+    // everything, as the user that starts it.
     asUser((options) => kernelSuites('user', { ...options, env: { ...options.env, NSJS_FAULTS: 'some', NSJS_ROUNDS: '20' } }));
   },
   nodes() {
@@ -192,13 +198,13 @@ const suites = {
   },
 };
 
-/** Not by themselves, but with a Node that scripts/test/matrix.mjs chose. */
+/** Not run by default: scripts/test/matrix.mjs runs them with a chosen version of Node. */
 const ofMatrix = {
   matrix() {
     nodeSuites(isRoot ? 'root' : 'user', true, {});
     asUser((options) => nodeSuites('user', true, options));
   },
-  // Of two versions one as root and one as a user.
+  // When root runs it, even versions run as a user and odd ones as root.
   versions() {
     const isEven = Number.parseInt(process.versions.node, 10) % 2 === 0;
     if (isRoot && isEven) asUser((options) => nodeSuites('user', false, options));

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a command in the network namespace it was started in, which must be new: its loopback interface also has addresses
-# of the outside, so that tests meet nothing but themselves. `unshare --net sh scripts/test/lab.sh COMMAND …`
+# Runs a command in the current network namespace, which must be new. Its loopback interface also gets addresses of the
+# internet, so that tests reach only themselves. `unshare --net sh scripts/test/lab.sh COMMAND …`
 set -e
 [ "$(ip -o link | wc -l)" -eq 1 ] || { echo "lab.sh: not a new network namespace" >&2; exit 1; }
 ip link set lo up

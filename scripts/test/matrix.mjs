@@ -1,16 +1,17 @@
-// Runs the suites of the library and of the network with several versions of Node, from the npm package `node`: as root and as a user. With
-// `--subset` those tests alone that met differences between versions; `matrix.mjs 22 24` with those versions. The last line counts all.
+// Runs the suites of library and network with several versions of Node, from the npm package `node`, as root and as a
+// user. `--subset` runs only tests in which versions differed; `matrix.mjs 22 24` uses those versions. The last line
+// has the totals.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const isSubset = process.argv.includes('--subset');
 const countFile = process.argv.find((word) => word.startsWith('--count='))?.slice('--count='.length);
-// The oldest that is supported is what CI itself runs.
+// The oldest supported version is not in the subset: CI itself runs it.
 const chosen = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const versions = chosen.length > 0 ? chosen : isSubset ? ['24', '25'] : ['20', '22', '24', '25'];
 
-// Where a user can read them, and no sandbox has a file system of its own.
+// A place that a user can read, and over which no sandbox mounts a file system.
 const isRoot = process.geteuid() === 0;
 const base = isRoot ? '/opt' : 'node_modules/.cache';
 mkdirSync(base, { recursive: true });

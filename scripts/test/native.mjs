@@ -1,4 +1,4 @@
-// The second build (CMake, and the addon through cmake-js), then the native tests under ASan and UBSan.
+// Runs the second build (CMake, and the addon through cmake-js), then the native tests under ASan and UBSan.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
@@ -21,7 +21,7 @@ for (const made of ['compile_commands.json', 'plan-test']) {
 }
 console.log(run(`${folder}/plan-test`, []).trim());
 
-// Minutes would find more; seconds find what a change broke.
+// Long enough to find what a change broke; longer runs would find more.
 const seconds = 20;
 const fuzzer = `${folder}/plan-fuzz`;
 const { status } = spawnSync('clang++', ['--version']);

@@ -1,5 +1,5 @@
-// Packs the package as npm would publish it, installs it in an empty directory where no compiler is found, loads it by
-// require and by import, runs a program with it, and lets attw and publint look at it.
+// Packs the package as npm would publish it, installs it into an empty directory without a compiler in PATH, loads it
+// by require and by import, runs a program with it, and checks it with attw and publint.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const folder = mkdtempSync(join(tmpdir(), 'nsjs-package-'));
 chmodSync(folder, 0o755);
-// What lies in prebuilds/ is somebody's: a copy of the package gets the addon that was just built.
+// prebuilds/ may hold other builds, so a copy of the package gets the addon that was just built.
 const packed = join(folder, 'packed');
 const npm = (args, options) => execFileSync('npm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options });
 

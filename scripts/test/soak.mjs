@@ -1,5 +1,6 @@
-// soak.mjs [MINUTES]: random options, programs and ends, without pause (default 1 minute). Ends with what is left: nothing, and no growth
-// of this process's memory beyond noise. Prints a line a minute; exits with 1 if something is left. SEED=N repeats a run's choices.
+// soak.mjs [MINUTES]: runs random programs with random options and random ways to end, without pause (default 1
+// minute). Passes if nothing is left at the end and the memory of this process has not grown beyond noise. Prints a
+// line per minute; exits with 1 if something is left. SEED=N repeats the choices of a run.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -76,7 +77,7 @@ async function settle(begin) {
     if (random() < 0.2) setTimeout(() => run.kill(pick(['SIGTERM', 'SIGKILL', 'SIGINT'])), random() * 50);
     told((await run).reason);
   } catch (error) {
-    // Everything that can go wrong has a type and a code.
+    // Every expected error has a type or a code.
     if (!isNsjsError(error) && error.code === undefined) throw error;
     told(error.code);
   }
@@ -86,7 +87,7 @@ async function single() {
   await settle(() => spawnIsolated(...pick(programs), { ...sandboxOptions(), ...runOptions() }));
 }
 
-// Sandboxes that wait for their programs, more of these than of them.
+// Programs in a pool of parked sandboxes; there may be more programs than sandboxes.
 async function pooled() {
   let pool;
   try {
@@ -150,7 +151,8 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc');
 const mebibyte = 2 ** 20;
 const msPerMinute = 60_000;
-// MiB. What JavaScript and its buffers hold is exact after a collection; the resident set also has what the allocator keeps for later.
+// In MiB. Memory that JavaScript and its buffers hold is exact after a collection; the resident set includes memory
+// that the allocator keeps for later.
 const memory = () => {
   collect();
   const { rss, heapUsed, external } = process.memoryUsage();
@@ -175,7 +177,7 @@ async function work(until) {
 }
 const runFor = (ms) => Promise.all(Array.from({ length: width }, () => work(performance.now() + ms)));
 
-// What a process takes once it takes at the start.
+// A warm-up, so that memory and descriptors that are allocated only once are not counted.
 await runFor(Math.min(10_000, (minutes * msPerMinute) / 5));
 await pause(500);
 const before = state();

@@ -1,5 +1,6 @@
-// Tests of the kernel's part in guests with pure cgroup version 2 (test/vm): as root, and as a user in a delegated group. `test-vm.mjs PATTERN …`
-// runs those tests only. The last line counts all; prints `skipped:` and exits with 77 where there is no kernel to boot.
+// vm.mjs [PATTERN …]: runs the tests of kernel features in guests with pure cgroup version 2 (test/vm), as root and as
+// a user with a delegated cgroup; with patterns only the matching tests. The last line has the totals. Prints
+// `skipped:` and exits with 77 if there is no kernel to boot.
 import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -9,7 +10,7 @@ const userId = 54_321;
 const seconds = 900;
 const countFile = process.argv.find((word) => word.startsWith('--count='))?.slice('--count='.length);
 const patterns = process.argv.slice(2).filter((word) => !word.startsWith('--'));
-// `--subset`, for CI: suites that mostly wait, and run on the host too, are left to `npm run test:vm`.
+// `--subset`, for CI: leaves out suites that mostly wait and also run on the host; `npm run test:vm` runs them.
 const isSubset = process.argv.includes('--subset');
 const chosen = patterns.length > 0 ? patterns : ['features/limits', 'dist-test/kernel/limits'];
 const ofUser = [
@@ -18,7 +19,10 @@ const ofUser = [
 ];
 const cache = join(homedir(), '.cache/nsjs-vm');
 
-/** Every kernel, and whose tests it runs. Debian's own is the oldest that is supported; the other one knows more. */
+/**
+ * The kernels, and the tests that each runs as root and as a user. Debian's kernel is the oldest that is supported; the
+ * other one has more features.
+ */
 const kernels = process.env.NSJS_VM_KERNEL
   ? [{ path: process.env.NSJS_VM_KERNEL, root: chosen, user: chosen }]
   : [
@@ -35,10 +39,10 @@ if (process.geteuid() !== 0 || there.length === 0) {
 const jest = (list) =>
   [process.execPath, 'node_modules/jest/bin/jest.js', '--ci', '--forceExit', '--testTimeout', '200000', ...list].join(' ');
 const folder = process.cwd();
-// A checkout below /tmp must be kept visible: the guest has a /tmp of its own.
+// The guest has its own /tmp, so a checkout below /tmp must be bound into it.
 const visible = folder.startsWith('/tmp/') ? ['-b', `/tmp/${folder.split('/')[2]}`] : [];
 
-/** Runs a line in the guest; resolves with its status and with what it printed. */
+/** Runs a shell command in the guest. Resolves with its exit status and its output. */
 function inGuest(kernel, line) {
   return new Promise((resolve) => {
     const child = spawn('bash', ['test/vm/run-in-vm.sh', '-k', kernel, '-t', `${seconds}`, ...visible, '--', '/bin/sh', '-c', line], {
@@ -56,7 +60,7 @@ function inGuest(kernel, line) {
   });
 }
 
-// The emulated machine itself can fail while it boots, two processors at once; a test that fails is another matter.
+// The emulated machine itself can fail while it boots with two processors. Only that is repeated, not a failed test.
 const guestFailed = 125;
 const tries = 3;
 const totals = { passed: 0, failed: 0, skipped: 0 };
@@ -71,7 +75,7 @@ async function run(title, kernel, line) {
   const summary = /^Tests: .*$/m.exec(result.text)?.[0] ?? '';
   const number = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(summary)?.[1] ?? 0);
   for (const name of Object.keys(totals)) totals[name] += number(name);
-  // What ended without counting has failed.
+  // A run that ended without totals has failed.
   if (result.status !== 0 && number('failed') === 0) totals.failed++;
 }
 
