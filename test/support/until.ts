@@ -1,14 +1,12 @@
 import { isSlow, sleep } from '.';
 
-/** Repeats a check until it does not throw, for one second. */
+/** Repeats a check until it does not throw, for five seconds. */
 export async function eventually(check: () => void): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
+  for (const end = Date.now() + 5000; Date.now() < end; await sleep(10)) {
     try {
       check();
       return;
-    } catch {
-      await sleep(10);
-    }
+    } catch {}
   }
   check();
 }

@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { Sandbox, type SpawnOptions, type SyscallHandler, spawnIsolated, spawnIsolatedSync, type Violation } from 'nsjs';
 import { sleep, thrown } from '../../support';
 import { openDescriptors } from '../../support/processes';
+import { eventually } from '../../support/until';
 
 const run = (line: string, options: SpawnOptions) =>
   spawnIsolated('/bin/sh', ['-c', line], { ...options, encoding: 'utf8', reject: false });
@@ -109,8 +110,7 @@ describe('onSyscall', () => {
     await sleep(50);
     running.kill('SIGKILL');
     expect((await running).signal).toBe('SIGKILL');
-    for (let waited = 0; openDescriptors() > before && waited < 100; waited++) await sleep(20);
-    expect(openDescriptors()).toBeLessThanOrEqual(before);
+    await eventually(() => expect(openDescriptors()).toBeLessThanOrEqual(before));
   });
 
   test.each<[object, string]>([

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { type IsolatedProcess, Sandbox, spawnIsolated } from 'nsjs';
 import { findSandboxes } from '../../../dist/monitor/discover';
-import { isSlow, sleep, testIf } from '../../support';
+import { isSlow, testIf } from '../../support';
 import { openDescriptors, ownLaunchers, sandboxCgroups } from '../../support/processes';
+import { eventually } from '../../support/until';
 
 const most = 1000;
 const steps = [1, 100, most] as const;
@@ -65,7 +66,6 @@ testIf(
     expect(Sandbox.list()).toEqual([]);
     expect(sandboxCgroups()).toEqual([]);
     expect(ownLaunchers().length).toBe(before.launchers);
-    for (let waited = 0; openDescriptors() > before.descriptors && waited < 2000; waited += 50) await sleep(50);
-    expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors);
+    await eventually(() => expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors));
   },
 );

@@ -1,13 +1,12 @@
-// A scope of a real systemd: the user's manager, started here in a cgroup of its own.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Sandbox, spawnIsolated, systemdScope } from 'nsjs';
-import { decodeReply, encodeCall, signatureOf } from '../../../dist/dbus/message';
 import { cgroups, rejection, sleep, temporaryFolder, testIf } from '../../support';
 
 const systemd = ['/lib/systemd/systemd', '/usr/lib/systemd/systemd'].find((path) => existsSync(path));
+
 const isVersion2 = cgroups.version === 2;
 
 // It wants to see that the machine was booted with it.
@@ -69,39 +68,6 @@ testIf(
 testIf(!isVersion2, 'cgroups of version 1', 'on version 1 there is none', async () => {
   expect(await rejection(systemdScope())).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', hint: expect.any(String) });
   expect(await rejection(systemdScope({ manager: 'nobody' as 'user' }))).toMatchObject({ path: 'manager' });
-});
-
-describe('messages', () => {
-  test('a call is what the specification says, byte by byte', () => {
-    const call = encodeCall({ serial: 1, path: '/a', interface: 'b.c', member: 'D', body: [{ type: 's', value: 'xy' }] });
-    const expected = [
-      ...[0x6c, 1, 0, 1, 7, 0, 0, 0, 1, 0, 0, 0, 55, 0, 0, 0],
-      ...[1, 1, 0x6f, 0, 2, 0, 0, 0, 0x2f, 0x61, 0, 0, 0, 0, 0, 0],
-      ...[2, 1, 0x73, 0, 3, 0, 0, 0, 0x62, 0x2e, 0x63, 0, 0, 0, 0, 0],
-      ...[3, 1, 0x73, 0, 1, 0, 0, 0, 0x44, 0, 0, 0, 0, 0, 0, 0],
-      ...[8, 1, 0x67, 0, 1, 0x73, 0, 0],
-      ...[2, 0, 0, 0, 0x78, 0x79, 0],
-    ];
-    expect([...call]).toEqual(expected);
-  });
-
-  test('signatures of nested values', () => {
-    const value = {
-      type: 'r',
-      value: [
-        { type: 's', value: 'a' },
-        { type: 'v', value: { type: 'a', of: 'u', value: [] } },
-      ],
-    } as const;
-    expect(signatureOf(value)).toBe('(sv)');
-    expect(signatureOf({ type: 'a', of: '(sv)', value: [value] })).toBe('a(sv)');
-  });
-
-  test('an answer in pieces is read when all of it is there', () => {
-    const call = encodeCall({ serial: 7, path: '/a', interface: 'b.c', member: 'D', body: [{ type: 's', value: 'why' }] });
-    for (let size = 0; size < call.length; size++) expect(decodeReply(call.subarray(0, size))).toBeUndefined();
-    expect(decodeReply(Buffer.concat([call, call]))).toMatchObject({ size: call.length, kind: 'other', text: 'why' });
-  });
 });
 
 testIf(isVersion2, 'cgroups of version 2', 'whoever answers in another way is an error', async () => {

@@ -5,6 +5,7 @@ import { createServer as createHttp } from 'node:http';
 import { Network, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { isRoot, rejection, sleep, testIf, thrown } from '../../support';
 import { openDescriptors } from '../../support/processes';
+import { eventually } from '../../support/until';
 import { links, tables } from './leftovers';
 import { answer, ask, open, rootLab, serve, userLab } from './on-network';
 import { inLab, lab, labNeeded } from './world';
@@ -199,8 +200,7 @@ describe('nothing stays', () => {
       );
     }
     expect(network.names).toEqual({});
-    await sleep(50);
-    expect(openDescriptors()).toBeLessThanOrEqual(fds);
+    await eventually(() => expect(openDescriptors()).toBeLessThanOrEqual(fds));
     const targets = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`));
     expect(targets.filter((target) => target.startsWith('net:'))).toEqual(network.net ? [expect.any(String)] : []);
     await network.close();

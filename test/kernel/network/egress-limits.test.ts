@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { type EgressContext, type EgressEvent, Sandbox, spawnIsolated } from 'nsjs';
 import { sleep } from '../../support';
 import { openDescriptors } from '../../support/processes';
+import { eventually } from '../../support/until';
 import { egress, inLab, lab, outside, reset, staticProbe, World } from './world';
 
 const world = new World();
@@ -195,8 +196,7 @@ describe('a thread of its own', () => {
     await spawnIsolated('true', [], { network: { egress: { worker: true } } });
     const fds = openDescriptors();
     for (let index = 0; index < 5; index++) await spawnIsolated('true', [], { network: { egress: { worker: true } } });
-    await sleep(500);
-    expect(openDescriptors()).toBeLessThanOrEqual(fds + 2);
+    await eventually(() => expect(openDescriptors()).toBeLessThanOrEqual(fds + 2));
   });
 });
 
@@ -214,6 +214,5 @@ lab('a thread that is ended leaves nothing of its ways out', async () => {
   await sleep(500);
   const fds = openDescriptors();
   for (let index = 0; index < 4; index++) await round();
-  for (let waited = 0; openDescriptors() > fds && waited < 2000; waited += 50) await sleep(50);
-  expect(openDescriptors()).toBeLessThanOrEqual(fds);
+  await eventually(() => expect(openDescriptors()).toBeLessThanOrEqual(fds));
 });

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { EgressOptions, Mount } from 'nsjs';
 import { sleep, temporaryFolder, testIf } from '../../support';
-import { clientHello, record } from './hello';
+import { clientHello, record } from '../../support/hello';
 import { egress, inLab, labNeeded, names, outside } from './world';
 
 const probe = join(__dirname, '../../../build/test/net-probe');

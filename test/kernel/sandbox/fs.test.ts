@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sandbox, type SandboxOptions } from 'nsjs';
-import { isRoot, rejection, sleep, temporaryFolder, testIf } from '../../support';
+import { isRoot, rejection, temporaryFolder, testIf } from '../../support';
 import { openDescriptors } from '../../support/processes';
+import { eventually } from '../../support/until';
 
 let sandbox: Sandbox;
 beforeAll(async () => {
@@ -166,8 +167,7 @@ test('closed with its sandbox, and nothing stays open', async () => {
   await own.close();
   expect(await code(own.fs.readFile('/tmp/f'))).toBe('ERR_NSJS_CLOSED');
   // The keeper's own end is told a moment later.
-  for (let waited = 0; openDescriptors() > before && waited < 100; waited++) await sleep(20);
-  expect(openDescriptors()).toBeLessThanOrEqual(before);
+  await eventually(() => expect(openDescriptors()).toBeLessThanOrEqual(before));
 });
 
 test('links of the host are copied as links, not followed', async () => {

@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { Sandbox, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { block, hasCgroups, rejection, sleep, testIf, thrown } from '../../support';
 import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from '../../support/processes';
+import { eventually } from '../../support/until';
 
 const line = (sandbox: Sandbox, text: string) => sandbox.spawn('/bin/sh', ['-c', text], { reject: false });
 
@@ -268,8 +269,7 @@ describe('the sandbox', () => {
     const before = openDescriptors();
     for (let count = 0; count < 5; count++) await round();
     await keepersGone();
-    await sleep(100);
-    expect(openDescriptors()).toBeLessThanOrEqual(before);
+    await eventually(() => expect(openDescriptors()).toBeLessThanOrEqual(before));
     expect(ownLaunchers()).toEqual([]);
   });
 
@@ -346,9 +346,10 @@ describe('the sandbox', () => {
       await Promise.all(running);
     }
     await keepersGone();
-    await sleep(200);
-    expect({ fds: openDescriptors(), mounts: mountCount() }).toEqual(before);
-    expect([ownChildren(), ownLaunchers(), sandboxCgroups()]).toEqual([[], [], []]);
+    await eventually(() => {
+      expect({ fds: openDescriptors(), mounts: mountCount() }).toEqual(before);
+      expect([ownChildren(), ownLaunchers(), sandboxCgroups()]).toEqual([[], [], []]);
+    });
   });
 
   test('an idle one does not keep the process alive', () => {

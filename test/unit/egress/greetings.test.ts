@@ -3,7 +3,7 @@ import { ClientGuard } from '../../../dist/egress/client-guard';
 import { isForeignRequest, isOldRequest, readGreeting, readHello } from '../../../dist/egress/detect-protocol';
 import { checkShape, hasBody } from '../../../dist/egress/http-text';
 import { TlsClient } from '../../../dist/egress/tls-client';
-import { clientHello, record, serverNames } from './hello';
+import { clientHello, record, serverNames } from '../../support/hello';
 
 const kind = (bytes: Buffer | string, isWeb = false) =>
   readGreeting(Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes, 'latin1'), isWeb).kind;

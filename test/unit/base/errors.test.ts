@@ -1,0 +1,56 @@
+import { AbortError, errnoName, isNsjsError, NsError, OptionError, OptionRangeError, SysError } from '../../../dist/base/errors';
+
+test('a system error has the shape of those of Node', () => {
+  const error = new SysError({
+    errno: 1,
+    syscall: 'mount',
+    origin: 'mounts[2]',
+    path: '/srv',
+    hint: 'bind it',
+    spawnargs: ['-c'],
+  });
+  expect(error).toMatchObject({
+    code: 'EPERM',
+    errno: -1,
+    syscall: 'mount',
+    origin: 'mounts[2]',
+    path: '/srv',
+    hint: 'bind it',
+    spawnargs: ['-c'],
+  });
+  expect(error.message).toBe('mounts[2]: mount EPERM: operation not permitted, /srv (bind it)');
+});
+
+test('a system error names only what is known, and a path once', () => {
+  expect(new SysError({ errno: 2, syscall: 'spawn /none', path: '/none' }).message).toBe('spawn /none ENOENT: no such file or directory');
+  const bare = new SysError({ errno: 5000, syscall: 'x' });
+  expect(bare.message).toBe('x errno 5000: see errno(3)');
+  expect(bare.hint).toBeUndefined();
+});
+
+test('names of errno numbers', () => {
+  expect([1, 38, 5000].map(errnoName)).toEqual(['EPERM', 'ENOSYS', 'errno 5000']);
+});
+
+test('errors of nsjs are known in every realm', () => {
+  const errors = [
+    new OptionError('a', 'b'),
+    new OptionRangeError('a', 'b'),
+    new NsError('ERR_NSJS_CLOSED', 'c', { hint: 'd', cause: 1 }),
+    new SysError({ errno: 1, syscall: 'x' }),
+    { name: 'ExitError' },
+  ];
+  for (const error of errors) expect(isNsjsError(error)).toBe(true);
+  for (const other of [undefined, null, 'OptionError', {}, new Error('x'), new AbortError('why')]) expect(isNsjsError(other)).toBe(false);
+});
+
+test('a hint is part of the message, and a cause is kept, even undefined', () => {
+  expect(new NsError('ERR_NSJS_CLOSED', 'closed', { hint: 'open another' })).toMatchObject({
+    message: 'closed (open another)',
+    hint: 'open another',
+  });
+  const bare = new NsError('ERR_NSJS_CLOSED', 'closed');
+  expect([bare.message, 'cause' in bare, bare.hint]).toEqual(['closed', false, undefined]);
+  expect('cause' in new NsError('ERR_NSJS_CLOSED', 'closed', { cause: undefined })).toBe(true);
+  expect(new AbortError('why')).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', cause: 'why' });
+});

@@ -1,0 +1,43 @@
+import { mergeOption, mergeOptions, readOptions } from '../../../dist/options/merge';
+import { thrown } from '../../support';
+
+const merged = (base: object, changes: object) => ({ ...mergeOptions(base, changes) });
+
+test('undefined is not given, on both sides', () => {
+  expect(merged({ limits: { memory: '1M' } }, { limits: undefined })).toEqual({ limits: { memory: '1M' } });
+  expect(merged({ limits: { memory: '1M' } }, { limits: { memory: undefined } })).toEqual({ limits: { memory: '1M' } });
+  expect(merged({ limits: undefined }, { limits: { pids: 1 } })).toEqual({ limits: { pids: 1 } });
+  expect(Object.keys(merged({ hostname: undefined }, {}))).toEqual([]);
+});
+
+test('in env undefined removes', () => {
+  expect(merged({ env: { A: '1', B: '2' } }, { env: { A: undefined } })).toEqual({ env: { A: undefined, B: '2' } });
+});
+
+test.each(['namespaces', 'user', 'limits', 'rlimits', 'scratch'])('%s is merged key by key', (key) => {
+  expect(mergeOption(key, { a: 1, b: 2 }, { b: 3 })).toEqual({ a: 1, b: 3 });
+});
+
+test('mounts are appended, all others replace', () => {
+  expect(mergeOption('mounts', [1], [2, 3])).toEqual([1, 2, 3]);
+  expect(mergeOption('mounts', [1], 'wrong')).toBe('wrong');
+  expect(mergeOption('mounts', 'wrong', [2])).toEqual([2]);
+  expect(mergeOption('capabilities', ['CAP_KILL'], ['CAP_CHOWN'])).toEqual(['CAP_CHOWN']);
+  expect(mergeOption('hostname', 'a', 'b')).toBe('b');
+});
+
+test('what is no object replaces, and is refused when it is parsed', () => {
+  for (const wrong of [1, 'x', null, [1]]) expect(mergeOption('limits', { memory: 1 }, wrong)).toBe(wrong);
+  expect(mergeOption('limits', null, { memory: 1 })).toEqual({ memory: 1 });
+  expect(mergeOption('user', [], { uid: 1 })).toEqual({ uid: 1 });
+});
+
+test('neither input is changed, and nothing is inherited by the result', () => {
+  const base = Object.freeze({ limits: Object.freeze({ memory: 1 }) });
+  const all = mergeOptions(base, Object.freeze({ limits: Object.freeze({ pids: 2 }) }));
+  expect([Object.getPrototypeOf(all), Object.getPrototypeOf(all.limits)]).toEqual([null, null]);
+});
+
+test('unknown options are errors that suggest a name', () => {
+  expect(thrown(() => readOptions({ hostnam: 'x' })).message).toContain('hostname');
+});
