@@ -127,8 +127,8 @@ for (const { name, syscalls, loop, slowCalls, slowLoop } of rows)
     loop.toFixed(2).padStart(10),
     slowLoop.toFixed(2).padStart(5),
   );
-console.log(`\nthe most: ${most.toFixed(2)} (to reach: 2)`);
-console.log('\nlongest block of the event loop, ms'.padEnd(36), 'reads off', 'reads on (to reach: 50)');
+console.log(`\nmaximum: ${most.toFixed(2)} (target: at most 2)`);
+console.log('\nlongest block of the event loop, ms'.padEnd(36), 'reads off', 'reads on (target: at most 50)');
 for (const { name, without, withReads } of blocks)
   console.log(name.padEnd(34), without.toFixed(1).padStart(10), withReads.toFixed(1).padStart(9));
 mkdirSync('bench/results', { recursive: true });

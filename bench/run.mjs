@@ -195,7 +195,7 @@ async function listRows() {
 
 /** Times the steps of one spawn, as this process sees them. */
 async function steps() {
-  const all = { 'the call (options, plan, launcher started)': [], 'the program runs': [], 'its exit is known': [], 'all is gone': [] };
+  const all = { 'the call (options, plan, launcher launched)': [], 'the program runs': [], 'its exit is known': [], 'all is gone': [] };
   for (let round = 0; round < rounds; round++) {
     const start = performance.now();
     const running = spawnIsolated(program);

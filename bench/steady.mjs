@@ -130,7 +130,7 @@ const start = performance.now();
 for (let index = 0; index < samples; index++) sandbox.stats();
 results.sample = ((performance.now() - start) / samples) * 1000;
 await sandbox.close();
-console.log(`One sample of stats(): ${results.sample.toFixed(0)} µs (to reach: 150)\n`);
+console.log(`One sample of stats(): ${results.sample.toFixed(0)} µs (target: at most 150)\n`);
 mkdirSync('bench/results', { recursive: true });
 writeFileSync('bench/results/steady.json', `${JSON.stringify(results, undefined, 2)}\n`);
 console.log('written to bench/results/steady.json');

@@ -58,7 +58,7 @@ async function main(port: number): Promise<void> {
 
 const page = `<!doctype html>
 <meta charset="utf-8">
-<title>What the sandbox asks for</title>
+<title>Connections of the sandbox</title>
 <style>
   :root { color-scheme: light dark; font: 14px/1.5 system-ui, sans-serif; }
   body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
@@ -75,14 +75,14 @@ const page = `<!doctype html>
   .allowed .mark { background: #1e8449; }
   .refused .mark { background: #c0392b; }
 </style>
-<h1>What the sandbox asks for</h1>
+<h1>Connections of the sandbox</h1>
 <div class="totals">
   <div class="allowed"><b id="allowed">0</b>allowed</div>
   <div class="refused"><b id="refused">0</b>refused</div>
   <div><b id="bytes">0</b>bytes</div>
 </div>
 <table>
-  <thead><tr><th>Time<th>Destination<th>Port<th><th>Why, or what<th>Program<th>Bytes</tr></thead>
+  <thead><tr><th>Time<th>Destination<th>Port<th><th>Reason or target<th>Program<th>Bytes</tr></thead>
   <tbody id="rows"></tbody>
 </table>
 <script>

@@ -13,7 +13,7 @@ async function main(): Promise<void> {
     console.log(`${Math.round(memory.usage / 2 ** 20)} MiB, ${Math.round(cpu.usageMs)} ms of CPU time, ${(delta.cpu * 100).toFixed(0)} %`);
     if (sandbox.report.cgroup && memory.usage > limit * 0.5) {
       sandbox.update({ memory: limit * 2 });
-      console.log(`now it may have ${(limit * 2) / 2 ** 20} MiB`);
+      console.log(`the limit is now ${(limit * 2) / 2 ** 20} MiB`);
     }
   }
   const { reason, stdout } = await running;

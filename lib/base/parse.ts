@@ -14,7 +14,7 @@ function wrongType(at: string, expected: string, value: unknown): OptionError {
 
 export function parseString(value: unknown, at: string): string {
   if (typeof value !== 'string') throw wrongType(at, 'a string', value);
-  if (value.includes('\0')) throw new OptionError(at, 'contains a NUL byte');
+  if (value.includes('\0')) throw new OptionError(at, 'must not contain a NUL byte');
   return value;
 }
 
@@ -90,8 +90,8 @@ function chainOf(value: object, at: string): readonly object[] {
 
 /** Describes an object that is not accepted as a record, such as a Map; undefined for any other object. */
 function kindOf(value: object): { readonly what: string; readonly hint?: string } | undefined {
-  if (types.isMap(value)) return { what: 'a Map', hint: 'a plain object; Object.fromEntries makes one of a Map' };
-  if (types.isSet(value)) return { what: 'a Set', hint: 'a plain object; Object.fromEntries makes one of its entries' };
+  if (types.isMap(value)) return { what: 'a Map', hint: 'a plain object; use Object.fromEntries to convert a Map' };
+  if (types.isSet(value)) return { what: 'a Set', hint: 'a plain object; use Object.fromEntries to convert its entries' };
   if (types.isDate(value)) return { what: 'a Date' };
   if (types.isRegExp(value)) return { what: 'a RegExp' };
   if (types.isPromise(value)) return { what: 'a Promise; await it first' };
@@ -135,7 +135,7 @@ export function checkKnown(keys: readonly string[], at: string, known: readonly 
   const near = known.find((name) => isNear(name, stray));
   throw new OptionError(
     at ? `${at}.${stray}` : stray,
-    `unknown option; ${near === undefined ? '' : `did you mean '${near}'? `}known are ${known.join(', ')}`,
+    `unknown option; ${near === undefined ? '' : `did you mean '${near}'? `}known options: ${known.join(', ')}`,
   );
 }
 
@@ -202,7 +202,7 @@ export function parseTarget(value: unknown, at: string): string {
   const path = parseHostPath(value, at);
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..')) throw new OptionError(at, `'..' is not allowed, received '${path}'`);
-  if (parts.some((part) => Buffer.byteLength(part) > 255)) throw new OptionError(at, 'a name in it is longer than 255 bytes');
+  if (parts.some((part) => Buffer.byteLength(part) > 255)) throw new OptionError(at, 'a path component is longer than 255 bytes');
   return `/${parts.join('/')}`;
 }
 

@@ -24,6 +24,6 @@ export function diskOf(path: string, at: string): string {
 
 function wholeDisk(number: string, path: string, at: string): string {
   const entry = `/sys/dev/block/${number}`;
-  if (!existsSync(entry)) throw new OptionError(at, `${path} is on no block device (${number})`);
+  if (!existsSync(entry)) throw new OptionError(at, `${path} is not on a block device (${number})`);
   return existsSync(join(entry, 'partition')) ? readFileSync(join(realpathSync(entry), '..', 'dev'), 'latin1').trim() : number;
 }

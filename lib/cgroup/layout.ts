@@ -170,7 +170,8 @@ function makeGroup(folder: string): void {
 
 function parentError(error: unknown, path: string): SysError {
   const { errno = -5, syscall = 'write' } = error as NodeJS.ErrnoException;
-  const hint = 'the group must be writable for this user and hold no process itself; root, or systemd with Delegate=yes, can give it away';
+  const hint =
+    'the cgroup must be writable for this user and must not contain processes itself; root, or systemd with Delegate=yes, can delegate it';
   return new SysError({ errno: -errno, syscall, origin: 'cgroup.parent', path, hint });
 }
 
@@ -216,7 +217,7 @@ function noCgroups({ mounts }: Hierarchies, parent: string | undefined): NoCgrou
   }
   return {
     version: undefined,
-    reason: `this process may not make cgroups with the memory and pids controllers${parent === undefined ? '' : ` in ${parent}`}`,
-    fix: 'run it in a delegated group, for example with `systemd-run --user --scope -p Delegate=yes`',
+    reason: `this process may not create cgroups with the memory and pids controllers${parent === undefined ? '' : ` in ${parent}`}`,
+    fix: 'run it in a delegated cgroup, for example with `systemd-run --user --scope -p Delegate=yes`',
   };
 }

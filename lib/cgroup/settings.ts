@@ -59,7 +59,7 @@ export function checkQuota(limits: LimitsSpec, at: string): void {
   if (cpu !== undefined && cpuPeriod !== undefined && Math.round(cpu * cpuPeriod * msToUs) < minQuotaMs * msToUs)
     throw new OptionRangeError(
       `${at}.cpuPeriod`,
-      `of ${cpuPeriod} ms ${cpu} is less than the ${minQuotaMs} ms that the kernel counts: lengthen it`,
+      `cpu ${cpu} of a period of ${cpuPeriod} ms is less than ${minQuotaMs} ms, the kernel's minimum; use a longer period`,
     );
 }
 

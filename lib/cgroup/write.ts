@@ -5,10 +5,10 @@ import type { GroupFolders } from './layout';
 import type { Setting } from './settings';
 
 const hints: Readonly<Record<string, string>> = {
-  EBUSY: 'more is in use than that; version 1 takes no limit below it',
-  ENODEV: 'the device is no whole disk, or not there',
-  ENOENT: 'this kernel has no such file',
-  EINVAL: 'the kernel takes no such value there; see cgroups(7)',
+  EBUSY: 'the current usage exceeds the new limit, which version 1 of cgroups does not accept; use a higher limit',
+  ENODEV: 'the device does not exist or is not a whole disk',
+  ENOENT: 'this kernel does not have this file',
+  EINVAL: 'the kernel does not accept this value; see cgroups(7)',
 };
 
 /**

@@ -18,23 +18,23 @@ export interface RunArguments {
 
 export const runUsage = `options of run and explain:
   --preset untrusted|node|build|container|landlock|none
-                                 where the policy starts from (untrusted)
-  --bind SOURCE[:TARGET]         a file or folder of the host, read-only (repeatable)
+                                 the preset to start from (untrusted)
+  --bind SOURCE[:TARGET]         a file or directory of the host, read-only (repeatable)
   --bind-rw SOURCE[:TARGET]      the same, writable
-  --tmpfs TARGET                 an empty folder in memory
-  --root system|empty|host|PATH  the root folder (system)
+  --tmpfs TARGET                 an empty directory in memory
+  --root system|empty|host|PATH  the root directory (system)
   --network none|host            the network (none)
-  --allow RULE  --deny RULE      egress to these alone: name:port, *.name, 10.0.0.0/8, * (repeatable); what is refused is told
+  --allow RULE  --deny RULE      egress only to these: name:port, *.name, 10.0.0.0/8, * (repeatable); denied connections are reported
   --memory SIZE  --pids N        limits of the sandbox (512M, 64)
-  --cpu N                        CPUs' worth of time, 0.5 is half of one
+  --cpu N                        limit of CPU time, in CPUs; 0.5 is half of one
   --timeout MS                   ends the program after this time
-  --wall-time MS                 the same, held by the launcher: SIGKILL, whatever happens
+  --wall-time MS                 the same, enforced by the launcher with SIGKILL
   --seccomp default|off|docker:FILE|oci:FILE
-                                 the system calls (default)
-  --env NAME=VALUE               added to the environment; NAME alone passes the caller's on
+                                 the allowed system calls (default)
+  --env NAME=VALUE               a variable of the environment; NAME alone takes the caller's value
   --cwd PATH  --hostname NAME
-  --tty                          a terminal of its own, connected with this one
-  --report                       prints what is in force to stderr at the end`;
+  --tty                          gives the program a terminal of its own, connected to this one
+  --report                       prints the report of the applied controls to stderr at the end`;
 
 const known = {
   preset: { type: 'string' },
@@ -62,7 +62,7 @@ const known = {
 export function parseRunArguments(words: readonly string[]): RunArguments {
   const { values, positionals } = parseWords(words);
   const [command, ...args] = positionals;
-  if (command === undefined) throw new Error('no command; write it behind --, as in: nsjs run -- ls /');
+  if (command === undefined) throw new Error('no command given: write it after --, as in: nsjs run -- ls /');
   return {
     command,
     args,
@@ -107,10 +107,10 @@ function sandboxOptions(values: ReturnType<typeof parseWords>['values']): Sandbo
 
 function egress({ allow, deny = [], network }: { allow?: string[]; deny?: string[]; network?: string }): Pick<SandboxOptions, 'network'> {
   if (allow === undefined) {
-    if (deny.length > 0) throw new OptionError('--deny', 'takes away from --allow, which is not given');
+    if (deny.length > 0) throw new OptionError('--deny', 'makes exceptions to --allow: give --allow as well');
     return {};
   }
-  if (network !== undefined) throw new OptionError('--allow', 'is a network of its own: leave out --network');
+  if (network !== undefined) throw new OptionError('--allow', 'cannot be combined with --network: leave out --network');
   return { network: { egress: { allow, deny } } };
 }
 

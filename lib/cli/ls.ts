@@ -7,8 +7,8 @@ import { table as formatTable } from './table';
 
 export const lsUsage = `options of ls:
   --type TYPE[,TYPE]             only these types (${namespaceTypes.join(', ')})
-  --tree                         below the user namespaces that own them
-  --json                         as data`;
+  --tree                         as a tree, below the user namespaces that own them
+  --json                         as JSON`;
 
 const known = {
   help: { type: 'boolean', short: 'h' },

@@ -15,12 +15,12 @@ const usage = `nsjs: run untrusted programs in Linux namespaces
 
   nsjs run [options] -- command [args]    run a program in a sandbox
   nsjs explain [options] -- command       print what would be done, step by step
-  nsjs ls [--tree] [--json]               the namespaces of this machine, as far as you may see them
-  nsjs probe [--json]                     what this host can do, and what to do about the rest
-  nsjs seccomp show|explain …             the filter of a sandbox, and what it decides
-  nsjs top [options]                      the sandboxes of this machine and what they use, as it happens
-  nsjs stats [--json] [options]           the same once, or as data
-  nsjs net [ID] [--json]                  interfaces, routes, rules and connections of sandboxes
+  nsjs ls [--tree] [--json]               list the namespaces of this host that you may see
+  nsjs probe [--json]                     show which features this host supports, and how to enable the others
+  nsjs seccomp show|explain …             show the seccomp filter of a sandbox, and what it decides
+  nsjs top [options]                      show the sandboxes of this host and their usage, live
+  nsjs stats [--json] [options]           the same once, or as JSON
+  nsjs net [ID] [--json]                  show interfaces, routes, rules and connections of sandboxes
   nsjs launcher                           write the launcher to stdout (for launcherPath)
   nsjs --help
 

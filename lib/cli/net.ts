@@ -6,8 +6,8 @@ import { print, printable, printError, printJson } from './print';
 import { size, table } from './table';
 
 export const netUsage = `options of net:
-  ID                             a sandbox as \`nsjs top\` names it, or the pid of any process in it; none: all of them
-  --json                         as data`;
+  ID                             an ID of \`nsjs top\`, or the pid of its launcher, init or owner; without it all sandboxes
+  --json                         as JSON`;
 
 const known = { help: { type: 'boolean', short: 'h' }, json: { type: 'boolean' } } as const;
 
@@ -21,7 +21,7 @@ export function runNet(words: readonly string[]): number {
   const [wanted] = positionals;
   const found = findSandboxes().filter((sandbox) => wanted === undefined || isWanted(sandbox, wanted));
   if (found.length === 0) {
-    printError(wanted === undefined ? 'nsjs: no sandbox is to be seen' : `nsjs: no sandbox '${wanted}'; see nsjs top`);
+    printError(wanted === undefined ? 'nsjs: no sandbox found' : `nsjs: no sandbox '${wanted}'; see nsjs top`);
     return 1;
   }
   const all = found.map((sandbox) => ({ sandbox, facts: inspectNetwork(sandbox.init) }));

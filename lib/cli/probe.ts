@@ -12,7 +12,7 @@ export async function runProbe(json: boolean): Promise<number> {
       if (!available) print(`       ${reason}\n       fix: ${fix?.replaceAll('\n', '\n            ')}`);
     }
     const missing = Object.entries(found.calls).filter(([, { available }]) => !available);
-    for (const [name, { since }] of missing) print(`no   ${name} (nsjs/sys): Linux ${since} has it`);
+    for (const [name, { since }] of missing) print(`no   ${name} (nsjs/sys): needs Linux ${since} or later`);
   }
   return found.ok ? 0 : 1;
 }

@@ -12,7 +12,7 @@ const signalBase = 128;
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 function tellRefusal(event: EgressEvent): void {
-  if (event.kind === 'dropped') printError(`nsjs: ${event.count} more events of its network came too fast to be told`);
+  if (event.kind === 'dropped') printError(`nsjs: ${event.count} more network events were dropped because they arrived too fast`);
   const text = refusalText(event);
   if (text !== undefined) printError(`nsjs: refused ${text}`);
 }
@@ -36,7 +36,7 @@ export async function runProgram({ command, args, options, showReport, terminal 
   try {
     const { exitCode, signal, reason, report, usage, limits } = await running;
     if (showReport) printErrorLines(JSON.stringify({ reason, report, usage, limits }, undefined, 2));
-    if (reason !== 'exited' && reason !== 'signaled') printError(`nsjs: ${command} was ended: ${reason}`);
+    if (reason !== 'exited' && reason !== 'signaled') printError(`nsjs: ${command} was terminated: ${reason}`);
     return exitCode ?? signalBase + (signal === null ? 0 : constants.signals[signal]);
   } catch (error) {
     const { message, code } = error as NodeJS.ErrnoException;

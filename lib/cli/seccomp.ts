@@ -6,9 +6,9 @@ import { print, printJson, UsageError } from './print';
 
 export const seccompUsage = `nsjs seccomp show [options of run]      disassembles the filter
 nsjs seccomp explain [options of run] -- NAME [ARGUMENT …]
-                                 which rule decides a system call
+                                 shows which rule decides a system call
 nsjs seccomp learn [options of run] -- COMMAND [ARGUMENT …]
-                                 runs it once, prints a policy of what it used`;
+                                 runs it once and prints a policy of the system calls that it used`;
 
 /** Runs `nsjs seccomp`: shows, explains or learns the filter for options of `run`. Returns the exit code. */
 export async function runSeccomp([verb, ...words]: readonly string[]): Promise<number> {

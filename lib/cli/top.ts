@@ -9,9 +9,9 @@ import { print, printableLines, printJson } from './print';
 import { age, bar, size, table } from './table';
 
 export const topUsage = `options of top and stats:
-  --interval MS                  from one sample to the next (1000)
-  --count N                      ends after so many (top: when q is pressed; stats: 1)
-  --json                         stats: one object a line for each sandbox and sample`;
+  --interval MS                  time between samples (1000)
+  --count N                      number of samples (top: until q is pressed; stats: 1)
+  --json                         stats: one JSON object per line for each sandbox and sample`;
 
 const known = {
   help: { type: 'boolean', short: 'h' },
@@ -149,7 +149,7 @@ function draw(text: string, screen: boolean): void {
   const lines = printableLines(text)
     .split('\n')
     .slice(0, rows - 2);
-  const shown = lines.length === 1 ? [...lines, 'no sandbox runs'] : lines;
+  const shown = lines.length === 1 ? [...lines, 'no sandbox is running'] : lines;
   process.stdout.write(`\x1b[H\x1b[J${shown.map((line) => line.slice(0, columns)).join('\r\n')}\r\n\r\nq quits`);
 }
 

@@ -71,9 +71,9 @@ export class DBusConnection {
         this.received = Buffer.concat([this.received, chunk]);
         settle(resolve);
       };
-      const onClose = () => settle(() => reject(dbusError('read', 'the other side hung up')));
+      const onClose = () => settle(() => reject(dbusError('read', 'the peer closed the connection')));
       const onError = (error: Error) => settle(() => reject(error));
-      const onTimeout = () => settle(() => reject(dbusError('read', `no answer for ${patienceMs} ms`)));
+      const onTimeout = () => settle(() => reject(dbusError('read', `no reply within ${patienceMs} ms`)));
       this.socket.on('data', onData).on('close', onClose).on('error', onError).setTimeout(patienceMs).on('timeout', onTimeout);
     });
   }
@@ -84,4 +84,6 @@ const patienceMs = 25_000;
 const bus = { destination: 'org.freedesktop.DBus', path: '/org/freedesktop/DBus', interface: 'org.freedesktop.DBus' } as const;
 
 const dbusError = (what: string, message: string) =>
-  new NsError('ERR_NSJS_DBUS', `${what}: ${message}`, { hint: 'systemctl (--user) status tells whether systemd answers' });
+  new NsError('ERR_NSJS_DBUS', `${what}: ${message}`, {
+    hint: 'run systemctl status, or systemctl --user status, to check whether systemd responds',
+  });

@@ -7,7 +7,7 @@ import { TlsClient } from './tls-client';
 /** Protocol of a program, as far as it is known when its first bytes are passed on. */
 export type Spoken = 'tls' | 'other' | 'unsure';
 
-const pieces = () => new Refusal('protocol', 'a request in pieces');
+const pieces = () => new Refusal('protocol', 'an HTTP request that began too late to be checked');
 const unreadable = () => new Refusal('protocol', 'unreadable');
 
 /**

@@ -171,8 +171,8 @@ export class Connection {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       const stop = (why: string) => reject(new Refusal('no-decision', why));
-      timer = setTimeout(() => stop(`no answer in ${connectTimeout} ms`), connectTimeout);
-      this.abort.signal.addEventListener('abort', () => stop('the program gave up'), { once: true });
+      timer = setTimeout(() => stop(`onConnect returned no decision within ${connectTimeout} ms`), connectTimeout);
+      this.abort.signal.addEventListener('abort', () => stop('the program closed its connection'), { once: true });
     });
     try {
       return checkedDecision(await Promise.race([Promise.resolve(context).then(onConnect), late]));
@@ -247,5 +247,5 @@ function checkedDecision(value: unknown): 'allow' | 'deny' | undefined | { reado
   const { redirect, stream } = (value ?? {}) as Readonly<Record<'redirect' | 'stream', unknown>>;
   if (typeof redirect === 'string') return { redirect };
   if (typeof (stream as Duplex | undefined)?.pipe === 'function') return { stream: stream as Duplex };
-  throw new Refusal('no-decision', `onConnect answered ${String(value)}`);
+  throw new Refusal('no-decision', `onConnect returned ${String(value)}: expected 'allow', 'deny', { redirect }, { stream } or undefined`);
 }

@@ -15,8 +15,8 @@ export function connectTo(host: string, port: number, timeoutMs: number, signal:
       socket.destroy();
       reject(error);
     };
-    const give = () => fail(new Error('the program gave up'));
-    const timer = setTimeout(() => fail(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+    const give = () => fail(new Error('the program closed its connection'));
+    const timer = setTimeout(() => fail(new Error(`not connected within ${timeoutMs} ms`)), timeoutMs);
     signal.addEventListener('abort', give, { once: true });
     socket.once('error', fail);
     socket.once('connect', () => {

@@ -60,7 +60,7 @@ export class HttpFront {
     this.server.on('connect', (message: IncomingMessage, socket: Duplex) => this.stop(message, socket, new Refusal('protocol', 'CONNECT')));
     this.server.on('checkExpectation', (message: IncomingMessage, response: ServerResponse) => {
       this.served.get(message.socket)?.connection.refuse(new Refusal('protocol', `expect: ${message.headers.expect}`));
-      answer(response, 417, 'only 100-continue can be expected');
+      answer(response, 417, 'the Expect header supports only 100-continue');
     });
     this.server.on('clientError', (error: Error, socket: Duplex) => this.onClientError(error, socket));
   }
@@ -203,7 +203,7 @@ function forward(connection: Connection, agent: Agent, message: IncomingMessage,
   outgoing.on('error', (error) => (response.headersSent ? response.destroy() : answer(response, 502, error.message)));
   // For a 101 response that was not requested, Node emits no other event.
   outgoing.on('close', () => {
-    if (!response.headersSent) answer(response, 502, 'no answer');
+    if (!response.headersSent) answer(response, 502, 'the server sent no response');
   });
   connection.count('sent', headSize(message));
   message.on('error', () => outgoing.destroy());
@@ -228,7 +228,7 @@ export function forwardOne(
     .then(async (way) => {
       checkShape(message);
       checkHost(connection, message, impliedPort);
-      if (way.kind !== 'dial') throw new Refusal('protocol', 'a service wants CONNECT');
+      if (way.kind !== 'dial') throw new Refusal('protocol', 'a destination in services or with a stream requires CONNECT');
       const request = { method: message.method ?? '', path: pathOf(message) };
       const dial = async () => {
         const socket = await connection.dial(way);

@@ -70,10 +70,11 @@ export function hostOf(message: IncomingMessage): { readonly name: string; reado
   const { url: asked = '' } = message;
   if (asked.startsWith('/') || (asked === '*' && message.method === 'OPTIONS')) return own;
   // For some servers, any other form of target names a host as well.
-  if (!/^http:\/\//i.test(asked)) throw new Refusal('protocol', 'a request for no path');
+  if (!/^http:\/\//i.test(asked)) throw new Refusal('protocol', 'the request target is neither a path nor an http: URL');
   const url = split(urlHost(asked));
-  if (url.name !== own.name) throw new Refusal('host', `${own.name} and ${url.name}`);
-  if ((url.port ?? webPort) !== (own.port ?? webPort)) throw new Refusal('host', `ports ${own.port} and ${url.port}`);
+  if (url.name !== own.name) throw new Refusal('host', `Host names ${own.name}, but the URL names ${url.name}`);
+  if ((url.port ?? webPort) !== (own.port ?? webPort))
+    throw new Refusal('host', `Host and URL name different ports: ${own.port} and ${url.port}`);
   return own;
 }
 

@@ -112,7 +112,8 @@ export class Gate {
     const name = this.book.nameOf(plain);
     const target = name === undefined ? { address: plain, port } : { name, port };
     const connection = this.begin(socket, target, { via: 'connect', program });
-    if (name === undefined && isNameAddress(plain)) this.refuse(connection, socket, new Refusal('unlisted', 'no name has this address'));
+    if (name === undefined && isNameAddress(plain))
+      this.refuse(connection, socket, new Refusal('unlisted', 'no name was resolved to this address in the sandbox'));
     else
       void this.carry(connection, socket).catch((error) => {
         this.refuse(connection, socket, error);

@@ -17,7 +17,7 @@ function targetOf(host: string, port: number): Target {
   if (!(port >= 1 && port <= 65_535)) throw new Refusal('protocol', `port ${port}`);
   if (isIP(plain) !== 0 && !plain.includes('%')) return { address: canonicalIp(plain), port };
   const name = normalName(plain);
-  if (name === undefined) throw new Refusal('protocol', `no name of a host: ${host.slice(0, 255)}`);
+  if (name === undefined) throw new Refusal('protocol', `not a host name: ${host.slice(0, 255)}`);
   return { name, port };
 }
 
@@ -46,7 +46,7 @@ export function httpProxy(gate: Gate, programOf: (socket: Socket) => Caller['pro
   server.on('upgrade', (_: IncomingMessage, socket: Duplex) => {
     socket.on('error', () => {});
     socket.resume();
-    socket.end(closing(403, 'ask for a CONNECT'), () => socket.destroy());
+    socket.end(closing(403, 'upgrades are not supported here: use CONNECT'), () => socket.destroy());
   });
   server.on('clientError', (_: Error, socket: Duplex) => (socket.writable ? socket.end(closing(400, 'malformed HTTP')) : socket.destroy()));
   return server;
@@ -83,7 +83,7 @@ function serveRequest(gate: Gate, caller: Caller, message: IncomingMessage, resp
   const { url = '' } = message;
   let connection: Connection | undefined;
   try {
-    if (!/^http:/i.test(url) || !URL.canParse(url)) throw new Refusal('protocol', 'expected a whole http: URL');
+    if (!/^http:/i.test(url) || !URL.canParse(url)) throw new Refusal('protocol', 'expected an absolute http: URL');
     connection = gate.single(targetOf(rawHost(url), Number(new URL(url).port || 80)), caller);
     forwardOne(connection, message, response, (other) => gate.keep(other));
   } catch (error) {
@@ -173,7 +173,7 @@ function serveSocks(gate: Gate, socket: Socket, request: SocksRequest, program: 
     }
   };
   if (request.refused !== undefined) {
-    refuse(new Refusal('protocol', 'SOCKS5: CONNECT alone'), request.refused);
+    refuse(new Refusal('protocol', 'SOCKS5: only CONNECT to an IPv4 address, IPv6 address or host name is supported'), request.refused);
     return;
   }
   try {

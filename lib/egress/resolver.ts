@@ -23,7 +23,7 @@ async function askServers(name: string): Promise<readonly string[]> {
   const found = [four, six].flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
   if (found.length > 0) return found;
   const errors = [four, six].flatMap((one) => (one.status === 'rejected' ? [one.reason as NodeJS.ErrnoException] : []));
-  throw errors.find(({ code = '' }) => !nothing.includes(code)) ?? errors[0] ?? new Error(`no address of ${name}`);
+  throw errors.find(({ code = '' }) => !nothing.includes(code)) ?? errors[0] ?? new Error(`no address found for ${name}`);
 }
 
 async function systemResolve(name: string): Promise<readonly string[]> {
@@ -75,7 +75,7 @@ export class Resolver {
   }
 
   private async lookUp(name: string): Promise<readonly string[]> {
-    if (this.asking >= maxAsking) throw Object.assign(new Error('too many names are being asked for'), { code: 'EAGAIN' });
+    if (this.asking >= maxAsking) throw Object.assign(new Error('too many name lookups are pending'), { code: 'EAGAIN' });
     this.asking++;
     const found = await Promise.resolve(name)
       .then(this.ask)

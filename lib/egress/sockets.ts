@@ -176,8 +176,8 @@ function portsOf({ allow, services }: EgressSpec): readonly number[] {
   }
   if (ports.size === 0) for (const port of defaultPorts) ports.add(port);
   if (ports.size > maxListeners)
-    throw new NsError('ERR_NSJS_UNSUPPORTED', `network.egress: without nftables at most ${maxListeners} ports can be taken`, {
-      hint: 'name fewer ports, or load nf_tables and nft_tproxy',
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `network.egress: without nftables at most ${maxListeners} ports can be intercepted`, {
+      hint: 'list fewer ports in allow and services, or load the kernel modules nf_tables and nft_tproxy',
     });
   return [...ports];
 }

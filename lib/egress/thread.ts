@@ -52,9 +52,9 @@ export class EgressThread {
     // Without the worker the sandbox has no egress: its connections wait or are reset.
     this.worker.on('error', (error) => {
       if (!isOnline) closeEgress(sockets);
-      process.emitWarning(`network.egress: its thread has ended: ${error.message}`, {
+      process.emitWarning(`network.egress: the worker thread has failed: ${error.message}`, {
         type: 'NsjsWarning',
-        detail: 'open the sandbox again',
+        detail: 'the sandbox has no egress any more; close it and open it again',
       });
     });
   }

@@ -161,7 +161,7 @@ const parseSet = (value: unknown, at: string): readonly Capability[] => [
 
 function checkSubset(part: readonly Capability[], whole: readonly Capability[], at: string, name: CapabilitySet): void {
   const stray = part.find((one) => !whole.includes(one));
-  if (stray) throw new OptionError(at, `${stray} is not among the ${name} ones`);
+  if (stray) throw new OptionError(at, `${stray} is not in the ${name} set: add it to ${name}, or remove it here`);
 }
 
 const defaultBits = (kept: CapabilitiesSpec): readonly SecureBit[] => {
@@ -178,7 +178,7 @@ function emitIds(plan: PlanWriter, uid: number, gid: number): void {
 // required to drop capabilities from the bounding set.
 const isPlainUser = (spec: Spec, hostId: number | undefined): boolean => hostId === undefined && isHostUser(spec);
 
-const elsewhere = 'run where user namespaces can be made, see `nsjs probe`';
+const elsewhere = 'run nsjs where it can create user namespaces, see `nsjs probe`';
 
 /** Reports the privileges that an unprivileged caller without a user namespace cannot give up. */
 export const privilegesDropped = (spec: Spec, hostId: number | undefined): readonly Dropped[] =>
@@ -186,12 +186,13 @@ export const privilegesDropped = (spec: Spec, hostId: number | undefined): reado
     ? [
         {
           control: 'capabilities',
-          reason: 'the bounding set and the securebits stay as they are; no_new_privs keeps anything from being gained by them',
+          reason:
+            'without a user namespace an unprivileged caller cannot change the bounding set and the securebits; no_new_privs prevents the program from gaining privileges through them',
           fix: elsewhere,
         },
         {
           control: 'mounts',
-          reason: "names, sizes and times of the host's files can be seen, and modes and times changed of files that may be opened",
+          reason: "the program can read names, sizes and times of the host's files, and change modes and times of files that it may open",
           fix: elsewhere,
         },
       ]
@@ -203,7 +204,8 @@ export const noNewPrivileges = feature({
   parse: (value = true, at): boolean => parseBoolean(value, at),
   emit(plan, spec) {
     if (spec.noNewPrivileges) plan.op('program', 'noNewPrivileges', 'NoNewPrivs');
-    else if (spec.seccomp !== 'off') throw new OptionError('noNewPrivileges', "is needed for seccomp; set seccomp: 'off' as well");
+    else if (spec.seccomp !== 'off')
+      throw new OptionError('noNewPrivileges', "must not be false while seccomp is enabled: leave it out, or set seccomp: 'off' as well");
   },
 });
 

@@ -59,8 +59,8 @@ export function countsDropped({ limits, rlimits, user }: Spec, counts: Counts, i
   return [
     {
       control: 'limits.openFiles',
-      reason: `run by a user, watches of epoll, pages of pipes and keys are counted together with those of the user's other programs: one sandbox can take all of the ${counts.watches} watches there are`,
-      fix: "run it as root or with user: { ids: 'range' }, so that they are counted for its own id, or lower limits.openFiles and limits.pids",
+      reason: `when an unprivileged user runs nsjs, the kernel counts epoll watches, pages of pipes and keys together with those of the user's other programs: one sandbox can use up all ${counts.watches} epoll watches`,
+      fix: "run nsjs as root, or set user: { ids: 'range' }, so that they are counted for an id of the sandbox alone; or lower limits.openFiles and limits.pids",
     },
   ];
 }

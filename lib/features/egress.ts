@@ -144,7 +144,7 @@ export function parseEgress(value: unknown, at: string): EgressSpec {
   const given = parseObject(value, at, keys);
   for (const key of ['services', 'resolve'] as const)
     if (given.worker === true && given[key] !== undefined)
-      throw new OptionError(`${at}.${key}`, 'is a function that cannot go to a thread: leave out worker');
+      throw new OptionError(`${at}.${key}`, 'is a function, which cannot be passed to a worker thread: leave out worker or this option');
   const services = Object.entries(parseRecord(given.services ?? {}, `${at}.services`)).map(([endpoint, serve]) => ({
     ...parseEndpoint(endpoint, `${at}.services['${endpoint}']`),
     serve: parseFunction<EgressService>(serve, `${at}.services['${endpoint}']`),

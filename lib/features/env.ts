@@ -40,7 +40,10 @@ export const env = feature({
     const merged: Record<string, string> = bare({ ...defaults });
     for (const [name, text] of Object.entries(given)) {
       if (name === '' || /[=\0]/.test(name))
-        throw new OptionError(`${at}[${JSON.stringify(name)}]`, 'is not a name of an environment variable');
+        throw new OptionError(
+          `${at}[${JSON.stringify(name)}]`,
+          'is not a valid name of an environment variable: use a non-empty name without an equals sign and without NUL',
+        );
       if (text === undefined) delete merged[name];
       else merged[name] = parseString(text, `${at}.${name}`);
     }

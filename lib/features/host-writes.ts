@@ -47,8 +47,8 @@ export function refuseSetIdHole(spec: WritesSpec & Pick<Spec, 'seccomp' | 'neste
   if (holes.length > 0)
     throw new OptionError(
       at,
-      `a folder of the host that can be written is not safe ${holes.map(([what]) => what).join(' and ')}: set-id files or file capabilities could stay in it. ` +
-        `Write ${holes.map(([, fix]) => fix).join(', ')}; or keep what is written in memory, as an overlay of that folder does`,
+      `a writable directory of the host is not safe ${holes.map(([what]) => what).join(' and ')}: set-id files or files with capabilities could be left in it. ` +
+        `Use ${holes.map(([, fix]) => fix).join(', ')}; or keep the writes in memory by mounting an overlay of that directory`,
     );
 }
 
@@ -64,7 +64,7 @@ function setIdHoles({
     ...(chosen === 'off' ? [["with seccomp: 'off'", "seccomp: 'default'"] as const] : []),
     ...(allowed === undefined
       ? []
-      : [[`where seccomp.allow names ${allowed}`, "seccomp: 'default', or an allow list without it"] as const]),
+      : [[`while seccomp.allow contains ${allowed}`, "seccomp: 'default', or an allow list without it"] as const]),
     ...(nestedUserNamespaces ? [['with nestedUserNamespaces', 'nestedUserNamespaces: false'] as const] : []),
     ...(hasSetFcap ? [['with CAP_SETFCAP', 'capabilities without CAP_SETFCAP'] as const] : []),
   ];

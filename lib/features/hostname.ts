@@ -30,7 +30,7 @@ function parseName(value: unknown, at: string): string | undefined {
 function emitName(plan: PlanWriter, spec: Spec, key: 'hostname' | 'domainname', fallback: string): void {
   const name = spec[key];
   if (!spec.namespaces.uts) {
-    if (name !== undefined) throw new OptionError(key, 'needs a uts namespace of its own');
+    if (name !== undefined) throw new OptionError(key, 'requires a new uts namespace (namespaces.uts)');
     return;
   }
   plan.op('inside', key, key === 'hostname' ? 'SetHostname' : 'SetDomainname', name ?? fallback);

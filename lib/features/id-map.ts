@@ -34,7 +34,8 @@ function parseMap(value: unknown, at: string): readonly IdMapEntry[] {
   const list = parseArray(value, at).map((entry, index) => parseEntry(entry, `${at}[${index}]`));
   if (list.length === 0 || list.length > maxEntries)
     throw new OptionError(at, `expected 1 to ${maxEntries} entries, received ${list.length}`);
-  if (!contains(list, 0)) throw new OptionError(at, 'must map 0 inside: what sets the sandbox up is 0 in it');
+  if (!contains(list, 0))
+    throw new OptionError(at, 'must map id 0 inside, which is the id of the process that sets up the sandbox: add an entry with inside: 0');
   for (const side of ['inside', 'outside'] as const) {
     const sorted = list.toSorted((one, other) => one[side] - other[side]);
     const overlap = sorted.find(
@@ -52,8 +53,10 @@ function parseEntry(value: unknown, at: string): IdMapEntry {
     outside: parseInteger(given.outside, `${at}.outside`, 0, maxId),
     count: parseInteger(given.count, `${at}.count`, 1, maxId),
   };
-  if (entry.outside === 0) throw new OptionError(`${at}.outside`, 'is 0: the root of the host must not be in a sandbox');
-  if (Math.max(entry.inside, entry.outside) + entry.count > maxId + 1) throw new OptionError(at, 'goes beyond the last id');
+  if (entry.outside === 0)
+    throw new OptionError(`${at}.outside`, 'is 0: root of the host must not be mapped into a sandbox; use another id');
+  if (Math.max(entry.inside, entry.outside) + entry.count > maxId + 1)
+    throw new OptionError(at, 'exceeds the largest id, 4294967294: lower count');
   return entry;
 }
 
@@ -74,7 +77,11 @@ export const mapText = (map: readonly IdMapEntry[]): string =>
 export function rangeMaps(ids: Exclude<IdsOption, 'one'>, host: Host, hostId: number | undefined): IdMaps {
   if (typeof ids === 'object') return ids;
   if (hostId !== undefined) {
-    if (ids === 'keep') throw new OptionError('user.ids', "'keep' is for a user: root's own id must not be in a sandbox");
+    if (ids === 'keep')
+      throw new OptionError(
+        'user.ids',
+        "'keep' is only for unprivileged callers: root's own id must not be mapped into a sandbox; use 'range'",
+      );
     const map = [{ inside: 0, outside: hostId, count: rangeSize }];
     return { uids: map, gids: map };
   }
@@ -82,7 +89,7 @@ export function rangeMaps(ids: Exclude<IdsOption, 'one'>, host: Host, hostId: nu
     if (ranges.length === 0)
       throw new OptionError(
         'user.ids',
-        `${file} gives this user no ids; as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME`,
+        `${file} assigns no ids to this user; run as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME`,
       );
     return spread(ids === 'keep' ? own : 0, own, ranges);
   };

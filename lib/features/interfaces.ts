@@ -95,7 +95,8 @@ function parseMac(value: unknown, at: string): string {
   const mac = parseString(value, at).toLowerCase();
   if (!/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/.test(mac))
     throw new OptionError(at, `expected six bytes like '02:00:00:00:00:01', received '${mac}'`);
-  if ((Number.parseInt(mac.slice(0, 2), 16) & 1) === 1) throw new OptionError(at, `'${mac}' is the address of a group`);
+  if ((Number.parseInt(mac.slice(0, 2), 16) & 1) === 1)
+    throw new OptionError(at, `'${mac}' is a multicast address: the first byte must be even`);
   return mac;
 }
 
@@ -110,7 +111,8 @@ function parseRoute(value: unknown, at: string): { readonly to: Cidr; readonly v
 
 function parseCommon(given: Partial<Record<(typeof common)[number], unknown>>, index: number, at: string) {
   const gateways = list(given.gateways, `${at}.gateways`, parseIp);
-  if (new Set(gateways.map(isIPv4)).size < gateways.length) throw new OptionError(`${at}.gateways`, 'expected one of each family');
+  if (new Set(gateways.map(isIPv4)).size < gateways.length)
+    throw new OptionError(`${at}.gateways`, 'expected at most one IPv4 and one IPv6 address');
   return {
     at,
     name: given.name === undefined ? `eth${index}` : parseInterfaceName(given.name, `${at}.name`),
@@ -130,7 +132,7 @@ export function parseVeths(value: unknown, at: string, from: number): readonly I
 
 function parseAlias(value: unknown, at: string): string {
   const name = normalName(parseString(value, at));
-  if (name === undefined) throw new OptionError(at, `expected a name of a host, received '${String(value)}'`);
+  if (name === undefined) throw new OptionError(at, `expected a host name, received '${String(value)}'`);
   return name;
 }
 
@@ -140,8 +142,8 @@ function parseVeth(value: unknown, at: string, index: number): InterfaceSpec {
   if (network !== undefined && typeof network?.plug !== 'object')
     throw new OptionError(`${at}.network`, 'expected a Network', 'ERR_INVALID_ARG_TYPE');
   if (network !== undefined && (given.hostName !== undefined || given.hostAddresses !== undefined))
-    throw new OptionError(`${at}.hostName`, 'belongs to a veth without a network');
-  if (given.alias !== undefined && network === undefined) throw new OptionError(`${at}.alias`, 'needs a network');
+    throw new OptionError(`${at}.hostName`, 'is only for a veth without network: leave out network, or hostName and hostAddresses');
+  if (given.alias !== undefined && network === undefined) throw new OptionError(`${at}.alias`, 'requires option network of the same veth');
   return {
     kind: 'veth',
     ...parseCommon(given, index, at),

@@ -23,7 +23,7 @@ const procKey = 'host proc';
 const parseLabel = (value: unknown, at: string): string | undefined => {
   if (value === undefined) return undefined;
   const label = parseString(value, at);
-  if (label === '' || /\s/.test(label)) throw new OptionError(at, 'is empty or holds white space');
+  if (label === '' || /\s/.test(label)) throw new OptionError(at, 'must not be empty or contain white space');
   return label;
 };
 
@@ -33,10 +33,7 @@ export const openLabels: Step = {
   emit(plan, spec, { kind }) {
     if (spec.apparmorProfile === undefined && spec.selinuxLabel === undefined) return;
     if (kind !== 'run')
-      throw new OptionError(
-        spec.selinuxLabel === undefined ? 'apparmorProfile' : 'selinuxLabel',
-        'is for a program with a sandbox of its own',
-      );
+      throw new OptionError(spec.selinuxLabel === undefined ? 'apparmorProfile' : 'selinuxLabel', 'is only supported for one-shot runs');
     const slot = plan.shared(procKey, () => plan.slot('labels'));
     plan.op('inside', 'labels', 'Open', slot, noSlot, '/proc', pathFolder);
   },
@@ -45,7 +42,7 @@ export const openLabels: Step = {
 function emitLabel(plan: PlanWriter, origin: string, module: string, file: string, text: string): void {
   if (!existsSync(module))
     throw new NsError('ERR_NSJS_UNSUPPORTED', `${origin}: this security module is not active on this machine`, {
-      hint: 'leave the option out, or boot with the module in lsm=',
+      hint: 'leave the option out, or boot with the module in lsm= on the kernel command line',
     });
   plan.op('program', origin, 'WriteFile', plan.known(procKey) ?? noSlot, file, text);
 }

@@ -96,7 +96,7 @@ export const landlock = feature({
   emit(plan, spec, scene) {
     const ruleset = landlockFor(spec, scene);
     if (!ruleset) return;
-    if (!spec.noNewPrivileges) throw new OptionError('landlock', 'needs noNewPrivileges');
+    if (!spec.noNewPrivileges) throw new OptionError('landlock', 'requires noNewPrivileges: true');
     const section = sectionOf(spec, scene.kind);
     if (section) emitRuleset(plan, section, ruleset, scene);
     else if (scene.kind === 'sandbox') openPaths(plan, ruleset);

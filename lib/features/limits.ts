@@ -147,7 +147,7 @@ export function parseLimits(value: unknown, at: string): LimitsSpec {
   const parsed = names.filter((name) => given[name] !== undefined).map((name) => [name, parsers[name](given[name], `${at}.${name}`)]);
   const limits = bare(Object.fromEntries(parsed) as LimitsSpec);
   for (const name of ['cpuPeriod', 'cpuBurst'] as const)
-    if (limits[name] !== undefined && limits.cpu === undefined) throw new OptionError(`${at}.${name}`, 'needs cpu beside it');
+    if (limits[name] !== undefined && limits.cpu === undefined) throw new OptionError(`${at}.${name}`, 'requires option cpu as well');
   checkQuota(limits, at);
   return limits;
 }
@@ -217,14 +217,14 @@ function parseIo(value: unknown, at: string): IoLimitSpec {
   for (const name of ['readOperations', 'writeOperations'] as const)
     if (given[name] !== undefined) spec[name] = parseInteger(given[name], `${at}.${name}`, 1);
   if (Object.keys(spec).length === 1)
-    throw new OptionError(at, 'limits nothing: name readBytes, writeBytes, readOperations or writeOperations');
+    throw new OptionError(at, 'sets no limit: give readBytes, writeBytes, readOperations or writeOperations');
   return spec as unknown as IoLimitSpec;
 }
 
 function parseHugetlb(value: unknown, at: string): Readonly<Record<string, number>> {
   return Object.fromEntries(
     Object.entries(parseRecord(value, at)).map(([size, bytes]) => {
-      if (!/^\d+[KMG]B$/.test(size)) throw new OptionError(`${at}.${size}`, "expected a size of pages like '2MB'");
+      if (!/^\d+[KMG]B$/.test(size)) throw new OptionError(`${at}.${size}`, "expected a page size such as '2MB'");
       return [size, parseBytes(bytes, `${at}.${size}`, 0)];
     }),
   );
@@ -237,8 +237,8 @@ function parseUnified(value: unknown, at: string): Readonly<Record<string, strin
   return Object.fromEntries(
     Object.entries(parseRecord(value, at)).map(([file, text]) => {
       if (!/^[a-z_]+(\.[A-Za-z0-9_]+)+$/.test(file))
-        throw new OptionError(`${at}.${file}`, "expected a file of a cgroup like 'memory.high'");
-      if (ownFiles.test(file)) throw new OptionError(`${at}.${file}`, 'is written by nsjs itself');
+        throw new OptionError(`${at}.${file}`, "expected the name of a cgroup file such as 'memory.high'");
+      if (ownFiles.test(file)) throw new OptionError(`${at}.${file}`, 'is a file that only nsjs may write');
       return [file, parseString(text, `${at}.${file}`)];
     }),
   );

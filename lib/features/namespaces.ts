@@ -90,7 +90,7 @@ export const isHostUser = ({ namespaces: { user, joined } }: Spec): boolean => !
 function checkUnprivileged({ namespaces: chosen, landlock }: Spec): void {
   const type = namespaceTypes.find((name) => chosen[name]);
   if (type === undefined && landlock.level !== 'off') return;
-  const reason = type === undefined ? 'without landlock' : `and have a ${type} namespace of its own`;
+  const reason = type === undefined ? 'without the option landlock' : `together with a new ${type} namespace`;
   throw new OptionError('namespaces.user', `only root can share the user namespace of the host ${reason}`);
 }
 
@@ -98,7 +98,7 @@ function parseHandle(value: object | null, type: NamespaceType, at: string): num
   const { type: found, fd } = (value ?? {}) as Partial<NamespaceHandle>;
   if (typeof fd !== 'number') throw new OptionError(at, "expected true, false, 'host' or a Namespace", 'ERR_INVALID_ARG_TYPE');
   if (found !== type) throw new OptionError(at, `expected a namespace of type '${type}', received one of type '${found}'`);
-  if (type === 'pid') throw new OptionError(at, 'cannot be shared; start the program in the sandbox it belongs to, with its spawn()');
+  if (type === 'pid') throw new OptionError(at, 'cannot be joined: call spawn() of the sandbox that it belongs to instead');
   return parseInteger(fd, `${at}.fd`, 0, 2 ** 31 - 1);
 }
 

@@ -44,7 +44,7 @@ export const nestedUserNamespaces = feature({
       if (!isFiltered)
         throw new OptionError(
           'nestedUserNamespaces',
-          'can only be refused with an inner user namespace or with seccomp; set it to true otherwise',
+          'cannot be false without an inner user namespace or a seccomp filter: set user.inner or seccomp, or nestedUserNamespaces: true',
         );
       return;
     }

@@ -83,7 +83,7 @@ export const network: Feature<'network', 'none' | 'host' | NetworkSpec | undefin
   },
   emit(plan, spec, scene) {
     const { network: mode, namespaces } = spec;
-    if (mode === 'none' && !namespaces.net) throw new OptionError('network', "'none' needs a net namespace of its own");
+    if (mode === 'none' && !namespaces.net) throw new OptionError('network', "'none' needs a new net namespace: leave namespaces.net out");
     if (!namespaces.net || scene.spareNet !== undefined) return;
     const section = isNetBeside(spec, scene) ? 'beside' : 'inside';
     if (section === 'beside') plan.op('beside', 'namespaces', 'Unshare', cloneFlags.net);
@@ -99,7 +99,7 @@ function parseSetup(value: unknown, at: string): NetworkSpec {
   const named = keys.filter((key) => given[key] !== undefined);
   const exclude = (key: (typeof keys)[number], others: readonly string[]) => {
     const other = named.find((name) => others.includes(name));
-    if (given[key] !== undefined && other) throw new OptionError(`${at}.${key}`, `excludes ${other}`);
+    if (given[key] !== undefined && other) throw new OptionError(`${at}.${key}`, `cannot be combined with ${other}`);
   };
   exclude('share', ['egress', 'veth', 'macvlan', 'devices', 'pasta', 'sysctl']);
   exclude('egress', ['veth', 'macvlan', 'devices', 'pasta']);
@@ -109,7 +109,7 @@ function parseSetup(value: unknown, at: string): NetworkSpec {
   const devices = given.devices === undefined ? [] : parseDevices(given.devices, `${at}.devices`);
   const interfaces = [...veths, ...macvlans, ...devices];
   const twice = interfaces.find(({ name }, index) => name === 'lo' || interfaces.findIndex((other) => other.name === name) < index);
-  if (twice) throw new OptionError(`${twice.at}.name`, `there is an interface '${twice.name}' already`);
+  if (twice) throw new OptionError(`${twice.at}.name`, `another interface is already named '${twice.name}'`);
   return {
     interfaces,
     ...(given.share === undefined ? {} : { share: parseShare(given.share, `${at}.share`) }),
@@ -148,7 +148,7 @@ function parseHosts(value: unknown, at: string): readonly (readonly [string, str
     const where = `${at}['${address}']`;
     const names = (Array.isArray(given) ? given : [given]).map((name: unknown) => {
       const known = normalName(parseString(name, where));
-      if (known === undefined) throw new OptionError(where, `expected names of hosts, received '${String(name)}'`);
+      if (known === undefined) throw new OptionError(where, `expected host names, received '${String(name)}'`);
       return known;
     });
     return [parseIp(address, where), names.join(' ')] as const;

@@ -25,7 +25,12 @@ export interface PastaSpec {
 export function parsePasta(value: unknown, at: string): PastaSpec {
   const { publish = {}, mtu = 65_520 } = parseObject(value, at, ['publish', 'mtu']);
   const port = (number: unknown) => parseInteger(Number(number), `${at}.publish`, 1, 65_535);
-  if (typeof publish !== 'object' || publish === null) throw new OptionError(`${at}.publish`, 'expected ports', 'ERR_INVALID_ARG_TYPE');
+  if (typeof publish !== 'object' || publish === null)
+    throw new OptionError(
+      `${at}.publish`,
+      'expected an array of ports, or an object that maps host ports to ports inside',
+      'ERR_INVALID_ARG_TYPE',
+    );
   const pairs = Array.isArray(publish) ? parseArray(publish, at).map((one) => [one, one] as const) : Object.entries(publish);
   return { publish: pairs.map(([host, inside]) => [port(host), port(inside)]), mtu: parseInteger(mtu, `${at}.mtu`, 1280, 65_520) };
 }

@@ -58,7 +58,7 @@ export const ioPriority = feature({
     if (value === undefined) return undefined;
     const given = parseObject(value, at, ['class', 'level']);
     const name = parseOneOf(given.class, `${at}.class`, ioClassNames);
-    if (name === 'idle' && given.level !== undefined) throw new OptionError(`${at}.level`, "means nothing with class 'idle'");
+    if (name === 'idle' && given.level !== undefined) throw new OptionError(`${at}.level`, "has no effect with class 'idle': leave it out");
     const level = given.level === undefined ? (name === 'idle' ? 0 : 4) : parseInteger(given.level, `${at}.level`, 0, 7);
     return (ioClasses[name] << ioClassShift) | level;
   },
@@ -81,10 +81,10 @@ export const scheduler = feature({
     const policy = parseOneOf(given.policy, `${at}.policy`, policyNames);
     const isRealtime = policy === 'fifo' || policy === 'rr';
     if (isRealtime !== (given.priority !== undefined))
-      throw new OptionError(`${at}.priority`, "is needed with policy 'fifo' and 'rr', and with no other");
+      throw new OptionError(`${at}.priority`, "is required with policies 'fifo' and 'rr' and not allowed with others");
     const times = (['runtime', 'deadline', 'period'] as const).map((key) => {
       if ((given[key] !== undefined) !== (policy === 'deadline'))
-        throw new OptionError(`${at}.${key}`, "is needed with policy 'deadline', and with no other");
+        throw new OptionError(`${at}.${key}`, "is required with policy 'deadline' and not allowed with others");
       return given[key] === undefined ? 0 : parseInteger(given[key], `${at}.${key}`, 1024);
     });
     return { policy: policies[policy], priority: isRealtime ? parseInteger(given.priority, `${at}.priority`, 1, 99) : 0, times };
@@ -125,7 +125,7 @@ export const affinity = feature({
   parse(value, at): Uint8Array | undefined {
     if (value === undefined) return undefined;
     const cpus = parseArray(value, at).map((cpu, index) => parseInteger(cpu, `${at}[${index}]`, 0, maxCpu));
-    if (cpus.length === 0) throw new OptionError(at, 'names no processor');
+    if (cpus.length === 0) throw new OptionError(at, 'expected at least one processor number');
     const mask = Buffer.alloc((maxCpu + 1) / 8);
     for (const cpu of cpus) mask[cpu >> 3] = (mask[cpu >> 3] ?? 0) | (1 << (cpu & 7));
     return mask;

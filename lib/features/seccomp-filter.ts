@@ -125,7 +125,7 @@ function restrict(rules: readonly Rule[], only: readonly string[]): readonly Rul
 
 function checkNeeded(policy: Policy): void {
   const missing = neededCalls.find((name) => !['allow', 'log'].includes(decide(policy, name, []).kind));
-  if (missing) throw new OptionError('seccomp', `${missing} is needed to start the program, and the profile does not allow it`);
+  if (missing) throw new OptionError('seccomp', `the profile does not allow ${missing}, which is needed to start the program`);
 }
 
 function compiled(policy: Policy): Pick<Filter, 'bytes' | 'instructions' | 'hash'> {

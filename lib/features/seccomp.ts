@@ -66,7 +66,8 @@ export const seccomp = feature({
       throw new OptionError(at, `expected 'default', 'off' or an object, received '${value}'`);
     const given = parseObject(value === 'default' ? {} : value, at, keys);
     const profile = parseProfile(given, at);
-    if (profile && given.only !== undefined) throw new OptionError(`${at}.only`, "is a part of nsjs's own profile; give no other with it");
+    if (profile && given.only !== undefined)
+      throw new OptionError(`${at}.only`, "restricts nsjs's own profile: it cannot be combined with another profile");
     const deny = parseRules(given.deny, `${at}.deny`, errno, `${at}.deny`);
     const lost = neededCalls.find((name) => deny.some(({ names, when }) => names.includes(name) && !when));
     if (lost) throw new OptionError(`${at}.deny`, `${lost} is needed to start the program`);
@@ -80,7 +81,8 @@ export const seccomp = feature({
   emit(plan, spec, { program, host }) {
     const { notify } = program;
     if (spec.seccomp === 'off') {
-      if (notify) throw new OptionError('seccomp', "'off' leaves nothing to hand system calls over");
+      if (notify)
+        throw new OptionError('seccomp', "'off' installs no filter, which is needed to hand system calls to this process: write 'default'");
       return;
     }
     if (!notify) {
@@ -100,7 +102,7 @@ export const seccomp = feature({
 function parseProfile(given: Partial<Record<(typeof keys)[number], unknown>>, at: string): OciProfile | undefined {
   const [key, other] = profileKeys.filter((name) => given[name] !== undefined);
   if (key === undefined) return undefined;
-  if (other !== undefined) throw new OptionError(`${at}.${other}`, `excludes ${at}.${key}`);
+  if (other !== undefined) throw new OptionError(`${at}.${other}`, `cannot be combined with ${at}.${key}`);
   return readProfile(given[key], `${at}.${key}`, process.arch as Arch);
 }
 

@@ -29,7 +29,7 @@ export const openTerminal: Step = {
   emit(plan, { newSession }, { program }) {
     const { pty } = program;
     if (!pty) return;
-    if (!newSession) throw new OptionError('newSession', "a terminal controls a session: stdio 'pty' needs a new one");
+    if (!newSession) throw new OptionError('newSession', "stdio 'pty' needs a new session: write newSession: true");
     const master = plan.slot('stdio');
     const slave = plan.shared('pty', () => plan.slot('stdio'));
     plan.op('program', 'stdio', 'OpenPty', master, slave, noSlot, multiplexer, pty.columns, pty.rows);

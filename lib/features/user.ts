@@ -43,7 +43,7 @@ export const user: Feature<'user', UserSpec> = feature({
   parse(value = {}, at): UserSpec {
     const { uid, gid, inner, ids } = parseObject(value, at, ['uid', 'gid', 'inner', 'ids']);
     const parsed = parseIds(ids, `${at}.ids`);
-    if (parsed !== 'one' && inner === true) throw new OptionError(`${at}.inner`, 'has room for one id; leave it out with `ids`');
+    if (parsed !== 'one' && inner === true) throw new OptionError(`${at}.inner`, 'supports only one id: leave it out if `ids` is given');
     return {
       ...(uid === undefined ? {} : { uid: parseInteger(uid, `${at}.uid`, 0, maxId) }),
       ...(gid === undefined ? {} : { gid: parseInteger(gid, `${at}.gid`, 0, maxId) }),
@@ -55,9 +55,9 @@ export const user: Feature<'user', UserSpec> = feature({
     if (lockFd !== undefined) plan.op('host', 'user', 'Hold', plan.passVarying('lock', 'user', lockFd));
     if (spec.namespaces.joined.user !== undefined) becomeRoot(plan, hostId !== undefined);
     if (isHostUser(spec) && hostId === undefined && (spec.user.uid ?? spec.user.gid) !== undefined)
-      throw new OptionError('user', 'another id needs a user namespace of its own');
+      throw new OptionError('user', 'uid and gid cannot be set in the user namespace of the host: leave namespaces.user out');
     if (!spec.namespaces.user) {
-      if (spec.user.ids !== 'one') throw new OptionError('user.ids', 'needs a new user namespace');
+      if (spec.user.ids !== 'one') throw new OptionError('user.ids', 'needs a new user namespace: leave namespaces.user out');
       return;
     }
     const { uid, gid } = insideIds(spec.user, host);
@@ -89,7 +89,10 @@ function checkRange({ capabilities }: Spec, { uids, gids }: IdMaps, { uid, gid }
   if (!contains(gids, gid)) throw new OptionError('user.gid', `${gid} is not among the ids that user.ids maps`);
   const found = tooMuch.find((name) => Object.values(capabilities).some((set) => set.includes(name)));
   if (found)
-    throw new OptionError('capabilities', `${found} with more than one id reaches what confines the sandbox; leave one of them out`);
+    throw new OptionError(
+      'capabilities',
+      `with more than one id in user.ids, ${found} would give access to what confines the sandbox: leave one of the two out`,
+    );
 }
 
 function emitMaps(plan: PlanWriter, { uids, gids }: IdMaps, { idMapHelpers: helpers }: Host, hostId: number | undefined): void {

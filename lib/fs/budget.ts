@@ -33,7 +33,7 @@ export class Budget {
 
   entry(path: string): void {
     if (++this.entries > this.limits.maxEntries)
-      throw new SysError({ errno: efbig, syscall: 'copy', path, hint: `more than maxEntries, ${this.limits.maxEntries}` });
+      throw new SysError({ errno: efbig, syscall: 'copy', path, hint: `more entries than maxEntries (${this.limits.maxEntries})` });
   }
 
   bytes(path: string, count: number): void {

@@ -121,12 +121,18 @@ async function copy(job: Job, path: string, target: string): Promise<void> {
     }
   } else if (stats.isSymbolicLink()) {
     if (!manner.links)
-      throw new SysError({ errno: eloop, syscall: 'copy', path, hint: 'it is a symbolic link, which could lead anywhere on the host' });
+      throw new SysError({
+        errno: eloop,
+        syscall: 'copy',
+        path,
+        hint: 'symbolic links are not copied to the host, because they could lead anywhere',
+      });
     const link = await readLink(from, path);
     await to.parent(target, (fd, name) => to.call('symlinkat', link, fd, name));
     job.made = true;
   } else if (stats.isFile()) await copyFile(job, path, target);
-  else throw new SysError({ errno: einval, syscall: 'copy', path, hint: 'only files, folders and links are copied' });
+  else
+    throw new SysError({ errno: einval, syscall: 'copy', path, hint: 'only regular files, directories and symbolic links can be copied' });
 }
 
 async function copyFile(job: Job, path: string, target: string): Promise<void> {

@@ -129,7 +129,10 @@ export class OverlayChanges {
       checkName(entry, path);
       const inner = `${path}/${entry.name}`;
       if (entry.name.startsWith(whiteout.prefix))
-        throw new NsError('ERR_NSJS_ARCHIVE', `${inner}: names that begin with ${whiteout.prefix} mean whiteouts in a layer`);
+        throw new NsError(
+          'ERR_NSJS_ARCHIVE',
+          `${inner}: names that begin with ${whiteout.prefix} are reserved for whiteouts in a layer; rename the entry first`,
+        );
       const stats = await root.stat(`${upper}${inner}`);
       yield { path: inner, stats, isOpaque: stats.isDirectory() && (await this.isOpaque(inner)) };
       if (stats.isDirectory()) yield* this.walk(inner);
@@ -237,4 +240,5 @@ const isWhiteout = (stats: Stats): boolean => stats.isCharacterDevice() && stats
 const typeOf = (stats: Stats): NonNullable<Change['type']> =>
   stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : stats.isSymbolicLink() ? 'symlink' : 'other';
 
-const unsupported = (path: string): NsError => new NsError('ERR_NSJS_UNSUPPORTED', `${path} is a device, which no layer of nsjs holds`);
+const unsupported = (path: string): NsError =>
+  new NsError('ERR_NSJS_UNSUPPORTED', `${path} is a device, which nsjs does not store in a layer`);

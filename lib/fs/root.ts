@@ -85,7 +85,7 @@ export class Root {
         errno: stats.isDirectory() ? eisdir : einval,
         syscall: 'fstat',
         path,
-        hint: 'it is no regular file: a FIFO, a device or a socket would keep its reader waiting',
+        hint: 'it is not a regular file; other types are refused, because a FIFO, device or socket could block the caller',
       });
     } catch (error) {
       close(fd);
@@ -96,7 +96,8 @@ export class Root {
   /** Calls `use` with a descriptor of the directory that holds a path and the last component of the path. */
   async parent<T>(path: string, use: (fd: number, name: string) => Promise<T>): Promise<T> {
     const target = parseTarget(path, 'path');
-    if (target === '/') throw new SysError({ errno: einval, syscall: 'openat2', path, hint: 'the root itself stays' });
+    if (target === '/')
+      throw new SysError({ errno: einval, syscall: 'openat2', path, hint: 'the root directory itself cannot be changed' });
     const at = target.lastIndexOf('/');
     return withFd(await this.openPath(target.slice(0, at) || '/', openFlags.directory), (fd) =>
       naming(path, () => use(fd, target.slice(at + 1))),
@@ -115,12 +116,12 @@ export class Root {
 }
 
 export function tooLarge(path: string, size: number, limit: number): SysError {
-  return new SysError({ errno: efbig, syscall: 'read', path, hint: `${size} bytes are more than maxSize, ${limit}` });
+  return new SysError({ errno: efbig, syscall: 'read', path, hint: `${size} bytes exceed maxSize (${limit})` });
 }
 
 function explained(error: unknown, path: string): unknown {
   if (!(error instanceof SysError)) return error;
-  const hint = error.code === 'ELOOP' ? 'a part of the path is a symbolic link, and none is followed: name the real path' : undefined;
+  const hint = error.code === 'ELOOP' ? 'the path contains a symbolic link, and links are not followed; use the real path' : undefined;
   return new SysError({ errno: -error.errno, syscall: error.syscall, path, hint });
 }
 
@@ -140,7 +141,7 @@ export function checkName({ name, raw }: Entry, path: string): void {
     errno: 84,
     syscall: 'getdents64',
     path: `${path}/${name}`,
-    hint: 'the name is not UTF-8: rename or remove it first',
+    hint: 'the name is not valid UTF-8; rename or remove the entry first',
   });
 }
 

@@ -66,5 +66,5 @@ const refusedLink = (path: string, target: string, origin: string): SysError =>
     syscall: 'lstat',
     origin,
     path,
-    hint: `it is a symbolic link to ${target}, which whoever may write to its directory can have put there: name the real path, or set followLinks: true where that is an option`,
+    hint: `it is a symbolic link to ${target}, which a program with write access to its directory may have created: pass the real path, or set followLinks: true where that option exists`,
   });

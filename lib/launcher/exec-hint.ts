@@ -34,15 +34,16 @@ function execHint(code: string, spec: Spec, file: string): string | undefined {
   const path = posix.resolve(spec.cwd ?? '/', file);
   const found = look(spec, path);
   if (code === 'ENOEXEC')
-    return `it has no #! line and is no program for ${process.arch}: name its interpreter, as in spawnIsolated('/bin/sh', ['${file}'])`;
-  if (code === 'EACCES') return found && !found.isExecutable ? `it is not executable: chmod +x, or start it by its interpreter` : undefined;
+    return `the file has no #! line and is not an executable for ${process.arch}: run it with its interpreter, for example spawnIsolated('/bin/sh', ['${file}'])`;
+  if (code === 'EACCES')
+    return found && !found.isExecutable ? `the file is not executable: use chmod +x, or run it with its interpreter` : undefined;
   if (code !== 'ENOENT') return undefined;
-  if (!found) return file.startsWith('/') ? undefined : `there is no ${path} inside: a relative path starts from cwd`;
+  if (!found) return file.startsWith('/') ? undefined : `${path} does not exist inside: a relative path is resolved from cwd`;
   const [, interpreter] = /^#![ \t]*([^ \t\n]*)/.exec(found.head.toString('latin1')) ?? [];
-  if (interpreter === undefined) return 'it is there; its loader, or the loader’s own file, is not visible inside: see `file` and `ldd`';
+  if (interpreter === undefined) return 'the file exists, but its dynamic loader is not visible inside: check it with `file` and `ldd`';
   if (interpreter.endsWith('\r'))
-    return `its first line ends with CRLF, so its interpreter is '${interpreter.slice(0, -1)}' and a carriage return: convert its line ends`;
-  return `it is there; its interpreter ${interpreter} is not: add a mount for that, or start it by another one`;
+    return `the first line ends with CRLF, so the interpreter is '${interpreter.slice(0, -1)}' followed by a carriage return: convert the line endings to LF`;
+  return `the file exists, but its interpreter ${interpreter} is not visible inside: add a mount for it, or use another interpreter`;
 }
 
 /**

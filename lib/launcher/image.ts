@@ -29,7 +29,7 @@ export function openLauncher(path: string | undefined): number {
     throw error;
   }
   closeSync(fd);
-  throw new NsError('ERR_NSJS_LAUNCHER', `launcherPath: ${path} is not the launcher of this version, or others may write to it`, {
+  throw new NsError('ERR_NSJS_LAUNCHER', `launcherPath: ${path} is not the launcher of this version, or other users may write to it`, {
     hint: `write it again with \`nsjs launcher > ${path}\` and chmod it to 755`,
   });
 }

@@ -110,7 +110,7 @@ export class Outcome {
     if (this.failed) return this.toError(this.failed);
     if (this.started) return undefined;
     return new NsError('ERR_NSJS_LAUNCHER', 'the launcher exited without a report', {
-      hint: 'the launcher was killed, perhaps for lack of memory; look at the kernel log',
+      hint: 'the launcher was killed, possibly for lack of memory; see the kernel log',
     });
   }
 
@@ -119,7 +119,7 @@ export class Outcome {
     const { stopped, timeLimit } = this;
     if (stopped !== 'timeout' && stopped !== 'oom') return this.setupError();
     return new NsError('ERR_NSJS_CLOSED', `the sandbox was ended by limits.${timeLimit ?? 'memory'} before it was open`, {
-      hint: 'setting it up takes some ms and MiB itself',
+      hint: 'setting up a sandbox takes some milliseconds and MiB itself; use a higher limit',
     });
   }
 
@@ -215,7 +215,7 @@ export class Outcome {
 }
 
 /** Hints by option, where they are more specific than those by operation. */
-const hintOf: Readonly<Record<string, string>> = { oomScoreAdj: "less than the caller's own needs CAP_SYS_RESOURCE" };
+const hintOf: Readonly<Record<string, string>> = { oomScoreAdj: "a value below the caller's own needs CAP_SYS_RESOURCE" };
 
 const fileName = (op: PlannedOp | undefined): string => {
   const path = String(op?.args[0] ?? '');
@@ -239,6 +239,6 @@ function signalName(number: number): NodeJS.Signals {
 
 function execHint(code: string, file: string): string | undefined {
   if (code !== 'ENOENT' || !file.startsWith('/'))
-    return code === 'ENOENT' && !file.includes('/') ? 'no folder of PATH inside has it' : undefined;
+    return code === 'ENOENT' && !file.includes('/') ? 'no directory of PATH inside the sandbox contains it' : undefined;
   return `if it exists on the host it is not visible inside: add {type: 'bind', source: '${file}'} to mounts`;
 }

@@ -201,12 +201,11 @@ function launchError(errno: number, nr: number): SysError {
 }
 
 function launchHint(errno: number, syscall: string): string | undefined {
-  if (errno === -eagain) return 'the sandbox is paused, or has too many requests to answer: wait for those there are';
+  if (errno === -eagain) return 'the sandbox is paused, or has too many pending requests: wait until they are answered';
   if ((errno === eacces || errno === eperm) && syscall.startsWith('exec'))
-    return 'the host forbids executing a memfd: give the launcher as a file with launcherPath';
-  if (errno === eperm && syscall === 'fchown')
-    return 'this process has no longer the rights that its sandbox was opened with: open another one';
+    return 'the host forbids executing a memfd: provide the launcher as a file with the option launcherPath';
+  if (errno === eperm && syscall === 'fchown') return 'this process has lost privileges since it opened the sandbox: open another one';
   if (errno === emfile || (errno === einval && syscall === 'fcntl'))
-    return 'this process may have too few descriptors: the launcher needs about a hundred, see `ulimit -n`';
+    return 'this process may have too few file descriptors: the launcher needs about 100, see `ulimit -n`';
   return undefined;
 }

@@ -64,7 +64,10 @@ const msPerSecond = 1000;
 
 function countRuns(meter: Meter): () => void {
   const runs: Counter = meter.createCounter('nsjs.runs', { unit: '{run}', description: 'Programs that have ended, by reason' });
-  const duration: Histogram = meter.createHistogram('nsjs.run.duration', { unit: 's', description: 'From the call to the end' });
+  const duration: Histogram = meter.createHistogram('nsjs.run.duration', {
+    unit: 's',
+    description: 'Time from the call to the end of the program',
+  });
   const onEnd = (message: unknown) => {
     const { result } = message as SpawnTrace;
     const { reason, durationMs } = (result ?? { reason: 'error' }) as Partial<Result>;

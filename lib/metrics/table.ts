@@ -114,7 +114,7 @@ export const metrics: readonly Metric[] = [
     prometheus: 'nsjs_memory_available_bytes',
     kind: 'gauge',
     unit: 'By',
-    description: 'What is left of the limit',
+    description: 'Memory left below the limit',
     points: ({ stats: { memory } }) => one(memory.limit === undefined ? undefined : Math.max(0, memory.limit - memory.usage)),
   },
   {
@@ -122,7 +122,7 @@ export const metrics: readonly Metric[] = [
     prometheus: 'container_spec_memory_limit_bytes',
     kind: 'gauge',
     unit: 'By',
-    description: 'Limit of memory',
+    description: 'Memory limit',
     points: ({ stats: { memory } }) => one(memory.limit),
   },
   {
@@ -130,7 +130,7 @@ export const metrics: readonly Metric[] = [
     prometheus: 'container_memory_max_usage_bytes',
     kind: 'gauge',
     unit: 'By',
-    description: 'Most memory that was in use',
+    description: 'Peak memory usage',
     points: ({ stats: { memory } }) => one(memory.peak),
   },
   {
@@ -142,7 +142,7 @@ export const metrics: readonly Metric[] = [
     }),
     kind: 'counter',
     unit: '{event}',
-    description: 'Times that limits of memory were met, and processes killed for it',
+    description: 'Number of times that memory limits were reached, and of processes killed for lack of memory',
     points: ({ stats: { memory } }) => attributed({ max: memory.max, high: memory.high, oom_kill: memory.oomKills }, 'event'),
   },
   {
@@ -200,7 +200,7 @@ export const metrics: readonly Metric[] = [
     prometheus: 'nsjs_pids_refused_total',
     kind: 'counter',
     unit: '{fork}',
-    description: 'Forks that the limit refused',
+    description: 'Forks that the limit denied',
     points: ({ stats: { pids } }) => one(pids.refused),
   },
   {
@@ -224,7 +224,7 @@ export const metrics: readonly Metric[] = [
     prometheus: 'nsjs_uptime_seconds',
     kind: 'gauge',
     unit: 's',
-    description: 'Time since it was open',
+    description: 'Time since the sandbox was opened',
     points: ({ openedAt, stats }) => seconds(stats.time - openedAt),
   },
 ];

@@ -26,14 +26,14 @@ function makeFile(path: string): void {
     closeSync(openSync(path, 'wx', 0o444));
   } catch (error) {
     const { code, errno = -5, syscall = 'open' } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new OptionError('path', 'exists already; a namespace is pinned at a new file');
+    if (code === 'EEXIST') throw new OptionError('path', 'already exists; pass a path at which no file exists');
     throw new SysError({ errno: -errno, syscall, origin: 'pin', path });
   }
 }
 
 function hint(code: string, type: NamespaceType): string {
-  if (code === 'EPERM') return 'pinning needs CAP_SYS_ADMIN; without it hold the namespace by keeping it open, or by a process in it';
+  if (code === 'EPERM') return 'pinning needs CAP_SYS_ADMIN; without it, keep the Namespace open or a process running in it';
   if (code === 'EINVAL' && type === 'mnt')
-    return 'a mount namespace can be pinned only on a private mount of an older one (mount --make-private)';
+    return 'a mount namespace can be pinned only on a private mount (mount --make-private), from an older mount namespace';
   return 'see mount(2)';
 }

@@ -31,8 +31,8 @@ export async function createNamespaces(wanted: readonly NamespaceType[], given: 
   const { signal: abort, ...options } = parseObject(given, '', ['signal', 'hostname', 'domainname', 'time', 'launcherPath']);
   const signal = abort === undefined ? undefined : parseSignal(abort);
   const list = parseArray(wanted, 'types').map((type, index) => parseOneOf(type, `types[${index}]`, namespaceTypes));
-  if (list.length === 0) throw new OptionError('types', 'is empty');
-  if (new Set(list).size < list.length) throw new OptionError('types', 'names one twice');
+  if (list.length === 0) throw new OptionError('types', 'must name at least one namespace type');
+  if (new Set(list).size < list.length) throw new OptionError('types', 'must not contain the same type twice');
   const types: readonly NamespaceType[] = host().privileged || list.includes('user') ? list : ['user', ...list];
   const chosenOptions: SandboxOptions = {
     ...(options as SandboxOptions),
@@ -44,7 +44,7 @@ export async function createNamespaces(wanted: readonly NamespaceType[], given: 
   const spec = parseSandboxOptions(chosenOptions);
   // No program runs in the launcher, so the checks of namespaces that a sandbox must not share with the host do not
   // apply.
-  if (spec.time && !types.includes('time')) throw new OptionError('time', "needs 'time' among the types");
+  if (spec.time && !types.includes('time')) throw new OptionError('time', "requires 'time' in types");
   const isNew = (type: NamespaceType) => types.includes(type);
   const chosen = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
   const { resident, opened } = await openResident({ ...spec, mounts: [], namespaces: { ...chosen, joined: {} } }, signal);

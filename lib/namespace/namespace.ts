@@ -55,7 +55,7 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
     const found = typeOf(fd);
     if (found === type) return new Namespace(fd, type, held);
     closeSync(fd);
-    throw new OptionError('target', found ? `is a namespace of type '${found}', not '${type}'` : 'is no namespace');
+    throw new OptionError('target', found ? `is a namespace of type '${found}', not '${type}'` : 'is not a namespace');
   }
 
   /**
@@ -247,12 +247,13 @@ function keepUntilNextTurn(fd: number): number {
 function refusePromise<R>(value: R): R {
   if (typeof value !== 'object' || value === null || typeof (value as { then?: unknown }).then !== 'function') return value;
   (value as unknown as PromiseLike<unknown>).then(undefined, () => {});
-  throw new OptionError('act', 'must not be async: the thread is back before the promise settles', 'ERR_INVALID_ARG_TYPE');
+  throw new OptionError('act', 'must not be async: the thread leaves the namespace before the promise settles', 'ERR_INVALID_ARG_TYPE');
 }
 
 function threadError(type: NamespaceType, cause: unknown): NsError {
   const sockets = type === 'net' ? '; for sockets use net.listen(), net.connect() and net.udp()' : '';
-  const why = cause === undefined ? 'its threads share what goes with it' : 'the caller has no CAP_SYS_ADMIN over it';
+  const why =
+    cause === undefined ? 'all threads of a process share the state that depends on it' : 'the caller has no CAP_SYS_ADMIN over it';
   return new NsError('ERR_NSJS_THREAD', `a thread of Node cannot enter a ${type} namespace: ${why}`, {
     hint: `run a program in it with spawn()${sockets}`,
     cause,

@@ -41,11 +41,11 @@ export function referenceTo(fd: number, type: NamespaceType, inode: number): Nam
  */
 export function openReference(given: unknown, type: NamespaceType, openOf: (process: PidFd, type: NamespaceType) => number): number {
   const reference = parseReference(given, type);
-  if (reference.bootId !== readBootId()) throw gone('the machine has been started anew since it was written down');
+  if (reference.bootId !== readBootId()) throw gone('the machine has rebooted since the reference was created');
   const fd = openBy(reference, openOf);
   if (fstatSync(fd).ino === reference.inode) return fd;
   closeSync(fd);
-  throw gone('what is there now is another one');
+  throw gone('the reference now leads to a different namespace');
 }
 
 function parseReference(given: unknown, type: NamespaceType): NamespaceReference {
@@ -66,13 +66,13 @@ function parseReference(given: unknown, type: NamespaceType): NamespaceReference
 function parseHandle(given: unknown): FileHandle {
   const { type, bytes } = parseObject(given, 'target.handle', ['type', 'bytes']);
   const text = parseString(bytes, 'target.handle.bytes');
-  if (!/^([0-9a-f]{2})+$/.test(text)) throw new OptionError('target.handle.bytes', 'is not written in hex');
+  if (!/^([0-9a-f]{2})+$/.test(text)) throw new OptionError('target.handle.bytes', 'must be hexadecimal');
   return { type: parseInteger(type, 'target.handle.type', 0, 2 ** 31 - 1), bytes: text };
 }
 
 function openBy(reference: NamespaceReference, openOf: (process: PidFd, type: NamespaceType) => number): number {
   if (reference.handle) return openHandle(reference.handle);
-  if (reference.pid === undefined) throw gone('nothing in it was known by which it could be found');
+  if (reference.pid === undefined) throw gone('the reference has neither a handle nor a pid');
   using process = openProcess(reference.pid);
   if (startTime(reference.pid) !== reference.startTime) throw gone('its process has ended');
   return openOf(process, reference.type);
@@ -82,7 +82,7 @@ function openHandle(handle: FileHandle): number {
   try {
     return openByHandleAt(FD_NSFS_ROOT, handle);
   } catch (error) {
-    if (error instanceof SysError && error.code === 'ESTALE') throw gone('nothing has kept it alive');
+    if (error instanceof SysError && error.code === 'ESTALE') throw gone('the namespace no longer exists, because nothing kept it alive');
     throw error;
   }
 }

@@ -36,7 +36,7 @@ export function openTarget(target: NamespaceTarget, type: NamespaceType): number
   if (typeof target === 'string' || isUrl(target)) return openPath(parseHostPath(target, 'target'));
   if (typeof target === 'object') return openReference(target, type, openOf);
   if (typeof target !== 'number')
-    throw new OptionError('target', "expected 'self', a pid, a PidFd, a path, an Fd or what toJSON() wrote", 'ERR_INVALID_ARG_TYPE');
+    throw new OptionError('target', "expected 'self', a pid, a PidFd, a path, an Fd or a result of toJSON()", 'ERR_INVALID_ARG_TYPE');
   using process = PidFd.open(target);
   return openOf(process, type);
 }

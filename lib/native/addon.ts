@@ -150,7 +150,7 @@ function load(): Native {
     throw new NsError('ERR_NSJS_NATIVE', `no addon for linux-${process.arch}: looked for ${candidates.join(' and ')}`, {
       hint: isOwnPackage(root)
         ? 'in a checkout run "npm run build"; otherwise this architecture has no prebuild'
-        : 'nsjs was bundled: its addon lies beside it, so mark nsjs as external',
+        : 'nsjs was bundled without its addon: mark nsjs as external in the bundler',
     });
   }
   try {
@@ -175,10 +175,10 @@ function loadHint(cause: unknown): string {
     code === 'ERR_DLOPEN_DISABLED' &&
     process.execArgv.some((word) => word.startsWith('--permission') || word.startsWith('--experimental-permission'))
   )
-    return 'Node’s permission model keeps addons out: start Node with --allow-addons, and --allow-fs-read=* for what nsjs reads';
+    return 'Node’s permission model blocks addons: start Node with --allow-addons, and with --allow-fs-read=* for the files that nsjs reads';
   if (code === 'ERR_DLOPEN_DISABLED') return 'Node was started with --no-addons';
   if (code === 'ERR_ACCESS_DENIED')
-    return 'Node’s permission model keeps the file from being read: start Node with --allow-fs-read=* and --allow-addons';
-  if (/GLIBC|libc\.so|libc\.musl/.test(message)) return 'it needs glibc 2.28 or later; see cause';
+    return 'Node’s permission model denies reading the file: start Node with --allow-fs-read=* and --allow-addons';
+  if (/GLIBC|libc\.so|libc\.musl/.test(message)) return 'the addon needs glibc 2.28 or later; see cause';
   return 'see cause';
 }

@@ -24,8 +24,8 @@ export class AddressPool {
   /** Takes the given address, or the next free one. Throws NsError ERR_NSJS_NETWORK. */
   take(wanted?: string): string {
     if (wanted !== undefined) {
-      if (!cidrContains(this.subnet, wanted)) throw this.error(`${wanted} is not in it`);
-      if (this.taken.has(wanted)) throw this.error(`${wanted} is taken`);
+      if (!cidrContains(this.subnet, wanted)) throw this.error(`${wanted} is not in this subnet`);
+      if (this.taken.has(wanted)) throw this.error(`${wanted} is already in use`);
       this.taken.add(wanted);
       return wanted;
     }
@@ -36,7 +36,7 @@ export class AddressPool {
       this.taken.add(address);
       return address;
     }
-    throw this.error('no address is free');
+    throw this.error('no free address is left');
   }
 
   give(address: string): void {

@@ -103,7 +103,7 @@ export class Network implements Switch {
     if (!host().privileged) {
       const stray = (['nat', 'host', 'forwarding'] as const).find((key) => spec[key]);
       if (stray)
-        throw new NsError('ERR_NSJS_UNSUPPORTED', `${stray}: as a user a network leads nowhere else`, {
+        throw new NsError('ERR_NSJS_UNSUPPORTED', `${stray}: needs root; a user's network has no connection to other networks`, {
           hint: 'use network: {egress}, or sandbox.net.publish',
         });
       return new Network(makeBridge(spec));
@@ -143,7 +143,7 @@ export class Network implements Switch {
     if (!spec) throw new OptionError('options', 'expected one interface');
     const { netFd, userFd } = sandbox.net.namespaces;
     if (!host().privileged && !isOwnedBy(netFd, this.plug.where?.userFd))
-      throw new NsError('ERR_NSJS_UNSUPPORTED', 'the sandbox has a network namespace of its own making', {
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'the sandbox created its own network namespace, over which this process has no rights', {
         hint: 'open it with network: {}, or with network: {veth: {network}}',
       });
     const owner = this.plug.where?.userFd ?? userFd;
@@ -217,11 +217,11 @@ function parseNetwork(options: unknown): BridgeSpec {
     const at = several ? `subnet[${index}]` : 'subnet';
     const cidr = parseCidr(one, at);
     const bits = isIPv4(cidr.address) ? 32 : 128;
-    if (cidr.prefix > bits - 2) throw new OptionError(at, 'has no room for a gateway and a sandbox');
+    if (cidr.prefix > bits - 2) throw new OptionError(at, 'is too small for a gateway and a sandbox');
     return { ...cidr, address: ipText(networkBytes(cidr)) };
   });
   if (new Set(subnets.map(({ address }) => isIPv4(address))).size < subnets.length)
-    throw new OptionError('subnet', 'expected one of each family at most');
+    throw new OptionError('subnet', 'expected at most one subnet of each address family');
   const flag = (key: 'nat' | 'isolated' | 'host' | 'forwarding') => (given[key] === undefined ? false : parseBoolean(given[key], key));
   return {
     subnets,
@@ -240,7 +240,9 @@ async function locked<T>(act: () => T): Promise<T> {
   try {
     for (let attempt = 0; native().lockByte(fd, lockByte) !== 0; attempt++) {
       if (attempt === lockTries)
-        throw new NsError('ERR_NSJS_NETWORK', `${lockFolder}/networks.lock is held`, { hint: 'another process makes networks; try again' });
+        throw new NsError('ERR_NSJS_NETWORK', `${lockFolder}/networks.lock is locked by another process`, {
+          hint: 'another process is creating networks; try again',
+        });
       await new Promise((resolve) => setTimeout(resolve, lockRetryMs));
     }
     return act();

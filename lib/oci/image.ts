@@ -125,7 +125,8 @@ async function intoFolder<T>(folder: string, fill: () => Promise<T>): Promise<T>
 }
 
 function checkDigest(expected: string, found: string): void {
-  if (expected !== `sha256:${found}`) throw new NsError('ERR_NSJS_ARCHIVE', `OCI layout: ${expected} has another content, ${found}`);
+  if (expected !== `sha256:${found}`)
+    throw new NsError('ERR_NSJS_ARCHIVE', `OCI layout: the content does not match the digest ${expected}: it is sha256:${found}`);
 }
 
 // The stream ends only after size and digest of the whole blob have been verified.
@@ -196,7 +197,7 @@ function sandbox(folder: string, privileged: boolean): SandboxOptions {
 /** Finds out from the first bytes whether an archive is gzipped. Rejects other compression formats. */
 async function sniff(input: Readable, signal: AbortSignal | undefined): Promise<{ readonly stream: Readable; readonly gzip: boolean }> {
   const output = new PassThrough();
-  if (input.destroyed || input.readableEnded) throw new NsError('ERR_NSJS_ARCHIVE', 'the archive is a stream that has ended already');
+  if (input.destroyed || input.readableEnded) throw new NsError('ERR_NSJS_ARCHIVE', 'the archive is a stream that has already ended');
   const first = await new Promise<Buffer>((resolve, reject) => {
     input.once('close', () => reject(new NsError('ERR_NSJS_ARCHIVE', 'the stream of the archive was closed')));
     const onAbort = () => reject(new AbortError(signal?.reason));
@@ -209,7 +210,7 @@ async function sniff(input: Readable, signal: AbortSignal | undefined): Promise<
   const foreign = foreignFormats.find(([, magic]) => magic.every((byte, at) => first[at] === byte));
   if (foreign)
     throw new NsError('ERR_NSJS_ARCHIVE', `the archive is compressed by ${foreign[0]}`, {
-      hint: 'tar archives are read plain or gzipped: decompress it first, or copy the image with gzipped layers',
+      hint: 'only plain and gzipped tar archives are supported: decompress it first, or copy the image with gzipped layers',
     });
   if (first.length > 0) output.write(first);
   pipeline(input, output).catch(() => {});

@@ -35,22 +35,23 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** Path of a blob. Throws for an invalid digest, because the digest becomes a part of the path. */
 export function blobPath(layout: string, digest: string): string {
-  if (!/^sha256:[0-9a-f]{64}$/.test(digest)) throw broken(`the digest '${digest.slice(0, 100)}' is none of SHA-256`);
+  if (!/^sha256:[0-9a-f]{64}$/.test(digest))
+    throw broken(`'${digest.slice(0, 100)}' is not a SHA-256 digest (sha256: and 64 hexadecimal digits)`);
   return join(layout, 'blobs', 'sha256', digest.slice('sha256:'.length));
 }
 
 const record = (value: unknown, what: string): Json => {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw broken(`${what} is no object`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw broken(`${what} is not an object`);
   return value as Json;
 };
 const list = (value: unknown, what: string): readonly unknown[] => {
   if (value === undefined || value === null) return [];
-  if (!Array.isArray(value)) throw broken(`${what} is no list`);
+  if (!Array.isArray(value)) throw broken(`${what} is not a list`);
   return value;
 };
 const strings = (value: unknown, what: string): readonly string[] =>
   list(value, what).map((entry) => {
-    if (typeof entry !== 'string') throw broken(`${what} holds what is no text`);
+    if (typeof entry !== 'string') throw broken(`${what} contains a value that is not a string`);
     return entry;
   });
 const text = (value: unknown, fallback: string): string => (typeof value === 'string' ? value : fallback);
@@ -58,7 +59,7 @@ const text = (value: unknown, fallback: string): string => (typeof value === 'st
 export function parseDescriptor(value: unknown, what: string): Descriptor {
   const { mediaType, digest, size } = record(value, what);
   if (typeof digest !== 'string' || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
-    throw broken(`${what} is no descriptor`);
+    throw broken(`${what} is not a valid descriptor`);
   blobPath('', digest);
   return { mediaType: text(mediaType, ''), digest, size };
 }
@@ -83,7 +84,7 @@ async function readJson(path: string, verify: (bytes: Buffer) => void): Promise<
   let bytes: Buffer;
   try {
     const { size } = await file.stat();
-    if (size > maxJson) throw broken(`${path} has ${size} bytes`);
+    if (size > maxJson) throw broken(`${path} is too large: ${size} bytes`);
     bytes = await file.readFile();
   } finally {
     await file.close();
@@ -92,7 +93,7 @@ async function readJson(path: string, verify: (bytes: Buffer) => void): Promise<
   try {
     return record(JSON.parse(bytes.toString('utf8')), path);
   } catch (cause) {
-    throw cause instanceof NsError ? cause : broken(`${path} is no JSON`);
+    throw cause instanceof NsError ? cause : broken(`${path} is not valid JSON`);
   }
 }
 
@@ -110,14 +111,14 @@ export async function readLayout(
     const { digest, mediaType } = choose(list(index.manifests, 'manifests'), reference, depth);
     const found = await blob(digest);
     if (!indexTypes.includes(mediaType) && found.manifests === undefined) return manifest(found, blob);
-    if (depth === maxNesting) throw broken('its indexes are nested too deep');
+    if (depth === maxNesting) throw broken('its indexes are nested too deeply');
     index = found;
   }
 }
 
 async function manifest(found: Json, blob: (digest: string) => Promise<Json>): Promise<ImageManifest> {
   const layers = list(found.layers, 'layers').map((layer, index) => parseDescriptor(layer, `layers[${index}]`));
-  if (layers.length === 0 || layers.length > maxLayers) throw broken(`an image of ${layers.length} layers`);
+  if (layers.length === 0 || layers.length > maxLayers) throw broken(`an image has ${layers.length} layers, expected 1 to ${maxLayers}`);
   const { config, diffIds } = parseConfig(await blob(parseDescriptor(found.config, 'config').digest));
   if (diffIds.length !== layers.length) throw broken(`${layers.length} layers and ${diffIds.length} diff_ids`);
   return { layers, diffIds, config };
@@ -142,6 +143,10 @@ function choose(manifests: readonly unknown[], reference: string | undefined, de
   });
   const [chosen] = own;
   if (!chosen)
-    throw broken(reference === undefined ? 'it has no image for this machine' : `it has no image '${reference}' for this machine`);
+    throw broken(
+      reference === undefined
+        ? 'it has no image for the platform of this host'
+        : `it has no image '${reference}' for the platform of this host`,
+    );
   return chosen.descriptor;
 }

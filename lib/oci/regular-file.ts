@@ -25,4 +25,6 @@ export async function openRegular(path: string): Promise<FileHandle> {
 }
 
 const notRegular = (path: string): NsError =>
-  new NsError('ERR_NSJS_ARCHIVE', `${path} is no regular file`, { hint: 'a FIFO, a device or a socket would keep its reader waiting' });
+  new NsError('ERR_NSJS_ARCHIVE', `${path} is not a regular file`, {
+    hint: 'expected a file, since reading a FIFO, a device or a socket could block',
+  });

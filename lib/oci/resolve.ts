@@ -22,11 +22,11 @@ export function resolveInside(root: string, path: string, make: boolean): string
     const stats = lstatSync(next, { throwIfNoEntry: false });
     if (!stats && make) mkdirSync(next, { mode: 0o755 });
     if (stats?.isSymbolicLink()) {
-      if (++links > maxLinks) throw new NsError('ERR_NSJS_ARCHIVE', `${path}: too many links`);
+      if (++links > maxLinks) throw new NsError('ERR_NSJS_ARCHIVE', `${path}: more than 40 symbolic links`);
       const target = readlinkSync(next);
       if (target.startsWith('/')) at.length = 0;
       left.unshift(...target.split('/'));
-    } else if (stats && !stats.isDirectory()) throw new NsError('ERR_NSJS_ARCHIVE', `${path}: ${part} is no folder`);
+    } else if (stats && !stats.isDirectory()) throw new NsError('ERR_NSJS_ARCHIVE', `${path}: ${part} is not a directory`);
     else at.push(part);
   }
   return [root, ...at].join('/');

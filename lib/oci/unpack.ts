@@ -77,7 +77,7 @@ class Unpacker {
     }
     if (name.startsWith(whiteout.prefix)) {
       const hidden = name.slice(whiteout.prefix.length);
-      if (hidden === '' || hidden === '.' || hidden === '..') throw refuse(entry.path, 'is no whiteout');
+      if (hidden === '' || hidden === '.' || hidden === '..') throw refuse(entry.path, 'is not a valid whiteout');
       rmSync(`${parent}/${hidden}`, { recursive: true, force: true });
       return;
     }
@@ -109,13 +109,13 @@ class Unpacker {
     const checked = checkPath(linkPath);
     const from = `${resolveInside(this.request.root, dirname(checked) === '.' ? '' : dirname(checked), false)}/${basename(checked)}`;
     const stats = lstatSync(from, { throwIfNoEntry: false });
-    if (!stats?.isFile() && !stats?.isSymbolicLink()) throw refuse(path, `links to what is no file: ${linkPath}`);
+    if (!stats?.isFile() && !stats?.isSymbolicLink()) throw refuse(path, `links to ${linkPath}, which is not a file`);
     linkSync(from, target);
   }
 
   private finish({ type, mode, uid, gid, mtime, xattrs = {} }: TarEntry, target: string): void {
     if (this.request.owners) {
-      if (Math.max(uid, gid) >= rangeSize) throw refuse(target, `belongs to ${uid}:${gid}, and ids end at ${rangeSize - 1}`);
+      if (Math.max(uid, gid) >= rangeSize) throw refuse(target, `belongs to ${uid}:${gid}, the largest supported id is ${rangeSize - 1}`);
       lchownSync(target, uid, gid);
     }
     if (type === 'symlink') return;
@@ -151,9 +151,9 @@ async function writeNew(target: string, content: AsyncIterable<Buffer>): Promise
 /** Normalizes a path of an archive: removes `.`; throws for a path that leads outside. */
 export function checkPath(path: string): string {
   if (path.startsWith('/')) throw refuse(path, 'is absolute');
-  if (path.includes('\0') || Buffer.byteLength(path) > maxPath) throw refuse(path.slice(0, 100), 'is no path');
+  if (path.includes('\0') || Buffer.byteLength(path) > maxPath) throw refuse(path.slice(0, 100), 'is not a valid path');
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) throw refuse(path, "holds '..'");
+  if (parts.includes('..')) throw refuse(path, "contains '..'");
   return parts.join('/');
 }
 

@@ -9,7 +9,7 @@ export interface Command {
 
 export function parseCommand(file: unknown, args: unknown): Command {
   const name = parseString(file, 'command');
-  if (name === '') throw new OptionError('command', 'is empty');
+  if (name === '') throw new OptionError('command', 'expected a command, received an empty string');
   const list = args === undefined || args === null ? [] : parseArray(args, 'args');
   return { file: name, args: list.map((entry, index) => parseString(entry, `args[${index}]`)) };
 }

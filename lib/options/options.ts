@@ -124,10 +124,10 @@ export function parseOptions(file: unknown, args: unknown, options: GivenOptions
   const command = parseCommand(file, args);
   const given = options as Readonly<Record<string, unknown>>;
   if (given.killTree === false)
-    throw new OptionError('killTree', 'a program on its own ends with its sandbox, and all that it has started');
+    throw new OptionError('killTree', 'cannot be false for a one-shot run: all its processes end with the program; use sandbox.spawn');
   const spec = specFor(pickKeys(given, sandboxKeys));
   if (typeof spec.network === 'object' && spec.network.pasta)
-    throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
+    throw new OptionError('network.pasta', 'takes time to start: open a Sandbox with it and spawn the program in that sandbox');
   const run = parseRun(given, command, spec);
   return bare({ command, spec: run.program.pty && !spec.terminal ? Object.freeze(bare({ ...spec, terminal: true })) : spec, ...run });
 }
@@ -218,11 +218,12 @@ export function parseProgramOptions(
   const command = parseCommand(file, args);
   const given = readSpawnOptions(options) as Readonly<Record<string, unknown>>;
   const ofSandbox = Object.keys(given).find((key) => !programKeys.some((name) => name === key) && !runKeys.some((name) => name === key));
-  if (ofSandbox !== undefined) throw new OptionError(ofSandbox, 'belongs to the sandbox: give it to Sandbox.open or SandboxPool.open');
+  if (ofSandbox !== undefined)
+    throw new OptionError(ofSandbox, 'is an option of the whole sandbox: pass it to Sandbox.open or SandboxPool.open');
   if (given.limits !== undefined) {
     const stray = Object.keys(parseLimits(given.limits, 'limits')).find((key) => !programLimits.includes(key));
     if (stray !== undefined)
-      throw new OptionError(`limits.${stray}`, 'holds for the whole sandbox: give it to Sandbox.open or SandboxPool.open');
+      throw new OptionError(`limits.${stray}`, 'applies to the whole sandbox: pass it to Sandbox.open or SandboxPool.open');
   }
   const spec = parseProgramChanges(sandbox.options, sandbox.spec, pickKeys(given, programKeys));
   const run = parseRun(given, command, spec);

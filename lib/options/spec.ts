@@ -79,9 +79,9 @@ function checked(given: Spec): Spec {
   // network.
   const isGuarded = spec.landlock.level !== 'off' && (spec.network === 'host' || refusesSockets(spec));
   if (isHost('user') && (isHost('net') || spec.network === 'host') && !isGuarded)
-    throw new OptionError('network', "the host's network with the host's user namespace would leave the network unprotected");
+    throw new OptionError('network', "the host's network combined with the host's user namespace would leave the network unprotected");
   if (spec.network !== 'host') return deepFreeze(spec);
-  if (joined.net !== undefined) throw new OptionError('network', "'host' and another namespace exclude each other");
+  if (joined.net !== undefined) throw new OptionError('network', "'host' cannot be combined with joining another net namespace");
   return deepFreeze({ ...spec, namespaces: { ...spec.namespaces, net: false } });
 }
 
@@ -89,13 +89,10 @@ function checked(given: Spec): Spec {
 function withNetwork(spec: Spec): Spec {
   const { network, namespaces } = spec;
   if (typeof network !== 'object') return spec;
-  if (!namespaces.net) throw new OptionError('network', 'needs a net namespace of its own: leave it out of namespaces');
+  if (!namespaces.net) throw new OptionError('network', 'needs a net namespace of its own: remove net from namespaces');
   // The surrounding user namespace has rights over every network that this process has set up.
   if (isSetUp(network) && !namespaces.user)
-    throw new OptionError(
-      'network',
-      'requires namespaces.user: a network that is set up needs a user namespace of its own for the program',
-    );
+    throw new OptionError('network', 'requires namespaces.user: with these options, the program needs a user namespace of its own');
   const { share } = network;
   const joined = share === undefined ? namespaces.joined : bare({ ...namespaces.joined, net: share });
   return { ...spec, namespaces: { ...namespaces, net: false, joined } };
@@ -116,6 +113,6 @@ const withProxy = (spec: Spec): Spec =>
 function withTime(spec: Spec): Spec {
   if (spec.time === undefined) return spec;
   if (spec.namespaces.joined.time !== undefined)
-    throw new OptionError('time', 'the offsets of a time namespace that exists cannot be changed');
+    throw new OptionError('time', 'the offsets of an existing time namespace cannot be changed');
   return { ...spec, namespaces: { ...spec.namespaces, time: true } };
 }

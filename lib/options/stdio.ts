@@ -101,7 +101,7 @@ function plainFile(fd: number, at: string): number {
     throw new OptionError(at, `descriptor ${fd} is not open`);
   }
   if (found.isDirectory())
-    throw new OptionError(at, `descriptor ${fd} is a folder: through it the program would reach the host; use a bind`);
-  if (found.isSocket()) throw new OptionError(at, `descriptor ${fd} is a socket; write {fd: ${fd}, socket: true} to pass it all the same`);
+    throw new OptionError(at, `descriptor ${fd} is a directory, through which the program could reach the host; use a bind mount`);
+  if (found.isSocket()) throw new OptionError(at, `descriptor ${fd} is a socket; write {fd: ${fd}, socket: true} to pass it anyway`);
   return fd;
 }

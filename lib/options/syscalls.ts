@@ -94,7 +94,7 @@ const defaultTimeout = 5000;
 export function parseSyscalls(given: Readonly<Record<string, unknown>>, arch = process.arch as Arch): SyscallsSpec | undefined {
   const handlers = new Map<string, SyscallHandler>();
   for (const [name, handler] of Object.entries(given.onSyscall === undefined ? {} : parseRecord(given.onSyscall, 'onSyscall'))) {
-    if (!isSyscallName(name)) throw new OptionError(`onSyscall.${name}`, 'is no system call');
+    if (!isSyscallName(name)) throw new OptionError(`onSyscall.${name}`, 'is not a known system call');
     if (typeof handler !== 'function') throw new OptionError(`onSyscall.${name}`, 'expected a function', 'ERR_INVALID_ARG_TYPE');
     // Calls that this architecture lacks (arm64 has no mkdir) are ignored, so that the same options work everywhere.
     if (archTables[arch].numbers[name] !== undefined) handlers.set(name, handler as SyscallHandler);

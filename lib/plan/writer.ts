@@ -93,7 +93,7 @@ export class PlanWriter implements LaunchPlan {
 
   /** Returns a free slot for a descriptor that the launcher opens. */
   slot(origin: string): Slot {
-    if (this.slots === maxSlots) throw new OptionRangeError(origin, `one sandbox holds at most ${maxSlots - maxPassed} mounts`);
+    if (this.slots === maxSlots) throw new OptionRangeError(origin, `a sandbox can have at most ${maxSlots - maxPassed} mounts`);
     return new Slot(this.slots++);
   }
 

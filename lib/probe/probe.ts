@@ -56,7 +56,7 @@ export async function probe(): Promise<Probe> {
     ...probeControllers(),
     seccomp: existsSync('/proc/sys/kernel/seccomp/actions_avail')
       ? here
-      : missing('the kernel has no seccomp filters', 'a kernel with CONFIG_SECCOMP_FILTER'),
+      : missing('the kernel has no seccomp filters', 'use a kernel with CONFIG_SECCOMP_FILTER'),
     landlock: probeLandlock(),
     memfdExec: probeMemfd(),
     egress: await probeEgress(untrusted),
@@ -108,7 +108,7 @@ function userNamespaceCause(error: Error): ProbedFeature {
   const refused = error instanceof SysError && ['EPERM', 'ENOSYS'].includes(error.code) && /clone|unshare/.test(error.syscall);
   if (refused && isInChroot()) {
     return missing(
-      'this process is in a chroot(2), where the kernel makes no user namespace',
+      'this process is in a chroot(2), where the kernel refuses to create user namespaces',
       'enter the directory by pivot_root(2) in a mount namespace of its own, as container runtimes do, or run outside of it',
     );
   }
@@ -125,7 +125,7 @@ function userNamespaceCause(error: Error): ProbedFeature {
 const isInChroot = (): boolean => readText('/proc/self/mountinfo') !== '' && mountOptions('/') === undefined;
 
 async function probeProc(userNamespaces: ProbedFeature): Promise<ProbedFeature> {
-  if (!userNamespaces.available) return missing('there are no user namespaces to try it in', 'see userNamespaces');
+  if (!userNamespaces.available) return missing('it cannot be tested without user namespaces', 'see userNamespaces');
   const error = await tryOptions({ cgroup: 'off' });
   if (!error) return here;
   if (!(error instanceof SysError) || error.origin !== 'proc') return fromError(error);
@@ -146,7 +146,7 @@ function probeNestedLimit(): ProbedFeature {
 
 function probeCgroup(): ProbedFeature {
   const layout = cgroupLayout();
-  return layout.version === undefined ? missing(`${layout.reason}; limits hold per process`, layout.fix) : here;
+  return layout.version === undefined ? missing(`${layout.reason}; limits apply per process only`, layout.fix) : here;
 }
 
 // `cgroup` itself covers the two controllers that every limit needs.
@@ -157,8 +157,8 @@ function probeControllers(): Readonly<Record<string, ProbedFeature>> {
   if (layout.version === undefined) return {};
   const fix =
     layout.version === 2
-      ? 'have the group above pass it on: write it, with + before it, to its cgroup.subtree_control'
-      : 'a kernel that has it, and its hierarchy mounted below /sys/fs/cgroup';
+      ? 'enable it in the parent cgroup: write its name, with + before it, to cgroup.subtree_control there'
+      : 'use a kernel with this controller, and mount its hierarchy below /sys/fs/cgroup';
   const probed = (name: (typeof moreControllers)[number]) =>
     layout.parents[name] === undefined ? missing(`no cgroup with the controller ${name} can be made here`, fix) : here;
   return Object.fromEntries(moreControllers.map((name) => [`cgroup.${name}`, probed(name)]));
@@ -166,13 +166,17 @@ function probeControllers(): Readonly<Record<string, ProbedFeature>> {
 
 function probeLandlock(): ProbedFeature {
   const { landlockAbi: abi } = host();
-  return abi > 0 ? here : missing('the kernel has no Landlock, or it is not active', 'boot with lsm=landlock,… (Linux 5.13)');
+  return abi > 0
+    ? here
+    : missing('the kernel has no Landlock, or it is not active', 'use Linux 5.13 or later and boot with lsm=landlock,…');
 }
 
 async function probeEgress(untrusted: Error | undefined): Promise<ProbedFeature> {
-  if (untrusted) return missing('there is no sandbox to try it in', 'see sandbox');
+  if (untrusted) return missing('it cannot be tested because the default sandbox does not work', 'see sandbox');
   const error = await tryOptions({ network: { egress: { via: 'nftables' } } });
-  return error ? missing(`${error.message}; it works with listeners on named ports`, 'load nf_tables, nft_tproxy and nft_redir') : here;
+  return error
+    ? missing(`${error.message}; egress works for the ports that its rules name only`, 'load nf_tables, nft_tproxy and nft_redir')
+    : here;
 }
 
 function probePasta(): ProbedFeature {
@@ -184,7 +188,7 @@ function probeMemfd(): ProbedFeature {
   if (readText('/proc/sys/vm/memfd_noexec').trim() !== '2') return here;
   return missing(
     'vm.memfd_noexec is 2: the launcher cannot be executed from memory',
-    'nsjs launcher > /usr/local/lib/nsjs-launcher, chmod 755, and launcherPath',
+    'run nsjs launcher > /usr/local/lib/nsjs-launcher, make the file executable (chmod 755), and set launcherPath to it',
   );
 }
 

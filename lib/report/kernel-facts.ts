@@ -122,8 +122,8 @@ export function factsError(spec: Spec, facts: KernelFacts | undefined, limits: L
 function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec): void {
   const { capabilities, noNewPrivileges, seccomp, mounts, cgroup } = bare({ ...facts });
   const fail = (control: string, found: string) => {
-    throw new NsError('ERR_NSJS_VERIFY', `${control}: the kernel tells ${found}`, {
-      hint: 'this is a defect of nsjs, or something interfered; nothing ran on',
+    throw new NsError('ERR_NSJS_VERIFY', `${control}: the kernel reports ${found}`, {
+      hint: 'this is a bug in nsjs, or another process interfered; nothing was left running',
     });
   };
   // With nested user namespaces, the program may already be in a user namespace of its own, where it has every
@@ -163,7 +163,7 @@ function checkMount(spec: Spec, { target, flags, type }: MountFact, fail: (contr
   if (!flags.includes('nosuid')) fail(`the mount at ${target}`, 'that set-id files work');
   if (!flags.includes('nodev') && !target.startsWith('/dev/') && !isMountOf(spec, 'dev', target) && target !== '/dev')
     fail(`the mount at ${target}`, 'that devices work');
-  if (!flags.includes('ro') && type !== 'proc' && !isWritable(spec, target)) fail(`the mount at ${target}`, 'that it can be written');
+  if (!flags.includes('ro') && type !== 'proc' && !isWritable(spec, target)) fail(`the mount at ${target}`, 'that it is writable');
 }
 
 const isMountOf = (spec: Spec, type: string, target: string): boolean =>

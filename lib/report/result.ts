@@ -166,8 +166,8 @@ function lastIo(outcome: Outcome): { readonly read: number; readonly write: numb
 
 const sentences: Readonly<Record<Reason, string>> = {
   exited: 'failed',
-  signaled: 'was ended by a signal',
-  timeout: 'ran out of time',
+  signaled: 'was terminated by a signal',
+  timeout: 'exceeded a time limit',
   aborted: 'was aborted',
   killed: 'was killed',
   oom: 'ran out of memory',

@@ -38,7 +38,7 @@ export class JsonChannel {
   /** Sends a message. Resolves when it has been passed to the kernel. */
   send(message: unknown): Promise<void> {
     const text = JSON.stringify(message);
-    if (text === undefined) return Promise.reject(new NsError('ERR_NSJS_IPC', 'the message has no JSON form'));
+    if (text === undefined) return Promise.reject(new NsError('ERR_NSJS_IPC', 'the message cannot be converted to JSON'));
     return new Promise((resolve, reject) => {
       this.stream.write(`${text}\n`, (error) => {
         if (error) reject(new NsError('ERR_NSJS_IPC', 'the program closed the channel', { cause: error }));

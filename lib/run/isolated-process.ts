@@ -119,7 +119,7 @@ class Handle implements ProcessControls {
     } else if (result) {
       this.resolve(result);
       // A program that was ended before it started still has an exit status.
-      if (this.pid === undefined) this.spawned.reject(new NsError('ERR_NSJS_CLOSED', 'the sandbox was ended before its program ran'));
+      if (this.pid === undefined) this.spawned.reject(new NsError('ERR_NSJS_CLOSED', 'the sandbox was ended before its program started'));
       this.exited.resolve({ code: result.exitCode, signal: result.signal });
     }
     this.done.resolve(result);
@@ -151,7 +151,7 @@ class Handle implements ProcessControls {
 
   stats(): Stats {
     const stats = this.run?.stats();
-    if (!stats) throw new NsError('ERR_NSJS_CLOSED', 'the program does not run', { hint: 'wait for `spawned`' });
+    if (!stats) throw new NsError('ERR_NSJS_CLOSED', 'the program is not running', { hint: 'wait for `spawned`' });
     return stats;
   }
 

@@ -7,7 +7,7 @@ import type { ParsedOptions } from '../options/options';
 export async function* checkedInput(source: AsyncIterable<unknown>): AsyncGenerator<string | Uint8Array> {
   for await (const chunk of source) {
     if (typeof chunk !== 'string' && !isBytes(chunk))
-      throw new OptionError('input', 'the stream yields neither strings nor bytes', 'ERR_INVALID_ARG_TYPE');
+      throw new OptionError('input', 'the stream must yield strings or Uint8Arrays', 'ERR_INVALID_ARG_TYPE');
     yield chunk;
   }
 }

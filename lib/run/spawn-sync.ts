@@ -38,18 +38,18 @@ export function spawnIsolatedSync(
 export function spawnIsolatedSync(command: string, args?: readonly string[], options?: SpawnOptions): Result<string | Buffer> {
   const given = readSpawnOptions(options);
   const parsed = parseOptions(command, args, given);
-  if (given.sandbox !== undefined) throw new OptionError('sandbox', 'a program of a running sandbox needs the asynchronous form');
-  if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use timeout');
-  if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous form');
-  if (parsed.syscalls) throw new OptionError('onSyscall', 'needs the asynchronous form');
+  if (given.sandbox !== undefined) throw new OptionError('sandbox', 'a program in a running sandbox needs the asynchronous spawnIsolated');
+  if (parsed.signal) throw new OptionError('signal', 'a blocking call cannot be aborted; use the option timeout');
+  if (parsed.program.pty) throw new OptionError('stdio', 'a terminal needs the asynchronous spawnIsolated');
+  if (parsed.syscalls) throw new OptionError('onSyscall', 'needs the asynchronous spawnIsolated');
   if (typeof parsed.spec.network === 'object' && parsed.spec.network.egress)
     throw new OptionError(
       'network.egress',
-      'this process decides on connections, which a blocking call keeps it from: use the asynchronous form',
+      'this process decides about connections, which is not possible during a blocking call; use the asynchronous spawnIsolated',
     );
-  if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous form');
+  if (parsed.ipcFd !== undefined) throw new OptionError('ipc', 'needs the asynchronous spawnIsolated');
   if (parsed.input !== undefined && typeof parsed.input !== 'string' && !isBytes(parsed.input))
-    throw new OptionError('input', 'a stream needs the asynchronous form');
+    throw new OptionError('input', 'a stream needs the asynchronous spawnIsolated');
   const end = traceSpawn([parsed.command.file, ...parsed.command.args]);
   try {
     const result = new SyncRun(parsed).result();

@@ -37,7 +37,7 @@ export class Pauser {
     if (!this.isUsable()) throw closedError();
     const { freezer } = this.started.scene;
     if (!freezer && !this.hasPidNamespace)
-      throw new NsError('ERR_NSJS_UNSUPPORTED', 'without a pid namespace only a cgroup can be paused', {
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'pausing needs a cgroup freezer or a new pid namespace, and the sandbox has neither', {
         hint: 'see `nsjs probe` for cgroup',
       });
     if (freezer) await setFrozen(freezer, paused, () => this.isUsable() && this.wanted === paused);

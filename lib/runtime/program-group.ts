@@ -195,9 +195,9 @@ const unsupported = (limits: LimitsSpec, missing: readonly Controller[]) => {
   );
   return new NsError(
     'ERR_NSJS_UNSUPPORTED',
-    `limits.${name}: the sandbox has no cgroup to make one for this program in (${missing.join(', ')})`,
+    `limits.${name}: the sandbox has no cgroup with the controllers that this limit needs (${missing.join(', ')})`,
     {
-      hint: 'give the limit to the sandbox, or see `nsjs probe` for cgroup',
+      hint: 'set the limit for the whole sandbox, or see `nsjs probe` for cgroup',
     },
   );
 };
@@ -217,7 +217,11 @@ function refuseWhatCannotBeHeld({ cgroups }: Scene, limits: LimitsSpec, wanted: 
   const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
   if (missing.length > 0 && !softly) throw unsupported(limits, missing);
   if (isWatched(cgroups) && wanted.includes('memory'))
-    throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits.memory: its sandbox has oomGroup, which needs cgroups of version 2 for that', {
-      hint: 'give the limit to the sandbox, or open it without oomGroup',
-    });
+    throw new NsError(
+      'ERR_NSJS_UNSUPPORTED',
+      'limits.memory: in a sandbox with oomGroup, a memory limit for one program needs cgroups of version 2',
+      {
+        hint: 'set the limit for the whole sandbox, or open the sandbox without oomGroup',
+      },
+    );
 }

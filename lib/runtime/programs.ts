@@ -27,7 +27,7 @@ function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): rea
     .filter((name) => limits[name] !== undefined && !counted[name])
     .map((name) => ({
       control: `limits.${name}`,
-      reason: 'the sandbox has no cgroup for it: this process watches its processes ten times a second',
+      reason: 'the sandbox has no cgroup for this limit: this process checks the usage of the processes ten times per second instead',
       fix: 'see `nsjs probe` for cgroup',
     }));
 }
@@ -45,7 +45,7 @@ function makeGroup(scene: Scene, { ownLimits, killTree }: ParsedOptions, id: num
 
 const treeDropped: Dropped = {
   control: 'killTree',
-  reason: `without a cgroup what a program has started is found by descent, its orphans as children of the program: of more than ${maxTree} processes, or of those that start others meanwhile, some go on; so does what the program keeps from becoming its child`,
+  reason: `without a cgroup, processes that a program has started are found as its descendants, and orphans become children of the program: some survive if there are more than ${maxTree} of them, if they start others while they are killed, or if the program prevents orphans from becoming its children`,
   fix: 'see `nsjs probe` for cgroup',
 };
 

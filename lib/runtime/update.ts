@@ -22,8 +22,8 @@ export function updateLimits({ version, folders, swapAccounting }: Cgroups, limi
   checkQuota({ ...pick(limits, ['cpu', 'cpuPeriod']), ...changes }, 'limits');
   const missing = controllersFor(changes).find((name) => folders[name] === undefined);
   if (missing !== undefined)
-    throw new NsError('ERR_NSJS_UNSUPPORTED', `limits: the sandbox was opened without a group of the controller ${missing}`, {
-      hint: 'open it with a limit of that kind',
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `limits: the sandbox has no cgroup with the controller ${missing}`, {
+      hint: 'open the sandbox with a limit that needs this controller',
     });
   const held = resolve(changes, { version, parents: folders });
   // Limits that share a file or depend on each other are written together.

@@ -24,9 +24,12 @@ export async function mountInto(resident: Resident, opened: Opened, mount: Mount
   const { scene } = resident;
   const plan = new PlanWriter();
   if (spec?.type !== 'bind' && spec?.type !== 'tree' && spec?.type !== 'tmpfs')
-    throw new OptionError(`${origin}[0].type`, "a running sandbox takes 'bind', 'tree' and 'tmpfs'");
+    throw new OptionError(`${origin}[0].type`, "a running sandbox only accepts mounts of type 'bind', 'tree' or 'tmpfs'");
   if (spec.type === 'bind' && scene.hostId === undefined)
-    throw new OptionError(`${origin}[0].type`, 'only root can bind into a sandbox that runs; give it to Sandbox.open, or use fs.copyIn');
+    throw new OptionError(
+      `${origin}[0].type`,
+      'only root can add a bind mount to a running sandbox; pass the mount to Sandbox.open, or copy the files with fs.copyIn',
+    );
 
   refuseSetId(resident, spec);
   await pinInto(resident, looseFolders(resident.spec, spec.target));
@@ -63,5 +66,8 @@ export async function mountInto(resident: Resident, opened: Opened, mount: Mount
 function refuseSetId({ spec }: Resident, mount: MountSpec): void {
   refuseSetIdHole({ ...spec, mounts: [mount] });
   if (hostWrites({ ...spec, root: 'empty', mounts: [mount] }) !== undefined && spec.seccomp !== 'off' && spec.seccomp.profile)
-    throw new OptionError(`${origin}[0]`, 'with a profile of its own the sandbox must know of folders it can write when it is opened');
+    throw new OptionError(
+      `${origin}[0]`,
+      'a sandbox with a custom seccomp profile cannot get a writable host directory later; pass the mount to Sandbox.open',
+    );
 }

@@ -39,8 +39,8 @@ export async function startPasta(spec: PastaSpec, { netFd, userFd }: SocketNames
     // pasta goes to the background once the network is set up.
     const { exitCode, stderr } = await handle(program, (ready, events) => resident.spawn(ready, events));
     if (exitCode !== 0)
-      throw new NsError('ERR_NSJS_NETWORK', `network.pasta: pasta ended with ${exitCode}: ${String(stderr).trim().slice(-400)}`, {
-        hint: 'it needs a default route on the host, and /dev/net/tun',
+      throw new NsError('ERR_NSJS_NETWORK', `network.pasta: pasta exited with status ${exitCode}: ${String(stderr).trim().slice(-400)}`, {
+        hint: 'pasta needs a default route on the host and access to /dev/net/tun',
       });
     return resident;
   } catch (error) {

@@ -43,7 +43,10 @@ export class SandboxPool {
     this.options = builder.options;
     const spec = parseSandboxOptions(this.options);
     if (typeof spec.network === 'object' && spec.network.pasta)
-      throw new OptionError('network.pasta', 'takes time to come up: open a Sandbox with it, and spawn the program there');
+      throw new OptionError(
+        'network.pasta',
+        'cannot be used in a pool, because pasta takes time to start; open a Sandbox with this option and spawn the program in it',
+      );
     this.spec = spec;
   }
 
@@ -88,7 +91,7 @@ export class SandboxPool {
   spawn(command: string, args?: readonly string[], options?: PoolProgramOptions): IsolatedProcess<string | Buffer>;
   spawn(command: string, args?: readonly string[], options: PoolProgramOptions = {}): IsolatedProcess<string | Buffer> {
     const parsed = parseProgramOptions({ options: this.options, spec: this.spec }, command, args, options);
-    if (parsed.ownLimits !== undefined) throw new OptionError('limits', 'belongs to the sandbox: give it to SandboxPool.open');
+    if (parsed.ownLimits !== undefined) throw new OptionError('limits', 'applies to the whole sandbox; pass it to SandboxPool.open');
     return handle(parsed, (ready, events) => this.start(ready, events));
   }
 

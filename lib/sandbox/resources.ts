@@ -133,7 +133,7 @@ export abstract class SandboxResources {
     const changes = parseLimits(limits, 'limits');
     const stray = fixed.find((name) => changes[name] !== undefined);
     if (stray !== undefined)
-      throw new OptionError(`limits.${stray}`, 'holds from the start of a program: give it to Sandbox.open or to spawn');
+      throw new OptionError(`limits.${stray}`, 'cannot be changed while the sandbox runs; pass it to Sandbox.open or to spawn');
     this.resident.update(changes);
   }
 }

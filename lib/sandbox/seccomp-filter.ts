@@ -52,7 +52,7 @@ export function seccompFilter(options: SandboxOptions = {}): SeccompFilter | und
     unknown,
     explain(name: string, args: readonly (number | bigint)[] = []): SeccompDecision {
       if (archTables[arch].numbers[parseString(name, 'name')] === undefined)
-        throw new OptionError('name', `no system call is named '${name}' here`);
+        throw new OptionError('name', `this architecture has no system call '${name}'`);
       const rule = decidingRule(
         policy,
         name,
@@ -62,7 +62,7 @@ export function seccompFilter(options: SandboxOptions = {}): SeccompFilter | und
       return {
         action: action.kind,
         ...(action.kind === 'errno' ? { errno: action.errno } : {}),
-        why: rule?.why ?? 'no rule names it with these arguments',
+        why: rule?.why ?? 'no rule matches the system call with these arguments',
       };
     },
     toString: () => disassemble(bytes, arch),

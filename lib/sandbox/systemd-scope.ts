@@ -39,7 +39,7 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
   const manager = given.manager === undefined ? own : parseOneOf(given.manager, 'manager', ['user', 'system']);
   const mount = readHierarchies().mounts.find(({ version }) => version === 2);
   if (!mount || readText(join(mount.folder, 'cgroup.controllers')).trim() === '')
-    throw unsupported('cgroups are not of version 2', 'boot with systemd.unified_cgroup_hierarchy=1');
+    throw unsupported('the cgroup controllers are not on version 2', 'boot with systemd.unified_cgroup_hierarchy=1');
   const spec = parseSandboxOptions({ preset: 'none', cgroup: 'off', verify: false });
   const { resident } = await openResident(spec, undefined);
   let connection: DBusConnection | undefined;
@@ -80,7 +80,7 @@ async function openManager(manager: 'user' | 'system'): Promise<DBusConnection> 
     ],
   }[manager];
   for (const { path, isBus } of ways) if (existsSync(path)) return DBusConnection.open(path, isBus);
-  throw unsupported(`no systemd of the ${manager} listens`, `looked for ${ways.map(({ path }) => path).join(' and ')}`);
+  throw unsupported(`no systemd ${manager} manager is listening`, `looked for ${ways.map(({ path }) => path).join(' and ')}`);
 }
 
 function start(connection: DBusConnection, unit: string, pid: number): Promise<void> {
@@ -123,7 +123,7 @@ async function groupOf(pid: number, unit: string): Promise<string> {
     if (path?.endsWith(`/${unit}`)) return path;
     await pause(pollMs);
   }
-  throw unsupported(`systemd did not start ${unit}`, `journalctl -u ${unit} may say why`);
+  throw unsupported(`systemd did not start ${unit}`, `see journalctl -u ${unit} for the cause`);
 }
 
 const unsupported = (reason: string, hint: string) => new NsError('ERR_NSJS_UNSUPPORTED', `systemd: ${reason}`, { hint });

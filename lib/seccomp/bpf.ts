@@ -33,7 +33,7 @@ export const maxOffset = 255;
 /** Encodes instructions as `struct sock_filter[]`. */
 export function encode(program: readonly Instruction[]): Uint8Array {
   if (program.length > maxInstructions) {
-    throw new RangeError(`seccomp: the filter has ${program.length} instructions, the kernel takes ${maxInstructions}`);
+    throw new RangeError(`seccomp: the filter has ${program.length} instructions, the kernel accepts at most ${maxInstructions}`);
   }
   const bytes = Buffer.alloc(program.length * 8);
   for (const [index, { code, jt, jf, k }] of program.entries()) {

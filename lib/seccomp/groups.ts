@@ -12,30 +12,30 @@ export const groups = {
   '@io': {
     allowed: true,
     calls: {
-      'act on descriptors the program has': `read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek
+      'act on descriptors that the program already has': `read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek
         close close_range dup dup2 dup3 fcntl flock pipe pipe2 sendfile splice tee copy_file_range fsync fdatasync sync syncfs
         sync_file_range fadvise64 readahead ftruncate fallocate fchmod fchown fstat fstatfs getdents getdents64 futimesat cachestat`,
-      'devices are those of its own /dev; requests that reach beyond a descriptor are refused': 'ioctl',
+      'only the devices in the /dev of the sandbox exist; requests that affect more than the descriptor are denied': 'ioctl',
     },
   },
   '@poll': {
     allowed: true,
     calls: {
-      'waits for descriptors': `poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
+      'waits for events on descriptors': `poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
         epoll_ctl_old epoll_wait_old eventfd eventfd2 signalfd signalfd4 timerfd_create timerfd_settime timerfd_gettime`,
-      'counted for the sandbox by its own host id, or held to a share of its user':
+      'counted for the host id of the sandbox, or limited to a share of the limit of its user':
         'inotify_init inotify_init1 inotify_add_watch inotify_rm_watch',
     },
   },
   '@file': {
     allowed: true,
     calls: {
-      'what permissions and read-only mounts already decide': `open openat creat stat lstat newfstatat statx access faccessat
+      'controlled by permissions and read-only mounts': `open openat creat stat lstat newfstatat statx access faccessat
         faccessat2 readlink readlinkat getcwd chdir fchdir rename renameat renameat2 link linkat symlink symlinkat unlink unlinkat mkdir
         mkdirat rmdir chmod fchmodat fchmodat2 chown lchown fchownat utime utimes utimensat truncate umask statfs mknod mknodat`,
       'extended attributes of its own files': `getxattr lgetxattr fgetxattr setxattr lsetxattr fsetxattr listxattr llistxattr
         flistxattr removexattr lremovexattr fremovexattr`,
-      'memory with a descriptor': 'memfd_create',
+      'anonymous memory with a descriptor': 'memfd_create',
     },
   },
   '@memory': {
@@ -48,14 +48,14 @@ export const groups = {
   '@process': {
     allowed: true,
     calls: {
-      'starts, ends and waits for processes of its own; flags that make namespaces are refused': `fork vfork clone execve execveat exit
+      'starts, ends and waits for its own processes; flags that create namespaces are denied': `fork vfork clone execve execveat exit
         exit_group wait4 waitid pidfd_open`,
-      'facts about itself and those it may see': `getpid getppid gettid getpgid setpgid getpgrp getsid setsid getrlimit getrusage
+      'information about itself and processes visible to it': `getpid getppid gettid getpgid setpgid getpgrp getsid setsid getrlimit getrusage
         times uname sysinfo getcpu`,
-      'limits can only be lowered, and the core limit stays': 'setrlimit prlimit64',
-      'the flags that make namespaces are refused': 'unshare',
-      'its own process; what is behind most options needs capabilities': 'prctl arch_prctl rseq',
-      'no address space layout without randomness': 'personality',
+      'limits can only be lowered, and the core limit cannot be changed': 'setrlimit prlimit64',
+      'flags that create namespaces are denied': 'unshare',
+      'affects only its own process; most options need capabilities': 'prctl arch_prctl rseq',
+      'address space layout randomization stays on': 'personality',
     },
   },
   '@thread': {
@@ -63,7 +63,7 @@ export const groups = {
     calls: {
       'threads and their locks': `set_tid_address set_robust_list get_robust_list futex futex_waitv futex_wake futex_wait
         futex_requeue restart_syscall`,
-      'its own share of the processors': `sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam
+      'scheduling of its own threads': `sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_setparam
         sched_getscheduler sched_setscheduler sched_getattr sched_setattr sched_get_priority_max sched_get_priority_min
         sched_rr_get_interval getpriority setpriority`,
     },
@@ -71,14 +71,14 @@ export const groups = {
   '@signal': {
     allowed: true,
     calls: {
-      'reach no further than its pid namespace': `kill tkill tgkill pidfd_send_signal rt_sigaction rt_sigprocmask rt_sigreturn
+      'limited to its pid namespace': `kill tkill tgkill pidfd_send_signal rt_sigaction rt_sigprocmask rt_sigreturn
         rt_sigpending rt_sigsuspend rt_sigtimedwait rt_sigqueueinfo rt_tgsigqueueinfo sigaltstack pause alarm getitimer setitimer`,
     },
   },
   '@time': {
     allowed: true,
     calls: {
-      'clocks are read, never set': `time gettimeofday clock_gettime clock_getres clock_nanosleep nanosleep timer_create
+      'clocks can be read, not set': `time gettimeofday clock_gettime clock_getres clock_nanosleep nanosleep timer_create
         timer_settime timer_gettime timer_getoverrun timer_delete`,
     },
   },
@@ -93,7 +93,7 @@ export const groups = {
   '@ipc': {
     allowed: true,
     calls: {
-      'System V and POSIX IPC of its own namespace': `shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd
+      'System V and POSIX IPC in its own IPC namespace': `shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd
         msgrcv msgctl mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr`,
     },
   },
@@ -113,24 +113,25 @@ export const groups = {
   '@pointer': {
     allowed: false,
     calls: {
-      'what matters is behind a pointer; libraries fall back': 'clone3 openat2 setxattrat getxattrat listxattrat removexattrat',
-      'set attributes of files the older calls already cover': 'file_getattr file_setattr',
+      'the arguments to check are behind a pointer, which a filter cannot read; libraries fall back':
+        'clone3 openat2 setxattrat getxattrat listxattrat removexattrat',
+      'file attributes, already covered by older calls': 'file_getattr file_setattr',
     },
   },
   '@aio': {
     allowed: false,
     calls: {
-      'acts on files and sockets past the filter (CVE-2023-2598 and others)': 'io_uring_setup io_uring_enter io_uring_register',
-      'kernel AIO, little used and often broken': 'io_setup io_destroy io_getevents io_submit io_cancel io_pgetevents',
-      'page cache by reference (CVE-2022-0847)': 'vmsplice',
+      'acts on files and sockets without passing the filter (CVE-2023-2598 and others)': 'io_uring_setup io_uring_enter io_uring_register',
+      'kernel AIO: rarely used and often faulty': 'io_setup io_destroy io_getevents io_submit io_cancel io_pgetevents',
+      'passes page cache pages by reference (CVE-2022-0847)': 'vmsplice',
     },
   },
   '@mount': {
     allowed: false,
     calls: {
-      'changes what is mounted where': `mount umount2 pivot_root open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick
+      'changes mounts': `mount umount2 pivot_root open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick
         mount_setattr chroot fchroot`,
-      'tells what is mounted where': 'statmount listmount ustat sysfs',
+      'shows mounts': 'statmount listmount ustat sysfs',
     },
   },
   '@namespace': {
@@ -140,50 +141,50 @@ export const groups = {
   '@debug': {
     allowed: false,
     calls: {
-      'looks into other processes or steers them': `ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise
+      'inspects or controls other processes': `ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise
         process_mrelease`,
-      'watches the kernel': 'perf_event_open bpf lookup_dcookie syslog uprobe uretprobe',
+      'observes the kernel': 'perf_event_open bpf lookup_dcookie syslog uprobe uretprobe',
     },
   },
   '@handle': {
     allowed: false,
     calls: {
-      'files past their path (open_by_handle_at: shocker)': 'name_to_handle_at open_by_handle_at',
+      'opens files without their path (the Shocker exploit of open_by_handle_at)': 'name_to_handle_at open_by_handle_at',
       'watches whole file systems': 'fanotify_init fanotify_mark',
     },
   },
-  '@keyring': { allowed: false, calls: { 'keys are not in any namespace': 'add_key request_key keyctl' } },
+  '@keyring': { allowed: false, calls: { 'keys are not isolated by namespaces': 'add_key request_key keyctl' } },
   '@module': {
     allowed: false,
-    calls: { 'code of the kernel': 'create_module init_module finit_module delete_module kexec_load kexec_file_load' },
+    calls: { 'loads kernel code': 'create_module init_module finit_module delete_module kexec_load kexec_file_load' },
   },
-  '@clock': { allowed: false, calls: { 'sets the clock of the machine': 'settimeofday clock_settime adjtimex clock_adjtime' } },
+  '@clock': { allowed: false, calls: { 'sets the system clock': 'settimeofday clock_settime adjtimex clock_adjtime' } },
   '@system': {
     allowed: false,
     calls: {
-      'the whole machine': 'reboot swapon swapoff acct quotactl quotactl_fd vhangup',
-      hardware: 'iopl ioperm',
+      'affects the whole machine': 'reboot swapon swapoff acct quotactl quotactl_fd vhangup',
+      'accesses hardware': 'iopl ioperm',
       'security modules': 'lsm_get_self_attr lsm_set_self_attr lsm_list_modules',
     },
   },
   '@numa': {
     allowed: false,
-    calls: { 'where memory lies': 'mbind set_mempolicy get_mempolicy set_mempolicy_home_node migrate_pages move_pages' },
+    calls: { 'NUMA memory placement': 'mbind set_mempolicy get_mempolicy set_mempolicy_home_node migrate_pages move_pages' },
   },
   '@rare': {
     allowed: false,
     calls: {
-      'page faults in user space: stretches races in the kernel': 'userfaultfd',
-      'memory the kernel itself cannot see or account well': 'memfd_secret',
-      'segments and shadow stacks: attack surface no library needs': 'modify_ldt set_thread_area get_thread_area map_shadow_stack',
-      'share of the disk; has its own option': 'ioprio_set ioprio_get',
+      'handles page faults in user space, which makes kernel races easier to exploit': 'userfaultfd',
+      'memory that the kernel cannot inspect or account properly': 'memfd_secret',
+      'segments and shadow stacks: attack surface that no library needs': 'modify_ldt set_thread_area get_thread_area map_shadow_stack',
+      'I/O priority; set by its own option': 'ioprio_set ioprio_get',
       'no library uses it yet': 'rseq_slice_yield',
     },
   },
   '@obsolete': {
     allowed: false,
     calls: {
-      'gone from the kernel': `uselib _sysctl get_kernel_syms query_module nfsservctl getpmsg putpmsg afs_syscall tuxcall security
+      'removed from the kernel': `uselib _sysctl get_kernel_syms query_module nfsservctl getpmsg putpmsg afs_syscall tuxcall security
         vserver`,
     },
   },

@@ -77,7 +77,7 @@ const eperm = 1;
  */
 export function readProfile(value: unknown, at: string, arch: Arch): OciProfile {
   const given = parseRecord(value, at);
-  if (given.listenerPath !== undefined) throw new OptionError(`${at}.listenerPath`, 'is not supported; use onSyscall');
+  if (given.listenerPath !== undefined) throw new OptionError(`${at}.listenerPath`, 'is not supported; use the option onSyscall');
   checkArch(given, at, arch);
   const unknown: string[] = [];
   const otherwise = parseAction(given.defaultAction, given.defaultErrnoRet, `${at}.defaultAction`);
@@ -103,7 +103,7 @@ function checkArch(given: Readonly<Record<string, unknown>>, at: string, arch: A
   const mapped = optionalArray(given.archMap, `${at}.archMap`).map((entry) => parseRecord(entry, `${at}.archMap`).architecture);
   const named = [...optionalArray(given.architectures, `${at}.architectures`), ...mapped];
   if (named.length > 0 && !named.includes(ociArches[arch]))
-    throw new OptionError(`${at}.architectures`, `does not name ${ociArches[arch]}, which this machine has`);
+    throw new OptionError(`${at}.architectures`, `does not include ${ociArches[arch]}, the architecture of this machine`);
 }
 
 function readRule(value: unknown, at: string, unknown: string[]): OciRule {
@@ -115,7 +115,7 @@ function readRule(value: unknown, at: string, unknown: string[]): OciRule {
     if (isSyscallName(name) || isForeignSyscallName(name)) continue;
     // An unknown name in a denying rule is an error, because the call could not be denied. In an allowing rule it is
     // harmless: the call stays denied.
-    if (action.kind !== 'allow') throw new OptionError(`${at}.names[${index}]`, `no system call is named '${name}'`);
+    if (action.kind !== 'allow') throw new OptionError(`${at}.names[${index}]`, `unknown system call '${name}'`);
     unknown.push(name);
   }
   return {
@@ -128,7 +128,7 @@ function readRule(value: unknown, at: string, unknown: string[]): OciRule {
 }
 
 function parseAction(value: unknown, errnoRet: unknown, at: string): Action {
-  if (value === 'SCMP_ACT_NOTIFY') throw new OptionError(at, 'SCMP_ACT_NOTIFY needs a listener; use onSyscall');
+  if (value === 'SCMP_ACT_NOTIFY') throw new OptionError(at, 'SCMP_ACT_NOTIFY is not supported; use the option onSyscall');
   const kind = actions[parseOneOf(value, at, actionNames)];
   return kind === 'errno' ? errno(errnoRet === undefined ? eperm : parseInteger(errnoRet, `${at} errnoRet`, 0, 4095)) : { kind };
 }

@@ -22,7 +22,7 @@ const newTimeFlag = 0x80;
 const rlimitCore = 4;
 const noListener = 0x8; // SECCOMP_FILTER_FLAG_NEW_LISTENER
 
-const setId = 'a set-id file on a writable bind would be one on the host';
+const setId = 'a set-id file on a writable bind mount would also be set-id on the host';
 
 /** Commands of fcntl(2) that let a process delay or watch other processes through a shared file. */
 const refusedCommands = { F_SETLEASE: 1024, F_NOTIFY: 1026, F_SETDELEG: 1040 } as const;
@@ -35,7 +35,7 @@ export const leaseRules: readonly Rule[] = Object.values(refusedCommands).map((c
   names: ['fcntl'],
   action: errno(eperm),
   when: [arg(1, 'eq', command)],
-  why: 'a lease on a shared file makes writers on the host wait',
+  why: 'a lease on a shared file blocks writers on the host',
 }));
 
 const levels = { ip: 0, socket: 1, tcp: 6, udp: 17, ipv6: 41 } as const;
@@ -63,9 +63,11 @@ const refusedOptions = [
 
 const optionRules: readonly Rule[] = [
   // The kernel, too, silently limits buffer sizes to its own maximum.
-  ...bufferOptions.map(([level, name]) => optionRule(level, name, 0, 'answered, not done: no cgroup is charged for what it holds')),
-  ...refusedOptions.map(([level, name]) => optionRule(level, name, eperm, 'memory that no cgroup is charged for')),
-  { names: ['setsockopt'], action: allow, why: 'options of its own sockets' },
+  ...bufferOptions.map(([level, name]) =>
+    optionRule(level, name, 0, 'reports success without effect: no cgroup is charged for the memory'),
+  ),
+  ...refusedOptions.map(([level, name]) => optionRule(level, name, eperm, 'uses memory that no cgroup is charged for')),
+  { names: ['setsockopt'], action: allow, why: 'options of sockets that the program owns' },
 ];
 
 function optionRule(level: number, name: number, answer: number, why: string): Rule {
@@ -133,7 +135,11 @@ export function setIdRules(): readonly Rule[] {
   return [
     ...all.filter(({ action }) => action.kind !== 'allow'),
     hiddenMode,
-    { names: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'], action: errno(enosys), why: 'opens files past the filter' },
+    {
+      names: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'],
+      action: errno(enosys),
+      why: 'would open files without passing the filter',
+    },
   ];
 }
 
@@ -148,7 +154,7 @@ function plainRules(looked: ReadonlySet<string>): readonly Rule[] {
 
 const fileModeRules = [...modeRules(['creat', 'chmod', 'fchmod', 'mknod'], 1), ...modeRules(['fchmodat', 'fchmodat2', 'mknodat'], 2)];
 
-const hiddenMode: Rule = { names: ['openat2'], action: errno(enosys), why: 'its mode is behind a pointer' };
+const hiddenMode: Rule = { names: ['openat2'], action: errno(enosys), why: 'its mode is behind a pointer, which a filter cannot read' };
 
 function argumentRules({ nestedUserNamespaces, netlinkRoute }: ProfileOptions): readonly Rule[] {
   return [
@@ -157,23 +163,32 @@ function argumentRules({ nestedUserNamespaces, netlinkRoute }: ProfileOptions): 
     ...fileModeRules,
     hiddenMode,
     ...leaseRules,
-    { names: ['fcntl'], action: allow, why: 'acts on descriptors the program has' },
-    { names: ['clone3'], action: errno(enosys), why: 'its flags are behind a pointer; libraries fall back to clone' },
+    { names: ['fcntl'], action: allow, why: 'acts on descriptors that the program already has' },
+    {
+      names: ['clone3'],
+      action: errno(enosys),
+      why: 'its flags are behind a pointer, which a filter cannot read; libraries fall back to clone',
+    },
     ...namespaceRules(nestedUserNamespaces),
-    ...allowValues('personality', 0, [0, 8, 0x20000, 0x20008, 0xffffffff], 'no address space layout without randomness'),
+    ...allowValues('personality', 0, [0, 8, 0x20000, 0x20008, 0xffffffff], 'address space layout randomization stays on'),
     ...limitRules,
-    ...allowValues('socketpair', 0, [families.unix], 'pipes between own processes'),
-    { names: ['socketpair'], action: errno(eafnosupport), why: 'no other family' },
+    ...allowValues('socketpair', 0, [families.unix], 'socket pairs between processes of the program'),
+    { names: ['socketpair'], action: errno(eafnosupport), why: 'only AF_UNIX socket pairs are allowed' },
     ...socketRules(netlinkRoute),
     ...optionRules,
     ...Object.values(refusedRequests).map((request) => ({
       names: ['ioctl'],
       action: errno(eperm),
       when: [arg(1, 'eq', request)],
-      why: 'reaches beyond its descriptor',
+      why: 'affects more than its descriptor',
     })),
-    { names: ['ioctl'], action: allow, why: 'devices are only those of its own /dev' },
-    { names: ['seccomp'], action: errno(eperm), when: [arg(1, 'ne', 0, noListener)], why: 'a listener could hold up calls of others' },
+    { names: ['ioctl'], action: allow, why: 'only the devices in the /dev of the sandbox exist' },
+    {
+      names: ['seccomp'],
+      action: errno(eperm),
+      when: [arg(1, 'ne', 0, noListener)],
+      why: 'a listener could delay system calls of other processes',
+    },
     { names: ['seccomp'], action: allow, why: 'a program may confine itself further' },
   ];
 }
@@ -185,21 +200,31 @@ const newLimit: Condition = { index: 2, op: 'ne', value: 0n, width: 64 };
 const limitRules: readonly Rule[] = [
   // Programs that lower it (sanitizers, gpg, ulimit -c 0) want no core file, and none is written anyway. If
   // core_pattern is a pipe, only a limit of 1 keeps the host's handler from running, so the limit is not changed.
-  { names: ['setrlimit'], action: errno(done), when: [arg(0, 'eq', rlimitCore)], why: 'core 1 keeps the core_pattern handler away' },
+  {
+    names: ['setrlimit'],
+    action: errno(done),
+    when: [arg(0, 'eq', rlimitCore)],
+    why: 'a core limit of 1 keeps the core_pattern handler from running',
+  },
   { names: ['setrlimit'], action: allow, why: 'limits can only be lowered' },
   {
     names: ['prlimit64'],
     action: errno(done),
     when: [arg(0, 'eq', 0), arg(1, 'eq', rlimitCore), newLimit, noOldLimit],
-    why: 'as setrlimit',
+    why: 'a core limit of 1 keeps the core_pattern handler from running',
   },
-  { names: ['prlimit64'], action: errno(eperm), when: [arg(1, 'eq', rlimitCore), newLimit], why: 'a filter cannot tell the old one' },
+  {
+    names: ['prlimit64'],
+    action: errno(eperm),
+    when: [arg(1, 'eq', rlimitCore), newLimit],
+    why: 'succeeding without effect is not possible: the filter cannot write the old limit',
+  },
   { names: ['prlimit64'], action: allow, when: [arg(0, 'eq', 0)], why: 'limits can only be lowered' },
   {
     names: ['prlimit64'],
     action: errno(eperm),
     when: [newLimit],
-    why: "init and what is on its way to be a program have the program's own id",
+    why: 'init, and processes that are about to become programs, have the id of the program',
   },
   { names: ['prlimit64'], action: allow, why: 'limits may be read' },
 ];
@@ -210,18 +235,18 @@ function socketRules(netlinkRoute: boolean): readonly Rule[] {
   const refused = { action: errno(eafnosupport), why: 'AF_ALG, AF_VSOCK, AF_PACKET and the like are attack surface' };
   const internet = [families.inet, families.inet6] as const;
   return [
-    ...allowValues('socket', 0, [families.unix], 'between its own processes'),
+    ...allowValues('socket', 0, [families.unix], 'sockets between its own processes'),
     ...(netlinkRoute
       ? [{ names: ['socket'], action: allow, when: [arg(0, 'eq', families.netlink), arg(2, 'eq', 0)], why: 'getifaddrs' }]
       : []),
     { names: ['socket'], when: internet.map((family) => arg(0, 'ne', family)), ...refused },
-    ...allowValues('socket', 2, protocols, 'TCP and UDP; other protocols would load modules of the kernel'),
+    ...allowValues('socket', 2, protocols, 'TCP and UDP; other protocols would load kernel modules'),
     { names: ['socket'], ...refused },
   ];
 }
 
 function namespaceRules(nested: boolean): readonly Rule[] {
-  if (nested) return [{ names: ['clone', 'unshare'], action: allow, why: 'nested user namespaces are asked for' }];
+  if (nested) return [{ names: ['clone', 'unshare'], action: allow, why: 'the option for nested user namespaces is set' }];
   return [
     { names: ['clone'], action: allow, when: [arg(0, 'eq', 0, namespaceFlags)], why: 'threads and processes, no namespaces' },
     { names: ['clone'], action: errno(eperm), why: 'no namespaces' },

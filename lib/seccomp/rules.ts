@@ -63,7 +63,7 @@ export function parseNames(value: unknown, at: string): readonly string[] {
     const name = parseString(entry, where);
     if (isGroupName(name)) return callsOf(name);
     if (isSyscallName(name) || isForeignSyscallName(name)) return [name];
-    throw new OptionError(where, `no system call${name.startsWith('@') ? ' group' : ''} is named '${name}'`);
+    throw new OptionError(where, `unknown system call${name.startsWith('@') ? ' group' : ''} '${name}'`);
   });
 }
 

@@ -82,7 +82,7 @@ function chooseCgroups(spec: Spec, kind: GroupsKind, name: string): Pick<Groups,
   const wanted = controllersFor(limits);
   if (cgroup.level === 'off' || (wanted.length === 0 && cgroup.level !== 'require')) {
     const hard = hardLimit(limits);
-    if (hard !== undefined) throw unsupported(`limits.${hard}`, "needs a cgroup, and cgroup is 'off'", 'leave cgroup out');
+    if (hard !== undefined) throw unsupported(`limits.${hard}`, "needs a cgroup, but the option cgroup is 'off'", 'omit the option cgroup');
     return { cgroups: noCgroups, dropped: [] };
   }
   const layout = cgroupLayout(cgroup.parent);
@@ -112,8 +112,8 @@ function withoutGroups({ cgroup, limits }: Spec, layout: { readonly reason: stri
   const hard = hardLimit(limits);
   if (hard !== undefined && cgroup.level === 'default') throw unsupported(`limits.${hard}`, layout.reason, layout.fix);
   const reason =
-    `${layout.reason}; limits.memory holds per process (RLIMIT_DATA, from Node 24 on with 640 MiB more that V8 reserves and does not use) and by this process, which looks ten times a second, limits.pids by RLIMIT_NPROC; of the kernel's own memory what sockets may hold ` +
-    'is held to limits.memory once more, pipes, epoll sets and files in memory by the descriptors and processes there may be';
+    `${layout.reason}; limits.memory is enforced per process (RLIMIT_DATA, from Node 24 on with 640 MiB more that V8 reserves and does not use) and by this process, which checks the usage ten times per second; limits.pids is enforced by RLIMIT_NPROC; of kernel memory, that of sockets ` +
+    'is limited to limits.memory separately, and that of pipes, epoll sets and memory files only by the limits on descriptors and processes';
   const lost =
     hard === undefined ? [] : Object.keys(limits).filter((name) => hardLimit(bare({ [name]: true }) as LimitsSpec) !== undefined);
   const dropped = (name: string): Dropped => ({ control: `limits.${name}`, reason: layout.reason, fix: layout.fix });
@@ -122,7 +122,7 @@ function withoutGroups({ cgroup, limits }: Spec, layout: { readonly reason: stri
 
 /** Returns why version 1 cannot enforce a limit. */
 export const version2Reason = (name: keyof LimitsSpec): string =>
-  name === 'swap' ? 'needs limits.memory beside it on cgroups of version 1' : 'needs cgroups of version 2';
+  name === 'swap' ? 'also needs limits.memory on cgroups of version 1' : 'needs cgroups of version 2';
 
 const unsupported = (control: string, reason: string, hint: string) =>
   new NsError('ERR_NSJS_UNSUPPORTED', `${control}: ${reason}`, { hint });
@@ -140,8 +140,8 @@ function fitTo(spec: Spec, layout: CgroupLayout, wanted: readonly Controller[], 
     return { control: `limits.${name}`, reason: version2Reason(name), fix };
   });
   const dropped = lost.map((name) => {
-    const reason = `this process may not make cgroups with the controllers it needs (${missing.join(', ')})`;
-    const fix = `have the group above pass them on: write "${missing.map((one) => `+${one}`).join(' ')}" to its cgroup.subtree_control`;
+    const reason = `this process may not create cgroups with the required controllers (${missing.join(', ')})`;
+    const fix = `enable them in the parent cgroup: write "${missing.map((one) => `+${one}`).join(' ')}" to its cgroup.subtree_control`;
     if (name !== 'cpuWeight' && spec.cgroup.level !== 'prefer') throw unsupported(`limits.${name}`, reason, fix);
     return { control: `limits.${name}`, reason, fix };
   });
@@ -201,7 +201,7 @@ function missing(spec: Spec, { version, cpuUsage: usage }: Cgroups): readonly Dr
       ? [
           dropped(
             'limits.pids',
-            'without a cgroup and without a user namespace RLIMIT_NPROC counts all processes of the user: the limit is what the user had when the program started and limits.pids more, approximately',
+            'without a cgroup and without a user namespace, RLIMIT_NPROC counts all processes of the user: the limit is approximately the number of processes that the user had when the program started, plus limits.pids',
           ),
         ]
       : []),
@@ -209,15 +209,15 @@ function missing(spec: Spec, { version, cpuUsage: usage }: Cgroups): readonly Dr
       ? [
           dropped(
             'limits.cpuTime',
-            'without a cgroup this process watches the sum ten times a second, and RLIMIT_CPU holds for each process',
+            'without a cgroup, this process checks the total CPU time ten times per second, and RLIMIT_CPU limits each process',
           ),
         ]
       : []),
     ...(idle !== undefined && !usage
-      ? [dropped('limits.idle', 'without a cgroup this process watches the sum of CPU time ten times a second')]
+      ? [dropped('limits.idle', 'without a cgroup, this process checks the total CPU time ten times per second')]
       : []),
     ...(cpuWeight !== undefined && version === undefined && spec.cgroup.level !== 'off'
-      ? [dropped('limits.cpuWeight', 'only a cgroup has a share of the CPUs')]
+      ? [dropped('limits.cpuWeight', 'a CPU weight needs a cgroup')]
       : []),
   ];
 }

@@ -91,9 +91,12 @@ function openNetwork(
 ): LiveNetwork {
   try {
     if (Object.keys(joined).length > 0)
-      throw new OptionError('network', "one that is set up excludes namespaces that exist; share the other sandbox's network instead");
+      throw new OptionError(
+        'network',
+        'a network that is set up cannot be combined with existing namespaces; share the network of the other sandbox instead',
+      );
     if (ids !== 'one' && !host().privileged)
-      throw new OptionError('user.ids', 'a user has no more than its own id where a network is set up');
+      throw new OptionError('user.ids', 'must be one id where an unprivileged user sets up a network');
     // Loaded on first use: modules for HTTP servers and threads take a third of the time of importing nsjs.
     const live = require('../network/setup/sandbox-network') as typeof import('../network/setup/sandbox-network');
     return new live.LiveNetwork(setup, hostname);
@@ -108,7 +111,7 @@ function openNetwork(
 function chooseHostId({ user: { ids }, stateDir }: Spec): { readonly id: number; readonly fd?: number } {
   if (typeof ids !== 'object') return takeHostId(ids === 'range' ? rangeSize : 1, stateDir);
   const [uid = 0, gid] = [outsideOf(ids.uids, 0), outsideOf(ids.gids, 0)];
-  if (uid !== gid) throw new OptionError('user.ids.gids', `0 must be the same outside as among uids, ${uid}`);
+  if (uid !== gid) throw new OptionError('user.ids.gids', `0 must map to the same outside id as in uids, ${uid}`);
   return { id: uid };
 }
 
@@ -123,9 +126,13 @@ function refuseForeign(user: number): void {
       // An id of nsjs's own is accepted: on the host only sandboxes have such ids, and each is in a namespace of its
       // own.
       if (uid !== 0 && uid < firstHostId)
-        throw new NsError('ERR_NSJS_UNSUPPORTED', `namespaces.user: it belongs to uid ${uid}, who could look into what root starts there`, {
-          hint: 'run as that user, or share a user namespace that root has made',
-        });
+        throw new NsError(
+          'ERR_NSJS_UNSUPPORTED',
+          `namespaces.user: the namespace belongs to uid ${uid}, who could access processes that root starts in it`,
+          {
+            hint: 'run as that user, or share a user namespace that root has created',
+          },
+        );
       const parent = nsParent(fd);
       if (opened !== undefined) closeSync(opened);
       opened = parent;
@@ -148,7 +155,7 @@ function openOwner({ namespaces: { joined } }: Spec): number | undefined {
     else if (owner === undefined) owner = { fd: opened, ino };
     else {
       for (const one of [opened, owner.fd]) closeSync(one);
-      throw new OptionError(`namespaces.${type}`, 'is owned by another user namespace than the others');
+      throw new OptionError(`namespaces.${type}`, 'is not owned by the same user namespace as the other namespaces');
     }
   }
   return owner?.fd;

@@ -70,8 +70,8 @@ function openLockFile(folder: string): number {
 function checkOwner(folder: string): void {
   const { uid, mode } = statSync(folder);
   if (uid !== 0 || (mode & othersMayWrite) !== 0)
-    throw new NsError('ERR_NSJS_UNSUPPORTED', `stateDir: others than root may write to ${folder}`, {
-      hint: 'name another directory, or chmod 0700',
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `stateDir: users other than root may write to ${folder}`, {
+      hint: 'set stateDir to another directory, or chmod it to 0700',
     });
 }
 
@@ -83,6 +83,6 @@ function lockError(error: unknown, folder: string): unknown {
     syscall,
     origin: 'stateDir',
     path: folder,
-    hint: 'root keeps there which ids sandboxes have: name a directory that can be written with the option stateDir',
+    hint: 'nsjs records there which ids sandboxes have: set the option stateDir to a writable directory',
   });
 }

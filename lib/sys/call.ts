@@ -18,7 +18,11 @@ function word(name: string, argument: unknown, index: number): SyscallArgument {
   if (argument === null || typeof argument === 'bigint' || ArrayBuffer.isView(argument)) return argument;
   if (typeof argument === 'string') return text(name, argument);
   if (typeof argument === 'number' && Number.isInteger(argument)) return argument;
-  throw new OptionError(`${name}: argument ${index + 1}`, `expected a whole number, received ${String(argument)}`, 'ERR_INVALID_ARG_TYPE');
+  throw new OptionError(
+    `${name}: argument ${index + 1}`,
+    `expected an integer, bigint, string, buffer or null, received ${String(argument)}`,
+    'ERR_INVALID_ARG_TYPE',
+  );
 }
 
 /**
@@ -27,7 +31,7 @@ function word(name: string, argument: unknown, index: number): SyscallArgument {
 export function text(name: string, value: unknown): Uint8Array {
   if (typeof value !== 'string') throw new OptionError(name, `expected a string, received ${typeof value}`, 'ERR_INVALID_ARG_TYPE');
   if (value.includes('\0'))
-    throw new SysError({ errno: 22, syscall: name, path: value.replaceAll('\0', '\\0'), hint: 'a NUL byte ends a text' });
+    throw new SysError({ errno: 22, syscall: name, path: value.replaceAll('\0', '\\0'), hint: 'the string must not contain a NUL byte' });
   return Buffer.from(`${value}\0`);
 }
 

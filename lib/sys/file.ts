@@ -81,7 +81,11 @@ export async function openByHandleAtAsync(mountFd: number, { type, bytes }: File
 function handleBytes(type: unknown, bytes: unknown): Buffer {
   const data = typeof bytes === 'string' ? Buffer.from(bytes, 'hex') : Buffer.alloc(0);
   if (typeof bytes !== 'string' || !Number.isInteger(type) || data.length > maxHandle || data.length * 2 !== bytes.length) {
-    throw new SysError({ errno: 22, syscall: 'open_by_handle_at', hint: 'a handle has a number as type and its bytes in hex' });
+    throw new SysError({
+      errno: 22,
+      syscall: 'open_by_handle_at',
+      hint: 'expected a handle with an integer `type` and at most 128 bytes in hexadecimal as `bytes`',
+    });
   }
   const handle = Buffer.alloc(headSize + data.length);
   handle.writeUInt32LE(data.length, 0);

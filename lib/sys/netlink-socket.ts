@@ -155,7 +155,7 @@ export class NetlinkSocket {
   private check(answer: ReceivedMessage, origin: string | undefined): void {
     const { errno, text } = bare(decodeAcknowledgement(answer));
     if (errno === 0) return;
-    throw new SysError({ errno, syscall: 'netlink', origin, hint: text && `the kernel says: ${text}` });
+    throw new SysError({ errno, syscall: 'netlink', origin, hint: text && `kernel message: ${text}` });
   }
 
   private receive(): readonly ReceivedMessage[] {

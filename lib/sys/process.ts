@@ -105,7 +105,7 @@ function release(child: Cloned, go: number, status: number, { beforeExec, exec }
 function refusePromise(value: unknown): void {
   if (typeof value !== 'object' || value === null || !('then' in value)) return;
   (value as PromiseLike<unknown>).then(undefined, () => {});
-  throw new OptionError('beforeExec', 'must not be async: the child waits for it to return', 'ERR_INVALID_ARG_TYPE');
+  throw new OptionError('beforeExec', 'must not be async: the child is started as soon as it returns', 'ERR_INVALID_ARG_TYPE');
 }
 
 /**
@@ -193,7 +193,7 @@ const namespaceRequests = {
  */
 export function pidfdNamespace(pidfd: number, type: keyof typeof namespaceRequests): number {
   const request = namespaceRequests[type];
-  if (request === undefined) throw new OptionError('type', `no namespace is of type '${String(type)}'`);
+  if (request === undefined) throw new OptionError('type', `unknown namespace type '${String(type)}'`);
   return ioctl(pidfd, 0xff00 | request, 'PIDFD_GET_NAMESPACE');
 }
 

@@ -127,7 +127,7 @@ export class Notifier {
     const { timeout } = this.spec;
     let end: () => void = () => {};
     const late = new Promise<never>((_, reject) => {
-      end = () => reject(new Error(`no answer in ${timeout} ms`));
+      end = () => reject(new Error(`the handler returned no answer within ${timeout} ms`));
     });
     const timer = setTimeout(end, timeout);
     timer.unref();

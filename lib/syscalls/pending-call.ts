@@ -47,7 +47,12 @@ export class PendingCall implements SyscallCall {
     const bytes = Buffer.alloc(parseInteger(length, 'length', 0, maxMemory));
     const read = this.read(address, bytes);
     if (read === length) return bytes;
-    throw new SysError({ errno: 14, syscall: 'read', path: `/proc/${this.pid}/mem`, hint: `only ${read} bytes are there` });
+    throw new SysError({
+      errno: 14,
+      syscall: 'read',
+      path: `/proc/${this.pid}/mem`,
+      hint: `only ${read} bytes can be read at this address`,
+    });
   }
 
   readString(address: bigint, max = 4096): string {
@@ -64,14 +69,19 @@ export class PendingCall implements SyscallCall {
       at += BigInt(part.length);
       left -= part.length;
     }
-    throw new SysError({ errno: 36, syscall: 'read', path: `/proc/${this.pid}/mem`, hint: `no text of ${most} bytes ends there` });
+    throw new SysError({
+      errno: 36,
+      syscall: 'read',
+      path: `/proc/${this.pid}/mem`,
+      hint: `no NUL within ${most} bytes of readable memory at this address`,
+    });
   }
 
   private read(address: bigint, into: Buffer): number {
     const fd = openSync(`/proc/${this.pid}/mem`, 'r');
     try {
       // The pid may belong to another process by now, but not while the call is still pending.
-      if (!this.isValid()) throw new SysError({ errno: 3, syscall: 'ioctl', hint: 'the call does not wait any more' });
+      if (!this.isValid()) throw new SysError({ errno: 3, syscall: 'ioctl', hint: 'the system call is no longer pending' });
       return readSync(fd, into, 0, into.length, address as unknown as number);
     } finally {
       closeSync(fd);

@@ -48,8 +48,7 @@ export interface ReadEntry {
   readonly content: AsyncIterable<Buffer>;
 }
 
-const broken = (what: string): NsError =>
-  new NsError('ERR_NSJS_ARCHIVE', `tar: ${what}`, { hint: 'the archive is damaged, or was made to do damage' });
+const broken = (what: string): NsError => new NsError('ERR_NSJS_ARCHIVE', `tar: ${what}`, { hint: 'the archive is damaged or malicious' });
 
 /** Reads an archive entry by entry. Throws NsError ERR_NSJS_ARCHIVE for an invalid archive. */
 export async function* readTar(input: AsyncIterable<Uint8Array>): AsyncGenerator<ReadEntry> {
@@ -103,7 +102,7 @@ async function* content(source: Source, size: number): AsyncGenerator<Buffer> {
 
 async function readExtension(source: Source, header: Buffer, flag: string): Promise<ReadonlyMap<string, Buffer>> {
   const size = sizeOf(header);
-  if (size > maxPax) throw broken(`an extended header of ${size} bytes`);
+  if (size > maxPax) throw broken(`an extended header is too large: ${size} bytes`);
   const bytes = await source.take(size);
   await source.take((blockSize - (size % blockSize)) % blockSize);
   if (bytes.length < size) throw broken('it ends in the middle of an extended header');
@@ -118,7 +117,7 @@ function paxRecords(bytes: Buffer): ReadonlyMap<string, Buffer> {
     const length = Number(bytes.toString('latin1', at, space));
     const equal = bytes.indexOf(61, space);
     if (space < 0 || !Number.isInteger(length) || length < 5 || at + length > bytes.length || equal < 0 || equal >= at + length)
-      throw broken('an extended header that makes no sense');
+      throw broken('an extended header is malformed');
     found.set(bytes.toString('utf8', space + 1, equal), bytes.subarray(equal + 1, at + length - 1));
     at += length;
   }
@@ -141,7 +140,7 @@ function toEntry(header: Buffer, flag: string, extended: ReadonlyMap<string, Buf
   const linkPath = text('linkpath', field(header, 157, 100));
   const isFile = type === 'file' && !path.endsWith('/');
   const size = isFile ? number('size', sizeOf(header)) : 0;
-  if (!Number.isSafeInteger(size) || size < 0) throw broken('a file of an impossible size');
+  if (!Number.isSafeInteger(size) || size < 0) throw broken('a file has an invalid size');
   const xattrs = [...extended].filter(([key]) => key.startsWith(xattrPrefix)).map(([key, value]) => [key.slice(xattrPrefix.length), value]);
   return {
     path: path.replace(/\/+$/, ''),
@@ -170,13 +169,13 @@ function octal(header: Buffer, at: number, length: number): number {
   const first = header[at] ?? 0;
   if ((first & 0x80) !== 0) {
     const value = header.subarray(at, at + length).reduce((sum, byte, index) => sum * 256 + (index === 0 ? byte & 0x7f : byte), 0);
-    if (!Number.isSafeInteger(value)) throw broken('a number that is too large');
+    if (!Number.isSafeInteger(value)) throw broken('a number is too large');
     return value;
   }
   const text = header
     .toString('latin1', at, at + length)
     .replace(/[\0 ]+$/, '')
     .trim();
-  if (!/^[0-7]*$/.test(text)) throw broken('a number that is none');
+  if (!/^[0-7]*$/.test(text)) throw broken('a numeric field is not a number');
   return text === '' ? 0 : Number.parseInt(text, 8);
 }

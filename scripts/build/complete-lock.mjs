@@ -16,7 +16,7 @@ for (const [path, entry] of Object.entries(lock.packages)) {
     const words = name.split(/[/@-]/);
     const os = systems.filter((system) => words.includes(system));
     const cpu = processors.filter((processor) => words.some((word) => word === processor));
-    if (os.length === 0) throw new Error(`${name}: its platform cannot be read off its name`);
+    if (os.length === 0) throw new Error(`${name}: the platform cannot be derived from the name`);
     const libc = words.some((word) => word.startsWith('musl')) ? { libc: ['musl'] } : {};
     lock.packages[`node_modules/${name}`] = { version, ...(cpu.length > 0 ? { cpu } : {}), dev: true, optional: true, os, ...libc };
     added.push(name);

@@ -61,7 +61,7 @@ const section = (isRun) =>
     .join('\n');
 const output = `# Options
 
-Made from the doc comments by \`scripts/build/docs.mjs\`.
+Generated from the doc comments by \`scripts/build/docs.mjs\`.
 
 ## The sandbox
 
@@ -72,7 +72,7 @@ ${section(true)}`;
 
 if (process.argv.includes('--check')) {
   if (readFileSync('docs/options.md', 'utf8') !== output) {
-    console.error('docs/options.md is not what scripts/build/docs.mjs makes: run it and commit the result');
+    console.error('docs/options.md is out of date: run scripts/build/docs.mjs and commit the result');
     process.exit(1);
   }
 } else {

@@ -55,7 +55,7 @@ ${drawn.map((element) => (element.startsWith('<text') ? element.replace('<text',
 
 if (process.argv.includes('--check')) {
   if (readFileSync(target, 'utf8') === svg) process.exit(0);
-  console.error(`${target} is not what scripts/build/picture.mjs makes of ${source}: run it and commit the result`);
+  console.error(`${target} is out of date: run scripts/build/picture.mjs and commit the result`);
   process.exit(1);
 }
 writeFileSync(target, svg);

@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const [uapi, version] = process.argv.slice(2);
-if (!version) throw new Error('usage: gen-syscalls.mjs UAPI VERSION');
+if (!version) throw new Error('usage: syscalls.mjs UAPI VERSION');
 
 for (const [arch, header] of [
   ['x64', 'x86/asm/unistd_64.h'],

@@ -79,7 +79,7 @@ const imports = new Map();
 for (const file of list('lib').filter((name) => name.endsWith('.ts'))) {
   const text = read(file);
   checkSize(file, text);
-  if (/^lib\/[^/]+$/.test(file) && file !== 'lib/index.ts') problems.push(`${file} lies loose in lib: put it into a directory`);
+  if (/^lib\/[^/]+$/.test(file) && file !== 'lib/index.ts') problems.push(`${file} is not in a directory of lib: move it into one`);
   else if (!order.includes(directoryOf(file))) problems.push(`${file}: scripts/check/layers.mjs does not list its directory`);
   const targets = [];
   walk(parse(text, { sourceType: 'module', plugins: ['typescript', 'explicitResourceManagement'] }).program, (node) => {
@@ -87,7 +87,7 @@ for (const file of list('lib').filter((name) => name.endsWith('.ts'))) {
     const path = imported(node);
     if (!path?.startsWith('.')) return;
     const target = fileOf(normalize(join(dirname(file), path)));
-    if (target === undefined) problems.push(`${file} imports ${path}, which is not there`);
+    if (target === undefined) problems.push(`${file} imports ${path}, which does not exist`);
     else targets.push(target);
   });
   imports.set(file, targets);
@@ -115,7 +115,7 @@ function circles() {
   for (const file of imports.keys()) if (!index.has(file)) visit(file);
   return found;
 }
-for (const members of circles()) problems.push(`these import each other: ${members.sort().join(', ')}`);
+for (const members of circles()) problems.push(`circular imports: ${members.sort().join(', ')}`);
 
 for (const file of list('src')) {
   const text = read(file);

@@ -44,11 +44,11 @@ test.each([
   [
     'circle in one directory',
     { 'lib/base/zero.ts': "import './two';\n", 'lib/base/two.ts': "import type {} from './zero';\n" },
-    /each other: .*two.*zero/,
+    /circular imports: .*two.*zero/,
   ],
   ['file of its own in lib', { 'lib/loose.ts': 'export {};\n' }, /loose/],
   ['directory that is not listed', { 'lib/nowhere/a.ts': 'export {};\n' }, /does not list/],
-  ['import of nothing', { 'lib/sys/one.ts': "import '../base/none';\n" }, /not there/],
+  ['import of nothing', { 'lib/sys/one.ts': "import '../base/none';\n" }, /does not exist/],
   ['long file', { 'lib/base/zero.ts': '//\n'.repeat(401) }, /401 lines/],
   ['long function', { 'lib/base/zero.ts': `export function zero() {\n${lines(49)}}\n` }, /51 lines/],
   ['sixth parameter', { 'lib/base/zero.ts': 'export const zero = (a = 1, b = 2, c = 3, d = 4, e = 5, f = 6) => a;\n' }, /6 parameters/],

@@ -125,7 +125,7 @@ function parseMount(value: unknown, at: string): MountSpec {
   checkKnown(Object.keys(entry), at, keys[type]);
   if (type === 'bind') return parseBind(entry, at);
   const target = parseTarget(entry.target, `${at}.target`);
-  if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
+  if (target === '/') throw new OptionError(`${at}.target`, "is '/', which the option `root` defines");
   const mode = (fallback: number) => (entry.mode === undefined ? fallback : parseInteger(entry.mode, `${at}.mode`, 0, 0o1777));
   switch (type) {
     case 'overlay': {
@@ -156,7 +156,7 @@ function parseMount(value: unknown, at: string): MountSpec {
 function parseBind(entry: Partial<Record<string, unknown>>, at: string): MountSpec {
   const source = parseHostPath(entry.source, `${at}.source`);
   const target = parseTarget(entry.target ?? source, `${at}.target`);
-  if (target === '/') throw new OptionError(`${at}.target`, "is '/'; the option `root` says what is there");
+  if (target === '/') throw new OptionError(`${at}.target`, "is '/', which the option `root` defines");
   const { readonly = true, followLinks = false } = entry;
   const flags = { readonly: parseBoolean(readonly, `${at}.readonly`), followLinks: parseBoolean(followLinks, `${at}.followLinks`) };
   return { type: 'bind', source, target, ...flags };
@@ -198,7 +198,7 @@ export function emitMount(context: MountContext, mount: MountSpec): void {
       tree.dir(mount.target, mount.mode, origin);
       return;
     case 'overlay':
-      if (spec.root === 'host') throw new OptionError(`${origin}.type`, "an overlay needs a root of its own, not 'host'");
+      if (spec.root === 'host') throw new OptionError(`${origin}.type`, "an overlay cannot be combined with root: 'host'");
       tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin, { writable: true, fixed: true });
       return;
     case 'tree': {

@@ -44,9 +44,9 @@ export function parseOverlay(value: unknown, at: string): OverlaySpec {
   const { lower, upper = 'memory', size, inodes, followLinks } = parseObject(value, at, overlayKeys);
   const list = Array.isArray(lower) ? parseArray(lower, `${at}.lower`) : [lower];
   if (list.length === 0 || list.length > maxLower)
-    throw new OptionError(`${at}.lower`, `expected 1 to ${maxLower} folders, received ${list.length}`);
+    throw new OptionError(`${at}.lower`, `expected 1 to ${maxLower} directories, received ${list.length}`);
   if (upper !== 'memory' && (size ?? inodes) !== undefined)
-    throw new OptionError(`${at}.size`, 'is for changes in memory; what a folder may hold is a matter of its file system');
+    throw new OptionError(`${at}.size`, "limits only upper: 'memory': the size of a directory is limited by its file system");
   return {
     lower: list.map((entry, index) => parseHostPath(entry, Array.isArray(lower) ? `${at}.lower[${index}]` : `${at}.lower`)),
     upper: upper === 'memory' ? upper : parseHostPath(upper, `${at}.upper`),
@@ -74,7 +74,7 @@ export function emitOverlay(plan: PlanWriter, overlay: OverlaySpec, origin: stri
   const stage = plan.known(stageKey) ?? noSlot;
   const layers = overlay.lower.map((source, index) => {
     const layer = bindHost(plan, scene, { origin, source, readonly: true, owned: true, alone: true, followLinks: overlay.followLinks });
-    if (statSource(source, origin).kind !== 'dir') throw new OptionError(`${origin}.lower[${index}]`, `is no folder: ${source}`);
+    if (statSource(source, origin).kind !== 'dir') throw new OptionError(`${origin}.lower[${index}]`, `is not a directory: ${source}`);
     return attach(plan, stage, layer, origin);
   });
   const upper = attach(plan, stage, upperSlot(plan, overlay, origin, scene), origin);
@@ -104,7 +104,13 @@ function upperSlot(plan: PlanWriter, { upper, size, inodes, followLinks }: Overl
 // A set-id file of a lower layer is copied up with its mode, so nobody else may have access to the copy.
 function checkPrivate(upper: string, origin: string): void {
   const { kind, mode } = statSource(upper, origin);
-  if (kind !== 'dir') throw new OptionError(`${origin}.upper`, `is no folder: ${upper}`);
+  if (kind !== 'dir') throw new OptionError(`${origin}.upper`, `is not a directory: ${upper}`);
   if ((mode & 0o077) !== 0)
-    throw new SysError({ errno: 13, syscall: 'stat', origin: `${origin}.upper`, path: upper, hint: 'others may enter it: chmod 700' });
+    throw new SysError({
+      errno: 13,
+      syscall: 'stat',
+      origin: `${origin}.upper`,
+      path: upper,
+      hint: 'other users can access it: run chmod 700',
+    });
 }

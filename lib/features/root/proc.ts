@@ -87,10 +87,10 @@ function emitHostProc({ plan, tree, origin, scene }: MountContext, target: strin
   else if (scene.hostId !== undefined) {
     tree.mount(makeFs(plan, { type: 'proc', options: procOptions[kind], attributes, origin, section: 'host' }), target, 'dir', origin);
     if (kind === 'masked') maskFacts(tree, target, origin);
-  } else if (kind !== 'prefer') throw new OptionError('proc', `'${kind}' can't be had by a user without a pid namespace: ${hostProcFix}`);
+  } else if (kind !== 'prefer') throw new OptionError('proc', `'${kind}' needs a pid namespace unless root runs nsjs: ${hostProcFix}`);
 }
 
-const hostProcFix = "write 'off' for none, or 'full' for the host's own /proc, which shows the processes and the kernel of the machine";
+const hostProcFix = "write proc: 'off' for no /proc, or 'full' for the host's own, which shows the processes and the kernel of the machine";
 
 /** Returns the protection that is lost without a pid namespace. */
 export function procDropped({ proc: kind, namespaces, root }: Spec, isRoot: boolean): readonly Dropped[] {
@@ -105,7 +105,7 @@ export function procDropped({ proc: kind, namespaces, root }: Spec, isRoot: bool
       },
     ];
   if (kind !== 'prefer' || isRoot) return [];
-  const reason = 'without a pid namespace only root can mount a /proc that hides what is not the sandbox';
+  const reason = 'without a pid namespace only root can mount a /proc that hides processes outside the sandbox';
   return [{ control: 'proc', reason, fix: hostProcFix }];
 }
 

@@ -50,7 +50,7 @@ export const rootTree: Step = {
   emit(plan, spec, scene) {
     if (!spec.namespaces.mnt) {
       if (spec.root !== 'host' || spec.mounts.length > 0)
-        throw new OptionError('namespaces.mnt', "sharing it needs root: 'host' and no mounts");
+        throw new OptionError('namespaces.mnt', "a shared mount namespace needs root: 'host' and no mounts");
       return;
     }
     plan.op('inside', 'root', 'Propagation', mountFlags.recursive | mountFlags.private);

@@ -100,7 +100,9 @@ export class Bridge {
     const { alias, origin, netFd, name, mac } = end;
     const mtu = end.mtu ?? this.spec.mtu;
     if (alias !== undefined && this.names.has(alias))
-      throw new NsError('ERR_NSJS_NETWORK', `${origin}: there is a '${alias}' in the network already`, { hint: 'give it another alias' });
+      throw new NsError('ERR_NSJS_NETWORK', `${origin}: the alias '${alias}' is already used in the network`, {
+        hint: 'choose another alias',
+      });
     const addresses = this.takeAddresses(end.addresses);
     const outside = freshName('nsv-');
     const wire: Socketed = {
@@ -135,7 +137,9 @@ export class Bridge {
   /** Forwards a port of the host. Root only. */
   publish(port: PublishedPort): void {
     if (this.where)
-      throw new NsError('ERR_NSJS_UNSUPPORTED', 'a network without uplink has no port to publish', { hint: 'use sandbox.net.publish' });
+      throw new NsError('ERR_NSJS_UNSUPPORTED', 'without root, a network cannot publish ports of the host', {
+        hint: 'use sandbox.net.publish',
+      });
     this.filter((filter) => filter.batch(publishRules(this.name, port), 'publish'));
   }
 
@@ -186,8 +190,8 @@ export class Bridge {
       if (readFileSync(path, 'latin1').trim() !== '0') continue;
       const name = path.slice('/proc/sys/'.length).replaceAll('/', '.');
       if (!forwarding)
-        throw new NsError('ERR_NSJS_UNSUPPORTED', `nat: this host forwards no packets (${name} is 0)`, {
-          hint: `set it with sysctl -w ${name}=1, or give forwarding: true`,
+        throw new NsError('ERR_NSJS_UNSUPPORTED', `nat: packet forwarding is disabled on this host (${name} is 0)`, {
+          hint: `set it with sysctl -w ${name}=1, or set forwarding: true`,
         });
       inNamespace({}, [{ kind: 'write', path, text: '1' }]);
     }
@@ -196,7 +200,7 @@ export class Bridge {
   private takeAddresses(wanted: readonly Cidr[]): readonly Cidr[] {
     const taken: { readonly pool: AddressPool; readonly address: string }[] = [];
     const outside = wanted.find(({ address }) => !this.subnets.some((subnet) => cidrContains(subnet, address)));
-    if (outside) throw new NsError('ERR_NSJS_NETWORK', `${outside.address} is in no subnet of the network`);
+    if (outside) throw new NsError('ERR_NSJS_NETWORK', `${outside.address} is not in any subnet of the network`);
     try {
       for (const pool of this.pools) {
         const own = wanted.filter(({ address }) => cidrContains(pool.subnet, address));

@@ -24,7 +24,8 @@ function usedNetworks(route: NetlinkSocket): readonly Cidr[] {
 export function freeSubnet(route: NetlinkSocket, others: readonly Cidr[]): Cidr {
   const used = [...usedNetworks(route), ...others].filter((one) => !isSix(one));
   const found = freeSubnets.find((subnet) => !used.some((one) => cidrsOverlap(one, subnet)));
-  if (!found) throw new NsError('ERR_NSJS_NETWORK', 'no subnet is free from 10.88.0.0 to 10.103.255.0', { hint: 'name one' });
+  if (!found)
+    throw new NsError('ERR_NSJS_NETWORK', 'no free subnet between 10.88.0.0/24 and 10.103.255.0/24', { hint: 'set the option subnet' });
   return found;
 }
 
@@ -35,8 +36,8 @@ export function checkFree(route: NetlinkSocket, subnets: readonly Cidr[]): void 
     const taken = used.find((one) => isSix(one) === isSix(subnet) && cidrsOverlap(one, subnet));
     if (!taken) continue;
     const text = ({ address, prefix }: Cidr) => `${address}/${prefix}`;
-    throw new NsError('ERR_NSJS_NETWORK', `subnet: ${text(subnet)} overlaps with ${text(taken)} of this host`, {
-      hint: 'choose another, or leave it out',
+    throw new NsError('ERR_NSJS_NETWORK', `subnet: ${text(subnet)} overlaps with the route to ${text(taken)} on this host`, {
+      hint: 'choose another subnet, or omit the option',
     });
   }
 }

@@ -81,7 +81,7 @@ function send(asked: Request, url: URL, agent: Agent | SecureAgent, isSecure: bo
     request.once('error', reject);
     // An upgrade that was not requested, such as status 101, is not a valid response.
     request.once('upgrade', (_, socket) => socket.destroy());
-    request.once('close', () => reject(new TypeError('fetch failed: the server ended the connection without an answer')));
+    request.once('close', () => reject(new TypeError('fetch failed: the server closed the connection without a response')));
     if (asked.body)
       Readable.fromWeb(asked.body as import('node:stream/web').ReadableStream)
         .on('error', reject)

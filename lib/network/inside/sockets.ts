@@ -74,7 +74,7 @@ export class NamespaceSockets {
     const bind = { host: parseAddress(host), port: parseInteger(port, 'port', 0, maxPort) };
     if (typeof server?.listen !== 'function')
       throw new OptionError('server', 'expected a server of net, http or https', 'ERR_INVALID_ARG_TYPE');
-    if (server.listening) throw new OptionError('server', 'listens already');
+    if (server.listening) throw new OptionError('server', 'is already listening');
     const fd = this.make({ type: 'stream', bind, listen: backlog });
     const listening = once(server, 'listening');
     server.listen({ fd });

@@ -87,8 +87,8 @@ function make(spec: InterfaceSpec, { netFd }: SocketNamespaces, alias: string | 
     return plug.wire({ ...settings, netFd, addresses, origin: at, ...(own === undefined ? {} : { alias: own }) });
   }
   if (!host().privileged)
-    throw new NsError('ERR_NSJS_UNSUPPORTED', `${at}: only root can give the host an end of it`, {
-      hint: 'as a user connect sandboxes by a Network, or use network: {egress}',
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `${at}: only root can create an interface in the host's network namespace`, {
+      hint: 'as a user, connect sandboxes with a Network, or use network: {egress}',
     });
   const outside = NetlinkSocket.open('route');
   try {

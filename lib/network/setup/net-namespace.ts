@@ -101,7 +101,7 @@ function makeOwned(common: readonly NamespaceRequest[]): readonly number[] {
       errno: -error.errno,
       syscall: error.syscall,
       origin: 'network',
-      hint: 'a user needs user namespaces for a network namespace: see `nsjs probe`',
+      hint: 'without root, a network namespace needs a user namespace, which this host denies: see `nsjs probe`',
     });
   }
 }

@@ -19,7 +19,7 @@ export function pastaMissing(): { readonly reason: string; readonly fix: string 
     accessSync(tun, constants.R_OK | constants.W_OK);
     return undefined;
   } catch {
-    return { reason: `${tun} cannot be opened`, fix: `chmod 666 ${tun}, as most distributions have it` };
+    return { reason: `${tun} cannot be opened`, fix: `chmod 666 ${tun}, the default mode of most distributions` };
   }
 }
 

@@ -31,6 +31,6 @@ test('streaming with abort', () => {
 test('a sandbox that is watched, and given more as it runs', () => {
   const text = run('watch-and-update');
   expect(text).toMatch(/^\d+ MiB, \d+ ms of CPU time, \d+ %$/m);
-  if (hasCgroups) expect(text).toContain('now it may have 128 MiB');
+  if (hasCgroups) expect(text).toContain('the limit is now 128 MiB');
   expect(text).toMatch(/^exited done$/m);
 });

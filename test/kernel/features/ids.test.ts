@@ -76,10 +76,10 @@ describe('wrong maps', () => {
   const entry = (inside: number, outside: number, count: number) => ({ inside, outside, count });
   test.each<[string, unknown, string]>([
     ['the root of the host', [entry(0, 0, 1)], 'user.ids.uids[0].outside: is 0'],
-    ['no 0', [entry(1, 1000, 1)], 'user.ids.uids: must map 0'],
+    ['no 0', [entry(1, 1000, 1)], 'user.ids.uids: must map id 0'],
     ['twice inside', [entry(0, 1000, 5), entry(4, 5000, 1)], 'user.ids.uids: inside 4 is mapped twice'],
     ['twice outside', [entry(0, 1000, 5), entry(9, 1002, 1)], 'user.ids.uids: outside 1002 is mapped twice'],
-    ['too far', [entry(0, 4294967290, 10)], 'user.ids.uids[0]: goes beyond'],
+    ['too far', [entry(0, 4294967290, 10)], 'user.ids.uids[0]: exceeds the largest id'],
     ['nothing', [], 'user.ids.uids: expected 1 to 340'],
   ])('%s', (_, uids, message) => {
     expect(

@@ -47,8 +47,8 @@ describe('capabilities', () => {
   });
 
   test.each<[string, object, string]>([
-    ['effective', { effective: ['CAP_KILL'] }, 'capabilities.effective: CAP_KILL is not among the permitted ones'],
-    ['ambient', { permitted: ['CAP_KILL'], ambient: ['CAP_KILL'] }, 'capabilities.ambient: CAP_KILL is not among the inheritable ones'],
+    ['effective', { effective: ['CAP_KILL'] }, 'capabilities.effective: CAP_KILL is not in the permitted set'],
+    ['ambient', { permitted: ['CAP_KILL'], ambient: ['CAP_KILL'] }, 'capabilities.ambient: CAP_KILL is not in the inheritable set'],
     ['a name', { permitted: ['KILL'] }, 'capabilities.permitted[0]: expected the name of a capability'],
   ])('%s is checked', (_, capabilities, message) => {
     expect(thrown(() => parseSandboxOptions({ capabilities } as SandboxOptions)).message).toContain(message);
@@ -95,8 +95,8 @@ describe('scheduling', () => {
     [{ nice: 20 }, 'nice: expected a whole number'],
     [{ scheduler: { policy: 'fifo' } }, 'scheduler.priority: is needed'],
     [{ scheduler: { policy: 'other', runtime: 5000 } }, 'scheduler.runtime: is needed with'],
-    [{ ioPriority: { class: 'idle', level: 3 } }, 'ioPriority.level: means nothing'],
-    [{ affinity: [] }, 'affinity: names no processor'],
+    [{ ioPriority: { class: 'idle', level: 3 } }, 'ioPriority.level: has no effect'],
+    [{ affinity: [] }, 'affinity: expected at least one'],
     [{ oomScoreAdj: 1001 }, 'oomScoreAdj: expected'],
   ])('%j is wrong', (options, message) => {
     expect(thrown(() => parseSandboxOptions(options as SandboxOptions)).message).toContain(message);

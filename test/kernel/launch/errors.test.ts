@@ -41,7 +41,7 @@ describe('a program that does not start', () => {
     expect(await says('./nothing', { cwd: '/job' })).toMatch(/no \/job\/nothing inside/);
     expect((await spawnIsolated('./job', [], { mounts, cwd: '/job' })).exitCode).toBe(0);
     expect(await says('/elsewhere')).toMatch(/add \{type: 'bind', source: '\/elsewhere'\}/);
-    expect(await says('nowhere')).toMatch(/no folder of PATH/);
+    expect(await says('nowhere')).toMatch(/no directory of PATH/);
   });
 });
 
@@ -50,8 +50,8 @@ describe('mounts', () => {
     file('f', 'x');
     const on = async (source: string, target: string) =>
       (await rejection(spawnIsolated('true', [], { mounts: [{ type: 'bind', source: join(folder.path, source), target }] }))).message;
-    expect(await on('f', '/usr/share')).toMatch(/mounts\[0\].*two kinds|mounts\[0\].*folder/);
-    expect(await on('', '/usr/bin/env')).toMatch(/mounts\[0\].*two kinds|mounts\[0\].*(file|folder)/);
+    expect(await on('f', '/usr/share')).toMatch(/mounts\[0\].*(different kinds|directory)/);
+    expect(await on('', '/usr/bin/env')).toMatch(/mounts\[0\].*(different kinds|file|directory)/);
   });
 
   test('what is to be read-only or hidden, and is not there', async () => {

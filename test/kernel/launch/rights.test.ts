@@ -29,7 +29,7 @@ testIf(isRoot, 'root', 'root that becomes a user spawns as that user', async () 
 testIf(isRoot, 'root', 'in a sandbox of root nothing can be started any more, and the error says why', async () => {
   const script = `const sandbox = await Sandbox.open(); ${becomeUser}
     console.log(await sandbox.spawn('echo', ['on']).catch((error) => error.code + ' ' + error.hint)); await sandbox.close();`;
-  expect(await run(script)).toMatch(/^EPERM .*no longer the rights/);
+  expect(await run(script)).toMatch(/^EPERM .*has lost privileges/);
 });
 
 test('limits that were lowered are not asked for', async () => {
@@ -61,6 +61,6 @@ testIf(isRoot, 'root', 'where /run cannot be written another directory can be na
     console.log(await said({})); console.log(await said({ stateDir: folder })); console.log(await said({ stateDir: folder + '/own' })); fs.rmSync(folder, { recursive: true });`;
   const [unwritable, foreign, own] = (await run(script)).split('\n');
   expect(unwritable).toMatch(/^stateDir .*E(ROFS|NOENT).*option stateDir/);
-  expect(foreign).toMatch(/stateDir: others than root may write/);
+  expect(foreign).toMatch(/stateDir: users other than root may write/);
   expect(own).toBe('runs');
 });

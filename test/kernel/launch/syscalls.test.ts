@@ -114,7 +114,7 @@ describe('onSyscall', () => {
   });
 
   test.each<[object, string]>([
-    [{ onSyscall: { mout: () => undefined } }, 'onSyscall.mout: is no system call'],
+    [{ onSyscall: { mout: () => undefined } }, 'onSyscall.mout: is not a known system call'],
     [{ onSyscall: { mount: 'deny' } }, 'onSyscall.mount: expected a function'],
     [{ syscallTimeout: 0 }, 'syscallTimeout: expected'],
     [{ violations: 1 }, 'violations: expected'],

@@ -25,7 +25,7 @@ describe('open', () => {
       path: 'target',
       message: "target: is a namespace of type 'uts', not 'net'",
     });
-    expect(thrown(() => Namespace.open('/etc/passwd', 'net'))).toMatchObject({ path: 'target', message: 'target: is no namespace' });
+    expect(thrown(() => Namespace.open('/etc/passwd', 'net'))).toMatchObject({ path: 'target', message: 'target: is not a namespace' });
     expect(thrown(() => Namespace.open('/nonexistent', 'net'))).toMatchObject({ code: 'ENOENT', path: '/nonexistent' });
     expect(thrown(() => Namespace.open(2 ** 22, 'net')).code).toMatch(/ESRCH|EINVAL/);
     expect(thrown(() => Namespace.open('relative', 'net'))).toMatchObject({ path: 'target' });

@@ -70,7 +70,7 @@ describe('share', () => {
     using net = one.namespace('net');
     using pid = one.namespace('pid');
     expect(thrown(() => spawnIsolated('true', [], { namespaces: { uts: net } }))).toMatchObject({ path: 'namespaces.uts' });
-    expect(thrown(() => spawnIsolated('true', [], { namespaces: { pid } })).message).toMatch(/with its spawn\(\)/);
+    expect(thrown(() => spawnIsolated('true', [], { namespaces: { pid } })).message).toMatch(/call spawn\(\) of the sandbox/);
     expect(thrown(() => spawnIsolated('true', [], { namespaces: { net }, network: 'host' }))).toMatchObject({ path: 'network' });
     expect(thrown(() => spawnIsolated('true', [], { namespaces: { net: {} as Namespace } }))).toMatchObject({ path: 'namespaces.net' });
     await one.close();

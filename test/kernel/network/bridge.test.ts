@@ -93,7 +93,7 @@ describe('sandboxes on one network', () => {
       const [address] = network.names.one ?? [];
       expect(await rejection(spawnIsolated('true', [], { network: { veth: { network, addresses: [`${address}/29`] } } }))).toMatchObject({
         code: 'ERR_NSJS_NETWORK',
-        message: expect.stringContaining('is taken'),
+        message: expect.stringContaining('is already in use'),
       });
       expect(await rejection(spawnIsolated('true', [], { network: { veth: { network, addresses: ['10.9.9.9/24'] } } }))).toMatchObject({
         code: 'ERR_NSJS_NETWORK',

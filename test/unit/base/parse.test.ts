@@ -72,7 +72,7 @@ test('an unknown key names what is near', () => {
   expect(thrown(() => parseObject({ limts: 1 }, '', ['limits', 'mounts']))?.message).toMatch(
     /^limts: unknown option; did you mean 'limits'/,
   );
-  expect(thrown(() => parseObject({ zzzzzz: 1 }, 'a', ['limits']))?.message).toMatch(/^a\.zzzzzz: unknown option; known are limits/);
+  expect(thrown(() => parseObject({ zzzzzz: 1 }, 'a', ['limits']))?.message).toMatch(/^a\.zzzzzz: unknown option; known options: limits/);
 });
 
 test('arrays by index alone', () => {

@@ -229,7 +229,7 @@ describe('what is passed on as it comes', () => {
     ['HTTP/2', ['PRI * HT', 'TP/2.0\r\n']],
   ])('%s in pieces is cut before it is whole', async (_, pieces) => {
     const { passed, error } = await guard('unsure', pieces);
-    expect(error).toBe('a request in pieces');
+    expect(error).toMatch(/began too late/);
     expect(passed).not.toMatch(/HTTP\/|RTSP\/|QUIT/);
   });
 
@@ -240,7 +240,7 @@ describe('what is passed on as it comes', () => {
       ['<?xml version="1.0"?>', '<stream:stream to="good.test">', '\n'],
     ]) {
       const { passed, error } = await guard('unsure', pieces);
-      if (pieces.join('').split('\n')[0]?.includes('HTTP/')) expect(error).toBe('a request in pieces');
+      if (pieces.join('').split('\n')[0]?.includes('HTTP/')) expect(error).toMatch(/began too late/);
       else expect({ passed, error }).toEqual({ passed: pieces.join(''), error: undefined });
     }
     const ssh = await guard('other', ['SSH-2.0-x\r\n', '\0\0\x01\x02 HTTP/1.1\r\n']);
