@@ -7,7 +7,7 @@ import { type GroupKind, settingsOf } from '../cgroup/settings';
 import { pathFolder } from '../native/open-flags';
 import { noSlot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
-import { type Cgroups, feature, type Scene, type Step } from './feature';
+import { type Cgroups, type Context, feature, type Step } from './feature';
 
 /** Specifies whether cgroups must enforce limits, and where they are created. */
 export interface CgroupPlace {
@@ -41,15 +41,15 @@ export interface CgroupSpec {
 export const cgroup = feature({
   key: 'cgroup',
   parse: parseCgroup,
-  emit(plan, _spec, scene) {
-    const { cgroups } = scene;
+  emit(plan, _spec, context) {
+    const { cgroups } = context;
     if (cgroups.version === undefined) return;
     for (const folder of foldersOf(cgroups.folders)) plan.op('host', 'cgroup', 'MakeDir', noSlot, folder, 0o755);
     emitSettings(plan, cgroups.limits, cgroups.folders, { ...cgroups, version: cgroups.version, ownProcesses: 1 });
     if (cgroups.version === 1) openGroups1(plan, cgroups);
     else openGroup2(plan, cgroups);
     // update() may set a CPU quota for a long-lived sandbox later.
-    const hasQuota = cgroups.limits.cpu !== undefined || (scene.kind === 'sandbox' && !scene.single);
+    const hasQuota = cgroups.limits.cpu !== undefined || (context.kind === 'sandbox' && !context.single);
     emitEnd(plan, cgroups, hasQuota);
     emitAfter(plan, cgroups, hasQuota);
   },
@@ -80,9 +80,9 @@ export const joinProgramGroup: Step = {
  */
 export const clock: Step = {
   scope: 'both',
-  emit(plan, spec, scene) {
-    if (scene.kind === 'program') emitProgramClock(plan, scene);
-    else emitClock(plan, spec.limits, scene);
+  emit(plan, spec, context) {
+    if (context.kind === 'program') emitProgramClock(plan, context);
+    else emitClock(plan, spec.limits, context);
   },
 };
 
@@ -170,7 +170,7 @@ function emitAfter(plan: PlanWriter, { folders, version = 2, limits }: Cgroups, 
 function emitClock(
   plan: PlanWriter,
   { wallTime = 0, cpuTime = 0, idle = 0 }: LimitsSpec,
-  { cgroups: { cpuUsage }, host, single }: Scene,
+  { cgroups: { cpuUsage }, host, single }: Context,
 ): void {
   const counts = cpuUsage !== undefined;
   if (wallTime === 0 && !(counts && (cpuTime > 0 || idle > 0))) return;
@@ -182,7 +182,7 @@ function emitClock(
   if (single) plan.op('host', 'limits.wallTime', 'ClockHold');
 }
 
-function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Scene): void {
+function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Context): void {
   const { wallTime = 0, cpuTime = 0, idle = 0 } = ownLimits ?? noLimits;
   const pass = (fd: number | undefined) => (fd === undefined ? noSlot : plan.pass('limits', fd));
   const counts = group?.usageFd !== undefined;

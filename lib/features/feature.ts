@@ -17,7 +17,7 @@ export interface Dropped {
 }
 
 /** The state besides the spec that features use to write the plan of one sandbox. */
-export interface Scene {
+export interface Context {
   readonly host: Host;
   /** Host uid and gid of the sandbox, if nsjs runs as root. */
   readonly hostId?: number;
@@ -29,7 +29,7 @@ export interface Scene {
    */
   readonly ownerFd?: number;
   /** The network namespace that was set up for the sandbox beforehand. */
-  readonly network?: SceneNetwork;
+  readonly network?: ContextNetwork;
   /**
    * Descriptor of an empty network namespace with its loopback interface up, used instead of creating one for the
    * sandbox.
@@ -67,7 +67,7 @@ export interface Scene {
 }
 
 /** Properties of the network namespace set up for a sandbox that its plan needs. */
-export interface SceneNetwork {
+export interface ContextNetwork {
   readonly netFd: number;
   /** Name servers for the sandbox's programs. */
   readonly resolvers: readonly string[];
@@ -140,12 +140,12 @@ export interface ProgramGroup {
 /** Operations that belong to several options, or to none. */
 export interface Step {
   /**
-   * Whether the operations belong to the sandbox, or to each program in it. With `'both'` the step checks `scene.kind`
+   * Whether the operations belong to the sandbox, or to each program in it. With `'both'` the step checks `context.kind`
    * itself. Default: `'sandbox'`.
    */
   readonly scope?: 'sandbox' | 'program' | 'both';
   /** Writes operations to the plan. It is pure: it has no other effect. */
-  emit(plan: PlanWriter, spec: Spec, scene: Scene): void;
+  emit(plan: PlanWriter, spec: Spec, context: Context): void;
 }
 
 /** One feature of a sandbox: an option key, the parser of its value, and the operations that it results in. */

@@ -4,7 +4,7 @@ import type { Host } from '../host/host';
 import { openFlags } from '../native/open-flags';
 import { noSlot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
-import { type Dropped, feature, type Scene, type Step } from './feature';
+import { type Context, type Dropped, feature, type Step } from './feature';
 import { defaultPaths, systemPaths } from './landlock-default';
 import {
   executeRights,
@@ -93,13 +93,13 @@ export const landlock = feature({
         : { scopes: parseArray(given.scopes, `${at}.scopes`).map((name, i) => parseOneOf(name, `${at}.scopes[${i}]`, scopeNames)) }),
     };
   },
-  emit(plan, spec, scene) {
-    const ruleset = landlockFor(spec, scene);
+  emit(plan, spec, context) {
+    const ruleset = landlockFor(spec, context);
     if (!ruleset) return;
     if (!spec.noNewPrivileges) throw new OptionError('landlock', 'requires noNewPrivileges: true');
-    const section = sectionOf(spec, scene.kind);
-    if (section) emitRuleset(plan, section, ruleset, scene);
-    else if (scene.kind === 'sandbox') openPaths(plan, ruleset);
+    const section = sectionOf(spec, context.kind);
+    if (section) emitRuleset(plan, section, ruleset, context);
+    else if (context.kind === 'sandbox') openPaths(plan, ruleset);
   },
 });
 
@@ -107,7 +107,7 @@ export const landlock = feature({
  * In a long-lived sandbox init restricts itself, so that all programs share one ruleset and can see and signal each
  * other. Without a pid namespace init has to read the host's /proc, so each program gets its own ruleset.
  */
-function sectionOf({ namespaces }: Spec, kind: Scene['kind']): 'inside' | 'program' | undefined {
+function sectionOf({ namespaces }: Spec, kind: Context['kind']): 'inside' | 'program' | undefined {
   if (kind === 'run' || !namespaces.pid) return kind === 'sandbox' ? undefined : 'program';
   return kind === 'sandbox' ? 'inside' : undefined;
 }
@@ -129,13 +129,13 @@ function openPaths(plan: PlanWriter, { paths }: Ruleset): void {
  * process inherits the descriptor.
  */
 export const mqueueForLandlock: Step = {
-  emit(plan, spec, scene) {
+  emit(plan, spec, context) {
     const { ipc, mnt } = spec.namespaces;
-    if (!ipc || !mnt || !scene.host.hasMqueue || !landlockFor(spec, scene)) return;
+    if (!ipc || !mnt || !context.host.hasMqueue || !landlockFor(spec, context)) return;
     const slot = newFs(plan, 'mqueue', {}, mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec, 'landlock');
     plan.shared(queuesKey, () => slot);
     // Held for the rules of later programs.
-    if (scene.kind === 'sandbox' && !spec.namespaces.pid) plan.op('inside', 'landlock', 'Hold', slot);
+    if (context.kind === 'sandbox' && !spec.namespaces.pid) plan.op('inside', 'landlock', 'Hold', slot);
   },
 };
 
@@ -156,13 +156,14 @@ const netAbi = 4;
 const scopeAbi = 6;
 
 /** Returns the ruleset of a sandbox's programs, reduced to what the kernel supports; undefined for none. */
-export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind' | 'single' | 'hidden'>): Ruleset | undefined {
+export function landlockFor(spec: Spec, context: Pick<Context, 'host' | 'kind' | 'single' | 'hidden'>): Ruleset | undefined {
   const { level, bindTcp, connectTcp } = spec.landlock;
-  const abi = scene.host.landlockAbi;
+  const abi = context.host.landlockAbi;
   if (level === 'off' || abi === 0) return undefined;
   const wanted =
-    spec.landlock.paths?.flatMap((rule) => (rule.path === 'system' ? systemPaths(scene.host, rule.origin, scene.hidden ?? []) : [rule])) ??
-    defaultPaths(spec);
+    spec.landlock.paths?.flatMap((rule) =>
+      rule.path === 'system' ? systemPaths(context.host, rule.origin, context.hidden ?? []) : [rule],
+    ) ?? defaultPaths(spec);
   const known = 2 ** (rightsByAbi[Math.min(abi, rightsByAbi.length - 1)] ?? 0) - 1;
   const named = wanted.reduce((all, { rights }) => all | rights, 0);
   // Rights given as a number are newer than this table. The kernel reports whether it supports them.
@@ -172,7 +173,7 @@ export function landlockFor(spec: Spec, scene: Pick<Scene, 'host' | 'kind' | 'si
     abi,
     fs,
     net: abi < netAbi ? 0 : (bindTcp ? tcp.bindTcp : 0) | (connectTcp ? tcp.connectTcp : 0),
-    scoped: abi < scopeAbi ? 0 : scopesOf(spec, scene).reduce((all, name) => all | scopes[name], 0),
+    scoped: abi < scopeAbi ? 0 : scopesOf(spec, context).reduce((all, name) => all | scopes[name], 0),
     paths: wanted.map((rule) => ({ ...rule, rights: rule.rights & fs })),
     ports,
   };
@@ -182,11 +183,11 @@ const portRules = (key: keyof typeof tcp, ports: readonly number[] = []): Rulese
   ports.map((port, index) => ({ port, rights: tcp[key], origin: `landlock.${key}[${index}]` }));
 
 // Programs of one sandbox must be able to reach each other. A separate ruleset for each of them would prevent that.
-const scopesOf = (spec: Spec, { kind, single }: Pick<Scene, 'kind' | 'single'>): readonly LandlockScope[] =>
+const scopesOf = (spec: Spec, { kind, single }: Pick<Context, 'kind' | 'single'>): readonly LandlockScope[] =>
   spec.landlock.scopes ?? (spec.landlock.paths === undefined && (kind === 'run' || single || spec.namespaces.pid) ? scopeNames : []);
 
 /** Returns the preferred parts that the kernel lacks. Throws NsError ERR_NSJS_UNSUPPORTED for required parts. */
-export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Pick<Scene, 'kind' | 'single'>): readonly Dropped[] {
+export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Pick<Context, 'kind' | 'single'>): readonly Dropped[] {
   const { level, bindTcp, connectTcp } = spec.landlock;
   if (level === 'off') return [];
   const fix = 'boot a newer kernel, with landlock in CONFIG_LSM or in lsm= on its command line';
@@ -211,7 +212,7 @@ function emitRuleset(
   plan: PlanWriter,
   section: 'inside' | 'program',
   { fs, net, scoped, paths, ports }: Ruleset,
-  { program }: Scene,
+  { program }: Context,
 ): void {
   const words = scoped !== 0 ? [fs, net, scoped] : net !== 0 ? [fs, net] : [fs];
   const slot = plan.slot('landlock');

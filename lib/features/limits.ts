@@ -2,7 +2,7 @@ import { OptionError, OptionRangeError } from '../base/errors';
 import { type Bytes, bare, parseArray, parseBoolean, parseBytes, parseInteger, parseObject, parseRecord, parseString } from '../base/parse';
 import type { IoLimitSpec, LimitsSpec } from '../cgroup/limits';
 import { checkQuota } from '../cgroup/settings';
-import { feature, type Scene } from './feature';
+import { type Context, feature } from './feature';
 import { emitRlimit } from './rlimits';
 import { countsPids } from './stand-ins';
 
@@ -160,19 +160,19 @@ export const limits = feature({
   key: 'limits',
   scope: 'program',
   parse: (value = {}, at): LimitsSpec => parseLimits(value, at),
-  emit(plan, spec, scene) {
+  emit(plan, spec, context) {
     const { memory, pids, cpuTime, fileSize, openFiles } = spec.limits;
     const { cpu: ofEach } = spec.rlimits;
     const both = (value: number) => ({ soft: value, hard: value });
     if (fileSize !== undefined) emitRlimit(plan, 'limits.fileSize', 'fsize', both(fileSize));
     if (openFiles !== undefined) emitRlimit(plan, 'limits.openFiles', 'nofile', both(openFiles));
-    if (cpuTime !== undefined && !countsCpuTime(scene)) {
+    if (cpuTime !== undefined && !countsCpuTime(context)) {
       // This process, which sums up the CPU time, must act first, because it can report the reason.
       const seconds = Math.ceil(cpuTime / 1000) + 1;
       const { soft = seconds, hard = seconds + 1 } = ofEach ?? bare<{ soft?: number; hard?: number }>({});
       emitRlimit(plan, 'limits.cpuTime', 'cpu', { soft: Math.min(seconds, soft), hard: Math.min(seconds + 1, hard) });
     } else if (cpuTime !== undefined && ofEach) emitRlimit(plan, 'rlimits.cpu', 'cpu', ofEach);
-    if (scene.cgroups.version !== undefined) return;
+    if (context.cgroups.version !== undefined) return;
     // If `rlimits` also limits each process, the lower limit applies.
     const tighter = (name: 'data' | 'nproc', value: number) => {
       const { soft = value, hard = value } = spec.rlimits[name] ?? bare<{ soft?: number; hard?: number }>({});
@@ -180,14 +180,14 @@ export const limits = feature({
     };
     if (memory !== undefined) emitRlimit(plan, 'limits.memory', 'data', tighter('data', memory + unusedData));
     if (pids === undefined) return;
-    if (countsPids(spec, scene.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', tighter('nproc', pids));
+    if (countsPids(spec, context.hostId)) emitRlimit(plan, 'limits.pids', 'nproc', tighter('nproc', pids));
     // The kernel does not apply RLIMIT_NPROC to root of the host. Then the limit is dropped and reported.
     else plan.optional('program', () => plan.op('program', 'limits.pids', 'NprocAbove', pids));
   },
 });
 
 /** Returns whether a cgroup counts the CPU time of all processes together. */
-export const countsCpuTime = ({ cgroups, ownLimits, group }: Pick<Scene, 'cgroups' | 'ownLimits' | 'group'>): boolean =>
+export const countsCpuTime = ({ cgroups, ownLimits, group }: Pick<Context, 'cgroups' | 'ownLimits' | 'group'>): boolean =>
   (ownLimits?.cpuTime === undefined ? cgroups.cpuUsage : group?.usageFd) !== undefined;
 
 function parseCpu(value: unknown, at: string): number {

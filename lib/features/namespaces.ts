@@ -2,7 +2,7 @@ import { OptionError } from '../base/errors';
 import { bare, parseBoolean, parseInteger, parseObject } from '../base/parse';
 import { noSlot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
-import { type Feature, feature, type Scene, type Step } from './feature';
+import { type Context, type Feature, feature, type Step } from './feature';
 import { isNetBeside } from './network-kind';
 import type { Spec } from './spec';
 
@@ -66,16 +66,16 @@ export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
     const types = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
     return { ...types, joined };
   },
-  emit(plan, spec, scene) {
+  emit(plan, spec, context) {
     const { namespaces: chosen } = spec;
-    const { host } = scene;
+    const { host } = context;
     if (isHostUser(spec) && !host.privileged) checkUnprivileged(spec);
-    const late = isNetBeside(spec, scene) || scene.spareNet !== undefined ? [...byInit, 'net'] : byInit;
+    const late = isNetBeside(spec, context) || context.spareNet !== undefined ? [...byInit, 'net'] : byInit;
     const flags = namespaceTypes.filter((type) => chosen[type] && !late.includes(type)).map((type) => cloneFlags[type]);
-    join(plan, spec, scene);
+    join(plan, spec, context);
     // The kernel also charges the creator of a user namespace for the resources of its processes (ucounts), so the
     // creator must not be root.
-    if (chosen.user && scene.hostId !== undefined) plan.op('maps', 'user', 'Owner', `${scene.hostId}`);
+    if (chosen.user && context.hostId !== undefined) plan.op('maps', 'user', 'Owner', `${context.hostId}`);
     plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot, noSlot);
     plan.op('inside', 'namespaces', 'Dumpable', 0);
     // In a joined user namespace, root has no rights over init and could not open its mount namespace.
@@ -103,7 +103,7 @@ function parseHandle(value: object | null, type: NamespaceType, at: string): num
 }
 
 /** Joins the existing namespaces. The user namespace comes first because it gives rights over the others (setns(2)). */
-function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { ownerFd, hostId, network, spareNet }: Scene): void {
+function join(plan: PlanWriter, { namespaces: { joined: given } }: Spec, { ownerFd, hostId, network, spareNet }: Context): void {
   if (spareNet !== undefined)
     plan.op('maps', 'namespaces.net', 'SetNs', plan.passVarying('net', 'namespaces.net', spareNet), cloneFlags.net);
   const joined = network ? bare({ ...given, net: network.netFd }) : given;

@@ -24,7 +24,7 @@ const limitFile = '/proc/sys/user/max_user_namespaces';
 export const nestedUserNamespaces = feature({
   key: 'nestedUserNamespaces',
   parse: (value = false, at): boolean => parseBoolean(value, at),
-  emit(plan, spec, scene) {
+  emit(plan, spec, context) {
     if (spec.nestedUserNamespaces) return;
     const { namespaces, user } = spec;
     const isFiltered = refusedByFilter(spec);
@@ -49,7 +49,7 @@ export const nestedUserNamespaces = feature({
       return;
     }
     // If init creates the program's user namespace, it sets the limit then (see `innerUser`).
-    if (!isBeside(spec, scene)) return;
+    if (!isBeside(spec, context)) return;
     limitTo('1');
   },
 });

@@ -81,11 +81,11 @@ export const network: Feature<'network', 'none' | 'host' | NetworkSpec | undefin
       );
     return parseSetup(value, at);
   },
-  emit(plan, spec, scene) {
+  emit(plan, spec, context) {
     const { network: mode, namespaces } = spec;
     if (mode === 'none' && !namespaces.net) throw new OptionError('network', "'none' needs a new net namespace: leave namespaces.net out");
-    if (!namespaces.net || scene.spareNet !== undefined) return;
-    const section = isNetBeside(spec, scene) ? 'beside' : 'inside';
+    if (!namespaces.net || context.spareNet !== undefined) return;
+    const section = isNetBeside(spec, context) ? 'beside' : 'inside';
     if (section === 'beside') plan.op('beside', 'namespaces', 'Unshare', cloneFlags.net);
     plan.op(section, 'network', 'Netlink', netlinkProtocols.route, encodeMessage(setLinkUp(loopback), 0));
     plan.optional(section, () => plan.op(section, 'network.bounds', 'Sysctl', boundsText(loopbackBounds)));

@@ -10,8 +10,8 @@ const nullDevice = '/dev/null';
 
 /** Forks the first program's process early, so that its own set-up runs in parallel with init. */
 export const startBeside: Step = {
-  emit(plan, spec, scene) {
-    if (isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, scene) ? 1 : 0, 0);
+  emit(plan, spec, context) {
+    if (isBeside(spec, context)) plan.op('inside', 'command', 'StartProgram', 1, isNetBeside(spec, context) ? 1 : 0, 0);
   },
 };
 
@@ -20,16 +20,16 @@ export const startBeside: Step = {
  * joins it.
  */
 export const releaseProgram: Step = {
-  emit(plan, spec, scene) {
-    if (isBeside(spec, scene)) plan.op('inside', 'command', 'ReleaseProgram');
+  emit(plan, spec, context) {
+    if (isBeside(spec, context)) plan.op('inside', 'command', 'ReleaseProgram');
   },
 };
 
 /** Starts a program in a sandbox that already exists, or in one whose set-up has just been finished. */
 export const startLater: Step = {
   scope: 'program',
-  emit(plan, spec, scene) {
-    if (!isBeside(spec, scene)) plan.op('inside', 'command', 'StartProgram', 0, 0, scene.single ? 1 : 0);
+  emit(plan, spec, context) {
+    if (!isBeside(spec, context)) plan.op('inside', 'command', 'StartProgram', 0, 0, context.single ? 1 : 0);
   },
 };
 

@@ -56,9 +56,9 @@ export const rlimits = feature({
     const pairs = names.filter((name) => given[name] !== undefined).map((name) => [name, parsePair(given[name], `${at}.${name}`)]);
     return Object.fromEntries(pairs) as RlimitsSpec;
   },
-  emit(plan, spec, scene) {
+  emit(plan, spec, context) {
     const { cpuTime, fileSize, openFiles } = spec.limits;
-    const held: readonly string[] = standIns(spec, scene);
+    const held: readonly string[] = standIns(spec, context);
     const taken: Readonly<Partial<Record<Resource, number | undefined>>> = bare({
       cpu: cpuTime,
       fsize: fileSize,

@@ -1,9 +1,9 @@
-import type { Scene } from './feature';
+import type { Context } from './feature';
 import { isHostUser } from './namespaces';
 import type { Spec } from './spec';
 
 /** Returns the per-process limits that stand in for cgroup limits where there is no cgroup. */
-export const standIns = (spec: Spec, { cgroups, hostId }: Pick<Scene, 'cgroups' | 'hostId'>): readonly ('data' | 'nproc')[] =>
+export const standIns = (spec: Spec, { cgroups, hostId }: Pick<Context, 'cgroups' | 'hostId'>): readonly ('data' | 'nproc')[] =>
   cgroups.version !== undefined
     ? []
     : [

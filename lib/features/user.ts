@@ -4,7 +4,7 @@ import type { Host } from '../host/host';
 import { noSlot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
 import type { Capability } from './capabilities';
-import { type Feature, feature, type Scene, type Step } from './feature';
+import { type Context, type Feature, feature, type Step } from './feature';
 import { contains, type IdMaps, type IdsOption, insideIds, mapText, outsideOf, parseIds, rangeMaps } from './id-map';
 import { cloneFlags, isHostUser } from './namespaces';
 import { refusedByFilter } from './nested-user-namespaces';
@@ -115,7 +115,7 @@ function emitMaps(plan: PlanWriter, { uids, gids }: IdMaps, { idMapHelpers: help
 /** Returns the program's ids on the host. */
 export function outsideIds(
   { user, namespaces }: Spec,
-  { host, hostId }: Pick<Scene, 'host' | 'hostId'>,
+  { host, hostId }: Pick<Context, 'host' | 'hostId'>,
 ): { readonly uid: number; readonly gid: number } {
   const own = { uid: hostId ?? host.uid, gid: hostId ?? host.gid };
   if (user.ids === 'one' || !namespaces.user) return own;
@@ -132,9 +132,9 @@ const innerKey = 'inner user namespace';
  * mounts and the network, so that the latter can still be shared with other sandboxes.
  */
 export const innerUser: Step = {
-  emit(plan, spec, scene) {
-    const { host, kind } = scene;
-    if (kind === 'program' || isBeside(spec, scene) || !hasInner(spec)) return;
+  emit(plan, spec, context) {
+    const { host, kind } = context;
+    if (kind === 'program' || isBeside(spec, context) || !hasInner(spec)) return;
     const { uid, gid } = insideIds(spec.user, host);
     const slot = plan.shared(innerKey, () => plan.slot('user'));
     const make = (lock: 0 | 1, origin: string) => plan.op('inside', origin, 'LockedUserNs', slot, `${uid} 0 1`, `${gid} 0 1`, lock);
@@ -150,11 +150,11 @@ export const innerUser: Step = {
 /** Enters the program's own user namespace. For a one-shot run it is created here. */
 export const programUser: Step = {
   scope: 'program',
-  emit(plan, spec, scene) {
-    const { host } = scene;
+  emit(plan, spec, context) {
+    const { host } = context;
     if (!hasInner(spec)) return;
     const { uid, gid } = insideIds(spec.user, host);
-    if (isBeside(spec, scene)) plan.op('program', 'user', 'InnerUserNs', `${uid} 0 1`, `${gid} 0 1`);
+    if (isBeside(spec, context)) plan.op('program', 'user', 'InnerUserNs', `${uid} 0 1`, `${gid} 0 1`);
     else plan.op('program', 'user', 'SetNs', plan.known(innerKey) ?? noSlot, cloneFlags.user);
   },
 };

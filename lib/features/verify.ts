@@ -1,7 +1,7 @@
 import { parseBoolean } from '../base/parse';
 import { pathFolder } from '../native/open-flags';
 import { noSlot } from '../plan/operation';
-import { feature, type Scene, type Step } from './feature';
+import { type Context, feature, type Step } from './feature';
 import { protectsBelowWritable } from './root/pins';
 import type { Spec } from './spec';
 
@@ -23,21 +23,21 @@ export const verify = feature({
   parse: (value, at): boolean | undefined => (value === undefined ? undefined : parseBoolean(value, at)),
 });
 
-const isVerified = (spec: Spec, { kind, single }: Scene): boolean => spec.verify ?? (kind !== 'run' && !single);
+const isVerified = (spec: Spec, { kind, single }: Context): boolean => spec.verify ?? (kind !== 'run' && !single);
 
 /**
  * Whether mounts are read again before each program. A sandbox lives long enough for others to rename directories that
  * they share with it.
  */
-const isReadAgain = (spec: Spec, { kind }: Scene): boolean =>
+const isReadAgain = (spec: Spec, { kind }: Context): boolean =>
   kind !== 'run' && spec.verify !== false && spec.namespaces.mnt && protectsBelowWritable(spec);
 
 const procKey = 'verify proc';
 
 /** Opens the host's /proc, which init reads even under Landlock. */
 export const openVerifyProc: Step = {
-  emit(plan, spec, scene) {
-    if (!isVerified(spec, scene) && !isReadAgain(spec, scene)) return;
+  emit(plan, spec, context) {
+    if (!isVerified(spec, context) && !isReadAgain(spec, context)) return;
     const slot = plan.shared(procKey, () => plan.slot('verify'));
     plan.op('inside', 'verify', 'Open', slot, noSlot, '/proc', pathFolder);
   },
@@ -49,12 +49,12 @@ export const verifyProcKey = procKey;
 /** Sends the mounts when all of them are in place. Init sends the other files when a program has started. */
 export const verifyMounts: Step = {
   scope: 'both',
-  emit(plan, spec, scene) {
-    if (scene.kind === 'program') {
-      if (isReadAgain(spec, scene)) plan.op('inside', 'verify', 'SendFile', 'self/mountinfo');
+  emit(plan, spec, context) {
+    if (context.kind === 'program') {
+      if (isReadAgain(spec, context)) plan.op('inside', 'verify', 'SendFile', 'self/mountinfo');
       return;
     }
-    if (!isVerified(spec, scene)) return;
+    if (!isVerified(spec, context)) return;
     if (spec.namespaces.mnt) plan.op('inside', 'verify', 'SendFile', 'self/mountinfo');
     plan.op('inside', 'verify', 'Verify');
   },

@@ -1,6 +1,6 @@
 import { debuglog } from 'node:util';
 import { bare } from '../base/parse';
-import type { Program, Scene } from '../features/feature';
+import type { Context, Program } from '../features/feature';
 import type { Spec } from '../features/spec';
 import { outsideIds } from '../features/user';
 import { host } from '../host/host';
@@ -9,7 +9,7 @@ import type { ParsedOptions } from '../options/options';
 import { sections } from '../plan/operation';
 import type { LaunchPlan } from '../plan/writer';
 import type { GroupsKind } from '../setup/choose-cgroup';
-import { openScene } from '../setup/context';
+import { openContext } from '../setup/context';
 import { planFor } from '../setup/plan-cache';
 import { keepPins } from '../setup/shared-pins';
 import { dropSpareNet } from '../setup/spare-network';
@@ -26,7 +26,7 @@ const debug = debuglog('nsjs');
 export interface Started {
   readonly session: Session;
   readonly plan: LaunchPlan;
-  readonly scene: Scene;
+  readonly context: Context;
   /** The network that was set up for the sandbox; to be closed when the sandbox is gone. */
   readonly network?: LiveNetwork | undefined;
   /** This side's descriptor for each descriptor of the program, by the program's number; -1 where there is none. */
@@ -62,13 +62,13 @@ function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, ki
 }
 
 function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
-  const scene = openScene(spec, program, kind, (recipe) => sharedRoot(recipe, spec.launcherPath));
-  const { network } = scene;
+  const context = openContext(spec, program, kind, (recipe) => sharedRoot(recipe, spec.launcherPath));
+  const { network } = context;
   try {
-    const plan = kind === 'sandbox' ? writePlan(spec, scene) : planFor(spec, scene);
+    const plan = kind === 'sandbox' ? writePlan(spec, context) : planFor(spec, context);
     const launcher = openLauncher(spec.launcherPath);
     try {
-      const session = new Session(plan, launcher, scene.hostId === undefined ? undefined : outsideIds(spec, scene).uid);
+      const session = new Session(plan, launcher, context.hostId === undefined ? undefined : outsideIds(spec, context).uid);
       if (debug.enabled)
         debug(
           'started %s: %d operations',
@@ -78,7 +78,7 @@ function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
       return bare({
         session,
         plan,
-        scene,
+        context,
         ours: plan.stdio.map((slot) => session.ours[slot.index] ?? -1),
         ...(network ? { network } : {}),
         ...(spec.mounts.length > 1 ? { forget: keepPins(spec) } : {}),
@@ -90,7 +90,7 @@ function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
     network?.close();
     throw error;
   } finally {
-    scene.release();
+    context.release();
   }
 }
 

@@ -1,7 +1,7 @@
 import { bare } from '../base/parse';
 import { parseNetDev } from '../cgroup/files';
 import { foldersOf } from '../cgroup/layout';
-import type { Scene } from '../features/feature';
+import type { Context } from '../features/feature';
 import { childrenOf, isRunning, networksOf, readProcesses } from '../proc/processes';
 import { GroupReader, KeptFiles } from './group-reader';
 import { HeldMemory } from './held-memory';
@@ -28,10 +28,10 @@ export function withEgress(stats: Stats | undefined, network: { totals(): Stats[
   return stats && egress ? { ...stats, egress } : stats;
 }
 
-/** The part of a {@link Scene} that is read. */
+/** The part of a {@link Context} that is read. */
 interface Groups {
-  readonly cgroups: Pick<Scene['cgroups'], 'version' | 'folders'>;
-  readonly freezer?: Pick<NonNullable<Scene['freezer']>, 'version' | 'folder'>;
+  readonly cgroups: Pick<Context['cgroups'], 'version' | 'folders'>;
+  readonly freezer?: Pick<NonNullable<Context['freezer']>, 'version' | 'folder'>;
 }
 
 /** Source of the statistics of one sandbox, for as long as it lives. */
@@ -44,14 +44,14 @@ export class StatsSource {
 
   /** `keeper`: pid of the keeper, whose only child is init. */
   constructor(
-    private readonly scene: Groups,
+    private readonly context: Groups,
     private readonly keeper: number,
     private readonly hasNetwork: boolean,
   ) {}
 
   // Created on first use: the statistics of most runs are never read, so these runs should not wait for it.
   private get groups(): GroupReader | undefined {
-    const { cgroups, freezer } = this.scene;
+    const { cgroups, freezer } = this.context;
     const unified = freezer?.version === 2 ? freezer.folder : undefined;
     if (foldersOf(cgroups.folders).length > 0 || unified !== undefined) this.reader ??= new GroupReader(cgroups, unified);
     return this.reader;

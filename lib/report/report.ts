@@ -1,6 +1,6 @@
 import { deepFreeze } from '../base/parse';
 import { foldersOf } from '../cgroup/layout';
-import type { Dropped, Scene } from '../features/feature';
+import type { Context, Dropped } from '../features/feature';
 import { landlockFor } from '../features/landlock';
 import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
@@ -57,46 +57,46 @@ export interface Report {
 
 export function makeReport(
   spec: Spec,
-  scene: Scene,
+  context: Context,
   started: LaunchRecord,
   { dropped, facts }: Pick<Outcome, 'dropped' | 'facts'>,
 ): Report {
-  const { host, hostId, cgroups, network } = scene;
-  const { notify } = scene.program;
+  const { host, hostId, cgroups, network } = context;
+  const { notify } = context.program;
   const filter = spec.seccomp === 'off' ? undefined : notify ? notifyingFilter(spec, notify) : filterFor(spec);
   return Object.freeze({
     namespaces: started.namespaces,
     shared: namespaceTypes.filter((type) => !spec.namespaces[type] && !(type === 'net' && isSetUp(spec.network))),
     ...(network ? { network: { resolvers: network.resolvers, ...(network.via ? { via: network.via } : {}) } } : {}),
-    hostId: outsideIds(spec, scene),
+    hostId: outsideIds(spec, context),
     groups: hostId === undefined ? host.groups.filter((group) => group !== host.gid) : [],
     capabilities: spec.capabilities.permitted,
     noNewPrivileges: spec.noNewPrivileges,
     ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions, unknown: filter.unknown } } : {}),
-    ...describeLandlock(spec, scene),
+    ...describeLandlock(spec, context),
     limits: spec.limits,
     ...(cgroups.version === undefined ? {} : { cgroup: { version: cgroups.version, folders: foldersOf(cgroups.folders) } }),
-    ...(scene.kind === 'run' || scene.single ? {} : { freezer: scene.freezer ? ('cgroup' as const) : ('signal' as const) }),
+    ...(context.kind === 'run' || context.single ? {} : { freezer: context.freezer ? ('cgroup' as const) : ('signal' as const) }),
     ...(facts.isEmpty ? {} : { kernel: { ...kernelFacts(facts), ...cgroupFacts(cgroups) } }),
-    dropped: [...scene.dropped, ...dropped],
+    dropped: [...context.dropped, ...dropped],
   });
 }
 
 const described = new WeakMap<Spec, Map<string, Pick<Report, 'landlock'>>>();
 
 // Cached per spec, because the result only differs if the spec lists paths of the host.
-function describeLandlock(spec: Spec, scene: Scene): Pick<Report, 'landlock'> {
-  if (spec.landlock.paths) return readLandlock(spec, scene);
-  const kind = `${scene.kind} ${scene.single ?? false}`;
+function describeLandlock(spec: Spec, context: Context): Pick<Report, 'landlock'> {
+  if (spec.landlock.paths) return readLandlock(spec, context);
+  const kind = `${context.kind} ${context.single ?? false}`;
   const ofSpec = described.get(spec) ?? new Map<string, Pick<Report, 'landlock'>>();
   described.set(spec, ofSpec);
-  const found = ofSpec.get(kind) ?? deepFreeze(readLandlock(spec, scene));
+  const found = ofSpec.get(kind) ?? deepFreeze(readLandlock(spec, context));
   ofSpec.set(kind, found);
   return found;
 }
 
-function readLandlock(spec: Spec, scene: Scene): Pick<Report, 'landlock'> {
-  const ruleset = landlockFor(spec, scene);
+function readLandlock(spec: Spec, context: Context): Pick<Report, 'landlock'> {
+  const ruleset = landlockFor(spec, context);
   if (!ruleset) return {};
   const { abi, fs, net, scoped, paths } = ruleset;
   return {

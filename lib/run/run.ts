@@ -190,7 +190,7 @@ export class Run {
 
   private onStarted(pid: number): void {
     const { started } = this.outcome;
-    if (started) this.report = makeReport(this.parsed.spec, this.link.scene, started, this.outcome);
+    if (started) this.report = makeReport(this.parsed.spec, this.link.context, started, this.outcome);
     this.verifyError = factsError(this.parsed.spec, bare({ ...this.report }).kernel, this.link.limits);
     if (this.verifyError) this.end('killed');
     for (const number of this.waiting.splice(0)) this.link.signal(number);
@@ -245,7 +245,7 @@ export class Run {
       stderr: stderr ?? '',
       durationMs: performance.now() - this.startedAt,
       ...makeUsage(outcome),
-      report: this.report ?? makeReport(parsed.spec, this.link.scene, unstarted, outcome),
+      report: this.report ?? makeReport(parsed.spec, this.link.context, unstarted, outcome),
     };
   }
 }

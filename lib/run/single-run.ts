@@ -34,7 +34,7 @@ export function startPrepared(prepared: Parked, parsed: ParsedOptions, events: R
 class SingleRun implements Link {
   readonly session: Started['session'];
   readonly plan: Started['plan'];
-  readonly scene: Started['scene'];
+  readonly context: Started['context'];
   readonly ours: Started['ours'];
   readonly network: Started['network'];
   readonly prepared: Started['prepared'];
@@ -52,12 +52,12 @@ class SingleRun implements Link {
     ({
       session: this.session,
       plan: this.plan,
-      scene: this.scene,
+      context: this.context,
       ours: this.ours,
       prepared: this.prepared,
       forget: this.forget,
     } = started);
-    this.source = new StatsSource(this.scene, this.session.pid, hasOwnNetwork(parsed.spec));
+    this.source = new StatsSource(this.context, this.session.pid, hasOwnNetwork(parsed.spec));
     this.network = started.network;
     this.network?.connect(
       () => this.source.initPid,
@@ -98,7 +98,7 @@ class SingleRun implements Link {
   }
 
   get limits(): LimitsSpec {
-    return this.scene.cgroups.limits;
+    return this.context.cgroups.limits;
   }
 
   stats(): Stats | undefined {
@@ -110,7 +110,7 @@ class SingleRun implements Link {
     if (wantsSpareNet(this.parsed.spec)) makeSpareNet();
     this.watchdog = watchdogFor(
       this.parsed.spec.limits,
-      this.scene.cgroups,
+      this.context.cgroups,
       { stats: () => this.stats(), held: () => this.source.held(), runs: () => this.source.runs(), sockets: () => this.source.sockets() },
       (overrun) => this.run.overrun(overrun),
     );
@@ -131,8 +131,8 @@ class SingleRun implements Link {
 }
 
 /** Records the CPU time used so far, before everything is killed. Only needed without a cgroup that counts it. */
-export function noteCpu(outcome: Outcome, { scene, session }: Started): void {
-  const init = scene.cgroups.cpuUsage === undefined ? childrenOf(session.pid)[0] : undefined;
+export function noteCpu(outcome: Outcome, { context, session }: Started): void {
+  const init = context.cgroups.cpuUsage === undefined ? childrenOf(session.pid)[0] : undefined;
   const cpu = init === undefined ? undefined : readProcesses(init)?.cpu;
   if (cpu) outcome.cpuAtEnd ??= cpu;
 }

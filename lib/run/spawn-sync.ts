@@ -98,7 +98,7 @@ class SyncRun {
     if (error) throw explainExec(error, parsed.spec, parsed.command.file);
     const [stdout, stderr] = this.outputs.map((output) => finish(output, parsed));
     const { started } = outcome;
-    if (started) this.report = makeReport(parsed.spec, this.launch.scene, started, outcome);
+    if (started) this.report = makeReport(parsed.spec, this.launch.context, started, outcome);
     const result = {
       command: [parsed.command.file, ...parsed.command.args],
       ...outcome.ending(),
@@ -114,16 +114,16 @@ class SyncRun {
 
   // Samples the resource usage for limits that no cgroup enforces.
   private watch(): void {
-    const { scene, session } = this.launch;
+    const { context, session } = this.launch;
     const { limits } = this.parsed.spec;
-    const source = new StatsSource(scene, session.pid, hasOwnNetwork(this.parsed.spec));
+    const source = new StatsSource(context, session.pid, hasOwnNetwork(this.parsed.spec));
     const watched = {
       stats: () => source.read(limits),
       held: () => source.held(),
       runs: () => source.runs(),
       sockets: () => source.sockets(),
     };
-    const overseer = Overseer.for(limits, { version: scene.cgroups.version, countsCpu: scene.cgroups.cpuUsage !== undefined }, watched);
+    const overseer = Overseer.for(limits, { version: context.cgroups.version, countsCpu: context.cgroups.cpuUsage !== undefined }, watched);
     const look = () => {
       const overrun = this.outcome.stopped === undefined ? overseer?.look() : undefined;
       if (overrun === undefined) this.alarm(lookMs, look);

@@ -28,8 +28,8 @@ export async function openResident(
  * Returns the user namespace that gives rights over the network namespace, which is the one that owns it: the sandbox's
  * own (`userFd`), or the one in which the network was set up. Root needs none.
  */
-export function networkOwner({ scene, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
-  if (scene.hostId !== undefined) return {};
+export function networkOwner({ context, spec, started }: Resident, userFd: number): { readonly userFd?: number } {
+  if (context.hostId !== undefined) return {};
   const owner = started.network?.where.userFd;
   if (owner !== undefined) return { userFd: owner };
   return spec.namespaces.user ? { userFd } : {};

@@ -1,5 +1,5 @@
 import { bare } from '../base/parse';
-import type { Scene } from '../features/feature';
+import type { Context } from '../features/feature';
 import type { Spec } from '../features/spec';
 import { follow } from '../launcher/follow';
 import { type Started, start } from '../launcher/launch';
@@ -66,7 +66,7 @@ export class Prepared {
    * to.
    */
   get isOutdated(): boolean {
-    return placesOf(this.spec, unpinned(this.spec, this.started.scene)).length > 0;
+    return placesOf(this.spec, unpinned(this.spec, this.started.context)).length > 0;
   }
 
   /**
@@ -75,24 +75,24 @@ export class Prepared {
    */
   start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>): Started {
     if (!this.isReady) throw closedError();
-    const { session, plan, scene, network } = this.started;
-    const { lockFd: _, ...lasting } = scene;
-    const dropped = [...scene.dropped, ...this.outcome.dropped];
-    const { begun, restore } = sharing(program, scene.host.privileged, (shared) => {
-      const ownScene: Scene = bare({ ...lasting, kind: 'program', dropped, program: shared });
-      const written = planFor(spec, ownScene, writerOf(plan));
+    const { session, plan, context, network } = this.started;
+    const { lockFd: _, ...lasting } = context;
+    const dropped = [...context.dropped, ...this.outcome.dropped];
+    const { begun, restore } = sharing(program, context.host.privileged, (shared) => {
+      const ownContext: Context = bare({ ...lasting, kind: 'program', dropped, program: shared });
+      const written = planFor(spec, ownContext, writerOf(plan));
       const { wallTime, cpuTime, idle } = spec.limits;
       if (wallTime !== undefined || cpuTime !== undefined || idle !== undefined) session.startClock();
-      return { ownScene, written, fds: session.spawn(written, 0) };
+      return { ownContext, written, fds: session.spawn(written, 0) };
     });
-    const { ownScene, written, fds } = begun;
+    const { ownContext, written, fds } = begun;
     this.state = 'over';
     session.ref(true);
     const ours = written.stdio.map((slot) => fds[slot.index] ?? -1);
     return bare({
       session,
       plan: together(plan, written),
-      scene: ownScene,
+      context: ownContext,
       ours,
       network,
       prepared: this.outcome.facts,

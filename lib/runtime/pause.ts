@@ -35,7 +35,7 @@ export class Pauser {
 
   private async apply(paused: boolean): Promise<void> {
     if (!this.isUsable()) throw closedError();
-    const { freezer } = this.started.scene;
+    const { freezer } = this.started.context;
     if (!freezer && !this.hasPidNamespace)
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'pausing needs a cgroup freezer or a new pid namespace, and the sandbox has neither', {
         hint: 'see `nsjs probe` for cgroup',

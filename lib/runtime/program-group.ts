@@ -8,7 +8,7 @@ import type { LimitsSpec } from '../cgroup/limits';
 import { controllersFor, onlyVersion2, settingsOf } from '../cgroup/settings';
 import { writeSettings } from '../cgroup/write';
 import { quotaFile } from '../features/cgroup';
-import type { ProgramGroup, Scene } from '../features/feature';
+import type { Context, ProgramGroup } from '../features/feature';
 import { closedError } from '../launcher/session';
 import { GroupReader } from '../monitor/group-reader';
 import { members, openIfThere, passOn, removed } from '../setup/cgroup-directories';
@@ -77,13 +77,13 @@ export class OwnGroup {
    * Returns undefined if no group is needed or none can be made. Throws NsError ERR_NSJS_UNSUPPORTED if a required
    * group cannot be made, and a SysError if the kernel refuses.
    */
-  static make(scene: Scene, limits: LimitsSpec, id: number, forTree: boolean): OwnGroup | undefined {
-    const { cgroups, freezer } = scene;
+  static make(context: Context, limits: LimitsSpec, id: number, forTree: boolean): OwnGroup | undefined {
+    const { cgroups, freezer } = context;
     const wanted = controllersFor(limits);
     const timed = limits.cpuTime !== undefined || limits.idle !== undefined || limits.wallTime !== undefined;
     const isTree = wanted.length === 0 && !timed;
     if (isTree && !forTree) return undefined;
-    refuseWhatCannotBeHeld(scene, limits, wanted);
+    refuseWhatCannotBeHeld(context, limits, wanted);
     const name = `p${id}`;
     const folders = OwnGroup.foldersFor(cgroups, name, { wanted, timed, isTree });
     const all: GroupFolders =
@@ -109,7 +109,7 @@ export class OwnGroup {
   }
 
   private static foldersFor(
-    { version, folders, limits }: Scene['cgroups'],
+    { version, folders, limits }: Context['cgroups'],
     name: string,
     { wanted, timed, isTree }: { readonly wanted: readonly Controller[]; readonly timed: boolean; readonly isTree: boolean },
   ): GroupFolders {
@@ -209,9 +209,10 @@ function asSysError(error: unknown): unknown {
 }
 
 // On version 1, a memory group of its own would count OOM kills apart from the group that the launcher watches.
-const isWatched = ({ version, limits }: Pick<Scene['cgroups'], 'version' | 'limits'>): boolean => version === 1 && limits.oomGroup === true;
+const isWatched = ({ version, limits }: Pick<Context['cgroups'], 'version' | 'limits'>): boolean =>
+  version === 1 && limits.oomGroup === true;
 
-function refuseWhatCannotBeHeld({ cgroups }: Scene, limits: LimitsSpec, wanted: readonly Controller[]): void {
+function refuseWhatCannotBeHeld({ cgroups }: Context, limits: LimitsSpec, wanted: readonly Controller[]): void {
   if (cgroups.version === 1) refuse(onlyVersion2(limits, true));
   const missing = wanted.filter((name) => cgroups.folders[name] === undefined);
   const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));

@@ -38,7 +38,7 @@ export interface ProgramHost {
 export class ProgramLink implements Link {
   readonly session: Started['session'];
   readonly plan: Started['plan'];
-  readonly scene: Started['scene'];
+  readonly context: Started['context'];
   readonly ours: Started['ours'];
   readonly prepared = undefined;
   readonly forget: Started['forget'];
@@ -61,7 +61,7 @@ export class ProgramLink implements Link {
     private readonly sandbox: Pick<ProgramHost, 'limits' | 'holdLoop'>,
     private readonly giveUp: () => void,
   ) {
-    ({ session: this.session, plan: this.plan, scene: this.scene, ours: this.ours } = started);
+    ({ session: this.session, plan: this.plan, context: this.context, ours: this.ours } = started);
     this.forget = started.forget;
     this.group = group;
     this.endsTree = endsTree;
@@ -129,7 +129,7 @@ export class ProgramLink implements Link {
 
   stats(): Stats | undefined {
     const found = withProcesses(this.group?.stats(), this.pid);
-    const { memory, pids } = this.scene.ownLimits ?? noLimits;
+    const { memory, pids } = this.context.ownLimits ?? noLimits;
     return (
       found && {
         time: Date.now(),
@@ -141,7 +141,7 @@ export class ProgramLink implements Link {
   }
 
   started(): void {
-    const { ownLimits = noLimits, group } = this.scene;
+    const { ownLimits = noLimits, group } = this.context;
     const { wallTime } = ownLimits;
     if (wallTime !== undefined) {
       // Init kills only the program, so its descendants are remembered shortly before: twice, since a busy event loop
@@ -149,7 +149,7 @@ export class ProgramLink implements Link {
       for (const ms of rememberMs) this.timers.after(Math.max(0, wallTime - ms), () => this.ending());
       this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
     }
-    const counted = { version: group ? this.scene.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };
+    const counted = { version: group ? this.context.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };
     const { pid = 0 } = this;
     const held = new HeldMemory();
     const overseer = Overseer.for(ownLimits, counted, {

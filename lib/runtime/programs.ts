@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { NsError } from '../base/errors';
 import { bare } from '../base/parse';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
-import type { Dropped, Program, Scene } from '../features/feature';
+import type { Context, Dropped, Program } from '../features/feature';
 import type { Reason, TimeLimit } from '../launcher/outcome';
 import { type LaunchRecord, recordKind } from '../launcher/record';
 import { sharing } from '../launcher/shared-descriptors';
@@ -33,9 +33,9 @@ function weaker(limits: LimitsSpec = noLimits, group: OwnGroup | undefined): rea
 }
 
 // Without an explicit request, the program runs without a cgroup of its own if none can be created.
-function makeGroup(scene: Scene, { ownLimits, killTree }: ParsedOptions, id: number, forTree: boolean): OwnGroup | undefined {
+function makeGroup(context: Context, { ownLimits, killTree }: ParsedOptions, id: number, forTree: boolean): OwnGroup | undefined {
   try {
-    return OwnGroup.make(scene, ownLimits ?? noLimits, id, forTree);
+    return OwnGroup.make(context, ownLimits ?? noLimits, id, forTree);
   } catch (error) {
     const isClosed = error instanceof NsError && error.code === 'ERR_NSJS_CLOSED';
     if (ownLimits !== undefined || killTree || isClosed) throw error;
@@ -70,29 +70,29 @@ export class Programs {
 
   /** Starts a program. Throws the error that kept the request from being sent. */
   start(parsed: ParsedOptions, events: RunEvents): Run {
-    const { session, scene } = this.host.started;
-    const { lockFd: _, ...lasting } = scene;
+    const { session, context } = this.host.started;
+    const { lockFd: _, ...lasting } = context;
     const id = ++this.lastId;
     const forTree = parsed.killTree ?? (parsed.timeout !== undefined || parsed.signal !== undefined);
-    const group = makeGroup(scene, parsed, id, forTree);
+    const group = makeGroup(context, parsed, id, forTree);
     const adopts = !group && (forTree || (parsed.ownLimits !== undefined && parsed.killTree !== false));
     let isAsked = false;
     const begin = (program: Program) => {
       isAsked = true;
-      const ownScene = bare({
+      const ownContext = bare({
         ...lasting,
         kind: 'program',
-        dropped: [...scene.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group), ...(adopts ? [treeDropped] : [])],
+        dropped: [...context.dropped, ...this.host.outcome.dropped, ...weaker(parsed.ownLimits, group), ...(adopts ? [treeDropped] : [])],
         program,
         ...(parsed.ownLimits ? { ownLimits: parsed.ownLimits } : {}),
         ...(group ? { group: group.forPlan } : {}),
         adopts,
       } as const);
-      return { scene: ownScene, ...this.request(parsed, ownScene, id, group) };
+      return { context: ownContext, ...this.request(parsed, ownContext, id, group) };
     };
     const { begun, restore } = (() => {
       try {
-        return sharing(parsed.program, scene.host.privileged, begin);
+        return sharing(parsed.program, context.host.privileged, begin);
       } catch (error) {
         if (!isAsked) group?.release();
         if (!isAsked) void group?.remove();
@@ -114,10 +114,10 @@ export class Programs {
     return link.run;
   }
 
-  private request(parsed: ParsedOptions, scene: Scene, id: number, group: OwnGroup | undefined) {
+  private request(parsed: ParsedOptions, context: Context, id: number, group: OwnGroup | undefined) {
     const { session, plan: sandbox } = this.host.started;
     try {
-      const plan = planFor(parsed.spec, scene, sandbox instanceof PlanWriter ? sandbox : undefined);
+      const plan = planFor(parsed.spec, context, sandbox instanceof PlanWriter ? sandbox : undefined);
       return { plan, fds: session.spawn(plan, id) };
     } catch (error) {
       void group?.remove();
@@ -181,7 +181,7 @@ export class Programs {
     outcome.ownKills = own?.oomKills ?? (isKilled ? oomWatch.take(1) : 0);
     outcome.oomKilled = isKilled && outcome.ownKills > 0;
     // Version 1 counts kills per group only; version 2 counts them in the parent group as well.
-    if (own && host.started.scene.cgroups.version === 1) host.outcome.nestedKills += outcome.ownKills;
+    if (own && host.started.context.cgroups.version === 1) host.outcome.nestedKills += outcome.ownKills;
     else if (own) oomWatch.take(outcome.ownKills);
     // The program was killed before it ran.
     if (outcome.oomKilled && !outcome.started) outcome.stopped ??= 'oom';

@@ -75,10 +75,10 @@ export class Resident {
     });
     this.started = start({ spec: current, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'sandbox');
     this.outcome = new Outcome(this.started.plan, ['sandbox']);
-    this.limits = bare({ ...current.limits, ...this.scene.cgroups.limits });
+    this.limits = bare({ ...current.limits, ...this.context.cgroups.limits });
     this.programs = new Programs(this);
     this.pauser = new Pauser(this.started, current.namespaces.pid, () => this.usable);
-    this.source = new StatsSource(this.scene, this.started.session.pid, hasOwnNetwork(current));
+    this.source = new StatsSource(this.context, this.started.session.pid, hasOwnNetwork(current));
     this.started.network?.connect(
       () => this.source.initPid,
       (event) => this.onEgress?.(event),
@@ -111,8 +111,8 @@ export class Resident {
     this.current = Object.freeze(bare({ ...this.spec, mounts: Object.freeze([...this.spec.mounts, mount]) }));
   }
 
-  get scene(): Started['scene'] {
-    return this.started.scene;
+  get context(): Started['context'] {
+    return this.started.context;
   }
 
   /** False once the sandbox is closing or has ended by itself. */
@@ -127,7 +127,7 @@ export class Resident {
 
   /** Name of the sandbox's cgroups; undefined where it has none. */
   get groupName(): string | undefined {
-    const [folder = this.scene.freezer?.folder] = foldersOf(this.scene.cgroups.folders);
+    const [folder = this.context.freezer?.folder] = foldersOf(this.context.cgroups.folders);
     return folder?.slice(folder.lastIndexOf('/') + 1);
   }
 
@@ -157,7 +157,7 @@ export class Resident {
    */
   update(changes: LimitsSpec): void {
     if (!this.usable) throw closedError();
-    this.limits = updateLimits(this.scene.cgroups, this.limits, changes);
+    this.limits = updateLimits(this.context.cgroups, this.limits, changes);
   }
 
   /** Stops every process of the sandbox or resumes them. Calls that overlap are carried out one after the other. */
@@ -223,7 +223,7 @@ export class Resident {
   private watch(): void {
     this.watchdog = watchdogFor(
       this.spec.limits,
-      this.scene.cgroups,
+      this.context.cgroups,
       { stats: () => this.stats(), held: () => this.source.held(), runs: () => this.source.runs(), sockets: () => this.source.sockets() },
       (overrun) => {
         this.outcome.stopped ??= overrun === 'memory' ? 'oom' : 'timeout';

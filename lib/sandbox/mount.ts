@@ -21,11 +21,11 @@ const origin = 'mount';
  */
 export async function mountInto(resident: Resident, opened: Opened, mount: Mount): Promise<void> {
   const [spec] = mountsFeature.parse([mount], origin);
-  const { scene } = resident;
+  const { context } = resident;
   const plan = new PlanWriter();
   if (spec?.type !== 'bind' && spec?.type !== 'tree' && spec?.type !== 'tmpfs')
     throw new OptionError(`${origin}[0].type`, "a running sandbox only accepts mounts of type 'bind', 'tree' or 'tmpfs'");
-  if (spec.type === 'bind' && scene.hostId === undefined)
+  if (spec.type === 'bind' && context.hostId === undefined)
     throw new OptionError(
       `${origin}[0].type`,
       'only root can add a bind mount to a running sandbox; pass the mount to Sandbox.open, or copy the files with fs.copyIn',
@@ -36,13 +36,13 @@ export async function mountInto(resident: Resident, opened: Opened, mount: Mount
   let tree: Slot;
   let isFolder = true;
   if (spec.type === 'bind') {
-    tree = bindHost(plan, scene, { origin, source: spec.source, readonly: spec.readonly, owned: true, followLinks: spec.followLinks });
+    tree = bindHost(plan, context, { origin, source: spec.source, readonly: spec.readonly, owned: true, followLinks: spec.followLinks });
     isFolder = statSource(spec.source, origin).kind === 'dir';
   } else if (spec.type === 'tree') {
     tree = plan.pass(origin, spec.tree);
     isFolder = fstatSync(spec.tree).isDirectory();
-    if (scene.hostId !== undefined)
-      mapOwner(plan, { hostId: scene.hostId, hostIds: scene.hostIds ?? 1 }, tree, origin, fstatSync(spec.tree));
+    if (context.hostId !== undefined)
+      mapOwner(plan, { hostId: context.hostId, hostIds: context.hostIds ?? 1 }, tree, origin, fstatSync(spec.tree));
   } else tree = plan.slot(origin);
   const root = enter(plan, opened, origin);
   if (spec.type === 'tmpfs')

@@ -11,21 +11,21 @@ import type { Resident } from '../runtime/runtime';
 /** Returns the changes of the overlay at a target. */
 export function overlayChanges(at: string, resident: Resident, folder: (what: number) => Root, close: () => Promise<void>): OverlayChanges {
   const target = parseTarget(at, 'target');
-  const { spec, scene } = resident;
+  const { spec, context } = resident;
   const index = overlaysOf(spec).findIndex((one) => one.target === target);
   const overlay = findOverlay(spec, target);
   if (!overlay) throw new OptionError('target', `there is no overlay at ${target}`);
   const what = folderFd.upper + index;
-  const own = insideIds(spec.user, scene.host);
-  const base = scene.hostId ?? 0;
+  const own = insideIds(spec.user, context.host);
+  const base = context.hostId ?? 0;
   return new OverlayChanges({
     // Looked up on each use, because a closed sandbox has no directories.
     root: () => folder(what),
     lower: overlay.lower,
     upper: overlay.upper === 'memory' ? undefined : overlay.upper,
-    keepsOwners: scene.hostId !== undefined && spec.user.ids !== 'one',
+    keepsOwners: context.hostId !== undefined && spec.user.ids !== 'one',
     // With a single id, every file belongs to it. With several ids under root, host ids are consecutive from `base`.
-    idInside: (uid, gid) => (spec.user.ids === 'one' || scene.hostId === undefined ? own : { uid: uid - base, gid: gid - base }),
+    idInside: (uid, gid) => (spec.user.ids === 'one' || context.hostId === undefined ? own : { uid: uid - base, gid: gid - base }),
     close,
   });
 }

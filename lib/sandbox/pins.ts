@@ -51,7 +51,7 @@ export async function shareMount(resident: Resident, mount: MountSpec): Promise<
 async function pinPaths(resident: Resident, paths: readonly string[]): Promise<void> {
   // The sandbox uses the host's mount namespace, whose mounts must not be changed.
   if (!resident.spec.namespaces.mnt) return;
-  const wanted = unpinned(resident.spec, resident.scene, paths).filter((path) => existsSync(path));
+  const wanted = unpinned(resident.spec, resident.context, paths).filter((path) => existsSync(path));
   try {
     await pinInto(resident, placesOf(resident.spec, wanted));
   } catch (error) {

@@ -56,7 +56,7 @@ export class Sandbox extends SandboxResources {
   ) {
     super(resident.groupName ?? `nsjs-${process.pid}-${opened.record.namespaces.mnt}`, resident);
     this.options = builder.options;
-    this.report = makeReport(resident.spec, resident.scene, opened.record, resident.outcome);
+    this.report = makeReport(resident.spec, resident.context, opened.record, resident.outcome);
     const { namespaces } = opened;
     const owner = networkOwner(resident, namespaces.user);
     this.net = new NamespaceSockets(() => {
@@ -88,9 +88,9 @@ export class Sandbox extends SandboxResources {
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'a sandbox in the mount namespace of the host has no files of its own', {
         hint: 'open it with a new mount namespace',
       });
-    const { scene } = this.resident;
+    const { context } = this.resident;
     // Of several host ids, uses the first, which is root inside.
-    return new Root(fd, scene.hostId === undefined ? undefined : { uid: scene.hostId, gid: scene.hostId });
+    return new Root(fd, context.hostId === undefined ? undefined : { uid: context.hostId, gid: context.hostId });
   }
 
   /** Returns the open sandboxes of this process. */

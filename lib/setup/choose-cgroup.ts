@@ -7,13 +7,13 @@ import { type CgroupLayout, type Controller, cgroupLayout, controllers, freezerL
 import type { LimitsSpec } from '../cgroup/limits';
 import { controllersFor, onlyVersion2 } from '../cgroup/settings';
 import { nextGroupName } from '../cgroup/sweep';
-import type { Cgroups, Dropped, Scene } from '../features/feature';
+import type { Cgroups, Context, Dropped } from '../features/feature';
 import type { Spec } from '../features/spec';
 import { countsPids } from '../features/stand-ins';
 import { host } from '../host/host';
 
 /** The cgroups of one sandbox, and the controls that it lacks. */
-export interface Groups extends Pick<Scene, 'cgroups' | 'freezer'> {
+export interface Groups extends Pick<Context, 'cgroups' | 'freezer'> {
   readonly dropped: readonly Dropped[];
 }
 
@@ -175,7 +175,7 @@ export function resolve(limits: LimitsSpec, layout: Pick<CgroupLayout, 'version'
   });
 }
 
-function chooseFreezer({ version, folders }: Cgroups, name: string): Pick<Scene, 'freezer'> {
+function chooseFreezer({ version, folders }: Cgroups, name: string): Pick<Context, 'freezer'> {
   if (version === 2) return { freezer: { version, folder: folders.memory ?? '', own: false } };
   const layout = freezerLayout();
   return layout ? { freezer: { version: layout.version, folder: join(layout.parent, name), own: true } } : {};
@@ -185,7 +185,7 @@ const usPerMs = 1000;
 const nsPerMs = 1_000_000;
 
 // A cgroup of version 2 counts CPU time without any controller.
-function cpuUsage({ version, folders }: Cgroups, freezer: Scene['freezer']): Pick<Cgroups, 'cpuUsage'> {
+function cpuUsage({ version, folders }: Cgroups, freezer: Context['freezer']): Pick<Cgroups, 'cpuUsage'> {
   const folder = version === 2 ? folders.memory : freezer?.version === 2 ? freezer.folder : undefined;
   if (folder !== undefined) return { cpuUsage: { file: join(folder, 'cpu.stat'), perMs: usPerMs } };
   return folders.cpuacct === undefined ? {} : { cpuUsage: { file: join(folders.cpuacct, 'cpuacct.usage'), perMs: nsPerMs } };

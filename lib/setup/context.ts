@@ -3,7 +3,7 @@ import { NsError, OptionError } from '../base/errors';
 import { bare } from '../base/parse';
 import { privilegesDropped } from '../features/capabilities';
 import { countsDropped } from '../features/counts';
-import type { Program, Scene } from '../features/feature';
+import type { Context, Program } from '../features/feature';
 import { outsideOf, rangeSize } from '../features/id-map';
 import { landlockDropped } from '../features/landlock';
 import type { NetworkSpec } from '../features/network';
@@ -25,12 +25,12 @@ import { takeSpareNet, wantsSpareNet } from './spare-network';
  * Gathers the state of the machine that one sandbox needs. `release` frees the resources that this process holds for
  * it.
  */
-export function openScene(
+export function openContext(
   spec: Spec,
   program: Program,
   wanted: GroupsKind,
-  sharedRoot: Scene['sharedRoot'],
-): Scene & { readonly network?: LiveNetwork; release(): void } {
+  sharedRoot: Context['sharedRoot'],
+): Context & { readonly network?: LiveNetwork; release(): void } {
   const machine = looked();
   const { dropped: groupsDropped, ...groups } = chooseGroups(spec, wanted);
   const kind = wanted === 'run' ? 'run' : 'sandbox';
@@ -79,7 +79,7 @@ const canStartEmpty = (): boolean => {
 };
 
 // If a network was set up, the user namespace that owns it gives the rights to enter it.
-function ownerOf(network: LiveNetwork | undefined, ownerFd: number | undefined, privileged: boolean): Pick<Scene, 'ownerFd'> {
+function ownerOf(network: LiveNetwork | undefined, ownerFd: number | undefined, privileged: boolean): Pick<Context, 'ownerFd'> {
   const fd = network && !privileged ? network.where.userFd : ownerFd;
   return fd === undefined ? {} : { ownerFd: fd };
 }

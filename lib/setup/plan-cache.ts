@@ -1,5 +1,5 @@
 import { bare } from '../base/parse';
-import type { Scene } from '../features/feature';
+import type { Context } from '../features/feature';
 import { execTexts } from '../features/program';
 import type { Spec } from '../features/spec';
 import { changePlan, lastOpOf } from '../plan/encode';
@@ -19,8 +19,8 @@ interface Template {
   readonly groups: readonly number[];
   readonly execAt: number;
   /** State of this process and this machine when the plan was written. */
-  readonly host: Scene['host'];
-  /** The result of `scene.sharedRoot` for the recipe of the plan. */
+  readonly host: Context['host'];
+  /** The result of `context.sharedRoot` for the recipe of the plan. */
   readonly root: number | undefined;
 }
 
@@ -30,20 +30,20 @@ const templates = new WeakMap<Spec, Map<string, Template>>();
  * Returns the plan of a program, made from a template if there is one. It is equivalent to the plan that writePlan()
  * returns.
  */
-export function planFor(spec: Spec, scene: Scene, running?: PlanWriter): LaunchPlan {
-  if (!isRepeatable(spec, scene)) return writePlan(spec, scene, running);
+export function planFor(spec: Spec, context: Context, running?: PlanWriter): LaunchPlan {
+  if (!isRepeatable(spec, context)) return writePlan(spec, context, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
-  const shape = `${scene.kind} ${scene.single ? 'single ' : ''}${scene.adopts ? 'adopts ' : ''}${scene.spareNet === undefined ? '' : 'net '}${scene.program.stdio.map(shapeOf).join('')} ${scene.hidden?.map(({ target }) => target)}`;
+  const shape = `${context.kind} ${context.single ? 'single ' : ''}${context.adopts ? 'adopts ' : ''}${context.spareNet === undefined ? '' : 'net '}${context.program.stdio.map(shapeOf).join('')} ${context.hidden?.map(({ target }) => target)}`;
   const kept = ofSpec.get(shape);
-  const found = kept?.host === scene.host ? kept : undefined;
+  const found = kept?.host === context.host ? kept : undefined;
   const recipe = found?.writer.recipe;
-  const root = recipe && scene.sharedRoot?.(recipe);
+  const root = recipe && context.sharedRoot?.(recipe);
   // Evaluated once: the answer must not change between the lookup and the writing of the plan.
-  const settled: Scene = found ? bare({ ...scene, sharedRoot: () => root }) : scene;
+  const settled: Context = found ? bare({ ...context, sharedRoot: () => root }) : context;
   if (found?.root === root && found) return new TemplatedPlan(found, spec, settled, running);
   const writer = writePlan(spec, settled, running);
-  ofSpec.set(shape, makeTemplate(writer, scene));
+  ofSpec.set(shape, makeTemplate(writer, context));
   return writer;
 }
 
@@ -57,7 +57,7 @@ const shapeOf = (entry: number | 'ignore' | 'pty'): string => (typeof entry === 
 // Plans that depend on the current state of the machine cannot be cached.
 const isRepeatable = (
   { mounts, namespaces, root, proc, limits }: Spec,
-  { kind, program, ownLimits, group, cgroups, network }: Scene,
+  { kind, program, ownLimits, group, cgroups, network }: Context,
 ): boolean =>
   !program.pty &&
   !ownLimits &&
@@ -76,11 +76,11 @@ const isRepeatable = (
   Object.keys(namespaces.joined).length === 0 &&
   (kind === 'program' || ((root === 'system' || root === 'empty') && mounts.length === 0));
 
-function makeTemplate(writer: PlanWriter, scene: Scene): Template {
+function makeTemplate(writer: PlanWriter, context: Context): Template {
   const ids: number[] = [];
   const groups: number[] = [];
-  const group = groupName(scene);
-  const id = scene.hostId === undefined ? undefined : `${scene.hostId}`;
+  const group = groupName(context);
+  const id = context.hostId === undefined ? undefined : `${context.hostId}`;
   const bytes = writer.bytes((op: PlannedOp, text: string, at: number) => {
     // `inside outside count`
     const mapped = id !== undefined && op.name === 'WriteInit' && text.includes(` ${id} `) ? text.indexOf(` ${id} `) + 1 : -1;
@@ -95,10 +95,10 @@ function makeTemplate(writer: PlanWriter, scene: Scene): Template {
     sections.indexOf('program'),
   );
   const root = writer.places.root === undefined ? undefined : writer.passed[writer.places.root];
-  return { writer, bytes, ids: [...new Set(ids)], groups: [...new Set(groups)], execAt, host: scene.host, root };
+  return { writer, bytes, ids: [...new Set(ids)], groups: [...new Set(groups)], execAt, host: context.host, root };
 }
 
-function groupName({ cgroups }: Scene): string | undefined {
+function groupName({ cgroups }: Context): string | undefined {
   const [folder] = Object.values(cgroups.folders);
   return folder?.slice(folder.lastIndexOf('/') + 1);
 }
@@ -112,19 +112,19 @@ class TemplatedPlan implements LaunchPlan {
   constructor(
     private readonly template: Template,
     private readonly spec: Spec,
-    private readonly scene: Scene,
+    private readonly context: Context,
     private readonly running: PlanWriter | undefined,
   ) {
     this.writer = template.writer;
     const passed = [...template.writer.passed];
     for (const [name, fd] of [
-      ['lock', scene.lockFd],
-      ['net', scene.spareNet],
+      ['lock', context.lockFd],
+      ['net', context.spareNet],
     ] as const) {
       const at = template.writer.places[name];
       if (at !== undefined && fd !== undefined) passed[at] = fd;
     }
-    for (const [number, entry] of scene.program.stdio.entries())
+    for (const [number, entry] of context.program.stdio.entries())
       if (typeof entry === 'number') passed[template.writer.stdio[number]?.index ?? 0] = entry;
     this.passed = passed;
     this.stdio = template.writer.stdio;
@@ -132,15 +132,15 @@ class TemplatedPlan implements LaunchPlan {
 
   bytes(): Uint8Array {
     const { bytes, ids, groups, execAt } = this.template;
-    const id = `${this.scene.hostId}`;
-    const group = groupName(this.scene) ?? '';
+    const id = `${this.context.hostId}`;
+    const group = groupName(this.context) ?? '';
     const changes = [...ids.map((at) => ({ at, text: id })), ...groups.map((at) => ({ at, text: group }))];
-    return changePlan(bytes, changes, execAt, this.scene.kind === 'sandbox' ? [] : execTexts(this.scene.program));
+    return changePlan(bytes, changes, execAt, this.context.kind === 'sandbox' ? [] : execTexts(this.context.program));
   }
 
   // Only called after an operation failed.
   section(section: Section): readonly PlannedOp[] {
-    this.written ??= writePlan(this.spec, this.scene, this.running);
+    this.written ??= writePlan(this.spec, this.context, this.running);
     return this.written.section(section);
   }
 

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs';
-import type { Scene } from '../features/feature';
+import type { Context } from '../features/feature';
 import { covers, foldersBetween, isFixed, writableAbove } from '../features/root/pins';
 import type { Spec } from '../features/spec';
 
@@ -57,7 +57,11 @@ export function placesOf({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, paths:
 }
 
 /** Those of the given paths that a sandbox does not pin yet. */
-export function unpinned(spec: Spec, { pinned = [] }: Pick<Scene, 'pinned'>, paths: readonly string[] = pinnedPaths()): readonly string[] {
+export function unpinned(
+  spec: Spec,
+  { pinned = [] }: Pick<Context, 'pinned'>,
+  paths: readonly string[] = pinnedPaths(),
+): readonly string[] {
   const known = new Set([...pinned, ...protectedPaths(spec)]);
   return paths.filter((path) => !known.has(path));
 }

@@ -1,19 +1,19 @@
 import { bare } from '../base/parse';
 import { steps } from '../features';
-import type { Scene } from '../features/feature';
+import type { Context } from '../features/feature';
 import type { Spec } from '../features/spec';
 import { type LaunchPlan, PlanWriter } from '../plan/writer';
 
 const scopes = { run: ['sandbox', 'both', 'program'], sandbox: ['sandbox', 'both'], program: ['both', 'program'] };
 
 /**
- * Translates a spec into operations. It is pure except for the resources that `scene` already holds. `running` is the
+ * Translates a spec into operations. It is pure except for the resources that `context` already holds. `running` is the
  * plan of the sandbox that the program starts in.
  */
-export function writePlan(spec: Spec, scene: Scene, running?: PlanWriter): PlanWriter {
+export function writePlan(spec: Spec, context: Context, running?: PlanWriter): PlanWriter {
   const plan = new PlanWriter(running);
-  const wanted = scopes[scene.kind];
-  for (const step of steps) if (wanted.includes(bare(step).scope ?? 'sandbox')) step.emit(plan, spec, scene);
+  const wanted = scopes[context.kind];
+  for (const step of steps) if (wanted.includes(bare(step).scope ?? 'sandbox')) step.emit(plan, spec, context);
   return plan;
 }
 

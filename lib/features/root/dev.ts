@@ -1,9 +1,9 @@
 import { noSlot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
 import { maxTerminals } from '../counts';
-import type { Scene } from '../feature';
+import type { Context } from '../feature';
 import { cloneFile, mountAttr, newFs } from './mount-ops';
-import { type MountContext, RootTree } from './tree';
+import { type MountBuild, RootTree } from './tree';
 
 const links = [
   ['fd', '/proc/self/fd'],
@@ -20,29 +20,30 @@ export const queuesKey = 'mqueue';
 const attachedKey = 'mqueue, attached';
 
 /** Mounts a minimal /dev: the host's harmless character devices, and shared memory of its own. */
-export function emitDev({ plan, tree, origin, spec: { terminal }, scene }: MountContext, target: string): void {
+export function emitDev({ plan, tree, origin, spec: { terminal }, context }: MountBuild, target: string): void {
   if (tree.isSealed(target)) {
-    fill(plan, tree, target, origin, scene);
-    if (terminal) addTerminals(plan, tree, target, origin, scene);
+    fill(plan, tree, target, origin, context);
+    if (terminal) addTerminals(plan, tree, target, origin, context);
     return;
   }
   const dev = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid, origin);
   tree.mount(dev, target, 'dir', origin);
   const own = new RootTree(plan, dev, true);
-  fill(plan, own, '', origin, scene);
-  if (terminal) addTerminals(plan, own, '', origin, scene);
+  fill(plan, own, '', origin, context);
+  if (terminal) addTerminals(plan, own, '', origin, context);
   plan.op('inside', origin, 'SetAttr', dev, mountAttr.readonly, 0, 0, 0, noSlot);
 }
 
 // A new devpts instance, which contains none of the host's terminals.
-function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: string, { host }: Scene): void {
+function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: string, { host }: Context): void {
   const options = { newinstance: '', ptmxmode: '0666', mode: '620', max: `${maxTerminals(host.counts)}` };
   tree.mount(newFs(plan, 'devpts', options, mountAttr.nosuid | mountAttr.noexec, origin), `${folder}/pts`, 'dir', origin);
   tree.symlink(`${folder}/ptmx`, 'pts/ptmx', origin);
 }
 
-function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, scene: Scene): void {
-  for (const name of scene.host.devices) tree.mount(cloneFile(plan, scene, `/dev/${name}`, origin), `${folder}/${name}`, 'file', origin);
+function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, context: Context): void {
+  for (const name of context.host.devices)
+    tree.mount(cloneFile(plan, context, `/dev/${name}`, origin), `${folder}/${name}`, 'file', origin);
   for (const [name, to] of links) tree.symlink(`${folder}/${name}`, to, origin);
   const shm = newFs(
     plan,

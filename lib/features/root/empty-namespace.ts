@@ -1,7 +1,7 @@
 import { stdioKind } from '../../native/addon';
 import { noSlot, type PlannedOp, type Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
-import type { Scene, Step } from '../feature';
+import type { Context, Step } from '../feature';
 import { isBeside } from '../network-kind';
 import type { Spec } from '../spec';
 import { splitRoot } from './shared';
@@ -34,7 +34,7 @@ function withoutHost(op: PlannedOp, procfs: Slot): PlannedOp | undefined {
 // it either.
 const mountsProc = ({ name, args: [, type] }: PlannedOp): boolean => name === 'NewFs' && type === 'proc';
 
-const mayStartEmpty = ({ namespaces }: Spec, { emptyMounts, hostId }: Scene): boolean =>
+const mayStartEmpty = ({ namespaces }: Spec, { emptyMounts, hostId }: Context): boolean =>
   emptyMounts === true && hostId !== undefined && namespaces.user && namespaces.mnt;
 
 // Root inside could see that a shared root belongs to another user, and a program with rights over its mounts could see
@@ -48,17 +48,17 @@ const mayShare = ({ user, nestedUserNamespaces }: Spec): boolean => user.ids ===
  * of that one. This step is the last because it changes operations that the others have written.
  */
 export const ownMounts: Step = {
-  emit(plan, spec, scene) {
+  emit(plan, spec, context) {
     const { inside } = plan.ops;
     const last = inside.findIndex(({ name }) => name === 'PivotRoot');
     const pivot = inside[last];
-    if (!pivot || !mayStartEmpty(spec, scene)) return;
+    if (!pivot || !mayStartEmpty(spec, context)) return;
     const build = inside.slice(0, last);
     if (!build.some(mountsProc) || !build.every((op) => withoutHost(op, noSlot))) return;
     const rest = inside.slice(last + 1);
     const split = mayShare(spec) ? splitRoot(plan, build) : undefined;
     if (split) plan.recipe = split.recipe;
-    const shared = split && scene.sharedRoot?.(split.recipe);
+    const shared = split && context.sharedRoot?.(split.recipe);
     const mounts = shared === undefined ? plan.pass('root', stdioKind.emptyMounts) : plan.passVarying('root', 'root', shared);
     const procfs = plan.pass('root', stdioKind.procfs);
     startFrom(plan, mounts, procfs);
@@ -71,7 +71,7 @@ export const ownMounts: Step = {
     const enter: PlannedOp = { ...pivot, name: 'EnterRoot', args: [] };
     plan.ops.inside = [...adapt(build), enter, ...rest];
     // The program's process was forked earlier, so it has to enter the root itself.
-    if (isBeside(spec, scene)) plan.ops.program.unshift(enter);
+    if (isBeside(spec, context)) plan.ops.program.unshift(enter);
   },
 };
 

@@ -1,5 +1,5 @@
 import { hostname as ownHostname } from 'node:os';
-import type { Scene } from '../feature';
+import type { Context } from '../feature';
 import { defaultHostname } from '../hostname';
 import { insideIds } from '../id-map';
 import type { Spec } from '../spec';
@@ -8,7 +8,7 @@ import { homeFolder, userName } from './home';
 /** Returns the generated files of a `system` root's own /etc. None is copied from the host. */
 export function etcFiles(
   spec: Spec,
-  { host, network }: Pick<Scene, 'host' | 'network'>,
+  { host, network }: Pick<Context, 'host' | 'network'>,
 ): readonly (readonly [path: string, text: string])[] {
   const { uid, gid } = insideIds(spec.user, host);
   const name = nameOf(spec);

@@ -4,7 +4,7 @@ import { bare } from '../../base/parse';
 import { realHostPath } from '../../host/host-path';
 import { noSlot, type Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
-import type { Scene } from '../feature';
+import type { Context } from '../feature';
 
 /** Attributes of mount_setattr(2) and fsmount(2). */
 export const mountAttr = { readonly: 0x1, nosuid: 0x2, nodev: 0x4, noexec: 0x8 } as const;
@@ -35,17 +35,17 @@ interface Bind {
  * nsjs, the keeper does it in the host's own mount namespace, because the source may lie below a directory that the
  * sandbox's id cannot enter. Otherwise init does it in its copy of the namespace.
  */
-export function bindHost(plan: PlanWriter, scene: Scene, bind: Bind): Slot {
+export function bindHost(plan: PlanWriter, context: Context, bind: Bind): Slot {
   const slot = bare(bind).slot ?? plan.slot(bind.origin);
   const isReal = bind.owned && !bind.followLinks;
   const source = isReal ? realHostPath(bind.source, bind.origin) : bind.source;
-  const section = scene.hostId === undefined ? 'inside' : 'host';
+  const section = context.hostId === undefined ? 'inside' : 'host';
   const attributes = mountAttr.nosuid | mountAttr.nodev | (bind.readonly ? mountAttr.readonly : 0);
-  const recursive = bind.alone && scene.hostId !== undefined ? 0 : atRecursive;
+  const recursive = bind.alone && context.hostId !== undefined ? 0 : atRecursive;
   plan.op(section, bind.origin, 'OpenTree', slot, noSlot, source, openTreeClone | recursive | (isReal ? noLinks : 0));
   plan.op(section, bind.origin, 'SetAttr', slot, attributes, 0, recursive, mountFlags.private, noSlot);
-  if (bind.owned && scene.hostId !== undefined)
-    mapOwner(plan, { hostId: scene.hostId, hostIds: scene.hostIds ?? 1 }, slot, bind.origin, statSource(source, bind.origin));
+  if (bind.owned && context.hostId !== undefined)
+    mapOwner(plan, { hostId: context.hostId, hostIds: context.hostIds ?? 1 }, slot, bind.origin, statSource(source, bind.origin));
   return slot;
 }
 
@@ -67,7 +67,7 @@ export function mapOwner(
 }
 
 /** Clones a device file of the host. */
-export function cloneFile(plan: PlanWriter, { hostId }: Scene, path: string, origin: string): Slot {
+export function cloneFile(plan: PlanWriter, { hostId }: Context, path: string, origin: string): Slot {
   const slot = plan.slot(origin);
   plan.op(hostId === undefined ? 'inside' : 'host', origin, 'OpenTree', slot, noSlot, path, openTreeClone);
   return slot;

@@ -1,5 +1,5 @@
 import { existsSync, fstatSync, realpathSync } from 'node:fs';
-import type { Scene } from '../feature';
+import type { Context } from '../feature';
 import type { Spec } from '../spec';
 import { statSource } from './mount-ops';
 import type { RootTree } from './tree';
@@ -25,10 +25,10 @@ export function pinForOthers(
   tree: RootTree,
   { source, target }: { readonly source: string; readonly target: string },
   origin: string,
-  scene: Scene,
+  context: Context,
 ): void {
-  if (!scene.pinned?.length) return;
+  if (!context.pinned?.length) return;
   const real = source === '/' ? '' : realpathSync(source);
-  for (const path of scene.pinned)
+  for (const path of context.pinned)
     if (path.startsWith(`${real}/`) && existsSync(path)) tree.pinAll(target, path.slice(real.length), origin);
 }

@@ -22,7 +22,7 @@ import { bindHost, mapOwner, mountAttr, newFs, statSource } from './mount-ops';
 import { pinForOthers } from './mount-places';
 import { emitOverlay, type OverlayOptions, type OverlaySpec, overlayKeys, parseOverlay } from './overlay';
 import { emitProc } from './proc';
-import type { MountContext, RootTree } from './tree';
+import type { MountBuild, RootTree } from './tree';
 
 /**
  * One entry of {@link MountsOptions.mounts}. `target` is an absolute path inside. Missing directories on the way to it
@@ -169,24 +169,24 @@ function parseData(value: unknown, at: string): Uint8Array {
 }
 
 /** Emits the operations of one mount. */
-export function emitMount(context: MountContext, mount: MountSpec): void {
-  const { plan, tree, origin, spec, scene } = context;
+export function emitMount(build: MountBuild, mount: MountSpec): void {
+  const { plan, tree, origin, spec, context } = build;
   switch (mount.type) {
     case 'bind': {
       const { source, readonly } = mount;
-      const slot = bindHost(plan, scene, { ...mount, origin, owned: true });
+      const slot = bindHost(plan, context, { ...mount, origin, owned: true });
       tree.mount(slot, mount.target, statSource(source, origin).kind, origin, { fixed: true, writable: !readonly });
-      if (!readonly) pinForOthers(tree, mount, origin, scene);
+      if (!readonly) pinForOthers(tree, mount, origin, context);
       return;
     }
     case 'tmpfs':
-      tree.mount(emitTmpfs(context, mount), mount.target, 'dir', origin, { fresh: true, writable: true, fixed: true });
+      tree.mount(emitTmpfs(build, mount), mount.target, 'dir', origin, { fresh: true, writable: true, fixed: true });
       return;
     case 'proc':
-      emitProc(context, mount.target);
+      emitProc(build, mount.target);
       return;
     case 'dev':
-      emitDev(context, mount.target);
+      emitDev(build, mount.target);
       return;
     case 'file':
       emitFile(plan, tree, mount, origin);
@@ -199,12 +199,12 @@ export function emitMount(context: MountContext, mount: MountSpec): void {
       return;
     case 'overlay':
       if (spec.root === 'host') throw new OptionError(`${origin}.type`, "an overlay cannot be combined with root: 'host'");
-      tree.mount(emitOverlay(plan, mount, origin, scene), mount.target, 'dir', origin, { writable: true, fixed: true });
+      tree.mount(emitOverlay(plan, mount, origin, context), mount.target, 'dir', origin, { writable: true, fixed: true });
       return;
     case 'tree': {
       const slot = plan.pass(origin, mount.tree);
       const stats = fstatSync(mount.tree);
-      if (scene.hostId !== undefined) mapOwner(plan, { hostId: scene.hostId, hostIds: scene.hostIds ?? 1 }, slot, origin, stats);
+      if (context.hostId !== undefined) mapOwner(plan, { hostId: context.hostId, hostIds: context.hostIds ?? 1 }, slot, origin, stats);
       tree.mount(slot, mount.target, stats.isDirectory() ? 'dir' : 'file', origin, { writable: true, fixed: true });
       return;
     }
@@ -216,7 +216,7 @@ export function emitMount(context: MountContext, mount: MountSpec): void {
   }
 }
 
-function emitTmpfs({ plan, origin, spec, scene: { hostId } }: MountContext, mount: Extract<MountSpec, { type: 'tmpfs' }>): Slot {
+function emitTmpfs({ plan, origin, spec, context: { hostId } }: MountBuild, mount: Extract<MountSpec, { type: 'tmpfs' }>): Slot {
   const { size, inodes, mode } = mount;
   // In the host's user namespace init is root and the program is not, so a tmpfs for the program must be given to its
   // id.

@@ -2,7 +2,7 @@ import { OptionError, SysError } from '../../base/errors';
 import { type Bytes, parseArray, parseBoolean, parseBytes, parseHostPath, parseInteger, parseObject } from '../../base/parse';
 import { noSlot, type Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
-import type { Scene } from '../feature';
+import type { Context } from '../feature';
 import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
 
 /** Directories that are combined into one: writes go to `upper`, the others stay unchanged (overlayfs, Linux 5.11). */
@@ -70,14 +70,20 @@ export function openStage(plan: PlanWriter): void {
 }
 
 /** Emits the operations that create an overlay and returns its slot. */
-export function emitOverlay(plan: PlanWriter, overlay: OverlaySpec, origin: string, scene: Scene, slot: Slot = plan.slot(origin)): Slot {
+export function emitOverlay(
+  plan: PlanWriter,
+  overlay: OverlaySpec,
+  origin: string,
+  context: Context,
+  slot: Slot = plan.slot(origin),
+): Slot {
   const stage = plan.known(stageKey) ?? noSlot;
   const layers = overlay.lower.map((source, index) => {
-    const layer = bindHost(plan, scene, { origin, source, readonly: true, owned: true, alone: true, followLinks: overlay.followLinks });
+    const layer = bindHost(plan, context, { origin, source, readonly: true, owned: true, alone: true, followLinks: overlay.followLinks });
     if (statSource(source, origin).kind !== 'dir') throw new OptionError(`${origin}.lower[${index}]`, `is not a directory: ${source}`);
     return attach(plan, stage, layer, origin);
   });
-  const upper = attach(plan, stage, upperSlot(plan, overlay, origin, scene), origin);
+  const upper = attach(plan, stage, upperSlot(plan, overlay, origin, context), origin);
   for (const folder of Object.values(overlayFolders)) plan.op('inside', origin, 'MakeDir', upper, folder, 0o755);
   plan.shared(upperKey(origin), () => upper);
   const numbers = Uint32Array.from(layers.map(({ index }) => index));
@@ -92,9 +98,9 @@ function attach(plan: PlanWriter, stage: Slot, layer: Slot, origin: string): Slo
   return layer;
 }
 
-function upperSlot(plan: PlanWriter, { upper, size, inodes, followLinks }: OverlaySpec, origin: string, scene: Scene): Slot {
+function upperSlot(plan: PlanWriter, { upper, size, inodes, followLinks }: OverlaySpec, origin: string, context: Context): Slot {
   if (upper !== 'memory') {
-    const slot = bindHost(plan, scene, { origin, source: upper, readonly: false, owned: true, alone: true, followLinks });
+    const slot = bindHost(plan, context, { origin, source: upper, readonly: false, owned: true, alone: true, followLinks });
     checkPrivate(upper, origin);
     return slot;
   }

@@ -6,7 +6,7 @@ import type { PlanWriter } from '../../plan/writer';
 import { type Dropped, feature } from '../feature';
 import type { Spec } from '../spec';
 import { makeFs, mountAttr, newFs } from './mount-ops';
-import type { MountContext, RootTree } from './tree';
+import type { MountBuild, RootTree } from './tree';
 
 export interface ProcOptions {
   /**
@@ -59,12 +59,12 @@ export const proc = feature({
   parse: (value = 'pids', at): ProcSpec => parseOneOf(value, at, ['pids', 'masked', 'full', 'prefer', 'off']),
 });
 
-export function emitProc(context: MountContext, target: string): void {
-  const { plan, tree, origin, spec } = context;
+export function emitProc(build: MountBuild, target: string): void {
+  const { plan, tree, origin, spec } = build;
   const { proc: kind, namespaces, nestedUserNamespaces } = spec;
   if (kind === 'off') return;
   if (!namespaces.pid) {
-    emitHostProc(context, target, kind);
+    emitHostProc(build, target, kind);
     return;
   }
   if (tree.canMake(target)) tree.dir(target, 0o755, origin);
@@ -82,9 +82,9 @@ export function emitProc(context: MountContext, target: string): void {
 }
 
 // A procfs shows one pid namespace. Only a process with rights over the host's can mount one that shows less of it.
-function emitHostProc({ plan, tree, origin, scene }: MountContext, target: string, kind: Exclude<ProcSpec, 'off'>): void {
+function emitHostProc({ plan, tree, origin, context }: MountBuild, target: string, kind: Exclude<ProcSpec, 'off'>): void {
   if (kind === 'full') bindHostProc(plan, tree, target, origin);
-  else if (scene.hostId !== undefined) {
+  else if (context.hostId !== undefined) {
     tree.mount(makeFs(plan, { type: 'proc', options: procOptions[kind], attributes, origin, section: 'host' }), target, 'dir', origin);
     if (kind === 'masked') maskFacts(tree, target, origin);
   } else if (kind !== 'prefer') throw new OptionError('proc', `'${kind}' needs a pid namespace unless root runs nsjs: ${hostProcFix}`);

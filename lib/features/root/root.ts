@@ -3,7 +3,7 @@ import { isUrl, parseHostPath } from '../../base/parse';
 import { pathFolder } from '../../native/open-flags';
 import { noSlot, type Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
-import { feature, type Scene, type Step } from '../feature';
+import { type Context, feature, type Step } from '../feature';
 import type { Spec } from '../spec';
 import { etcFiles } from './etc';
 import { homeFolder } from './home';
@@ -47,7 +47,7 @@ export const root = feature({
 
 /** Builds the whole tree in init's mount namespace and makes it the root directory. */
 export const rootTree: Step = {
-  emit(plan, spec, scene) {
+  emit(plan, spec, context) {
     if (!spec.namespaces.mnt) {
       if (spec.root !== 'host' || spec.mounts.length > 0)
         throw new OptionError('namespaces.mnt', "a shared mount namespace needs root: 'host' and no mounts");
@@ -55,12 +55,12 @@ export const rootTree: Step = {
     }
     plan.op('inside', 'root', 'Propagation', mountFlags.recursive | mountFlags.private);
     if (typeof spec.root === 'object' || spec.mounts.some(({ type }) => type === 'overlay')) openStage(plan);
-    const tree = openRoot(plan, spec, scene);
-    if (spec.root === 'system') emitSystem(plan, tree, spec, scene);
-    if (spec.root === 'host') pinForOthers(tree, { source: '/', target: '' }, 'root', scene);
-    for (const [index, mount] of spec.mounts.entries()) emitMount({ plan, tree, origin: `mounts[${index}]`, spec, scene }, mount);
+    const tree = openRoot(plan, spec, context);
+    if (spec.root === 'system') emitSystem(plan, tree, spec, context);
+    if (spec.root === 'host') pinForOthers(tree, { source: '/', target: '' }, 'root', context);
+    for (const [index, mount] of spec.mounts.entries()) emitMount({ plan, tree, origin: `mounts[${index}]`, spec, context }, mount);
     if (spec.root !== 'host') finishRoot(plan, spec, tree);
-    if (scene.kind === 'sandbox' && !scene.single) shareFolders(plan, spec);
+    if (context.kind === 'sandbox' && !context.single) shareFolders(plan, spec);
   },
 };
 
@@ -94,7 +94,7 @@ function shareFolders(plan: PlanWriter, spec: Spec): void {
     plan.op('inside', origin, 'SendFd', plan.known(upperKey(origin)) ?? noSlot, folderFd.upper + index);
 }
 
-function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
+function openRoot(plan: PlanWriter, spec: Spec, context: Context): RootTree {
   const { root: slot } = plan;
   if (spec.root === 'host') {
     plan.op('inside', 'root', 'OpenTree', slot, noSlot, '/', 0);
@@ -105,44 +105,44 @@ function openRoot(plan: PlanWriter, spec: Spec, scene: Scene): RootTree {
     return new RootTree(plan, slot, true);
   }
   if (typeof spec.root === 'object') {
-    plan.op('inside', 'root', 'MoveMount', emitOverlay(plan, spec.root, 'root', scene, slot), noSlot, '/');
+    plan.op('inside', 'root', 'MoveMount', emitOverlay(plan, spec.root, 'root', context, slot), noSlot, '/');
     return new RootTree(plan, slot, true, false, true);
   }
-  bindHost(plan, scene, { origin: 'root', source: spec.root, slot, readonly: true, owned: true });
+  bindHost(plan, context, { origin: 'root', source: spec.root, slot, readonly: true, owned: true });
   plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
   return new RootTree(plan, slot, false);
 }
 
-function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, scene: Scene): void {
-  const context = { plan, tree, spec, scene };
-  const { host } = scene;
+function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, context: Context): void {
+  const build = { plan, tree, spec, context };
+  const { host } = context;
   for (const { target, link } of host.system) {
-    if (link === undefined) bindSystem(plan, tree, scene, target, 'dir');
+    if (link === undefined) bindSystem(plan, tree, context, target, 'dir');
     else tree.symlink(target, link, 'root');
   }
   // A Node installation below /tmp, /dev or the home directory is mounted after the file systems there.
   const isCovered = ({ target }: { readonly target: string }) =>
     ['/tmp/', '/dev/', `${homeFolder}/`].some((folder) => target.startsWith(folder));
-  for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, scene, target, kind);
+  for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, context, target, kind);
   // A mount of the caller at such a path, or below it, replaces the host's file.
   const isOwn = (path: string) => spec.mounts.some(({ target }) => target === path || target.startsWith(`${path}/`));
-  for (const { target, kind, isRuntime } of host.etc) if (!isRuntime || !isOwn(target)) bindSystem(plan, tree, scene, target, kind);
-  hideForeign(plan, tree, spec, scene);
-  for (const [path, text] of etcFiles(spec, scene)) tree.file(path, Buffer.from(text), 0o644, 'root');
-  emitMount({ ...context, origin: 'root' }, { type: 'dev', target: '/dev' });
-  emitMount({ ...context, origin: 'proc' }, { type: 'proc', target: '/proc' });
+  for (const { target, kind, isRuntime } of host.etc) if (!isRuntime || !isOwn(target)) bindSystem(plan, tree, context, target, kind);
+  hideForeign(plan, tree, spec, context);
+  for (const [path, text] of etcFiles(spec, context)) tree.file(path, Buffer.from(text), 0o644, 'root');
+  emitMount({ ...build, origin: 'root' }, { type: 'dev', target: '/dev' });
+  emitMount({ ...build, origin: 'proc' }, { type: 'proc', target: '/proc' });
   const scratch = { size: spec.scratch.size, inodes: spec.scratch.inodes } as const;
-  emitMount({ ...context, origin: 'scratch' }, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch });
-  emitMount({ ...context, origin: 'scratch' }, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch });
-  for (const { target, kind } of host.node.filter(isCovered)) bindSystem(plan, tree, scene, target, kind);
+  emitMount({ ...build, origin: 'scratch' }, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch });
+  emitMount({ ...build, origin: 'scratch' }, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch });
+  for (const { target, kind } of host.node.filter(isCovered)) bindSystem(plan, tree, context, target, kind);
   tree.symlink('/var/tmp', '/tmp', 'root');
   if (!isOwn('/etc/os-release')) tree.symlink('/etc/os-release', '/usr/lib/os-release', 'root');
 }
 
 // Hides the parts of /usr that do not belong to the system. An empty directory covers each, with mount points for the
 // caller's own mounts.
-function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, scene: Scene): void {
-  for (const { target, kind, kept } of scene.hidden ?? []) {
+function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, context: Context): void {
+  for (const { target, kind, kept } of context.hidden ?? []) {
     const cover = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, hiddenOrigin);
     if (kind === 'file') {
       const file = plan.slot(hiddenOrigin);
@@ -153,14 +153,14 @@ function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, scene: 
       continue;
     }
     tree.mount(cover, target, 'dir', hiddenOrigin, { fresh: true });
-    for (const name of kept) bindSystem(plan, tree, scene, `${target}/${name}`, 'dir');
+    for (const name of kept) bindSystem(plan, tree, context, `${target}/${name}`, 'dir');
     for (const [index, mount] of mounts.entries()) if (mount.target.startsWith(`${target}/`)) placeMount(tree, mount, `mounts[${index}]`);
     plan.op('inside', hiddenOrigin, 'SetAttr', cover, mountAttr.readonly, 0, 0, 0, noSlot);
   }
 }
 
-function bindSystem(plan: PlanWriter, tree: RootTree, scene: Scene, path: string, kind: 'dir' | 'file'): Slot {
-  const slot = bindHost(plan, scene, { origin: 'root', source: path, readonly: true, owned: false });
+function bindSystem(plan: PlanWriter, tree: RootTree, context: Context, path: string, kind: 'dir' | 'file'): Slot {
+  const slot = bindHost(plan, context, { origin: 'root', source: path, readonly: true, owned: false });
   tree.mount(slot, path, kind, 'root');
   return slot;
 }

@@ -1,7 +1,7 @@
 import { bare } from '../../base/parse';
 import { noSlot, type Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
-import type { Scene } from '../feature';
+import type { Context } from '../feature';
 import type { Spec } from '../spec';
 import { atRecursive, cloneTree, mountAttr } from './mount-ops';
 import { foldersBetween } from './pins';
@@ -20,12 +20,12 @@ interface Manner {
 }
 
 /** Context of the operations of a mount. `origin` is the option that requests the mount. */
-export interface MountContext {
+export interface MountBuild {
   readonly plan: PlanWriter;
   readonly tree: RootTree;
   readonly origin: string;
   readonly spec: Spec;
-  readonly scene: Scene;
+  readonly context: Context;
 }
 
 /**

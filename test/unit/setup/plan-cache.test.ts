@@ -9,11 +9,11 @@ import { writePlan } from '../../../dist/setup/write-plan';
 const headerSize = 64;
 const opSize = 32;
 
-const scene = (index: number, options: { readonly args?: readonly string[]; readonly stdio?: 'ignore' | 'pipe' }) => {
+const context = (index: number, options: { readonly args?: readonly string[]; readonly stdio?: 'ignore' | 'pipe' }) => {
   const { spec, program } = parseOptions(`program${index}`, options.args, readSpawnOptions({ stdio: options.stdio }));
   const folder = (controller: string) => `/sys/fs/cgroup/${controller}/nsjs-77-00000000${index}-abcdef01`;
   const cgroups = { version: 1, folders: { memory: folder('memory'), pids: folder('pids') }, swapAccounting: true, limits: {} } as const;
-  return { spec, scene: { host: host(), hostId: firstHostId + index, lockFd: 9, cgroups, dropped: [], program, kind: 'run' } as const };
+  return { spec, context: { host: host(), hostId: firstHostId + index, lockFd: 9, cgroups, dropped: [], program, kind: 'run' } as const };
 };
 
 /** Every operation with its texts in full: where a text lies in the plan does not matter. */
@@ -42,11 +42,11 @@ test.each([
   ['no pipes', { stdio: 'ignore' }],
 ] as const)('a plan from a template says what a plan that is written anew says: %s', (_, options) => {
   for (let index = 0; index < 3; index++) {
-    const one = scene(index, options);
-    const other = scene(index + 4, options);
-    planFor(one.spec, one.scene);
-    const templated = planFor(other.spec, other.scene);
-    const written = writePlan(other.spec, other.scene);
+    const one = context(index, options);
+    const other = context(index + 4, options);
+    planFor(one.spec, one.context);
+    const templated = planFor(other.spec, other.context);
+    const written = writePlan(other.spec, other.context);
     expect(templated).not.toBeInstanceOf(written.constructor);
     expect(templated.passed).toEqual(written.passed);
     expect(templated.stdio).toEqual(written.stdio);
