@@ -11,7 +11,7 @@ import { hintFor } from './hints';
 import { type HeldLimit, type LaunchRecord, recordKind } from './record';
 
 /** Why a program ended. If there are several causes, the first one is given. */
-export type Reason = 'exited' | 'signaled' | 'timeout' | 'aborted' | 'killed' | 'oom' | 'output' | 'ipc' | 'supervisor';
+export type Reason = 'exited' | 'signaled' | 'timeout' | 'aborted' | 'killed' | 'oom' | 'output' | 'ipc' | 'launcher';
 
 /** A time limit: an option of `limits`, or `timeout`. */
 export type TimeLimit = 'timeout' | Exclude<HeldLimit, 'memory'>;
@@ -132,7 +132,7 @@ export class Outcome {
 
   /** Returns how the sandbox ended. */
   ending(): Ending {
-    if (!this.ended && this.stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'supervisor' };
+    if (!this.ended && this.stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'launcher' };
     const { exitCode, signal } = this.exit();
     return { exitCode, signal, reason: this.stopped ?? this.kernelReason(exitCode, signal) };
   }

@@ -173,7 +173,7 @@ const sentences: Readonly<Record<Reason, string>> = {
   oom: 'ran out of memory',
   output: 'wrote more than maxBuffer',
   ipc: 'sent a longer message than maxMessage',
-  supervisor: 'was ended because its keeper was killed',
+  launcher: 'was ended because its keeper was killed',
 };
 
 function describe({ command, exitCode, signal, reason }: Result<string | Buffer>): string {

@@ -135,7 +135,7 @@ export class Resident {
   get reason(): Reason {
     const { stopped, ended, oomKills } = this.outcome;
     // An OOM kill of one process ends the whole sandbox only if `oomGroup` is set.
-    return stopped ?? (!ended ? 'supervisor' : this.limits.oomGroup && oomKills > 0 ? 'oom' : 'killed');
+    return stopped ?? (!ended ? 'launcher' : this.limits.oomGroup && oomKills > 0 ? 'oom' : 'killed');
   }
 
   /** Starts a program. Throws the error that kept the request from being sent. */
@@ -243,7 +243,7 @@ export class Resident {
     this.started.network?.close();
     const { reason } = this;
     // If the launcher died, the kernel killed the programs and nothing has reported a reason.
-    if (reason !== 'supervisor') this.programs.endFor(reason, this.outcome.timeLimit);
+    if (reason !== 'launcher') this.programs.endFor(reason, this.outcome.timeLimit);
     this.programs.drop();
     this.started.session.dropHeld();
     if (!wasOpen) this.rejectOpened(this.outcome.openError() ?? closedError());

@@ -14,7 +14,7 @@ import type { Resident } from '../runtime/runtime';
 /** How a sandbox ended, and the resources that the whole sandbox used. */
 export interface SandboxEnd {
   /**
-   * `killed` if it was closed; `timeout` or `oom` for limits of the whole sandbox; `supervisor` if its launcher was
+   * `killed` if it was closed; `timeout` or `oom` for limits of the whole sandbox; `launcher` if its launcher was
    * killed.
    */
   readonly reason: Reason;

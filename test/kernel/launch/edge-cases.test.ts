@@ -142,7 +142,7 @@ testIf(isRoot, 'root', 'after a killed keeper the blocking form cleans up as wel
     const { reason } = spawnIsolatedSync('sleep', ['5'], { reject: false });
     console.log(reason, process.pid);`;
   const [reason, pid] = node(script).stdout.trim().split(' ');
-  expect(reason).toBe('supervisor');
+  expect(reason).toBe('launcher');
   expect(sandboxCgroups(Number(pid))).toEqual([]);
 });
 

@@ -128,7 +128,7 @@ const ways: Readonly<Record<string, readonly [expected: Expected, die: () => Pro
     run('head -c 100000 /dev/zero >&3; exec sleep 9', { ipc: 'json', maxMessage: 10_000 }),
   ],
   'it writes too much': [{ reason: 'output', oomKills: 0 }, run('exec cat /dev/zero', { maxBuffer: 10_000 })],
-  'its launcher is killed': [{ reason: 'supervisor', signal: 'SIGKILL' }, killed('keeper')],
+  'its launcher is killed': [{ reason: 'launcher', signal: 'SIGKILL' }, killed('keeper')],
   'its init is killed': [{ reason: 'killed', signal: 'SIGKILL', oomKills: 0 }, killed('init')],
   'one of many: their init is killed': [{ reason: 'killed', signal: 'SIGKILL', oomKills: 0 }, insideKilled],
   'one of many: it returns 3': [{ reason: 'exited', exitCode: 3 }, inside('exit 3')],

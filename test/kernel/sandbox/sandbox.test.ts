@@ -288,7 +288,7 @@ describe('the sandbox', () => {
     await running.spawned;
     const parent = (pid: number) => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]);
     process.kill(parent(parent(running.pid ?? 0)), 'SIGKILL');
-    expect(await running).toMatchObject({ reason: 'supervisor' });
+    expect(await running).toMatchObject({ reason: 'launcher' });
     await sandbox.close();
     expect(sandboxCgroups()).toEqual([]);
   });

@@ -90,7 +90,7 @@ test('the keeper is killed: the sandbox ends with it, the reason says so, its cg
   await running.spawned;
   const keeper = parentOf(parentOf(running.pid ?? 0));
   process.kill(keeper, 'SIGKILL');
-  expect(await running).toMatchObject({ reason: 'supervisor', signal: 'SIGKILL', exitCode: null });
+  expect(await running).toMatchObject({ reason: 'launcher', signal: 'SIGKILL', exitCode: null });
   expect(sandboxCgroups()).toEqual([]);
 });
 
