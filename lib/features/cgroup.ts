@@ -49,7 +49,7 @@ export const cgroup = feature({
     if (cgroups.version === 1) openGroups1(plan, cgroups);
     else openGroup2(plan, cgroups);
     // update() may set a CPU quota for a long-lived sandbox later.
-    const hasQuota = cgroups.limits.cpu !== undefined || (context.kind === 'sandbox' && !context.single);
+    const hasQuota = cgroups.limits.cpu !== undefined || (context.kind === 'sandbox' && !context.parked);
     emitEnd(plan, cgroups, hasQuota);
     emitAfter(plan, cgroups, hasQuota);
   },
@@ -170,7 +170,7 @@ function emitAfter(plan: PlanWriter, { folders, version = 2, limits }: Cgroups, 
 function emitClock(
   plan: PlanWriter,
   { wallTime = 0, cpuTime = 0, idle = 0 }: LimitsSpec,
-  { cgroups: { cpuUsage }, host, single }: Context,
+  { cgroups: { cpuUsage }, host, parked }: Context,
 ): void {
   const counts = cpuUsage !== undefined;
   if (wallTime === 0 && !(counts && (cpuTime > 0 || idle > 0))) return;
@@ -179,7 +179,7 @@ function emitClock(
   const [cpu, still] = usage === noSlot ? [0, 0] : [cpuTime, idle];
   plan.op('host', 'limits.wallTime', 'Clock', usage, noSlot, cpuUsage?.perMs ?? 1, wallTime, cpu, still, host.cpus);
   // The time limits count from the start of the program.
-  if (single) plan.op('host', 'limits.wallTime', 'ClockHold');
+  if (parked) plan.op('host', 'limits.wallTime', 'ClockHold');
 }
 
 function emitProgramClock(plan: PlanWriter, { group, ownLimits, host }: Context): void {

@@ -57,7 +57,7 @@ export interface Context {
   /** Returns a mount namespace in which a root of this recipe has already been created, if there is one. */
   readonly sharedRoot?: (recipe: RootRecipe) => number | undefined;
   /** The sandbox waits for one later program, and ends with it. */
-  readonly single?: true;
+  readonly parked?: true;
   /** Orphaned descendants are reparented to the program, so that everything it has started can be found. */
   readonly adopts?: boolean;
   /** Files and directories below /usr that do not belong to the system. */

@@ -156,7 +156,7 @@ const netAbi = 4;
 const scopeAbi = 6;
 
 /** Returns the ruleset of a sandbox's programs, reduced to what the kernel supports; undefined for none. */
-export function landlockFor(spec: Spec, context: Pick<Context, 'host' | 'kind' | 'single' | 'hidden'>): Ruleset | undefined {
+export function landlockFor(spec: Spec, context: Pick<Context, 'host' | 'kind' | 'parked' | 'hidden'>): Ruleset | undefined {
   const { level, bindTcp, connectTcp } = spec.landlock;
   const abi = context.host.landlockAbi;
   if (level === 'off' || abi === 0) return undefined;
@@ -183,11 +183,11 @@ const portRules = (key: keyof typeof tcp, ports: readonly number[] = []): Rulese
   ports.map((port, index) => ({ port, rights: tcp[key], origin: `landlock.${key}[${index}]` }));
 
 // Programs of one sandbox must be able to reach each other. A separate ruleset for each of them would prevent that.
-const scopesOf = (spec: Spec, { kind, single }: Pick<Context, 'kind' | 'single'>): readonly LandlockScope[] =>
-  spec.landlock.scopes ?? (spec.landlock.paths === undefined && (kind === 'run' || single || spec.namespaces.pid) ? scopeNames : []);
+const scopesOf = (spec: Spec, { kind, parked }: Pick<Context, 'kind' | 'parked'>): readonly LandlockScope[] =>
+  spec.landlock.scopes ?? (spec.landlock.paths === undefined && (kind === 'run' || parked || spec.namespaces.pid) ? scopeNames : []);
 
 /** Returns the preferred parts that the kernel lacks. Throws NsError ERR_NSJS_UNSUPPORTED for required parts. */
-export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Pick<Context, 'kind' | 'single'>): readonly Dropped[] {
+export function landlockDropped(spec: Spec, { landlockAbi: abi }: Host, kind: Pick<Context, 'kind' | 'parked'>): readonly Dropped[] {
   const { level, bindTcp, connectTcp } = spec.landlock;
   if (level === 'off') return [];
   const fix = 'boot a newer kernel, with landlock in CONFIG_LSM or in lsm= on its command line';

@@ -29,7 +29,7 @@ export const releaseProgram: Step = {
 export const startLater: Step = {
   scope: 'program',
   emit(plan, spec, context) {
-    if (!isBeside(spec, context)) plan.op('inside', 'command', 'StartProgram', 0, 0, context.single ? 1 : 0);
+    if (!isBeside(spec, context)) plan.op('inside', 'command', 'StartProgram', 0, 0, context.parked ? 1 : 0);
   },
 };
 

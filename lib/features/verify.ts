@@ -23,7 +23,7 @@ export const verify = feature({
   parse: (value, at): boolean | undefined => (value === undefined ? undefined : parseBoolean(value, at)),
 });
 
-const isVerified = (spec: Spec, { kind, single }: Context): boolean => spec.verify ?? (kind !== 'run' && !single);
+const isVerified = (spec: Spec, { kind, parked }: Context): boolean => spec.verify ?? (kind !== 'run' && !parked);
 
 /**
  * Whether mounts are read again before each program. A sandbox lives long enough for others to rename directories that

@@ -1,6 +1,6 @@
 import { debuglog } from 'node:util';
 import { channel } from '../native/addon';
-import { openCleanup, type Started } from './launch';
+import { type Launched, openCleanup } from './launch';
 import type { Outcome } from './outcome';
 import type { Message } from './session';
 
@@ -8,8 +8,6 @@ const debug = debuglog('nsjs');
 
 /** Receives the events of a launcher. */
 export interface Follower {
-  readonly outcome: Outcome;
-  readonly launcherPath: string | undefined;
   /** Receives a message and takes ownership of its descriptors. */
   take(message: Message): void;
   /** The sandbox is gone: every process is reaped and its cgroups are removed. */
@@ -21,8 +19,8 @@ export interface Follower {
  * holds the mount namespace, which ends with it shortly afterwards; nothing waits for that. Throws a SysError if the
  * channels cannot be watched.
  */
-export function follow(started: Started, follower: Follower): void {
-  const { session, forget } = started;
+export function follow(launched: Launched, outcome: Outcome, launcherPath: string | undefined, follower: Follower): void {
+  const { session, forget } = launched;
   const gone = () => {
     forget?.();
     follower.gone();
@@ -33,20 +31,19 @@ export function follow(started: Started, follower: Follower): void {
   session.watch((which) => {
     const keeperEnded = which === channel.keeperEnd;
     read(keeperEnded ? channel.control : which);
-    const cleaned = follower.outcome.ended?.err === 0;
+    const cleaned = outcome.ended?.err === 0;
     if (keeperEnded || cleaned) read(channel.init);
     if (keeperEnded) {
       const status = session.close();
-      if (!follower.outcome.ended)
-        debug('the keeper has exited without a report: %s', status < 0 ? `signal ${-status}` : `exit status ${status}`);
+      if (!outcome.ended) debug('the keeper has exited without a report: %s', status < 0 ? `signal ${-status}` : `exit status ${status}`);
     }
     if (cleaned) gone();
-    else if (keeperEnded) cleanUp(started, follower.launcherPath, gone);
+    else if (keeperEnded) cleanUp(launched, launcherPath, gone);
   });
 }
 
 /** The keeper was killed or could not clean up, so another launcher does it. */
-function cleanUp({ plan }: Started, launcherPath: string | undefined, done: () => void): void {
+function cleanUp({ plan }: Launched, launcherPath: string | undefined, done: () => void): void {
   const session = openCleanup(plan, launcherPath);
   if (!session) {
     done();

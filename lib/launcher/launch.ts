@@ -22,8 +22,8 @@ import { dropSharedRoots, sharedRoot } from './shared-roots';
 
 const debug = debuglog('nsjs');
 
-/** A launcher that has been started for parsed options. */
-export interface Started {
+/** A launcher that runs for parsed options. */
+export interface Launched {
   readonly session: Session;
   readonly plan: LaunchPlan;
   readonly context: Context;
@@ -33,26 +33,26 @@ export interface Started {
   readonly ours: readonly number[];
   /** Releases the state that this process keeps for the sandbox while it exists. */
   readonly forget?: (() => void) | undefined;
-  /** Contents of /proc files, of a sandbox that was set up before its program. */
-  readonly prepared?: FactTexts | undefined;
+  /** Contents of /proc files, of a parked sandbox that was set up before its program. */
+  readonly parkedFacts?: FactTexts | undefined;
 }
 
 /** Starts a launcher for parsed options, in one native call. Throws the error that kept it from starting. */
-export function start(parsed: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind = 'run'): Started {
+export function launch(parsed: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind = 'run'): Launched {
   try {
-    return startNow(parsed, kind);
+    return launchNow(parsed, kind);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EMFILE' && code !== 'ENFILE') throw error;
     // Resources kept for future sandboxes must not make this one fail: release them and try again.
     const had = [dropSharedRoots(), dropSpareNet()];
     if (!had.includes(true)) throw error;
-    return startNow(parsed, kind);
+    return launchNow(parsed, kind);
   }
 }
 
-function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind): Started {
-  const { begun, restore } = sharing(bare(program), host().privileged, (shared) => launch(spec, shared, kind));
+function launchNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, kind: GroupsKind): Launched {
+  const { begun, restore } = sharing(bare(program), host().privileged, (shared) => openSession(spec, shared, kind));
   const { forget } = begun;
   const both = () => {
     restore?.();
@@ -61,7 +61,7 @@ function startNow({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>, ki
   return restore ? bare({ ...begun, forget: both }) : begun;
 }
 
-function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
+function openSession(spec: Spec, program: Program, kind: GroupsKind): Launched {
   const context = openContext(spec, program, kind, (recipe) => sharedRoot(recipe, spec.launcherPath));
   const { network } = context;
   try {
@@ -71,7 +71,7 @@ function launch(spec: Spec, program: Program, kind: GroupsKind): Started {
       const session = new Session(plan, launcher, context.hostId === undefined ? undefined : outsideIds(spec, context).uid);
       if (debug.enabled)
         debug(
-          'started %s: %d operations',
+          'launched for %s: %d operations',
           program.argv[0],
           sections.reduce((sum, name) => sum + plan.section(name).length, 0),
         );

@@ -25,41 +25,53 @@ export interface Ending {
 
 const exitedNormally = 1; // CLD_EXITED
 
+/** Why this process or a limit ended a sandbox or a program. */
+interface Stop {
+  readonly reason: Reason;
+  readonly limit?: TimeLimit | undefined;
+}
+
+/** CPU time in ms, as far as it is known. */
+interface CpuTime {
+  readonly userMs?: number;
+  readonly systemMs?: number;
+}
+
+interface Records {
+  started: LaunchRecord | undefined;
+  exited: LaunchRecord | undefined;
+  ended: LaunchRecord | undefined;
+  failed: LaunchRecord | undefined;
+}
+
+/** Numbers of OOM kills, where they cannot be read from the last words alone. */
+interface Kills {
+  own: number | undefined;
+  isOom: boolean | undefined;
+  nested: number;
+  claimed: number;
+}
+
+/** Facts that this process has read before they were gone. */
+interface Noted {
+  cpu: CpuTime | undefined;
+  group: Partial<Pick<Stats, 'memory' | 'pids'>> | undefined;
+  stuck: readonly StuckProcess[] | undefined;
+}
+
 /**
  * Combines the records of one launch into its result. The reader of the channels feeds it, synchronously or
- * asynchronously; it knows nothing of the channels.
+ * asynchronously; it knows nothing of the channels. Other facts about the end come by methods that say what happened.
  */
 export class Outcome {
-  started?: LaunchRecord;
-  exited?: LaunchRecord;
-  ended?: LaunchRecord;
   /** Files of the cgroup, by name, as they were when the sandbox had ended. */
   readonly lastWords = new Map<string, string>();
   readonly dropped: Dropped[] = [];
-  /** Processes that were in uninterruptible sleep when they should have been gone. */
-  stuck?: readonly StuckProcess[];
-  /** Called when the keeper starts to kill all of the sandbox. */
-  onEnding?: () => void;
-  /**
-   * CPU time used when this process ended the sandbox. The kernel does not add the CPU time of processes that are
-   * killed with their pid namespace to any parent's.
-   */
-  cpuAtEnd?: { readonly userMs?: number; readonly systemMs?: number };
-  /** Counters of the cgroup of a program with limits of its own, read when the program had ended. */
-  groupAtEnd?: Partial<Pick<Stats, 'memory' | 'pids'>>;
-  /** Why this process or its launcher ended it. */
-  stopped?: Reason;
-  /** The time limit that expired. */
-  timeLimit?: TimeLimit;
-  /** Number of OOM kills attributed to a program of a long-lived sandbox. */
-  ownKills?: number;
-  /** OOM kills in cgroups below the sandbox's own, where its own does not count them. */
-  nestedKills = 0;
-  /** Number of OOM kills in a long-lived sandbox that were known when one of its programs last ended. */
-  claimedKills = 0;
-  /** Whether the kernel killed this program for lack of memory, where `lastWords` cannot show it. */
-  oomKilled?: boolean;
-  private failed?: LaunchRecord;
+  private readonly records: Records = { started: undefined, exited: undefined, ended: undefined, failed: undefined };
+  private readonly kills: Kills = { own: undefined, isOom: undefined, nested: 0, claimed: 0 };
+  private readonly noted: Noted = { cpu: undefined, group: undefined, stuck: undefined };
+  private stop: Stop | undefined;
+  private onEnding: (() => void) | undefined;
 
   constructor(
     private readonly plan: LaunchPlan,
@@ -68,20 +80,114 @@ export class Outcome {
     readonly facts = new FactTexts(),
   ) {}
 
+  /** The record of the program's start. */
+  get started(): LaunchRecord | undefined {
+    return this.records.started;
+  }
+
+  /** The record of the program's exit. */
+  get exited(): LaunchRecord | undefined {
+    return this.records.exited;
+  }
+
+  /** The record of the end of the sandbox; for a program of a long-lived sandbox, that of its exit. */
+  get ended(): LaunchRecord | undefined {
+    return this.records.ended;
+  }
+
+  /** Why this process or a limit ended it. Undefined if it was not ended. */
+  get stopped(): Reason | undefined {
+    return this.stop?.reason;
+  }
+
+  /** The time limit that expired. */
+  get timeLimit(): TimeLimit | undefined {
+    return this.stop?.limit;
+  }
+
+  /** Processes that were in uninterruptible sleep when they should have been gone. */
+  get stuck(): readonly StuckProcess[] | undefined {
+    return this.noted.stuck;
+  }
+
+  /**
+   * CPU time used when this process ended the sandbox. The kernel does not add the CPU time of processes that are
+   * killed with their pid namespace to any parent's.
+   */
+  get cpuAtEnd(): CpuTime | undefined {
+    return this.noted.cpu;
+  }
+
+  /** Counters of the cgroup of a program with limits of its own, read when the program had ended. */
+  get groupAtEnd(): Partial<Pick<Stats, 'memory' | 'pids'>> | undefined {
+    return this.noted.group;
+  }
+
+  /** OOM kills in cgroups below the sandbox's own, where its own does not count them. */
+  get nestedKills(): number {
+    return this.kills.nested;
+  }
+
+  /** It is ended for this reason. Only the first reason counts. */
+  killedBy(reason: Reason, limit?: TimeLimit): void {
+    this.stop ??= { reason, limit };
+  }
+
+  /** It is ended because it reached a limit. Only the first reason counts. */
+  limitReached(limit: TimeLimit | 'memory'): void {
+    if (limit === 'memory') this.killedBy('oom');
+    else this.killedBy('timeout', limit);
+  }
+
+  /** Sets the function that is called when the keeper starts to kill all of the sandbox. */
+  whenEnding(act: () => void): void {
+    this.onEnding = act;
+  }
+
+  noteStuck(found: readonly StuckProcess[]): void {
+    this.noted.stuck = found;
+  }
+
+  noteCpu(cpu: CpuTime): void {
+    this.noted.cpu ??= cpu;
+  }
+
+  noteGroup(stats: Partial<Pick<Stats, 'memory' | 'pids'>>): void {
+    this.noted.group = stats;
+  }
+
+  /** Sets the OOM kills of a program of a long-lived sandbox; `isKilled` if SIGKILL ended the program. */
+  noteKills(count: number, isKilled: boolean): void {
+    this.kills.own = count;
+    this.kills.isOom = isKilled && count > 0;
+    // The program was killed before it ran.
+    if (this.kills.isOom && !this.started) this.killedBy('oom');
+  }
+
+  /** Sets the number of OOM kills in a long-lived sandbox that were known when one of its programs last ended. */
+  claimKills(count: number): void {
+    this.kills.claimed = count;
+  }
+
+  addNestedKills(count: number): void {
+    this.kills.nested += count;
+  }
+
   feed(record: LaunchRecord): void {
     switch (record.kind) {
       case recordKind.started:
-        this.started = record;
+        this.records.started = record;
         break;
       case recordKind.failed:
-        this.failed ??= record;
+        this.records.failed ??= record;
         break;
       case recordKind.dropped:
         this.drop(record);
         break;
       case recordKind.exited:
         this.endedFor(record);
-        this.exited = record;
+        this.records.exited = record;
+        if (record.program !== 0) this.records.ended = record;
         break;
       case recordKind.ending:
         this.onEnding?.();
@@ -95,20 +201,21 @@ export class Outcome {
         if (!this.exited || record.cause === 'memory') this.endedFor(record);
         // The OOM killer may kill init itself: before init has reported the start of its program, or together with the
         // rest of the sandbox.
-        if (!this.started && !this.failed && this.ownOomKills > this.claimedKills) this.stopped ??= 'oom';
-        this.ended = record;
+        if (!this.started && !this.records.failed && this.ownOomKills > this.kills.claimed) this.killedBy('oom');
+        this.records.ended = record;
     }
   }
 
   /** The error of the first operation that failed, if one did. */
   get failure(): Error | undefined {
-    return this.failed && this.toError(this.failed);
+    const { failed } = this.records;
+    return failed && this.toError(failed);
   }
 
   /** Returns the error of a failed set-up, or undefined if the program ran. */
   setupError(): Error | undefined {
-    if (this.failed) return this.toError(this.failed);
-    if (this.started) return undefined;
+    const { failure, started } = this;
+    if (failure || started) return failure;
     return new NsError('ERR_NSJS_LAUNCHER', 'the launcher exited without a report', {
       hint: 'the launcher was killed, possibly for lack of memory; see the kernel log',
     });
@@ -132,18 +239,19 @@ export class Outcome {
 
   /** Returns how the sandbox ended. */
   ending(): Ending {
-    if (!this.ended && this.stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'launcher' };
+    const { ended, stopped } = this;
+    if (!ended && stopped === undefined) return { exitCode: null, signal: 'SIGKILL', reason: 'launcher' };
     const { exitCode, signal } = this.exit();
-    return { exitCode, signal, reason: this.stopped ?? this.kernelReason(exitCode, signal) };
+    return { exitCode, signal, reason: stopped ?? this.kernelReason(exitCode, signal) };
   }
 
   /** Number of processes in the sandbox that the kernel killed for lack of memory. */
   get oomKills(): number {
-    return this.ownOomKills + this.nestedKills;
+    return this.ownOomKills + this.kills.nested;
   }
 
   private get ownOomKills(): number {
-    return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.ownKills ?? 0;
+    return this.counter('memory.oom_control', 'oom_kill') ?? this.counter('memory.events', 'oom_kill') ?? this.kills.own ?? 0;
   }
 
   /** Returns a number from a file in `lastWords`: the whole file, or the line that starts with `name`. */
@@ -158,9 +266,7 @@ export class Outcome {
 
   // The first cause is the reason.
   private endedFor({ cause }: LaunchRecord): void {
-    if (cause === undefined || this.stopped !== undefined) return;
-    this.stopped = cause === 'memory' ? 'oom' : 'timeout';
-    if (cause !== 'memory') this.timeLimit = cause;
+    if (cause !== undefined) this.limitReached(cause);
   }
 
   private takeText({ section, step, text }: LaunchRecord): void {
@@ -177,7 +283,7 @@ export class Outcome {
 
   private kernelReason(exitCode: number | null, signal: NodeJS.Signals | null): Reason {
     if (exitCode !== null) return 'exited';
-    if (signal === 'SIGKILL' && (this.oomKilled ?? this.oomKills > 0)) return 'oom';
+    if (signal === 'SIGKILL' && (this.kills.isOom ?? this.oomKills > 0)) return 'oom';
     return this.exited ? 'signaled' : 'killed';
   }
 

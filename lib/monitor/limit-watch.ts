@@ -96,14 +96,3 @@ export class Watchdog {
     this.end(overrun);
   }
 }
-
-/** Returns the watchdog that a sandbox needs, or undefined if cgroups count everything. */
-export function watchdogFor(
-  limits: LimitsSpec,
-  { version, cpuUsage }: Pick<Cgroups, 'version' | 'cpuUsage'>,
-  source: Watched,
-  end: (overrun: Overrun) => void,
-): Watchdog | undefined {
-  const overseer = Overseer.for(limits, { version, countsCpu: cpuUsage !== undefined }, source);
-  return overseer && new Watchdog(overseer, end);
-}

@@ -19,13 +19,13 @@ const told = channel('nsjs:stuck');
 export class StuckWatch {
   private timer: NodeJS.Timeout | undefined;
 
-  /** `outcome` calls `onEnding` when the sandbox is killed, and receives the processes found. */
+  /** `outcome` reports when the sandbox is killed, and receives the processes found. */
   constructor(
-    private readonly outcome: { stuck?: readonly StuckProcess[]; onEnding?: () => void },
+    private readonly outcome: { whenEnding(act: () => void): void; noteStuck(found: readonly StuckProcess[]): void },
     private readonly init: () => number | undefined,
     private readonly tell: (stuck: readonly StuckProcess[]) => void,
   ) {
-    outcome.onEnding = () => this.start();
+    outcome.whenEnding(() => this.start());
   }
 
   private start(): void {
@@ -41,7 +41,7 @@ export class StuckWatch {
     const stuck = init === undefined ? [] : descendants(init).flatMap((pid) => describe(pid) ?? []);
     if (stuck.length === 0) return;
     if (told.hasSubscribers) told.publish({ init, stuck });
-    this.outcome.stuck = stuck;
+    this.outcome.noteStuck(stuck);
     this.tell(stuck);
   }
 }

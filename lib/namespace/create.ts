@@ -7,7 +7,7 @@ import { parseProgramOptions } from '../options/options';
 import { parseSandboxOptions } from '../options/spec';
 import { handle } from '../run/isolated-process';
 import type { IsolatedProcess, SpawnOptions } from '../run/types';
-import { openResident } from '../runtime/open';
+import { openRuntime } from '../runtime/open';
 import { dup } from '../sys/file';
 
 /** Settings of new namespaces. */
@@ -47,20 +47,20 @@ export async function createNamespaces(wanted: readonly NamespaceType[], given: 
   if (spec.time && !types.includes('time')) throw new OptionError('time', "requires 'time' in types");
   const isNew = (type: NamespaceType) => types.includes(type);
   const chosen = Object.fromEntries(namespaceTypes.map((type) => [type, isNew(type)])) as Record<NamespaceType, boolean>;
-  const { resident, opened } = await openResident({ ...spec, mounts: [], namespaces: { ...chosen, joined: {} } }, signal);
+  const { runtime, opened } = await openRuntime({ ...spec, mounts: [], namespaces: { ...chosen, joined: {} } }, signal);
   const fds = types.map((type) => [type, dup(opened.namespaces[type])] as const);
   // A pid namespace accepts no new process after its init has exited. All others stay alive as long as a descriptor is
   // open.
   if (types.includes('pid')) {
     const held: Holder = {
       spawn: (command, args, runOptions) => {
-        const parsed = parseProgramOptions({ options: chosenOptions, spec: resident.spec }, command, args, runOptions);
-        return handle(parsed, (ready, events) => resident.spawn(ready, events));
+        const parsed = parseProgramOptions({ options: chosenOptions, spec: runtime.spec }, command, args, runOptions);
+        return handle(parsed, (ready, events) => runtime.spawn(ready, events));
       },
-      [Symbol.asyncDispose]: () => resident.close(),
+      [Symbol.asyncDispose]: () => runtime.close(),
     };
     return { fds, held };
   }
-  await resident.close();
+  await runtime.close();
   return { fds };
 }

@@ -76,7 +76,7 @@ export function makeReport(
     ...describeLandlock(spec, context),
     limits: spec.limits,
     ...(cgroups.version === undefined ? {} : { cgroup: { version: cgroups.version, folders: foldersOf(cgroups.folders) } }),
-    ...(context.kind === 'run' || context.single ? {} : { freezer: context.freezer ? ('cgroup' as const) : ('signal' as const) }),
+    ...(context.kind === 'run' || context.parked ? {} : { freezer: context.freezer ? ('cgroup' as const) : ('signal' as const) }),
     ...(facts.isEmpty ? {} : { kernel: { ...kernelFacts(facts), ...cgroupFacts(cgroups) } }),
     dropped: [...context.dropped, ...dropped],
   });
@@ -87,7 +87,7 @@ const described = new WeakMap<Spec, Map<string, Pick<Report, 'landlock'>>>();
 // Cached per spec, because the result only differs if the spec lists paths of the host.
 function describeLandlock(spec: Spec, context: Context): Pick<Report, 'landlock'> {
   if (spec.landlock.paths) return readLandlock(spec, context);
-  const kind = `${context.kind} ${context.single ?? false}`;
+  const kind = `${context.kind} ${context.parked ?? false}`;
   const ofSpec = described.get(spec) ?? new Map<string, Pick<Report, 'landlock'>>();
   described.set(spec, ofSpec);
   const found = ofSpec.get(kind) ?? deepFreeze(readLandlock(spec, context));

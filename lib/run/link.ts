@@ -1,6 +1,7 @@
 import type { LimitsSpec } from '../cgroup/limits';
 import type { EgressEvent } from '../features/egress-events';
-import type { Started } from '../launcher/launch';
+import type { Launched } from '../launcher/launch';
+import type { Outcome } from '../launcher/outcome';
 import type { Stats } from '../monitor/stats';
 import type { StuckProcess } from '../monitor/stuck';
 import type { Violation } from '../options/syscalls';
@@ -17,11 +18,13 @@ export interface RunEvents {
 }
 
 /** The connection of a run to the launcher of its program. */
-export interface Link extends Started {
+export interface Link {
+  readonly launched: Launched;
+  readonly outcome: Outcome;
   /** Sends a signal to the program. */
   signal(number: number): void;
   /** Called before the program is stopped with its killSignal. */
-  ending?(): void;
+  onStopping?(): void;
   /** Kills the program and everything that exists only for it. */
   end(): void;
   /** The limits that the cgroups of its sandbox enforce now. */
@@ -29,8 +32,8 @@ export interface Link extends Started {
   /** Returns the resource usage; undefined once the program is gone. */
   stats(): Stats | undefined;
   /** Called when the program has started. */
-  started(): void;
+  onStarted(): void;
   /** Called when the program is gone. */
-  gone(): void;
+  onGone(): void;
   ref(on: boolean): void;
 }

@@ -4,7 +4,7 @@ import { notifyFd } from '../features/seccomp';
 import { policyFor } from '../features/seccomp-filter';
 import { masterFd } from '../features/terminal';
 import { explainExec } from '../launcher/exec-hint';
-import { Outcome, type Reason } from '../launcher/outcome';
+import type { Outcome, Reason } from '../launcher/outcome';
 import { type LaunchRecord, recordKind, unstarted } from '../launcher/record';
 import type { Overrun } from '../monitor/limit-watch';
 import type { Stats } from '../monitor/stats';
@@ -20,16 +20,13 @@ import { feedInput } from './input';
 import type { Link, RunEvents } from './link';
 import { finish, Output } from './output';
 import { ProgramStreams } from './streams';
-import { Timers } from './timers';
+import { limitTime, type Stoppable, stop, Timers } from './timeout';
 
 const kill = 9;
 
 /** One program, from its start to the end of its streams: its streams, its timers and the result of its records. */
-export class Run {
-  /** The streams by descriptor number; null if the program's descriptor is not a pipe to this process. */
-  readonly streams: ProgramStreams['list'];
+export class Run implements Stoppable {
   private readonly sides: ProgramStreams;
-  readonly outcome: Outcome;
   report: Report | undefined;
   private notifier: Notifier | undefined;
   private readonly startedAt = performance.now();
@@ -37,10 +34,9 @@ export class Run {
   private readonly timers = new Timers();
   private readonly waiting: number[] = [];
   private openStreams = 0;
-  private inputError: Error | undefined;
-  private verifyError: Error | undefined;
-  private gone = false;
-  private settled = false;
+  /** The first error for which this process ended the program. */
+  private error: Error | undefined;
+  private state: 'running' | 'gone' | 'settled' = 'running';
   private forgetAbort = () => {};
 
   constructor(
@@ -48,15 +44,20 @@ export class Run {
     private readonly events: RunEvents,
     private readonly link: Link,
   ) {
-    this.outcome = new Outcome(link.plan, [parsed.command.file, ...parsed.command.args], link.prepared);
-    this.sides = new ProgramStreams(link.ours, parsed.program.stdio);
-    this.streams = this.sides.list;
+    this.sides = new ProgramStreams(link.launched.ours, parsed.program.stdio);
     this.outputs = this.collect();
-    feedInput(this.streams[0], parsed.input, (error) => {
-      this.inputError = error;
-      this.end('killed');
-    });
-    this.arm();
+    feedInput(this.streams[0], parsed.input, (error) => this.fail(error));
+    limitTime(this, this.timers, parsed);
+    this.forgetAbort = onAbort(parsed.signal, () => this.stop('aborted'));
+  }
+
+  get outcome(): Outcome {
+    return this.link.outcome;
+  }
+
+  /** The streams by descriptor number; null if the program's descriptor is not a pipe to this process. */
+  get streams(): ProgramStreams['list'] {
+    return this.sides.list;
   }
 
   /** Whether the caller has aborted it. */
@@ -66,7 +67,7 @@ export class Run {
 
   /** False once the program has ended. */
   get alive(): boolean {
-    return !this.gone && !this.outcome.exited;
+    return this.state === 'running' && !this.outcome.exited;
   }
 
   /**
@@ -82,18 +83,18 @@ export class Run {
   }
 
   /** Sends killSignal, then SIGKILL after the grace period. */
-  stop(reason: Reason, grace = this.parsed.killGrace): void {
-    if (!this.alive || this.outcome.stopped) return;
-    this.outcome.stopped = reason;
-    this.link.ending?.();
-    if (grace > 0) this.signal(this.parsed.killSignal);
-    this.timers.after(grace, () => this.end(reason));
+  stop(reason: Reason, killGrace = this.parsed.killGrace): void {
+    stop(this, reason, this.timers, { killSignal: this.parsed.killSignal, killGrace });
+  }
+
+  onStopping(): void {
+    this.link.onStopping?.();
   }
 
   /** Kills the program immediately. */
   end(reason: Reason): void {
-    if (this.gone) return;
-    this.outcome.stopped ??= reason;
+    if (this.state !== 'running') return;
+    this.outcome.killedBy(reason);
     this.link.end();
   }
 
@@ -111,8 +112,8 @@ export class Run {
   /** Ends the program because it exceeded a limit that nsjs itself watches. */
   overrun(limit: Overrun): void {
     if (!this.alive || this.outcome.stopped) return;
-    if (limit !== 'memory') this.outcome.timeLimit = limit;
-    this.end(limit === 'memory' ? 'oom' : 'timeout');
+    this.outcome.limitReached(limit);
+    this.link.end();
   }
 
   ref(on: boolean): void {
@@ -143,10 +144,10 @@ export class Run {
 
   /** Handles the end of the program and of all processes that could still write to its streams. */
   onGone(): void {
-    if (this.gone) return;
-    this.gone = true;
+    if (this.state !== 'running') return;
+    this.state = 'gone';
     this.notifier?.close();
-    this.link.gone();
+    this.link.onGone();
     this.sides.release(this.outcome.started !== undefined, this.parsed.buffer);
     this.timers.clear();
     this.forgetAbort();
@@ -172,29 +173,22 @@ export class Run {
 
   // Set even if the sandbox has already ended: truncated output is not a success.
   private overflow(): void {
-    this.outcome.stopped ??= 'output';
+    this.outcome.killedBy('output');
     this.end('output');
   }
 
-  private arm(): void {
-    const { timeout, signal } = this.parsed;
-    if (timeout !== undefined) this.timers.after(timeout, () => this.onTimeout());
-    this.forgetAbort = onAbort(signal, () => this.stop('aborted'));
-  }
-
-  private onTimeout(): void {
-    if (!this.alive || this.outcome.stopped) return;
-    this.outcome.timeLimit = 'timeout';
-    this.stop('timeout');
+  private fail(error: Error): void {
+    this.error ??= error;
+    this.end('killed');
   }
 
   private onStarted(pid: number): void {
     const { started } = this.outcome;
-    if (started) this.report = makeReport(this.parsed.spec, this.link.context, started, this.outcome);
-    this.verifyError = factsError(this.parsed.spec, bare({ ...this.report }).kernel, this.link.limits);
-    if (this.verifyError) this.end('killed');
+    if (started) this.report = makeReport(this.parsed.spec, this.link.launched.context, started, this.outcome);
+    const error = factsError(this.parsed.spec, bare({ ...this.report }).kernel, this.link.limits);
+    if (error) this.fail(error);
     for (const number of this.waiting.splice(0)) this.link.signal(number);
-    this.link.started();
+    this.link.onStarted();
     this.events.started(pid);
   }
 
@@ -204,8 +198,8 @@ export class Run {
   }
 
   private settleIfDone(): void {
-    if (!this.gone || this.openStreams > 0 || this.settled) return;
-    this.settled = true;
+    if (this.state !== 'gone' || this.openStreams > 0) return;
+    this.state = 'settled';
     try {
       if (this.outcome.started && !this.outcome.exited) this.tellExit();
     } finally {
@@ -221,7 +215,7 @@ export class Run {
       return;
     }
     const setUp = outcome.stopped && !outcome.started ? undefined : outcome.setupError();
-    const error = this.verifyError ?? this.inputError ?? explainExec(setUp, parsed.spec, parsed.command.file);
+    const error = this.error ?? explainExec(setUp, parsed.spec, parsed.command.file);
     if (error) {
       for (const stream of this.streams) stream?.destroy();
       this.events.settled(error, undefined);
@@ -245,7 +239,7 @@ export class Run {
       stderr: stderr ?? '',
       durationMs: performance.now() - this.startedAt,
       ...makeUsage(outcome),
-      report: this.report ?? makeReport(parsed.spec, this.link.context, unstarted, outcome),
+      report: this.report ?? makeReport(parsed.spec, this.link.launched.context, unstarted, outcome),
     };
   }
 }

@@ -1,18 +1,17 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { OptionError } from '../base/errors';
 import { isBytes } from '../base/parse';
-import { hasOwnNetwork } from '../features/network-kind';
 import { explainExec } from '../launcher/exec-hint';
-import { openCleanup, type Started, start } from '../launcher/launch';
+import { Instance } from '../launcher/instance';
+import { type Launched, launch, openCleanup } from '../launcher/launch';
 import { Outcome, type Reason } from '../launcher/outcome';
-import { lookMs, Overseer } from '../monitor/limit-watch';
-import { StatsSource } from '../monitor/source';
+import { lookMs } from '../monitor/limit-watch';
 import { channel, native, stdioKind } from '../native/addon';
 import { type ParsedOptions, parseOptions, readSpawnOptions } from '../options/options';
 import { makeReport, type Report } from '../report/report';
 import { ExitError, isFailure, makeUsage, type Result } from '../report/result';
 import { finish, Output } from './output';
-import { noteCpu } from './single-run';
+import { Alarms, limitTime, type Stoppable } from './timeout';
 import { traceSpawn } from './tracing';
 import type { SpawnOptions } from './types';
 
@@ -61,35 +60,43 @@ export function spawnIsolatedSync(command: string, args?: readonly string[], opt
   }
 }
 
-/** A deadline and its callback. */
-interface Alarm {
-  readonly at: number;
-  readonly act: () => void;
-}
-
-class SyncRun {
+class SyncRun implements Stoppable {
   private readonly startedAt = performance.now();
-  private readonly launch: Started;
-  private readonly outcome: Outcome;
+  readonly outcome: Outcome;
+  private readonly launched: Launched;
+  private readonly instance: Instance;
   private readonly outputs: readonly Output[];
   private readonly open = new Set<number>();
-  private alarms: Alarm[] = [];
+  private readonly alarms = new Alarms();
   private input: Uint8Array;
-  private report: Report | undefined;
-  private release = () => {};
 
   constructor(private readonly parsed: ParsedOptions) {
-    this.launch = start(parsed);
-    this.launch.session.adopt();
-    this.outcome = new Outcome(this.launch.plan, [parsed.command.file, ...parsed.command.args]);
+    this.launched = launch(parsed);
+    this.launched.session.adopt();
+    this.outcome = new Outcome(this.launched.plan, [parsed.command.file, ...parsed.command.args]);
+    this.instance = new Instance(this.launched, this.outcome, parsed.spec);
     this.outputs = [1, 2].map(() => new Output(parsed.maxBuffer, () => this.end('output')));
     this.input =
       typeof parsed.input === 'string' ? Buffer.from(parsed.input) : ((parsed.input as Uint8Array | undefined) ?? new Uint8Array());
-    for (const [number, fd] of this.launch.ours.entries()) if (fd >= 0) this.open.add(number);
-    this.arm();
+    for (const [number, fd] of this.launched.ours.entries()) if (fd >= 0) this.open.add(number);
+    limitTime(this, this.alarms, parsed);
     this.watch();
     this.loop();
-    this.release();
+    this.instance.close();
+    this.launched.forget?.();
+  }
+
+  get alive(): boolean {
+    return !this.outcome.exited && !this.outcome.ended;
+  }
+
+  signal(number: number): void {
+    this.launched.session.signal(number);
+  }
+
+  end(reason: Reason): void {
+    this.outcome.killedBy(reason);
+    this.instance.kill();
   }
 
   result(): Result<string | Buffer> {
@@ -98,7 +105,7 @@ class SyncRun {
     if (error) throw explainExec(error, parsed.spec, parsed.command.file);
     const [stdout, stderr] = this.outputs.map((output) => finish(output, parsed));
     const { started } = outcome;
-    if (started) this.report = makeReport(parsed.spec, this.launch.context, started, outcome);
+    const report = started && makeReport(parsed.spec, this.launched.context, started, outcome);
     const result = {
       command: [parsed.command.file, ...parsed.command.args],
       ...outcome.ending(),
@@ -106,7 +113,7 @@ class SyncRun {
       stderr: stderr ?? '',
       durationMs: performance.now() - this.startedAt,
       ...makeUsage(outcome),
-      report: this.report as Report,
+      report: report as Report,
     };
     if (parsed.reject && isFailure(result)) throw new ExitError(result);
     return result;
@@ -114,66 +121,31 @@ class SyncRun {
 
   // Samples the resource usage for limits that no cgroup enforces.
   private watch(): void {
-    const { context, session } = this.launch;
-    const { limits } = this.parsed.spec;
-    const source = new StatsSource(context, session.pid, hasOwnNetwork(this.parsed.spec));
-    const watched = {
-      stats: () => source.read(limits),
-      held: () => source.held(),
-      runs: () => source.runs(),
-      sockets: () => source.sockets(),
-    };
-    const overseer = Overseer.for(limits, { version: context.cgroups.version, countsCpu: context.cgroups.cpuUsage !== undefined }, watched);
+    const overseer = this.instance.overseer(() => this.instance.stats(this.parsed.spec.limits));
+    if (!overseer) return;
     const look = () => {
-      const overrun = this.outcome.stopped === undefined ? overseer?.look() : undefined;
-      if (overrun === undefined) this.alarm(lookMs, look);
+      const overrun = this.outcome.stopped === undefined ? overseer.look() : undefined;
+      if (overrun === undefined) this.alarms.after(lookMs, look);
       else {
-        if (overrun !== 'memory') this.outcome.timeLimit = overrun;
-        this.end(overrun === 'memory' ? 'oom' : 'timeout');
+        this.outcome.limitReached(overrun);
+        this.instance.kill();
       }
     };
-    if (overseer) this.alarm(lookMs, look);
-    this.release = () => {
-      source.close();
-      this.launch.network?.close();
-      this.launch.forget?.();
-    };
-  }
-
-  private arm(): void {
-    const { timeout, killGrace, killSignal } = this.parsed;
-    if (timeout === undefined) return;
-    this.alarm(timeout, () => {
-      if (this.outcome.exited || this.outcome.ended) return;
-      if (this.outcome.stopped === undefined) this.outcome.timeLimit = 'timeout';
-      this.outcome.stopped ??= 'timeout';
-      this.launch.session.signal(killSignal);
-      this.alarm(killGrace, () => this.end('timeout'));
-    });
-  }
-
-  private alarm(ms: number, act: () => void): void {
-    this.alarms.push({ at: performance.now() + ms, act });
-  }
-
-  private end(reason: Reason): void {
-    this.outcome.stopped ??= reason;
-    noteCpu(this.outcome, this.launch);
-    this.launch.session.kill();
+    this.alarms.after(lookMs, look);
   }
 
   private loop(): void {
-    const { session } = this.launch;
+    const { session } = this.launched;
     for (let running = true; running; ) {
       const numbers = [...this.open];
-      const streams = numbers.map((number) => ((this.launch.ours[number] ?? -1) << 3) | (this.isInput(number) ? pollOut : pollIn));
+      const streams = numbers.map((number) => ((this.launched.ours[number] ?? -1) << 3) | (this.isInput(number) ? pollOut : pollIn));
       const channels = Object.values(channel).map((which) => (session.fd(which) << 3) | pollIn);
       const entries = Int32Array.from([...channels, ...streams]);
-      native().poll(entries, this.nextAlarm());
+      native().poll(entries, this.alarms.nextMs);
       // Records are read before alarms are handled: a program that ended in time, while this process was busy, must not
       // count as stopped.
       for (const which of [channel.init, channel.control]) this.read(which);
-      this.ring();
+      this.alarms.ring();
       for (const [index, number] of numbers.entries()) if (entries[channels.length + index]) this.serve(number);
       running = !entries[channel.keeperEnd];
       // A channel at EOF would stay ready forever, so only the end of the keeper ends the loop.
@@ -184,26 +156,14 @@ class SyncRun {
   }
 
   private cleanUp(): void {
-    const session = openCleanup(this.launch.plan, this.parsed.spec.launcherPath);
+    const session = openCleanup(this.launched.plan, this.parsed.spec.launcherPath);
     if (!session) return;
     native().poll(Int32Array.from([(session.fd(channel.keeperEnd) << 3) | pollIn]), -1);
     session.close();
   }
 
-  private nextAlarm(): number {
-    if (this.alarms.length === 0) return -1;
-    return Math.max(0, Math.ceil(Math.min(...this.alarms.map(({ at }) => at)) - performance.now()));
-  }
-
-  private ring(): void {
-    const now = performance.now();
-    const due = this.alarms.filter(({ at }) => at <= now);
-    this.alarms = this.alarms.filter(({ at }) => at > now);
-    for (const { act } of due) act();
-  }
-
   private read(which: number): void {
-    for (const { record } of this.launch.session.inOrder(which)) this.outcome.feed(record);
+    for (const { record } of this.launched.session.inOrder(which)) this.outcome.feed(record);
   }
 
   private isInput(number: number): boolean {
@@ -247,6 +207,6 @@ class SyncRun {
   }
 
   private fdOf(number: number): number {
-    return this.launch.ours[number] ?? -1;
+    return this.launched.ours[number] ?? -1;
   }
 }

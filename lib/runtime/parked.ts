@@ -1,8 +1,9 @@
+import { type Deferred, deferred } from '../base/deferred';
 import { bare } from '../base/parse';
 import type { Context } from '../features/feature';
 import type { Spec } from '../features/spec';
-import { follow } from '../launcher/follow';
-import { type Started, start } from '../launcher/launch';
+import { Instance } from '../launcher/instance';
+import { type Launched, launch } from '../launcher/launch';
 import { Outcome } from '../launcher/outcome';
 import { recordKind } from '../launcher/record';
 import { closedError, type Message } from '../launcher/session';
@@ -19,41 +20,27 @@ import { close } from '../sys/file';
  * A sandbox that is set up for one program that comes later; it ends with that program. This object holds no
  * descriptors of the sandbox.
  */
-export class Prepared {
+export class Parked {
   /** Settles when the sandbox is ready for its program; rejects with the error that prevented it. */
-  readonly ready: Promise<void>;
+  get ready(): Promise<void> {
+    return this.readiness.promise;
+  }
   /** Settles when everything of the sandbox is gone, if no program was started in it. */
-  readonly ended: Promise<void>;
-  private readonly started: Started;
-  private readonly outcome: Outcome;
+  get ended(): Promise<void> {
+    return this.end.promise;
+  }
+
+  private readonly readiness: Deferred<void> = deferred();
+  private readonly end: Deferred<void> = deferred();
+  private readonly instance: Instance;
   private state: 'opening' | 'ready' | 'over' = 'opening';
-  private resolveReady!: () => void;
-  private rejectReady!: (error: Error) => void;
-  private resolveEnded!: () => void;
 
   /** Throws the error that kept the launcher from starting. */
   constructor(private readonly spec: Spec) {
-    this.ready = new Promise((resolve, reject) => {
-      this.resolveReady = resolve;
-      this.rejectReady = reject;
-    });
     this.ready.catch(() => {});
-    this.ended = new Promise((resolve) => {
-      this.resolveEnded = resolve;
-    });
-    this.started = start({ spec, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'single');
-    this.outcome = new Outcome(this.started.plan, ['sandbox']);
-    try {
-      follow(this.started, {
-        outcome: this.outcome,
-        launcherPath: spec.launcherPath,
-        take: (message) => this.take(message),
-        gone: () => this.onGone(),
-      });
-    } catch (error) {
-      this.started.network?.close();
-      throw error;
-    }
+    const launched = launch({ spec, program: { candidates: [], argv: ['sandbox'], env: {}, stdio: [] } }, 'parked');
+    this.instance = new Instance(launched, new Outcome(launched.plan, ['sandbox']), spec);
+    this.instance.follow({ take: (message) => this.take(message), gone: () => this.onGone() });
   }
 
   /** Whether a program can be started in it. */
@@ -66,18 +53,19 @@ export class Prepared {
    * to.
    */
   get isOutdated(): boolean {
-    return placesOf(this.spec, unpinned(this.spec, this.started.context)).length > 0;
+    return placesOf(this.spec, unpinned(this.spec, this.instance.launched.context)).length > 0;
   }
 
   /**
    * Requests the start of its program. From then on the sandbox belongs to the caller. Throws NsError ERR_NSJS_CLOSED
    * if it is gone.
    */
-  start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>): Started {
+  start({ spec, program }: Pick<ParsedOptions, 'spec' | 'program'>): Launched {
     if (!this.isReady) throw closedError();
-    const { session, plan, context, network } = this.started;
+    const { launched, outcome } = this.instance;
+    const { session, plan, context, network } = launched;
     const { lockFd: _, ...lasting } = context;
-    const dropped = [...context.dropped, ...this.outcome.dropped];
+    const dropped = [...context.dropped, ...outcome.dropped];
     const { begun, restore } = sharing(program, context.host.privileged, (shared) => {
       const ownContext: Context = bare({ ...lasting, kind: 'program', dropped, program: shared });
       const written = planFor(spec, ownContext, writerOf(plan));
@@ -95,10 +83,10 @@ export class Prepared {
       context: ownContext,
       ours,
       network,
-      prepared: this.outcome.facts,
+      parkedFacts: outcome.facts,
       forget: () => {
         restore?.();
-        this.started.forget?.();
+        launched.forget?.();
       },
     });
   }
@@ -106,36 +94,37 @@ export class Prepared {
   /** Ends the sandbox. Settles when everything of it is gone. */
   close(): Promise<void> {
     this.state = 'over';
-    this.started.session.ref(true);
-    this.started.session.kill();
+    const { session } = this.instance.launched;
+    session.ref(true);
+    session.kill();
     return this.ended;
   }
 
   private take({ record, fds }: Message): void {
     for (const fd of fds) close(fd);
     if (record.kind === recordKind.opened) this.onOpened();
-    else this.outcome.feed(record);
+    else this.instance.outcome.feed(record);
   }
 
   private onOpened(): void {
-    const error = factsError(this.spec, kernelFacts(this.outcome.facts), this.spec.limits);
+    const error = factsError(this.spec, kernelFacts(this.instance.outcome.facts), this.spec.limits);
     if (this.state !== 'opening') return;
     if (error) {
-      this.rejectReady(error);
+      this.readiness.reject(error);
       void this.close();
       return;
     }
     this.state = 'ready';
-    this.started.session.ref(false);
+    this.instance.launched.session.ref(false);
     if (wantsSpareNet(this.spec)) makeSpareNet();
-    this.resolveReady();
+    this.readiness.resolve();
   }
 
   private onGone(): void {
     this.state = 'over';
-    this.started.network?.close();
-    this.rejectReady(this.outcome.openError() ?? closedError());
-    this.resolveEnded();
+    this.instance.close();
+    this.readiness.reject(this.instance.outcome.openError() ?? closedError());
+    this.end.resolve();
   }
 }
 

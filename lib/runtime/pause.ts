@@ -1,6 +1,6 @@
 import { NsError } from '../base/errors';
 import { setFrozen } from '../cgroup/freezer';
-import type { Started } from '../launcher/launch';
+import type { Launched } from '../launcher/launch';
 import { closedError } from '../launcher/session';
 
 /**
@@ -12,7 +12,7 @@ export class Pauser {
   private wanted = false;
 
   constructor(
-    private readonly started: Started,
+    private readonly launched: Launched,
     private readonly hasPidNamespace: boolean,
     private readonly isUsable: () => boolean,
   ) {}
@@ -35,13 +35,13 @@ export class Pauser {
 
   private async apply(paused: boolean): Promise<void> {
     if (!this.isUsable()) throw closedError();
-    const { freezer } = this.started.context;
+    const { freezer } = this.launched.context;
     if (!freezer && !this.hasPidNamespace)
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'pausing needs a cgroup freezer or a new pid namespace, and the sandbox has neither', {
         hint: 'see `nsjs probe` for cgroup',
       });
     if (freezer) await setFrozen(freezer, paused, () => this.isUsable() && this.wanted === paused);
-    else this.started.session.pause(paused);
+    else this.launched.session.pause(paused);
     if (!this.isUsable()) throw closedError();
   }
 }

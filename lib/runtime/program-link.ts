@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import type { Spec } from '../features/spec';
-import type { Started } from '../launcher/launch';
+import type { Launched } from '../launcher/launch';
 import type { Outcome } from '../launcher/outcome';
 import { HeldMemory } from '../monitor/held-memory';
 import { type Overrun, Overseer, Watchdog } from '../monitor/limit-watch';
@@ -10,7 +10,7 @@ import type { Stats } from '../monitor/stats';
 import { descendants, isRunning } from '../proc/processes';
 import type { Link } from '../run/link';
 import type { Run } from '../run/run';
-import { Timers } from '../run/timers';
+import { Timers } from '../run/timeout';
 import { PidFd } from '../sys/pidfd';
 import { killEach } from './kill-each';
 import type { Pauser } from './pause';
@@ -26,7 +26,7 @@ export const maxTree = 256;
 /** The parts of a sandbox that its programs use. */
 export interface ProgramHost {
   readonly spec: Spec;
-  readonly started: Started;
+  readonly launched: Launched;
   /** Limits that the sandbox's cgroups enforce now. */
   readonly limits: LimitsSpec;
   readonly outcome: Outcome;
@@ -34,14 +34,17 @@ export interface ProgramHost {
   holdLoop(): void;
 }
 
+/** The parts of a sandbox that belong to one program. */
+interface OwnResources {
+  readonly id: number;
+  /** The program's cgroup, if it has one of its own. */
+  readonly group: OwnGroup | undefined;
+  /** Whether ending the program also ends all processes that it has started. */
+  readonly endsTree: boolean;
+}
+
 /** Connects a run to its program in a long-lived sandbox. */
 export class ProgramLink implements Link {
-  readonly session: Started['session'];
-  readonly plan: Started['plan'];
-  readonly context: Started['context'];
-  readonly ours: Started['ours'];
-  readonly prepared = undefined;
-  readonly forget: Started['forget'];
   run: Run | undefined;
   pid: number | undefined;
   isHeld = true;
@@ -49,33 +52,31 @@ export class ProgramLink implements Link {
   private watchdog: Watchdog | undefined;
   private readonly kept = new Map<number, PidFd>();
 
-  /** The program's cgroup, if it has one of its own. */
-  readonly group: OwnGroup | undefined;
-  /** Whether ending the program also ends all processes that it has started. */
-  private readonly endsTree: boolean;
-
   constructor(
-    started: Started,
-    readonly id: number,
-    { group, endsTree }: { readonly group: OwnGroup | undefined; readonly endsTree: boolean },
+    readonly launched: Launched,
+    readonly outcome: Outcome,
+    private readonly own: OwnResources,
     private readonly sandbox: Pick<ProgramHost, 'limits' | 'holdLoop'>,
     private readonly giveUp: () => void,
-  ) {
-    ({ session: this.session, plan: this.plan, context: this.context, ours: this.ours } = started);
-    this.forget = started.forget;
-    this.group = group;
-    this.endsTree = endsTree;
+  ) {}
+
+  get id(): number {
+    return this.own.id;
+  }
+
+  get group(): OwnGroup | undefined {
+    return this.own.group;
   }
 
   signal(number: number): void {
-    this.session.signal(number, this.id);
+    this.launched.session.signal(number, this.id);
   }
 
   /**
    * Called before the program is ended: remembers its descendants, which cannot be found by descent once it has exited.
    */
-  ending(): void {
-    if (!this.endsTree || this.group || this.pid === undefined) return;
+  onStopping(): void {
+    if (!this.own.endsTree || this.group || this.pid === undefined) return;
     const added = this.tree()
       .slice(0, maxTree)
       .filter((pid) => !this.kept.has(pid) && this.kept.size < maxTree)
@@ -95,8 +96,8 @@ export class ProgramLink implements Link {
   }
 
   end(): void {
-    this.ending();
-    if (this.endsTree || !this.group?.isTree) this.group?.kill();
+    this.onStopping();
+    if (this.own.endsTree || !this.group?.isTree) this.group?.kill();
     this.signal(constants.signals.SIGKILL);
     this.killTree();
     this.giveUp();
@@ -129,7 +130,7 @@ export class ProgramLink implements Link {
 
   stats(): Stats | undefined {
     const found = withProcesses(this.group?.stats(), this.pid);
-    const { memory, pids } = this.context.ownLimits ?? noLimits;
+    const { memory, pids } = this.launched.context.ownLimits ?? noLimits;
     return (
       found && {
         time: Date.now(),
@@ -140,16 +141,16 @@ export class ProgramLink implements Link {
     );
   }
 
-  started(): void {
-    const { ownLimits = noLimits, group } = this.context;
+  onStarted(): void {
+    const { ownLimits = noLimits, group } = this.launched.context;
     const { wallTime } = ownLimits;
     if (wallTime !== undefined) {
       // Init kills only the program, so its descendants are remembered shortly before: twice, since a busy event loop
       // may delay the timers.
-      for (const ms of rememberMs) this.timers.after(Math.max(0, wallTime - ms), () => this.ending());
+      for (const ms of rememberMs) this.timers.after(Math.max(0, wallTime - ms), () => this.onStopping());
       this.timers.after(wallTime + backupMs, () => this.onOverrun('wallTime'));
     }
-    const counted = { version: group ? this.context.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };
+    const counted = { version: group ? this.launched.context.cgroups.version : undefined, countsCpu: group?.usageFd !== undefined };
     const { pid = 0 } = this;
     const held = new HeldMemory();
     const overseer = Overseer.for(ownLimits, counted, {
@@ -160,11 +161,11 @@ export class ProgramLink implements Link {
     this.watchdog = overseer && new Watchdog(overseer, (overrun) => this.onOverrun(overrun));
   }
 
-  gone(): void {
+  onGone(): void {
     this.timers.clear();
     this.watchdog?.stop();
-    const { stopped, ended } = this.run?.outcome ?? {};
-    const wasEnded = this.endsTree && (stopped !== undefined || ended?.cause !== undefined);
+    const { stopped, ended } = this.outcome;
+    const wasEnded = this.own.endsTree && (stopped !== undefined || ended?.cause !== undefined);
     if (wasEnded) this.killTree();
     else this.forgetTree();
     if (this.group?.isTree && !wasEnded) this.group.leave();

@@ -3,7 +3,7 @@ import { NsError } from '../base/errors';
 import { bare } from '../base/parse';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import type { Context, Dropped, Program } from '../features/feature';
-import type { Reason, TimeLimit } from '../launcher/outcome';
+import { Outcome, type Reason, type TimeLimit } from '../launcher/outcome';
 import { type LaunchRecord, recordKind } from '../launcher/record';
 import { sharing } from '../launcher/shared-descriptors';
 import type { ParsedOptions } from '../options/options';
@@ -56,7 +56,7 @@ export class Programs {
   private lastId = 0;
 
   constructor(private readonly host: ProgramHost) {
-    this.oomWatch = new OomWatch(host.started.plan);
+    this.oomWatch = new OomWatch(host.launched.plan);
   }
 
   get size(): number {
@@ -70,7 +70,7 @@ export class Programs {
 
   /** Starts a program. Throws the error that kept the request from being sent. */
   start(parsed: ParsedOptions, events: RunEvents): Run {
-    const { session, context } = this.host.started;
+    const { session, context } = this.host.launched;
     const { lockFd: _, ...lasting } = context;
     const id = ++this.lastId;
     const forTree = parsed.killTree ?? (parsed.timeout !== undefined || parsed.signal !== undefined);
@@ -102,8 +102,8 @@ export class Programs {
     const ours = begun.plan.stdio.map((slot) => begun.fds[slot.index] ?? -1);
     const link = new ProgramLink(
       bare({ session, ...begun, ours, forget: restore }),
-      id,
-      { group, endsTree: parsed.killTree ?? true },
+      new Outcome(begun.plan, [parsed.command.file, ...parsed.command.args]),
+      { id, group, endsTree: parsed.killTree ?? true },
       this.host,
       () => this.giveUp(link),
     );
@@ -115,7 +115,7 @@ export class Programs {
   }
 
   private request(parsed: ParsedOptions, context: Context, id: number, group: OwnGroup | undefined) {
-    const { session, plan: sandbox } = this.host.started;
+    const { session, plan: sandbox } = this.host.launched;
     try {
       const plan = planFor(parsed.spec, context, sandbox instanceof PlanWriter ? sandbox : undefined);
       return { plan, fds: session.spawn(plan, id) };
@@ -141,11 +141,10 @@ export class Programs {
 
   /** Gives the sandbox's reason to programs that end with it, except those that already have a reason. */
   endFor(reason: Reason, timeLimit?: TimeLimit): void {
-    for (const { run } of this.links.values()) {
-      if (!run || run.outcome.stopped !== undefined) continue;
-      // The same abort signal ended the program and its sandbox.
-      run.outcome.stopped = run.aborted ? 'aborted' : reason;
-      if (timeLimit !== undefined) run.outcome.timeLimit = timeLimit;
+    for (const { run, outcome } of this.links.values()) {
+      // The same abort signal may have ended the program and its sandbox.
+      if (run?.aborted) outcome.killedBy('aborted');
+      else outcome.killedBy(reason, timeLimit);
     }
   }
 
@@ -157,10 +156,7 @@ export class Programs {
   private feedProgram(link: ProgramLink, run: Run, record: LaunchRecord, pid: number, fds: readonly number[]): void {
     const failedInInit = record.kind === recordKind.failed && record.section === insideSection;
     if (record.kind === recordKind.started) link.pid = this.host.spec.namespaces.pid ? pid : record.status;
-    if (record.kind === recordKind.exited) {
-      this.countKills(link, run, record);
-      run.outcome.ended = record;
-    }
+    if (record.kind === recordKind.exited) this.countKills(link, record);
     try {
       run.feed(record, pid, fds);
     } finally {
@@ -171,31 +167,29 @@ export class Programs {
 
   // Programs that share a cgroup are told apart by the time of the kill; a program with its own cgroup by that cgroup's
   // counter.
-  private countKills({ group }: ProgramLink, { outcome }: Run, record: LaunchRecord): void {
+  private countKills({ group, outcome }: ProgramLink, record: LaunchRecord): void {
     const { oomWatch, host } = this;
     const own = group?.counts('memory') ? group : undefined;
     const isKilled = record.status === constants.signals.SIGKILL;
-    if (group) outcome.groupAtEnd = group.stats() ?? {};
+    if (group) outcome.noteGroup(group.stats() ?? {});
     oomWatch.look();
-    host.outcome.claimedKills = oomWatch.seen;
-    outcome.ownKills = own?.oomKills ?? (isKilled ? oomWatch.take(1) : 0);
-    outcome.oomKilled = isKilled && outcome.ownKills > 0;
+    host.outcome.claimKills(oomWatch.seen);
+    const kills = own?.oomKills ?? (isKilled ? oomWatch.take(1) : 0);
+    outcome.noteKills(kills, isKilled);
     // Version 1 counts kills per group only; version 2 counts them in the parent group as well.
-    if (own && host.started.context.cgroups.version === 1) host.outcome.nestedKills += outcome.ownKills;
-    else if (own) oomWatch.take(outcome.ownKills);
-    // The program was killed before it ran.
-    if (outcome.oomKilled && !outcome.started) outcome.stopped ??= 'oom';
+    if (own && host.launched.context.cgroups.version === 1) host.outcome.addNestedKills(kills);
+    else if (own) oomWatch.take(kills);
   }
 
   // A paused init can neither start nor kill the program, so the run ends now. Init kills the program as soon as it has
   // started it.
   private giveUp(link: ProgramLink): void {
-    if (this.host.pauser.isPaused && !link.run?.outcome.started) this.onGone(link);
+    if (this.host.pauser.isPaused && !link.outcome.started) this.onGone(link);
   }
 
   private onGone(link: ProgramLink): void {
     this.links.delete(link.id);
-    link.forget?.();
+    link.launched.forget?.();
     link.run?.drain(idleMs);
     link.run?.onGone();
     this.host.holdLoop();

@@ -8,7 +8,7 @@ import { looseFolders } from '../features/root/pins';
 import { runHost } from '../launcher/run-plan';
 import type { Slot } from '../plan/operation';
 import { PlanWriter } from '../plan/writer';
-import type { Opened, Resident } from '../runtime/runtime';
+import type { Opened, Runtime } from '../runtime/runtime';
 import { enter } from './enter';
 import { pinInto, shareMount } from './pins';
 
@@ -19,9 +19,9 @@ const origin = 'mount';
  * namespaces only, so that no process inside can see it. Paths that programs change at the same time cannot redirect
  * the mount: directories on the way to the target that programs could rename are pinned.
  */
-export async function mountInto(resident: Resident, opened: Opened, mount: Mount): Promise<void> {
+export async function mountInto(runtime: Runtime, opened: Opened, mount: Mount): Promise<void> {
   const [spec] = mountsFeature.parse([mount], origin);
-  const { context } = resident;
+  const { context } = runtime;
   const plan = new PlanWriter();
   if (spec?.type !== 'bind' && spec?.type !== 'tree' && spec?.type !== 'tmpfs')
     throw new OptionError(`${origin}[0].type`, "a running sandbox only accepts mounts of type 'bind', 'tree' or 'tmpfs'");
@@ -31,8 +31,8 @@ export async function mountInto(resident: Resident, opened: Opened, mount: Mount
       'only root can add a bind mount to a running sandbox; pass the mount to Sandbox.open, or copy the files with fs.copyIn',
     );
 
-  refuseSetId(resident, spec);
-  await pinInto(resident, looseFolders(resident.spec, spec.target));
+  refuseSetId(runtime, spec);
+  await pinInto(runtime, looseFolders(runtime.spec, spec.target));
   let tree: Slot;
   let isFolder = true;
   if (spec.type === 'bind') {
@@ -57,13 +57,13 @@ export async function mountInto(resident: Resident, opened: Opened, mount: Mount
   if (isFolder) plan.op('maps', origin, 'MakeDir', root, spec.target, 0o755);
   else plan.op('maps', origin, 'MakeFile', root, spec.target, '', 0o644);
   plan.op('maps', origin, 'MoveMount', tree, root, spec.target);
-  await runHost(plan, resident.spec.launcherPath);
-  resident.addMount(spec);
-  await shareMount(resident, spec);
+  await runHost(plan, runtime.spec.launcherPath);
+  runtime.addMount(spec);
+  await shareMount(runtime, spec);
 }
 
 // The seccomp filter of the sandbox is already in force, so it must already refuse to create set-id files.
-function refuseSetId({ spec }: Resident, mount: MountSpec): void {
+function refuseSetId({ spec }: Runtime, mount: MountSpec): void {
   refuseSetIdHole({ ...spec, mounts: [mount] });
   if (hostWrites({ ...spec, root: 'empty', mounts: [mount] }) !== undefined && spec.seccomp !== 'off' && spec.seccomp.profile)
     throw new OptionError(

@@ -6,12 +6,12 @@ import { folderFd, overlaysOf } from '../features/root/root';
 import type { Spec } from '../features/spec';
 import { OverlayChanges } from '../fs/overlay';
 import type { Root } from '../fs/root';
-import type { Resident } from '../runtime/runtime';
+import type { Runtime } from '../runtime/runtime';
 
 /** Returns the changes of the overlay at a target. */
-export function overlayChanges(at: string, resident: Resident, folder: (what: number) => Root, close: () => Promise<void>): OverlayChanges {
+export function overlayChanges(at: string, runtime: Runtime, folder: (what: number) => Root, close: () => Promise<void>): OverlayChanges {
   const target = parseTarget(at, 'target');
-  const { spec, context } = resident;
+  const { spec, context } = runtime;
   const index = overlaysOf(spec).findIndex((one) => one.target === target);
   const overlay = findOverlay(spec, target);
   if (!overlay) throw new OptionError('target', `there is no overlay at ${target}`);

@@ -8,9 +8,9 @@ import { parseSandboxOptions } from '../options/spec';
 import { handle } from '../run/isolated-process';
 import type { RunEvents } from '../run/link';
 import type { Run } from '../run/run';
-import { startPrepared, startSingleRun } from '../run/single-run';
+import { startParked, startSingleRun } from '../run/single-run';
 import type { IsolatedProcess } from '../run/types';
-import { Prepared } from '../runtime/parked';
+import { Parked } from '../runtime/parked';
 import { SandboxBuilder } from './builder';
 
 /** Options of a {@link SandboxPool}, in addition to those of its sandboxes. */
@@ -33,7 +33,7 @@ export class SandboxPool {
   /** The options given to open(). */
   readonly options: SandboxOptions;
   private readonly spec: Spec;
-  private readonly waiting = new Set<Prepared>();
+  private readonly waiting = new Set<Parked>();
   private isClosed = false;
 
   private constructor(
@@ -98,7 +98,7 @@ export class SandboxPool {
   /** Ends the waiting sandboxes; running programs go on. Settles when the waiting sandboxes are gone. */
   async close(): Promise<void> {
     this.isClosed = true;
-    await Promise.all([...this.waiting].map((prepared) => prepared.close()));
+    await Promise.all([...this.waiting].map((parked) => parked.close()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -123,13 +123,13 @@ export class SandboxPool {
       this.waiting.delete(outdated);
       void outdated.close();
     }
-    const prepared = [...this.waiting].find(({ isReady }) => isReady);
-    if (!prepared) return startSingleRun(parsed, refilling);
-    this.waiting.delete(prepared);
+    const parked = [...this.waiting].find(({ isReady }) => isReady);
+    if (!parked) return startSingleRun(parsed, refilling);
+    this.waiting.delete(parked);
     try {
-      return startPrepared(prepared, parsed, refilling);
+      return startParked(parked, parsed, refilling);
     } catch (error) {
-      void prepared.close();
+      void parked.close();
       if (isGone(error)) return startSingleRun(parsed, refilling);
       this.refill();
       throw error;
@@ -145,9 +145,9 @@ export class SandboxPool {
 
   private fill(): void {
     while (this.waiting.size < this.size) {
-      const prepared = new Prepared(this.spec);
-      this.waiting.add(prepared);
-      void prepared.ended.then(() => this.waiting.delete(prepared));
+      const parked = new Parked(this.spec);
+      this.waiting.add(parked);
+      void parked.ended.then(() => this.waiting.delete(parked));
     }
   }
 }

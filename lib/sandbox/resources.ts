@@ -9,7 +9,7 @@ import { LimitPoll, type MonitorOptions, monitor } from '../monitor/monitor';
 import type { LimitEvent, MonitorSample, Stats } from '../monitor/stats';
 import type { StuckProcess } from '../monitor/stuck';
 import { type LimitsMet, makeUsage, type Usage } from '../report/result';
-import type { Resident } from '../runtime/runtime';
+import type { Runtime } from '../runtime/runtime';
 
 /** How a sandbox ended, and the resources that the whole sandbox used. */
 export interface SandboxEnd {
@@ -65,22 +65,22 @@ export abstract class SandboxResources {
   protected constructor(
     /** Name of the sandbox's cgroups, if it has any; in any case unique on this machine. */
     readonly id: string,
-    protected readonly resident: Resident,
+    protected readonly runtime: Runtime,
   ) {
     const poll = new LimitPoll(
       () => id,
-      () => resident.stats(),
-      () => resident.limits.memoryHigh,
+      () => runtime.stats(),
+      () => runtime.limits.memoryHigh,
       (event) => this.events.emit('limit', event),
     );
     poll.follow(this.events);
     if (LimitPoll.isObserved()) poll.start();
-    resident.onStuck = (found) => this.events.emit('stuck', found);
-    resident.onEgress = (event) => this.events.emit('egress', event);
+    runtime.onStuck = (found) => this.events.emit('stuck', found);
+    runtime.onEgress = (event) => this.events.emit('egress', event);
     setMaxListeners(0, this.gone.signal);
     live.add(this);
     if (opened.hasSubscribers) opened.publish({ sandbox: this });
-    this.ended = resident.ended.then(() => {
+    this.ended = runtime.ended.then(() => {
       poll.close();
       this.gone.abort();
       return this.tellEnd();
@@ -89,7 +89,7 @@ export abstract class SandboxResources {
 
   private tellEnd(): SandboxEnd {
     live.delete(this);
-    const { reason, outcome } = this.resident;
+    const { reason, outcome } = this.runtime;
     const end = Object.freeze({ reason, durationMs: Date.now() - this.openedAt, ...makeUsage(outcome) });
     if (closed.hasSubscribers) closed.publish({ sandbox: this, end });
     // Emitted outside the promise callback, so that a listener that throws does not reject `ended`.
@@ -99,7 +99,7 @@ export abstract class SandboxResources {
 
   /** Limits of the whole sandbox that apply now, as parsed: in bytes and ms. */
   get limits(): LimitsSpec {
-    return Object.freeze({ ...this.resident.limits });
+    return Object.freeze({ ...this.runtime.limits });
   }
 
   /**
@@ -107,7 +107,7 @@ export abstract class SandboxResources {
    * is closed.
    */
   stats(): Stats {
-    const stats = this.resident.stats();
+    const stats = this.runtime.stats();
     if (!stats) throw new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
     return stats;
   }
@@ -118,7 +118,7 @@ export abstract class SandboxResources {
    * 10 ms.
    */
   monitor(options?: MonitorOptions): AsyncIterableIterator<MonitorSample> {
-    return monitor(this.id, () => this.resident.stats(), this.gone.signal, options);
+    return monitor(this.id, () => this.runtime.stats(), this.gone.signal, options);
   }
 
   /**
@@ -134,6 +134,6 @@ export abstract class SandboxResources {
     const stray = fixed.find((name) => changes[name] !== undefined);
     if (stray !== undefined)
       throw new OptionError(`limits.${stray}`, 'cannot be changed while the sandbox runs; pass it to Sandbox.open or to spawn');
-    this.resident.update(changes);
+    this.runtime.update(changes);
   }
 }

@@ -16,8 +16,8 @@ import { parseSandboxOptions } from '../options/spec';
 import { makeReport, type Report } from '../report/report';
 import { handle } from '../run/isolated-process';
 import type { IsolatedProcess } from '../run/types';
-import { networkOwner, openResident } from '../runtime/open';
-import type { Opened, Resident } from '../runtime/runtime';
+import { networkOwner, openRuntime } from '../runtime/open';
+import type { Opened, Runtime } from '../runtime/runtime';
 import { dup } from '../sys/file';
 import { pidFromPidns, pidInPidns } from '../sys/namespace';
 import { SandboxBuilder } from './builder';
@@ -51,30 +51,30 @@ export class Sandbox extends SandboxResources {
 
   private constructor(
     builder: SandboxBuilder,
-    resident: Resident,
+    runtime: Runtime,
     private readonly opened: Opened,
   ) {
-    super(resident.groupName ?? `nsjs-${process.pid}-${opened.record.namespaces.mnt}`, resident);
+    super(runtime.groupName ?? `nsjs-${process.pid}-${opened.record.namespaces.mnt}`, runtime);
     this.options = builder.options;
-    this.report = makeReport(resident.spec, resident.context, opened.record, resident.outcome);
+    this.report = makeReport(runtime.spec, runtime.context, opened.record, runtime.outcome);
     const { namespaces } = opened;
-    const owner = networkOwner(resident, namespaces.user);
+    const owner = networkOwner(runtime, namespaces.user);
     this.net = new NamespaceSockets(() => {
       if (this.closed) throw closedError();
       return { netFd: namespaces.net, ...owner };
     });
     this.fs = new SandboxFs(() => this.folder(folderFd.root));
-    void resident.ended.then(() => this.net.close());
+    void runtime.ended.then(() => this.net.close());
   }
 
   /** The sandbox in which pasta(1) runs, with `network.pasta`. */
-  private pasta: Resident | undefined;
+  private pasta: Runtime | undefined;
 
   private async attachPasta(spec: PastaSpec, signal: AbortSignal | undefined): Promise<void> {
     try {
       const pasta = await startPasta(spec, this.net.namespaces, signal);
       this.pasta = pasta;
-      void this.resident.ended.then(() => pasta.close());
+      void this.runtime.ended.then(() => pasta.close());
     } catch (error) {
       await this.kill();
       throw error;
@@ -88,7 +88,7 @@ export class Sandbox extends SandboxResources {
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'a sandbox in the mount namespace of the host has no files of its own', {
         hint: 'open it with a new mount namespace',
       });
-    const { context } = this.resident;
+    const { context } = this.runtime;
     // Of several host ids, uses the first, which is root inside.
     return new Root(fd, context.hostId === undefined ? undefined : { uid: context.hostId, gid: context.hostId });
   }
@@ -113,9 +113,9 @@ export class Sandbox extends SandboxResources {
     const signal = given === undefined ? undefined : parseSignal(given);
     const builder = options instanceof SandboxBuilder ? options : new SandboxBuilder(options);
     const spec = parseSandboxOptions(builder.options);
-    return openResident(spec, signal).then(async ({ resident, opened }) => {
-      await sharePins(resident, opened).catch((error) => resident.close().then(() => Promise.reject(error)));
-      const sandbox = new Sandbox(builder, resident, opened);
+    return openRuntime(spec, signal).then(async ({ runtime, opened }) => {
+      await sharePins(runtime, opened).catch((error) => runtime.close().then(() => Promise.reject(error)));
+      const sandbox = new Sandbox(builder, runtime, opened);
       if (typeof spec.network === 'object' && spec.network.pasta) await sandbox.attachPasta(spec.network.pasta, signal);
       return sandbox;
     });
@@ -123,7 +123,7 @@ export class Sandbox extends SandboxResources {
 
   /** True once the sandbox is closed or has ended by itself. */
   get closed(): boolean {
-    return !this.resident.usable;
+    return !this.runtime.usable;
   }
 
   /**
@@ -141,8 +141,8 @@ export class Sandbox extends SandboxResources {
   ): IsolatedProcess<Buffer>;
   spawn(command: string, args?: readonly string[], options?: ProgramOptions): IsolatedProcess<string | Buffer>;
   spawn(command: string, args?: readonly string[], options: ProgramOptions = {}): IsolatedProcess<string | Buffer> {
-    const parsed = parseProgramOptions({ options: this.options, spec: this.resident.spec }, command, args, options);
-    return handle(parsed, (ready, events) => this.resident.spawn(ready, events));
+    const parsed = parseProgramOptions({ options: this.options, spec: this.runtime.spec }, command, args, options);
+    return handle(parsed, (ready, events) => this.runtime.spawn(ready, events));
   }
 
   /**
@@ -163,7 +163,7 @@ export class Sandbox extends SandboxResources {
    */
   async mount(mount: Mount): Promise<void> {
     if (this.closed) throw closedError();
-    await mountInto(this.resident, this.opened, mount);
+    await mountInto(this.runtime, this.opened, mount);
   }
 
   /**
@@ -173,7 +173,7 @@ export class Sandbox extends SandboxResources {
   overlay(target = '/'): OverlayChanges {
     return overlayChanges(
       target,
-      this.resident,
+      this.runtime,
       (what) => this.folder(what),
       () => this.close(),
     );
@@ -198,7 +198,7 @@ export class Sandbox extends SandboxResources {
    * `container`) are reported as not blocked.
    */
   selfTest(): Promise<readonly SelfTestResult[]> {
-    return this.closed ? Promise.reject(closedError()) : selfTest({ options: this.options, resident: this.resident });
+    return this.closed ? Promise.reject(closedError()) : selfTest({ options: this.options, runtime: this.runtime });
   }
 
   /** Returns the sandbox's options with others applied on top, as a value: {@link SandboxBuilder.with}. */
@@ -212,12 +212,12 @@ export class Sandbox extends SandboxResources {
    * meantime start with resume(). Rejects with ERR_NSJS_CLOSED once the sandbox is closed.
    */
   pause(): Promise<void> {
-    return this.resident.setPaused(true);
+    return this.runtime.setPaused(true);
   }
 
   /** Resumes the processes that pause() stopped. */
   resume(): Promise<void> {
-    return this.resident.setPaused(false);
+    return this.runtime.setPaused(false);
   }
 
   /**
@@ -226,7 +226,7 @@ export class Sandbox extends SandboxResources {
    */
   kill(): Promise<void> {
     this.net.close();
-    return this.resident.close().then(() => this.pasta?.close());
+    return this.runtime.close().then(() => this.pasta?.close());
   }
 
   /**
@@ -236,7 +236,7 @@ export class Sandbox extends SandboxResources {
   async close(closing: { readonly grace?: number } = {}): Promise<void> {
     const { grace = 0 } = parseObject(closing, '', ['grace']);
     const time = parseInteger(grace, 'grace', 0, 2 ** 31 - 1);
-    if (time > 0 && this.resident.usable) await this.resident.terminate(time);
+    if (time > 0 && this.runtime.usable) await this.runtime.terminate(time);
     await this.kill();
   }
 

@@ -4,7 +4,7 @@ import { callNumber } from '../features/hardening';
 import { isHidden } from '../features/root/proc';
 import type { Spec } from '../features/spec';
 import { parseProgramOptions } from '../options/options';
-import type { Resident } from '../runtime/runtime';
+import type { Runtime } from '../runtime/runtime';
 
 /** Result of one attempt to escape. */
 export interface SelfTestResult {
@@ -76,12 +76,12 @@ export const attempts: readonly Attempt[] = [
 /** Makes every attempt in a process that is confined like a program of the sandbox. */
 export async function selfTest(sandbox: {
   readonly options: SandboxOptions;
-  readonly resident: Resident;
+  readonly runtime: Runtime;
 }): Promise<readonly SelfTestResult[]> {
-  const { resident, options } = sandbox;
-  const parsed = parseProgramOptions({ options, spec: resident.spec }, 'self-test', [], { stdio: 'ignore', reject: false });
+  const { runtime, options } = sandbox;
+  const parsed = parseProgramOptions({ options, spec: runtime.spec }, 'self-test', [], { stdio: 'ignore', reject: false });
   const dropped = await new Promise<ReadonlyMap<string, string>>((resolve, reject) => {
-    const run = resident.spawn(
+    const run = runtime.spawn(
       { ...parsed, program: { ...parsed.program, attempts } },
       {
         started: () => {},
@@ -92,7 +92,7 @@ export async function selfTest(sandbox: {
         // No program was started, as intended.
         settled: () => {
           const refused = run.outcome.dropped.map(({ control, reason }) => [control, reason] as const);
-          if (resident.usable) resolve(new Map(refused));
+          if (runtime.usable) resolve(new Map(refused));
           else reject(new Error('the sandbox was closed'));
         },
       },
@@ -100,7 +100,7 @@ export async function selfTest(sandbox: {
   });
   return attempts.map(({ attempt, why }) => {
     // The path leads to the file or directory that masks it, which may be writable.
-    if (isMasked(resident.spec, attempt)) return { attempt, why, blocked: true };
+    if (isMasked(runtime.spec, attempt)) return { attempt, why, blocked: true };
     const code = / failed: (\w+)$/.exec(dropped.get(attempt) ?? '')?.[1];
     return { attempt, why, blocked: code !== undefined && !reached.includes(code), ...(code === undefined ? {} : { code }) };
   });

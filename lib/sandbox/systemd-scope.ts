@@ -8,7 +8,7 @@ import { DBusConnection } from '../dbus/connection';
 import type { DBusValue } from '../dbus/message';
 import { closedError } from '../launcher/session';
 import { parseSandboxOptions } from '../options/spec';
-import { openResident } from '../runtime/open';
+import { openRuntime } from '../runtime/open';
 
 /** Options of {@link systemdScope}. */
 export interface SystemdScopeOptions {
@@ -41,11 +41,11 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
   if (!mount || readText(join(mount.folder, 'cgroup.controllers')).trim() === '')
     throw unsupported('the cgroup controllers are not on version 2', 'boot with systemd.unified_cgroup_hierarchy=1');
   const spec = parseSandboxOptions({ preset: 'none', cgroup: 'off', verify: false });
-  const { resident } = await openResident(spec, undefined);
+  const { runtime } = await openRuntime(spec, undefined);
   let connection: DBusConnection | undefined;
   try {
     connection = await openManager(manager);
-    const pid = resident.initPid;
+    const pid = runtime.initPid;
     // systemd takes pid 0 as the caller, which is this process.
     if (pid === undefined) throw closedError();
     const unit = `nsjs-${process.pid}-${count++}.scope`;
@@ -55,10 +55,10 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
     const holder = join(folderOf(mount, parent), 'holder');
     mkdirSync(holder);
     writeFileSync(join(holder, 'cgroup.procs'), `${pid}`);
-    const close = () => resident.close();
+    const close = () => runtime.close();
     return { unit, parent, close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    await resident.close();
+    await runtime.close();
     throw error;
   } finally {
     connection?.close();

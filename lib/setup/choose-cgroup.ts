@@ -23,7 +23,7 @@ const noCgroups: Cgroups = deepFreeze({ version: undefined, folders: {}, swapAcc
  * Purpose of the cgroups: for a program with a sandbox of its own, for a long-lived sandbox, or for a sandbox that
  * waits for its only program.
  */
-export type GroupsKind = 'run' | 'sandbox' | 'single';
+export type GroupsKind = 'run' | 'sandbox' | 'parked';
 
 /**
  * Chooses the cgroups of a sandbox. Throws NsError ERR_NSJS_UNSUPPORTED for a requirement that cannot be met, and

@@ -34,7 +34,7 @@ export function openContext(
   const machine = looked();
   const { dropped: groupsDropped, ...groups } = chooseGroups(spec, wanted);
   const kind = wanted === 'run' ? 'run' : 'sandbox';
-  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, { kind, ...(wanted === 'single' ? { single: true } : {}) })];
+  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, { kind, ...(wanted === 'parked' ? { parked: true } : {}) })];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;
@@ -53,7 +53,7 @@ export function openContext(
     ],
     program,
     kind,
-    ...(wanted === 'single' ? { single: true } : {}),
+    ...(wanted === 'parked' ? { parked: true } : {}),
     ...(spec.mounts.length > 0 || spec.root === 'host' ? { pinned: pinnedPaths() } : {}),
     hidden: usrMasks(),
     emptyMounts: machine.privileged && canStartEmpty(),

@@ -60,7 +60,7 @@ export const rootTree: Step = {
     if (spec.root === 'host') pinForOthers(tree, { source: '/', target: '' }, 'root', context);
     for (const [index, mount] of spec.mounts.entries()) emitMount({ plan, tree, origin: `mounts[${index}]`, spec, context }, mount);
     if (spec.root !== 'host') finishRoot(plan, spec, tree);
-    if (context.kind === 'sandbox' && !context.single) shareFolders(plan, spec);
+    if (context.kind === 'sandbox' && !context.parked) shareFolders(plan, spec);
   },
 };
 

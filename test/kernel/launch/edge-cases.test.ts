@@ -114,7 +114,7 @@ test('what is ended before it runs settles every promise', async () => {
 
 test('a folder does not go in as a descriptor', () => {
   expect(thrown(() => spawnIsolated('true', [], { stdio: ['ignore', 'pipe', 'pipe', openSync('/', 'r')] })).message).toMatch(
-    /^stdio\[3\]: .*folder/,
+    /^stdio\[3\]: .*directory/,
   );
 });
 

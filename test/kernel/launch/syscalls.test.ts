@@ -119,7 +119,7 @@ describe('onSyscall', () => {
     [{ syscallTimeout: 0 }, 'syscallTimeout: expected'],
     [{ violations: 1 }, 'violations: expected'],
     [{ usedSyscalls: [] }, 'usedSyscalls: expected a Set'],
-    [{ violations: true, seccomp: 'off' }, "seccomp: 'off' leaves nothing"],
+    [{ violations: true, seccomp: 'off' }, "seccomp: 'off' installs no filter"],
   ])('%j is wrong', (options, message) => {
     expect(thrown(() => spawnIsolated('true', [], options as SpawnOptions)).message).toContain(message);
   });

@@ -108,8 +108,8 @@ describe('a difference is found', () => {
   });
 
   test.each<[string, RegExp]>([
-    ['72 71 0:40 / / rw,nosuid,nodev - tmpfs none rw', /mount at \/: .*written/],
-    ['72 71 8:1 /usr /usr rw,nosuid,nodev - ext4 /dev/x rw', /mount at \/usr: .*written/],
+    ['72 71 0:40 / / rw,nosuid,nodev - tmpfs none rw', /mount at \/: .*writable/],
+    ['72 71 8:1 /usr /usr rw,nosuid,nodev - ext4 /dev/x rw', /mount at \/usr: .*writable/],
     ['72 71 8:1 /usr /usr ro,nodev - ext4 /dev/x rw', /mount at \/usr: .*set-id/],
     ['72 71 8:1 /usr /usr ro,nosuid - ext4 /dev/x rw', /mount at \/usr: .*devices/],
     ['72 71 8:1 /a\\040b /a\\040b rw,nosuid,nodev - ext4 /dev/x rw', /mount at \/a b/],

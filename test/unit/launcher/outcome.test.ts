@@ -31,7 +31,7 @@ test('a limit of time that is over while what a program left is taken down ended
 
 test('of kills that ended programs of a sandbox none ends it', () => {
   const outcome = new Outcome(plan, ['sandbox']);
-  outcome.claimedKills = 2;
+  outcome.claimKills(2);
   outcome.feed({ ...unstarted, kind: recordKind.text, section: after, text: 'oom_kill 2\n' });
   outcome.feed({ ...unstarted, kind: recordKind.ended, section: after });
   expect(outcome.stopped).toBeUndefined();
