@@ -41,16 +41,16 @@ function describe({ reason, exitCode, signal, stderr, limits: met }: Result): st
 }
 
 async function main(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'nsjs-demo-'));
+  const directory = mkdtempSync(join(tmpdir(), 'nsjs-demo-'));
   const server = createServer((_, response) => response.end('secret')).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
-  writeFileSync(join(folder, 'secret'), 'the key');
-  writeFileSync(join(folder, 'job.js'), script);
+  writeFileSync(join(directory, 'secret'), 'the key');
+  writeFileSync(join(directory, 'job.js'), script);
   try {
     console.log('— the job —');
     const job = await spawnIsolated(process.execPath, ['/job.js'], {
       preset: 'node',
-      mounts: [{ type: 'bind', source: join(folder, 'job.js'), target: '/job.js' }],
+      mounts: [{ type: 'bind', source: join(directory, 'job.js'), target: '/job.js' }],
     });
     console.log(job.stdout);
 
@@ -59,7 +59,7 @@ async function main(): Promise<void> {
     console.log(`it took ${job.durationMs.toFixed(0)} ms and ${((job.usage.maxRss ?? 0) / 2 ** 20).toFixed(0)} MiB`);
 
     console.log('\n— what is refused —');
-    const env = { SECRET: join(folder, 'secret'), PORT: String((server.address() as AddressInfo).port) };
+    const env = { SECRET: join(directory, 'secret'), PORT: String((server.address() as AddressInfo).port) };
     let escaped = 0;
     for (const [name, line] of Object.entries(attempts)) {
       const options: SpawnOptions = { limits, env, reject: false };
@@ -71,7 +71,7 @@ async function main(): Promise<void> {
     if (escaped > 0) process.exitCode = 1;
   } finally {
     server.close();
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
 }
 

@@ -6,7 +6,7 @@ import { SysError } from '../base/errors';
 /** A cgroup that can be frozen, cgroups(7). */
 export interface FreezerGroup {
   readonly version: 1 | 2;
-  readonly folder: string;
+  readonly directory: string;
 }
 
 const files = {
@@ -19,11 +19,11 @@ const pauseMs = 2;
  * Freezes or thaws all tasks of a cgroup. Resolves once the kernel reports the new state, or once `matters` returns
  * false. Throws a SysError.
  */
-export async function setFrozen({ version, folder }: FreezerGroup, frozen: boolean, matters: () => boolean): Promise<void> {
+export async function setFrozen({ version, directory }: FreezerGroup, frozen: boolean, matters: () => boolean): Promise<void> {
   const { control, state, on, off, isOn } = files[version];
   try {
-    await writeFile(join(folder, control), frozen ? on : off);
-    while (matters() && isOn.test(await readFile(join(folder, state), 'latin1')) !== frozen)
+    await writeFile(join(directory, control), frozen ? on : off);
+    while (matters() && isOn.test(await readFile(join(directory, state), 'latin1')) !== frozen)
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
   } catch (error) {
     if (!matters()) return;

@@ -11,7 +11,7 @@ export interface Membership {
 /** A mounted cgroup file system. */
 export interface CgroupMount {
   readonly version: 1 | 2;
-  readonly folder: string;
+  readonly directory: string;
   readonly root: string;
   readonly options: readonly string[];
 }
@@ -38,19 +38,24 @@ export function parseMemberships(text: string): readonly Membership[] {
 export function parseMounts(text: string): readonly CgroupMount[] {
   return text.split('\n').flatMap((line) => {
     const [before = '', after = ''] = line.split(' - ');
-    const [, , , root = '', folder = ''] = before.split(' ');
+    const [, , , root = '', directory = ''] = before.split(' ');
     const [type, , options = ''] = after.split(' ');
     if (type !== 'cgroup' && type !== 'cgroup2') return [];
     return [
-      { version: type === 'cgroup2' ? 2 : 1, folder: unescapePath(folder), root: unescapePath(root), options: options.split(',') } as const,
+      {
+        version: type === 'cgroup2' ? 2 : 1,
+        directory: unescapePath(directory),
+        root: unescapePath(root),
+        options: options.split(','),
+      } as const,
     ];
   });
 }
 
 /** Returns the directory of a cgroup whose path is that of /proc/<pid>/cgroup. */
-export function folderOf(mount: CgroupMount, path: string): string {
+export function directoryOf(mount: CgroupMount, path: string): string {
   const below = mount.root === '/' ? path : path.startsWith(mount.root) ? path.slice(mount.root.length) : '/';
-  return join(mount.folder, below).replace(/\/$/, '');
+  return join(mount.directory, below).replace(/\/$/, '');
 }
 
 function unescapePath(text: string): string {

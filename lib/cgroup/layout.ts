@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { SysError } from '../base/errors';
 import { bare, deepFreeze } from '../base/parse';
 import { type Host, host } from '../host/host';
-import { folderOf, type Hierarchies, isWritable, readHierarchies, readText } from './hierarchies';
+import { directoryOf, type Hierarchies, isWritable, readHierarchies, readText } from './hierarchies';
 import { sweep } from './sweep';
 
 /**
@@ -13,12 +13,12 @@ export const controllers = ['memory', 'pids', 'cpu', 'cpuacct', 'cpuset', 'io', 
 export type Controller = (typeof controllers)[number];
 
 /** The directories of one cgroup: one for each controller, or the same one for all (version 2). */
-export type GroupFolders = Readonly<Partial<Record<Controller, string>>>;
+export type GroupDirectories = Readonly<Partial<Record<Controller, string>>>;
 
 /** Returns each directory once, as controllers may share one. */
-export function foldersOf(folders: GroupFolders): readonly string[] {
+export function directoriesOf(directories: GroupDirectories): readonly string[] {
   const found: string[] = [];
-  for (const folder of Object.values(folders)) if (!found.includes(folder)) found.push(folder);
+  for (const directory of Object.values(directories)) if (!found.includes(directory)) found.push(directory);
   return found;
 }
 
@@ -26,7 +26,7 @@ export function foldersOf(folders: GroupFolders): readonly string[] {
 export interface CgroupLayout {
   readonly version: 1 | 2;
   /** The parent directory for new cgroups, by usable controller. */
-  readonly parents: GroupFolders;
+  readonly parents: GroupDirectories;
   /** Version 1 counts memory and swap together (memory.memsw.*). */
   readonly swapAccounting: boolean;
 }
@@ -67,7 +67,7 @@ export function cgroupLayout(parent?: string): CgroupLayout | NoCgroups {
 
 // The caller may have removed the directory that it named as `parent`.
 const isThere = (layout: CgroupLayout | NoCgroups): boolean =>
-  layout.version === undefined || Object.values(layout.parents).every((folder) => existsSync(folder));
+  layout.version === undefined || Object.values(layout.parents).every((directory) => existsSync(directory));
 
 const knownFreezers = new WeakMap<Host, { readonly layout: FreezerLayout | undefined }>();
 
@@ -98,7 +98,7 @@ function findFreezer({ memberships, mounts }: Hierarchies): FreezerLayout | unde
     },
   ] as const;
   for (const { version, mount, own } of candidates) {
-    const parent = mount && own ? folderOf(mount, own.path) : undefined;
+    const parent = mount && own ? directoryOf(mount, own.path) : undefined;
     if (parent && isWritable(parent)) return { version, parent };
   }
   return undefined;
@@ -108,7 +108,7 @@ function find(hierarchies: Hierarchies, parent: string | undefined): CgroupLayou
   return findVersion2(hierarchies, parent) ?? findVersion1(hierarchies, parent) ?? noCgroups(hierarchies, parent);
 }
 
-const groupFile = (folder: string, name: string): readonly string[] => readText(join(folder, name)).trim().split(' ');
+const groupFile = (directory: string, name: string): readonly string[] => readText(join(directory, name)).trim().split(' ');
 
 // A version 2 cgroup with processes cannot have children with controllers. This process's own cgroup is therefore
 // unusable unless it is the root; an ancestor that passes the controllers on and is writable can be used.
@@ -117,39 +117,39 @@ function findVersion2({ memberships, mounts }: Hierarchies, parent: string | und
   const own = memberships.find((membership) => membership.controllers.length === 0);
   if (!mount || !own) return undefined;
   if (parent !== undefined) {
-    if (!needed.every((name) => groupFile(mount.folder, 'cgroup.controllers').includes(name))) return undefined;
-    return version2(makeParent2(mount.folder, parent));
+    if (!needed.every((name) => groupFile(mount.directory, 'cgroup.controllers').includes(name))) return undefined;
+    return version2(makeParent2(mount.directory, parent));
   }
-  for (let folder = folderOf(mount, own.path); folder.length >= mount.folder.length; folder = dirname(folder)) {
-    const passedOn = groupFile(folder, 'cgroup.subtree_control');
-    if (needed.every((name) => passedOn.includes(name)) && isWritable(folder) && isWritable(join(folder, 'cgroup.procs'))) {
-      return version2(folder);
+  for (let directory = directoryOf(mount, own.path); directory.length >= mount.directory.length; directory = dirname(directory)) {
+    const passedOn = groupFile(directory, 'cgroup.subtree_control');
+    if (needed.every((name) => passedOn.includes(name)) && isWritable(directory) && isWritable(join(directory, 'cgroup.procs'))) {
+      return version2(directory);
     }
   }
   return undefined;
 }
 
-function version2(folder: string): CgroupLayout {
-  const passedOn = groupFile(folder, 'cgroup.subtree_control');
-  const parents = Object.fromEntries(controllers.filter((name) => passedOn.includes(name)).map((name) => [name, folder]));
+function version2(directory: string): CgroupLayout {
+  const passedOn = groupFile(directory, 'cgroup.subtree_control');
+  const parents = Object.fromEntries(controllers.filter((name) => passedOn.includes(name)).map((name) => [name, directory]));
   return { version: 2, parents, swapAccounting: true };
 }
 
 // Every cgroup on the path must pass on the controllers for the sandboxes' cgroups; a cgroup that has processes cannot.
 function makeParent2(root: string, parent: string): string {
-  let folder = root;
+  let directory = root;
   for (const name of parent.split('/').filter(Boolean)) {
-    passOn(folder);
-    folder = join(folder, name);
-    makeGroup(folder);
+    passOn(directory);
+    directory = join(directory, name);
+    makeGroup(directory);
   }
-  passOn(folder);
-  return folder;
+  passOn(directory);
+  return directory;
 }
 
-function passOn(folder: string): void {
-  const [there, passedOn] = [groupFile(folder, 'cgroup.controllers'), groupFile(folder, 'cgroup.subtree_control')];
-  const path = join(folder, 'cgroup.subtree_control');
+function passOn(directory: string): void {
+  const [there, passedOn] = [groupFile(directory, 'cgroup.controllers'), groupFile(directory, 'cgroup.subtree_control')];
+  const path = join(directory, 'cgroup.subtree_control');
   for (const name of controllers) {
     if (!there.includes(name) || passedOn.includes(name)) continue;
     try {
@@ -160,11 +160,11 @@ function passOn(folder: string): void {
   }
 }
 
-function makeGroup(folder: string): void {
+function makeGroup(directory: string): void {
   try {
-    if (!existsSync(folder)) mkdirSync(folder);
+    if (!existsSync(directory)) mkdirSync(directory);
   } catch (error) {
-    throw parentError(error, folder);
+    throw parentError(error, directory);
   }
 }
 
@@ -183,21 +183,21 @@ function findVersion1({ memberships, mounts }: Hierarchies, below: string | unde
     const mount = mounts.find(({ version, options }) => version === 1 && options.includes(inKernel));
     const own = memberships.find((membership) => membership.controllers.includes(inKernel));
     if (!mount || !own) return [];
-    const folder = below === undefined ? folderOf(mount, own.path) : join(mount.folder, below);
-    if (below !== undefined) makeParent1(mount.folder, below);
-    return isWritable(folder) ? [[name, folder] as const] : [];
+    const directory = below === undefined ? directoryOf(mount, own.path) : join(mount.directory, below);
+    if (below !== undefined) makeParent1(mount.directory, below);
+    return isWritable(directory) ? [[name, directory] as const] : [];
   });
-  const parents = bare(Object.fromEntries(found) as GroupFolders);
+  const parents = bare(Object.fromEntries(found) as GroupDirectories);
   if (parents.memory === undefined || parents.pids === undefined) return undefined;
   return { version: 1, parents, swapAccounting: existsSync(join(parents.memory, 'memory.memsw.limit_in_bytes')) };
 }
 
 function makeParent1(root: string, parent: string): void {
-  let folder = root;
+  let directory = root;
   for (const name of parent.split('/').filter(Boolean)) {
-    folder = join(folder, name);
-    makeGroup(folder);
-    inheritCpuset(folder);
+    directory = join(directory, name);
+    makeGroup(directory);
+    inheritCpuset(directory);
   }
 }
 
@@ -205,10 +205,10 @@ function makeParent1(root: string, parent: string): void {
  * Copies the cpuset of the parent. A new cpuset of version 1 is empty, and takes no process until it has CPUs and
  * memory nodes.
  */
-function inheritCpuset(folder: string): void {
+function inheritCpuset(directory: string): void {
   for (const file of ['cpuset.cpus', 'cpuset.mems'])
-    if (existsSync(join(folder, file)) && readText(join(folder, file)).trim() === '')
-      writeFileSync(join(folder, file), readText(join(dirname(folder), file)));
+    if (existsSync(join(directory, file)) && readText(join(directory, file)).trim() === '')
+      writeFileSync(join(directory, file), readText(join(dirname(directory), file)));
 }
 
 function noCgroups({ mounts }: Hierarchies, parent: string | undefined): NoCgroups {

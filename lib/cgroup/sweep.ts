@@ -57,20 +57,20 @@ function isAbandoned(path: string): boolean {
   return found !== undefined && found.uid === process.geteuid?.() && Date.now() - found.mtimeMs > settledMs;
 }
 
-function namesIn(folder: string): readonly string[] {
+function namesIn(directory: string): readonly string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(directory);
   } catch {
     return [];
   }
 }
 
 // The kernel refuses to remove a cgroup that has processes (EBUSY): its keeper is still running.
-function removeGroup(folder: string): void {
+function removeGroup(directory: string): void {
   try {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) rmdirSync(join(folder, entry.name));
-    rmdirSync(folder);
-    debug('removed %s, which a process left that died', folder);
+    for (const entry of readdirSync(directory, { withFileTypes: true })) if (entry.isDirectory()) rmdirSync(join(directory, entry.name));
+    rmdirSync(directory);
+    debug('removed %s, which a process left that died', directory);
   } catch (error) {
     debug('%s', (error as Error).message);
   }

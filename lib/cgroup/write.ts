@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { SysError } from '../base/errors';
-import type { GroupFolders } from './layout';
+import type { GroupDirectories } from './layout';
 import type { Setting } from './settings';
 
 const hints: Readonly<Record<string, string>> = {
@@ -15,10 +15,10 @@ const hints: Readonly<Record<string, string>> = {
  * Writes settings to existing cgroups. If one is refused, restores the settings written before it and throws a SysError
  * that names the refused one.
  */
-export function writeSettings(settings: readonly Setting[], folders: GroupFolders): void {
+export function writeSettings(settings: readonly Setting[], directories: GroupDirectories): void {
   const undo: (() => void)[] = [];
   for (const { controller, file, value, origin, optional } of settings) {
-    const path = join(folders[controller] ?? '', file);
+    const path = join(directories[controller] ?? '', file);
     try {
       const before = readFileSync(path, 'latin1');
       writeFileSync(path, value);

@@ -17,7 +17,7 @@ export type Greeting =
   | { readonly kind: 'unreadable' };
 
 /** Bytes of the longest first message that a legitimate client sends. */
-export const maxGreeting = 16 * 1024;
+const maxGreeting = 16 * 1024;
 
 const alertSize = 2;
 const unreadable: Greeting = { kind: 'unreadable' };

@@ -152,7 +152,7 @@ const coversAllPorts = ({ ports: [first, last] }: EgressRule) => first === 1 && 
  * Returns why a connection to the name could be allowed on some port; undefined if it could not. Only `listed` names
  * are resolved outside, because any other query could itself carry data out.
  */
-export function reachableName({ allow, deny, services, onConnect }: EgressSpec, name: string): 'service' | 'listed' | 'asked' | undefined {
+function reachableName({ allow, deny, services, onConnect }: EgressSpec, name: string): 'service' | 'listed' | 'asked' | undefined {
   if (deny.some((rule) => coversAllPorts(rule) && !rule.cidr && matches(rule, { name }))) return undefined;
   if (services.some(({ host }) => host === name)) return 'service';
   if (allow.some((rule) => !rule.cidr && matches(rule, { name }))) return 'listed';

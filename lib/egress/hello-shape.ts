@@ -61,7 +61,7 @@ const oldMark = 0x80;
 const cipherSize = 3;
 
 /** Whether bytes begin with a TLS ClientHello in SSL 2.0 format, which carries no server name; RFC 5246, E.2. Pure. */
-export function oldHelloAt(bytes: Buffer): Seen {
+function oldHelloAt(bytes: Buffer): Seen {
   const [first = 0, , message = clientHello, major = 3] = bytes;
   if (first < oldMark || message !== clientHello || major !== 3) return 'no';
   if (bytes.length < oldHeader) return 'more';

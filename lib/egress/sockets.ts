@@ -1,4 +1,5 @@
 import { debuglog } from 'node:util';
+import { errnos } from '../base/errnos';
 import { NsError, SysError } from '../base/errors';
 import { bare } from '../base/parse';
 import type { EgressSpec } from '../features/egress';
@@ -109,7 +110,7 @@ function takeAll(spec: EgressSpec, { route, made }: EgressPlace): EgressSockets 
   const hasSix = tcpSix >= 0 && udpSix >= 0;
   const isOpen = (fd: number) => fd >= 0;
   try {
-    if (filterFd < 0) throw new SysError({ errno: 93, syscall: 'socket', origin: 'network.egress' });
+    if (filterFd < 0) throw new SysError({ errno: errnos.EPROTONOSUPPORT, syscall: 'socket', origin: 'network.egress' });
     for (const message of localRoutes(hasSix)) route.request(message, 'network.egress');
     new NetlinkSocket(filterFd).prepared(rulesOf(spec, hasSix), 'network.egress');
   } catch (error) {

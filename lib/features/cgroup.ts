@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { OptionError } from '../base/errors';
 import { parseObject, parseOneOf, parseString } from '../base/parse';
-import { controllers, foldersOf, type GroupFolders } from '../cgroup/layout';
+import { controllers, directoriesOf, type GroupDirectories } from '../cgroup/layout';
 import { type LimitsSpec, noLimits } from '../cgroup/limits';
 import { type GroupKind, settingsOf } from '../cgroup/settings';
-import { pathFolder } from '../native/open-flags';
+import { pathDirectory } from '../native/open-flags';
 import { noSlot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
 import { type Cgroups, type Context, feature, type Step } from './feature';
@@ -44,8 +44,8 @@ export const cgroup = feature({
   emit(plan, _spec, context) {
     const { cgroups } = context;
     if (cgroups.version === undefined) return;
-    for (const folder of foldersOf(cgroups.folders)) plan.op('host', 'cgroup', 'MakeDir', noSlot, folder, 0o755);
-    emitSettings(plan, cgroups.limits, cgroups.folders, { ...cgroups, version: cgroups.version, ownProcesses: 1 });
+    for (const directory of directoriesOf(cgroups.directories)) plan.op('host', 'cgroup', 'MakeDir', noSlot, directory, 0o755);
+    emitSettings(plan, cgroups.limits, cgroups.directories, { ...cgroups, version: cgroups.version, ownProcesses: 1 });
     if (cgroups.version === 1) openGroups1(plan, cgroups);
     else openGroup2(plan, cgroups);
     // update() may set a CPU quota for a long-lived sandbox later.
@@ -62,7 +62,8 @@ export const cgroup = feature({
 export const joinCgroup: Step = {
   emit(plan, _spec, { cgroups }) {
     if (cgroups.version !== 1) return;
-    for (const folder of foldersOf(cgroups.folders)) plan.op('inside', 'cgroup', 'WriteFd', plan.known(`cgroup ${folder}`) ?? noSlot, '0');
+    for (const directory of directoriesOf(cgroups.directories))
+      plan.op('inside', 'cgroup', 'WriteFd', plan.known(`cgroup ${directory}`) ?? noSlot, '0');
   },
 };
 
@@ -104,9 +105,9 @@ function parseParent(value: unknown, at: string): string {
   return path;
 }
 
-function emitSettings(plan: PlanWriter, limits: LimitsSpec, folders: GroupFolders, kind: GroupKind): void {
+function emitSettings(plan: PlanWriter, limits: LimitsSpec, directories: GroupDirectories, kind: GroupKind): void {
   for (const { controller, file, value, origin, optional } of settingsOf(limits, kind)) {
-    const write = () => plan.op('host', origin, 'WriteFile', noSlot, join(folders[controller] ?? '', file), value);
+    const write = () => plan.op('host', origin, 'WriteFile', noSlot, join(directories[controller] ?? '', file), value);
     if (optional) plan.optional('host', write);
     else write();
   }
@@ -115,30 +116,30 @@ function emitSettings(plan: PlanWriter, limits: LimitsSpec, folders: GroupFolder
 const writeOnly = 1;
 
 function openGroups1(plan: PlanWriter, cgroups: Cgroups): void {
-  for (const folder of foldersOf(cgroups.folders)) {
-    const tasks = plan.shared(`cgroup ${folder}`, () => plan.slot('cgroup'));
-    plan.op('host', 'cgroup', 'Open', tasks, noSlot, join(folder, 'tasks'), writeOnly);
+  for (const directory of directoriesOf(cgroups.directories)) {
+    const tasks = plan.shared(`cgroup ${directory}`, () => plan.slot('cgroup'));
+    plan.op('host', 'cgroup', 'Open', tasks, noSlot, join(directory, 'tasks'), writeOnly);
   }
-  const { memory } = cgroups.folders;
+  const { memory } = cgroups.directories;
   if (cgroups.limits.oomGroup && memory !== undefined)
     plan.op('host', 'limits.oomGroup', 'OomEvent', join(memory, 'memory.oom_control'), join(memory, 'cgroup.event_control'));
 }
 
-function openGroup2(plan: PlanWriter, { folders, leaf }: Cgroups): void {
-  const folder = join(folders.memory ?? '', leaf ?? '');
-  if (leaf !== undefined) plan.op('host', 'cgroup', 'MakeDir', noSlot, folder, 0o755);
+function openGroup2(plan: PlanWriter, { directories, leaf }: Cgroups): void {
+  const directory = join(directories.memory ?? '', leaf ?? '');
+  if (leaf !== undefined) plan.op('host', 'cgroup', 'MakeDir', noSlot, directory, 0o755);
   plan.cgroup = plan.slot('cgroup');
-  plan.op('host', 'cgroup', 'Open', plan.cgroup, noSlot, folder, pathFolder);
+  plan.op('host', 'cgroup', 'Open', plan.cgroup, noSlot, directory, pathDirectory);
 }
 
 const quotaFiles = { 1: ['cpu.cfs_quota_us', '-1'], 2: ['cpu.max', 'max'] } as const;
 
 // Killed processes need CPU time to exit. Only since Linux 6.18 does the kernel give it to them regardless of the
 // quota.
-function emitEnd(plan: PlanWriter, { folders, version = 2 }: Cgroups, hasQuota: boolean): void {
+function emitEnd(plan: PlanWriter, { directories, version = 2 }: Cgroups, hasQuota: boolean): void {
   const [file, unlimited] = quotaFiles[version];
-  const folder = hasQuota ? folders.cpu : undefined;
-  if (folder !== undefined) plan.optional('end', () => plan.op('end', 'cgroup', 'WriteFile', noSlot, join(folder, file), unlimited));
+  const directory = hasQuota ? directories.cpu : undefined;
+  if (directory !== undefined) plan.optional('end', () => plan.op('end', 'cgroup', 'WriteFile', noSlot, join(directory, file), unlimited));
 }
 
 /** Name of the file that holds the CPU quota of a cgroup. */
@@ -154,17 +155,18 @@ const lastWords = {
 } as const;
 const lastIo = { 1: 'blkio.throttle.io_service_bytes_recursive', 2: 'io.stat' } as const;
 
-function emitAfter(plan: PlanWriter, { folders, version = 2, limits }: Cgroups, hasQuota: boolean): void {
-  const read = (folder: string, file: string) => plan.optional('after', () => plan.op('after', 'cgroup', 'ReadFile', join(folder, file)));
+function emitAfter(plan: PlanWriter, { directories, version = 2, limits }: Cgroups, hasQuota: boolean): void {
+  const read = (directory: string, file: string) =>
+    plan.optional('after', () => plan.op('after', 'cgroup', 'ReadFile', join(directory, file)));
   const words: Readonly<Partial<Record<string, readonly string[]>>> = lastWords[version];
   for (const controller of controllers) {
-    const folder = folders[controller];
-    for (const file of folder === undefined ? [] : Object.hasOwn(words, controller) ? (words[controller] ?? []) : [])
-      read(folder ?? '', file);
+    const directory = directories[controller];
+    for (const file of directory === undefined ? [] : Object.hasOwn(words, controller) ? (words[controller] ?? []) : [])
+      read(directory ?? '', file);
   }
-  if (version === 1 && hasQuota && folders.cpu !== undefined) read(folders.cpu, 'cpu.stat');
-  if (folders.io !== undefined && (version === 2 || limits.io !== undefined)) read(folders.io, lastIo[version]);
-  for (const folder of foldersOf(folders)) plan.op('after', 'cgroup', 'RemoveDir', folder);
+  if (version === 1 && hasQuota && directories.cpu !== undefined) read(directories.cpu, 'cpu.stat');
+  if (directories.io !== undefined && (version === 2 || limits.io !== undefined)) read(directories.io, lastIo[version]);
+  for (const directory of directoriesOf(directories)) plan.op('after', 'cgroup', 'RemoveDir', directory);
 }
 
 function emitClock(

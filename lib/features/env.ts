@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { OptionError } from '../base/errors';
 import { bare, parseRecord, parseString, parseTarget } from '../base/parse';
 import { feature } from './feature';
-import { homeFolder } from './root/home';
+import { homeDirectory } from './root/home';
 
 export interface EnvOptions {
   /**
@@ -22,12 +22,12 @@ export interface EnvOptions {
 
 const systemPath = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin'];
 // NixOS and Guix have almost no programs in these directories.
-const profilePath = ['/run/current-system/sw/bin', '/run/current-system/profile/bin'].filter((folder) => existsSync(folder));
+const profilePath = ['/run/current-system/sw/bin', '/run/current-system/profile/bin'].filter((directory) => existsSync(directory));
 
 const defaults: Readonly<Record<string, string>> = {
   // The running Node is found wherever it is installed.
   PATH: [...new Set([...systemPath, ...profilePath, dirname(process.execPath)])].join(':'),
-  HOME: homeFolder,
+  HOME: homeDirectory,
   LANG: 'C.UTF-8',
   TERM: 'dumb',
   TZ: 'UTC',
@@ -55,9 +55,9 @@ export const cwd = feature({
   key: 'cwd',
   scope: 'program',
   parse: (value, at): string | undefined => (value === undefined ? undefined : parseTarget(value, at)),
-  emit(plan, { cwd: folder, root, namespaces }) {
-    const fallback = root === 'system' && namespaces.mnt ? homeFolder : '/';
-    plan.op('program', 'cwd', 'Chdir', folder ?? fallback);
+  emit(plan, { cwd: directory, root, namespaces }) {
+    const fallback = root === 'system' && namespaces.mnt ? homeDirectory : '/';
+    plan.op('program', 'cwd', 'Chdir', directory ?? fallback);
   },
 });
 

@@ -1,5 +1,5 @@
 import { bare } from '../base/parse';
-import type { GroupFolders } from '../cgroup/layout';
+import type { GroupDirectories } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Host } from '../host/host';
 import type { UsrMask } from '../host/usr-masks';
@@ -46,7 +46,7 @@ export interface Context {
    * The cgroup that can be frozen, of a long-lived sandbox or of one with time limits. `own` is true if it is separate
    * from the cgroup of the limits.
    */
-  readonly freezer?: { readonly version: 1 | 2; readonly folder: string; readonly own: boolean };
+  readonly freezer?: { readonly version: 1 | 2; readonly directory: string; readonly own: boolean };
   /** Controls that are known to be dropped before anything starts. */
   readonly dropped: readonly Dropped[];
   readonly program: Program;
@@ -114,7 +114,7 @@ export interface Program {
 export interface Cgroups {
   readonly version: 1 | 2 | undefined;
   /** Directory by controller. With version 2 all controllers share one directory. */
-  readonly folders: GroupFolders;
+  readonly directories: GroupDirectories;
   /** Whether swap is counted. Version 1 counts memory and swap together. */
   readonly swapAccounting: boolean;
   /** Limits that the cgroups enforce, with disks and CPUs resolved to those of this machine. */
@@ -140,8 +140,8 @@ export interface ProgramGroup {
 /** Operations that belong to several options, or to none. */
 export interface Step {
   /**
-   * Whether the operations belong to the sandbox, or to each program in it. With `'both'` the step checks `context.kind`
-   * itself. Default: `'sandbox'`.
+   * Whether the operations belong to the sandbox, or to each program in it. With `'both'` the step checks
+   * `context.kind` itself. Default: `'sandbox'`.
    */
   readonly scope?: 'sandbox' | 'program' | 'both';
   /** Writes operations to the plan. It is pure: it has no other effect. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { pathFolder } from '../native/open-flags';
+import { pathDirectory } from '../native/open-flags';
 import { noSlot } from '../plan/operation';
 import type { Step } from './feature';
 
@@ -12,21 +12,21 @@ const writeOnly = 1;
 export const freezer: Step = {
   emit(plan, _spec, { freezer: group }) {
     if (!group?.own) return;
-    const { folder, version } = group;
-    plan.op('host', 'cgroup.freezer', 'MakeDir', noSlot, folder, 0o755);
+    const { directory, version } = group;
+    plan.op('host', 'cgroup.freezer', 'MakeDir', noSlot, directory, 0o755);
     if (version === 2) {
       plan.cgroup = plan.slot('cgroup');
-      plan.op('host', 'cgroup.freezer', 'Open', plan.cgroup, noSlot, folder, pathFolder);
+      plan.op('host', 'cgroup.freezer', 'Open', plan.cgroup, noSlot, directory, pathDirectory);
     } else {
       const tasks = plan.shared('cgroup freezer', () => plan.slot('cgroup'));
-      plan.op('host', 'cgroup.freezer', 'Open', tasks, noSlot, join(folder, 'tasks'), writeOnly);
+      plan.op('host', 'cgroup.freezer', 'Open', tasks, noSlot, join(directory, 'tasks'), writeOnly);
       // Processes that a version 1 freezer has frozen cannot be killed.
       for (const section of ['end', 'after'] as const) {
-        plan.optional(section, () => plan.op(section, 'cgroup.freezer', 'WriteFile', noSlot, join(folder, 'freezer.state'), 'THAWED'));
+        plan.optional(section, () => plan.op(section, 'cgroup.freezer', 'WriteFile', noSlot, join(directory, 'freezer.state'), 'THAWED'));
       }
     }
-    if (version === 2) plan.optional('after', () => plan.op('after', 'cgroup.freezer', 'ReadFile', join(folder, 'cpu.stat')));
-    plan.op('after', 'cgroup.freezer', 'RemoveDir', folder);
+    if (version === 2) plan.optional('after', () => plan.op('after', 'cgroup.freezer', 'ReadFile', join(directory, 'cpu.stat')));
+    plan.op('after', 'cgroup.freezer', 'RemoveDir', directory);
   },
 };
 

@@ -84,7 +84,7 @@ const common = ['name', 'addresses', 'gateways', 'routes', 'mtu', 'mac'] as cons
 const maxName = 15;
 
 /** Parses the name of an interface. Throws OptionError. */
-export function parseInterfaceName(value: unknown, at: string): string {
+function parseInterfaceName(value: unknown, at: string): string {
   const name = parseString(value, at);
   if (Buffer.byteLength(name) > maxName || !/^[^\s/:%]+$/.test(name) || name === '.' || name === '..')
     throw new OptionError(at, `expected 1 to ${maxName} bytes without spaces, '/', ':' and '%', received '${name}'`);

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { NsError, OptionError } from '../base/errors';
 import { parseString } from '../base/parse';
-import { pathFolder } from '../native/open-flags';
+import { pathDirectory } from '../native/open-flags';
 import { noSlot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
 import { feature, type Step } from './feature';
@@ -35,7 +35,7 @@ export const openLabels: Step = {
     if (kind !== 'run')
       throw new OptionError(spec.selinuxLabel === undefined ? 'apparmorProfile' : 'selinuxLabel', 'is only supported for one-shot runs');
     const slot = plan.shared(procKey, () => plan.slot('labels'));
-    plan.op('inside', 'labels', 'Open', slot, noSlot, '/proc', pathFolder);
+    plan.op('inside', 'labels', 'Open', slot, noSlot, '/proc', pathDirectory);
   },
 };
 

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import type { Host } from '../host/host';
 import type { UsrMask } from '../host/usr-masks';
 import { executeRights, type PathRule, useRights, writeRights } from './landlock-rights';
-import { homeFolder } from './root/home';
+import { homeDirectory } from './root/home';
 import { isWritableMount } from './root/pins';
 import type { Spec } from './spec';
 
@@ -13,7 +13,7 @@ export function defaultPaths(spec: Spec): readonly PathRule[] {
   const rule = (path: string, rights: number, origin = 'landlock'): PathRule => ({ path, rights, origin });
   // Access to the host's files is limited by the permissions of the program's id.
   if (spec.root === 'host') return [rule('/', writeRights)];
-  const own = spec.root === 'system' ? ['/tmp', homeFolder] : [];
+  const own = spec.root === 'system' ? ['/tmp', homeDirectory] : [];
   const isSystem = spec.root === 'system';
   const used = [...(isSystem ? ['/dev'] : []), ...(isSystem && spec.proc !== 'off' && spec.proc !== 'prefer' ? ['/proc'] : [])];
   return [

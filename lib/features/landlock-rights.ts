@@ -1,7 +1,7 @@
 import { parseArray, parseInteger, parseOneOf } from '../base/parse';
 
 /** Rights on files by the kernel's names (LANDLOCK_ACCESS_FS_*, landlock(7)); the position is the bit. */
-export const fsRights = [
+const fsRights = [
   'EXECUTE',
   'WRITE_FILE',
   'READ_FILE',

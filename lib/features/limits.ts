@@ -187,7 +187,7 @@ export const limits = feature({
 });
 
 /** Returns whether a cgroup counts the CPU time of all processes together. */
-export const countsCpuTime = ({ cgroups, ownLimits, group }: Pick<Context, 'cgroups' | 'ownLimits' | 'group'>): boolean =>
+const countsCpuTime = ({ cgroups, ownLimits, group }: Pick<Context, 'cgroups' | 'ownLimits' | 'group'>): boolean =>
   (ownLimits?.cpuTime === undefined ? cgroups.cpuUsage : group?.usageFd) !== undefined;
 
 function parseCpu(value: unknown, at: string): number {

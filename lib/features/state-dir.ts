@@ -11,7 +11,7 @@ export interface StateDirOptions {
   readonly stateDir?: string | URL;
 }
 
-export const defaultStateDir = '/run/nsjs';
+const defaultStateDir = '/run/nsjs';
 
 export const stateDir = feature({
   key: 'stateDir',

@@ -1,5 +1,5 @@
 import { parseBoolean } from '../base/parse';
-import { pathFolder } from '../native/open-flags';
+import { pathDirectory } from '../native/open-flags';
 import { noSlot } from '../plan/operation';
 import { type Context, feature, type Step } from './feature';
 import { protectsBelowWritable } from './root/pins';
@@ -39,7 +39,7 @@ export const openVerifyProc: Step = {
   emit(plan, spec, context) {
     if (!isVerified(spec, context) && !isReadAgain(spec, context)) return;
     const slot = plan.shared(procKey, () => plan.slot('verify'));
-    plan.op('inside', 'verify', 'Open', slot, noSlot, '/proc', pathFolder);
+    plan.op('inside', 'verify', 'Open', slot, noSlot, '/proc', pathDirectory);
   },
 };
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { errnos } from '../base/errnos';
 import { SysError } from '../base/errors';
 import { parseHostPath, parseTarget } from '../base/parse';
 import { realHostPath } from '../host/host-path';
@@ -16,9 +17,6 @@ import { checkName, Root, readEntries, readLink, withFd } from './root';
 const maxEntries = 1_000_000;
 const atCwd = -100;
 const noReplace = 1; // RENAME_NOREPLACE
-const eexist = 17;
-const eloop = 40;
-const einval = 22;
 
 /** How entries are copied. */
 interface Manner {
@@ -63,9 +61,11 @@ export async function copyOut(root: Root, source: string, target: string, limits
  * Opens the host directory that holds a path, once. Everything below it is then reached only through this descriptor.
  */
 async function onHost(path: string, use: (host: Root, name: string) => Promise<void>): Promise<void> {
-  const folder = realHostPath(dirname(path), 'path');
+  const directory = realHostPath(dirname(path), 'path');
   const how = BigUint64Array.from([openFlags.path | openFlags.directory | openFlags.cloexec, 0, RESOLVE.NO_SYMLINKS].map(BigInt));
-  await withFd(await callLater('openat2', atCwd, folder, how, how.byteLength), (fd) => use(new Root(fd, undefined), `/${basename(path)}`));
+  await withFd(await callLater('openat2', atCwd, directory, how, how.byteLength), (fd) =>
+    use(new Root(fd, undefined), `/${basename(path)}`),
+  );
 }
 
 async function refuseExisting(root: Root, path: string): Promise<void> {
@@ -73,7 +73,7 @@ async function refuseExisting(root: Root, path: string): Promise<void> {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
-  if (found) throw new SysError({ errno: eexist, syscall: 'copy', path, hint: 'the target must not exist' });
+  if (found) throw new SysError({ errno: errnos.EEXIST, syscall: 'copy', path, hint: 'the target must not exist' });
 }
 
 /** One copy operation. */
@@ -122,7 +122,7 @@ async function copy(job: Job, path: string, target: string): Promise<void> {
   } else if (stats.isSymbolicLink()) {
     if (!manner.links)
       throw new SysError({
-        errno: eloop,
+        errno: errnos.ELOOP,
         syscall: 'copy',
         path,
         hint: 'symbolic links are not copied to the host, because they could lead anywhere',
@@ -132,7 +132,12 @@ async function copy(job: Job, path: string, target: string): Promise<void> {
     job.made = true;
   } else if (stats.isFile()) await copyFile(job, path, target);
   else
-    throw new SysError({ errno: einval, syscall: 'copy', path, hint: 'only regular files, directories and symbolic links can be copied' });
+    throw new SysError({
+      errno: errnos.EINVAL,
+      syscall: 'copy',
+      path,
+      hint: 'only regular files, directories and symbolic links can be copied',
+    });
 }
 
 async function copyFile(job: Job, path: string, target: string): Promise<void> {

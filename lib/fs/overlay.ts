@@ -68,7 +68,7 @@ export class OverlayChanges {
         const below = await this.isBelow(path);
         const kind = below ? (isOpaque ? 'replaced' : 'modified') : 'added';
         // A directory that exists in `upper` only because something in it has changed is not a change itself.
-        if (kind === 'modified' && stats.isDirectory() && (await this.isSameFolder(path, stats))) continue;
+        if (kind === 'modified' && stats.isDirectory() && (await this.isSameDirectory(path, stats))) continue;
         found.push({ path, kind, type: typeOf(stats), ...(stats.isFile() ? { size: stats.size } : {}) });
       }
     }
@@ -88,11 +88,11 @@ export class OverlayChanges {
    * overlay. Set-id bits are removed, FIFOs and sockets are left out. Owners are kept if root runs the sandbox with
    * several ids.
    */
-  async commit(folder: string, options: CopyOptions = {}): Promise<void> {
-    const target = parseHostPath(folder, 'folder');
+  async commit(directory: string, options: CopyOptions = {}): Promise<void> {
+    const target = parseHostPath(directory, 'directory');
     const budget = new Budget(parseLimits(options));
     const links = new Map<number, string>();
-    realHostPath(dirname(target), 'folder');
+    realHostPath(dirname(target), 'directory');
     await mkdir(target, { mode: 0o755 });
     try {
       for await (const one of this.walk('')) {
@@ -153,13 +153,13 @@ export class OverlayChanges {
   }
 
   private async isBelow(path: string): Promise<boolean> {
-    for (const folder of this.parts.lower) if (await lstat(join(folder, path)).catch(() => undefined)) return true;
+    for (const directory of this.parts.lower) if (await lstat(join(directory, path)).catch(() => undefined)) return true;
     return false;
   }
 
-  private async isSameFolder(path: string, stats: Stats): Promise<boolean> {
-    for (const folder of this.parts.lower) {
-      const below = await lstat(join(folder, path)).catch(() => undefined);
+  private async isSameDirectory(path: string, stats: Stats): Promise<boolean> {
+    for (const directory of this.parts.lower) {
+      const below = await lstat(join(directory, path)).catch(() => undefined);
       if (below) return below.isDirectory() && (below.mode & 0o7777) === (stats.mode & 0o7777);
     }
     return false;

@@ -1,5 +1,6 @@
 import { fstat, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
+import { errnos } from '../base/errnos';
 import { SysError } from '../base/errors';
 import { parseTarget } from '../base/parse';
 import { openFlags } from '../native/open-flags';
@@ -11,8 +12,6 @@ const statFd: (fd: number) => Promise<Stats> = promisify(fstat);
 
 const again = 'EAGAIN';
 const tries = 100;
-const eisdir = 21;
-const einval = 22;
 const efbig = 27;
 const howSize = 24;
 
@@ -82,7 +81,7 @@ export class Root {
       const stats = await statFd(fd);
       if (stats.isFile()) return { fd, stats };
       throw new SysError({
-        errno: stats.isDirectory() ? eisdir : einval,
+        errno: stats.isDirectory() ? errnos.EISDIR : errnos.EINVAL,
         syscall: 'fstat',
         path,
         hint: 'it is not a regular file; other types are refused, because a FIFO, device or socket could block the caller',
@@ -97,7 +96,7 @@ export class Root {
   async parent<T>(path: string, use: (fd: number, name: string) => Promise<T>): Promise<T> {
     const target = parseTarget(path, 'path');
     if (target === '/')
-      throw new SysError({ errno: einval, syscall: 'openat2', path, hint: 'the root directory itself cannot be changed' });
+      throw new SysError({ errno: errnos.EINVAL, syscall: 'openat2', path, hint: 'the root directory itself cannot be changed' });
     const at = target.lastIndexOf('/');
     return withFd(await this.openPath(target.slice(0, at) || '/', openFlags.directory), (fd) =>
       naming(path, () => use(fd, target.slice(at + 1))),
@@ -138,7 +137,7 @@ export async function readLink(root: Root, path: string): Promise<string> {
 export function checkName({ name, raw }: Entry, path: string): void {
   if (Buffer.from(`${name}\0`).equals(raw)) return;
   throw new SysError({
-    errno: 84,
+    errno: errnos.EILSEQ,
     syscall: 'getdents64',
     path: `${path}/${name}`,
     hint: 'the name is not valid UTF-8; rename or remove the entry first',
@@ -154,7 +153,7 @@ export interface Entry {
   readonly type: number;
 }
 
-export const entryType = { fifo: 1, character: 2, folder: 4, block: 6, file: 8, link: 10, socket: 12 } as const;
+export const entryType = { fifo: 1, character: 2, directory: 4, block: 6, file: 8, link: 10, socket: 12 } as const;
 const batch = 16_384;
 const headSize = 19;
 

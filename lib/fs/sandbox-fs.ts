@@ -160,7 +160,7 @@ async function* withIterator(fd: number, events: AsyncIterable<FileChangeInfo<st
 
 const typeNames: Readonly<Record<number, DirectoryEntry['type']>> = {
   [entryType.file]: 'file',
-  [entryType.folder]: 'directory',
+  [entryType.directory]: 'directory',
   [entryType.link]: 'symlink',
   [entryType.fifo]: 'fifo',
   [entryType.socket]: 'socket',

@@ -1,22 +1,22 @@
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { posix } from 'node:path';
+import { errnos } from '../base/errnos';
 import { SysError } from '../base/errors';
 
 const maxLinks = 40;
-const eloop = 40;
 const othersMayWrite = 0o022;
 // Root, and the overflow uid, as which root appears where its id is not mapped.
 const systemOwners: readonly number[] = [0, 65_534];
 
-// Links directly in a directory of systemFolders, or at any depth in one of systemTrees, are part of the system:
+// Links directly in a directory of systemDirectories, or at any depth in one of systemTrees, are part of the system:
 // /var/run, /etc/resolv.conf, /usr/bin/python3.
-const systemFolders: readonly string[] = ['/', '/var', '/run'];
+const systemDirectories: readonly string[] = ['/', '/var', '/run'];
 const systemTrees: readonly string[] = ['/usr', '/etc', '/nix', '/gnu'];
 // The group of the build users may add entries to these directories, but may not write to existing entries.
 const stores: readonly string[] = ['/nix/store', '/gnu/store'];
 
-const isSystem = (folder: string): boolean =>
-  systemFolders.includes(folder) || systemTrees.some((tree) => folder === tree || folder.startsWith(`${tree}/`));
+const isSystem = (directory: string): boolean =>
+  systemDirectories.includes(directory) || systemTrees.some((tree) => directory === tree || directory.startsWith(`${tree}/`));
 
 /**
  * Returns the real path of a file of the host. A symbolic link in the path is followed only if it is part of the
@@ -62,7 +62,7 @@ function statLink(path: string, origin: string): Stats {
 
 const refusedLink = (path: string, target: string, origin: string): SysError =>
   new SysError({
-    errno: eloop,
+    errno: errnos.ELOOP,
     syscall: 'lstat',
     origin,
     path,

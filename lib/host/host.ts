@@ -188,9 +188,9 @@ function nodeInstallation(): Host['node'] {
 const defaultTerminals = 3072;
 
 function readCounts(): Counts {
-  const folder = '/proc/sys/user';
-  const names = exists(folder) ? readdirSync(folder) : [];
-  const user = names.map((name) => [name, readNumber(`${folder}/${name}`)] as const);
+  const directory = '/proc/sys/user';
+  const names = exists(directory) ? readdirSync(directory) : [];
+  const user = names.map((name) => [name, readNumber(`${directory}/${name}`)] as const);
   const terminals = (readNumber('/proc/sys/kernel/pty/max') ?? defaultTerminals) - (readNumber('/proc/sys/kernel/pty/reserve') ?? 0);
   const watches = readNumber('/proc/sys/fs/epoll/max_user_watches') ?? 0;
   return { user: Object.fromEntries(user.filter(([, count]) => count !== undefined)) as Record<string, number>, terminals, watches };

@@ -52,7 +52,7 @@ const files: readonly string[] = [
 ];
 
 /** Directories whose names contain a version: parent directory, pattern of the name, and paths inside. */
-const versions: readonly (readonly [folder: string, name: RegExp, inside: readonly string[]])[] = [
+const versions: readonly (readonly [directory: string, name: RegExp, inside: readonly string[]])[] = [
   ['/etc', /^java-\d+-[a-z]+$/, ['']],
   ['/etc', /^ImageMagick-\d+$/, ['']],
   ['/etc', /^GraphicsMagick-[\d.]+$/, ['']],
@@ -62,16 +62,16 @@ const versions: readonly (readonly [folder: string, name: RegExp, inside: readon
 /** Returns the paths that may exist on this machine. */
 export const runtimeFiles = (): readonly string[] => [
   ...files,
-  ...versions.flatMap(([folder, pattern, inside]) =>
-    namesIn(folder)
+  ...versions.flatMap(([directory, pattern, inside]) =>
+    namesIn(directory)
       .filter((name) => pattern.test(name))
-      .flatMap((name) => inside.map((rest) => `${folder}/${name}${rest}`)),
+      .flatMap((name) => inside.map((rest) => `${directory}/${name}${rest}`)),
   ),
 ];
 
-function namesIn(folder: string): readonly string[] {
+function namesIn(directory: string): readonly string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(directory);
   } catch {
     return [];
   }

@@ -34,7 +34,7 @@ function userName(): string | undefined {
   }
 }
 
-const folders = ['/usr/bin', '/usr/local/bin', '/bin'];
+const directories = ['/usr/bin', '/usr/local/bin', '/bin'];
 const writableByOthers = 0o022;
 
 /**
@@ -42,8 +42,8 @@ const writableByOthers = 0o022;
  * nobody else.
  */
 export function findIdMapHelper(name: 'newuidmap' | 'newgidmap'): string | undefined {
-  return folders
-    .map((folder) => `${folder}/${name}`)
+  return directories
+    .map((directory) => `${directory}/${name}`)
     .find((path) => {
       const stats = statSync(path, { throwIfNoEntry: false });
       return stats?.isFile() && stats.uid === 0 && (stats.mode & writableByOthers) === 0;

@@ -28,9 +28,9 @@ const places = /^\/usr\/((local\/)?(share|include|games)|local)$/;
 const isSystem = (path: string): boolean => code.test(path) || places.test(path);
 
 /** Whether a directory is, or contains, a directory of the system. */
-const holdsSystem = (folder: string): boolean =>
+const holdsSystem = (directory: string): boolean =>
   ['bin', 'sbin', 'lib', 'lib64', 'libexec', 'share', 'include', 'local'].some((name) =>
-    [`${usr}/${name}`, `${usr}/local/${name}`].some((path) => path === folder || path.startsWith(`${folder}/`)),
+    [`${usr}/${name}`, `${usr}/local/${name}`].some((path) => path === directory || path.startsWith(`${directory}/`)),
   );
 
 const freshMs = 1000;
@@ -47,13 +47,13 @@ function mountedBelow(): readonly string[] {
   return known;
 }
 
-let application: { readonly script: string | undefined; readonly folder: string | undefined } | undefined;
+let application: { readonly script: string | undefined; readonly directory: string | undefined } | undefined;
 
 // The application directory depends only on the script, so it is cached.
 function ownApplication(): string | undefined {
   const script = process.argv[1];
-  if (application?.script !== script || !application) application = { script, folder: applicationFolder(script) };
-  return application.folder;
+  if (application?.script !== script || !application) application = { script, directory: applicationDirectory(script) };
+  return application.directory;
 }
 
 interface Found {
@@ -112,14 +112,14 @@ export function foreignMounts(mounts: readonly MountLine[]): readonly string[] {
  * above the script that Node was started with. Never a directory that contains directories of the system. Undefined if
  * the script belongs to npm or to nsjs itself.
  */
-export function applicationFolder(script: string | undefined): string | undefined {
+export function applicationDirectory(script: string | undefined): string | undefined {
   const file = script === undefined ? undefined : realFile(script);
   if (file === undefined) return undefined;
-  const folders = foldersAbove(file).filter((folder) => folder.startsWith(`${usr}/`) && !holdsSystem(folder));
-  const packages = folders.filter((folder) => existsSync(join(folder, 'package.json')));
+  const directories = directoriesAbove(file).filter((directory) => directory.startsWith(`${usr}/`) && !holdsSystem(directory));
+  const packages = directories.filter((directory) => existsSync(join(directory, 'package.json')));
   const own = realpathSync(join(__dirname, '..', '..'));
   // The topmost directory: packages within it are parts of the application.
-  return packages.some((folder) => folder === own || nameOf(folder) === 'npm') ? undefined : packages.at(-1);
+  return packages.some((directory) => directory === own || nameOf(directory) === 'npm') ? undefined : packages.at(-1);
 }
 
 // Resolves the script as Node does: it can be a directory, or a file named without its extension.
@@ -132,22 +132,22 @@ function realFile(script: string): string | undefined {
   return undefined;
 }
 
-function foldersAbove(path: string): readonly string[] {
-  const folder = dirname(path);
-  return folder === path ? [] : [folder, ...foldersAbove(folder)];
+function directoriesAbove(path: string): readonly string[] {
+  const directory = dirname(path);
+  return directory === path ? [] : [directory, ...directoriesAbove(directory)];
 }
 
-function nameOf(folder: string): unknown {
+function nameOf(directory: string): unknown {
   try {
-    return (JSON.parse(textOf(join(folder, 'package.json'))) as { readonly name?: unknown }).name;
+    return (JSON.parse(textOf(join(directory, 'package.json'))) as { readonly name?: unknown }).name;
   } catch {
     return undefined;
   }
 }
 
-function namesIn(folder: string): readonly string[] {
+function namesIn(directory: string): readonly string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(directory);
   } catch {
     return [];
   }

@@ -4,7 +4,7 @@ export const recordKind = { started: 1, failed: 2, dropped: 3, exited: 4, text: 
 /** Size of a record on the wire in bytes; a text may follow. */
 export const recordSize = 176;
 /** Limits for which the launcher itself ends a sandbox or a program. */
-export const heldLimits = ['wallTime', 'cpuTime', 'idle', 'memory'] as const;
+const heldLimits = ['wallTime', 'cpuTime', 'idle', 'memory'] as const;
 export type HeldLimit = (typeof heldLimits)[number];
 
 const blockSize = 512;

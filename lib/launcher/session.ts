@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers';
+import { errnos } from '../base/errnos';
 import { NsError, SysError } from '../base/errors';
 import { channel, type NativeSession, native } from '../native/addon';
 import type { LaunchPlan } from '../plan/writer';
@@ -58,7 +59,7 @@ export class Session {
     if (!this.handle || this.fd(channel.init) < 0) throw closedError();
     native().spawnProgram(this.handle, id, plan.bytes(), Int32Array.from(plan.passed), this.owner, this.owner, results);
     const [errno = 0, nr = 0] = results;
-    if (errno === epipe || errno === econnreset) throw closedError();
+    if (errno === errnos.EPIPE || errno === errnos.ECONNRESET) throw closedError();
     if (errno !== 0) throw launchError(errno, nr);
     return [...results.subarray(spawnHeader)];
   }
@@ -172,7 +173,7 @@ export class Session {
 
   private flush(): void {
     for (let next = this.waiting[0]; next && this.handle; next = this.waiting[0]) {
-      if (native().send(this.handle, next.which, next.bytes) === eagain) {
+      if (native().send(this.handle, next.which, next.bytes) === -errnos.EAGAIN) {
         setTimeout(() => this.flush(), retryMs).unref();
         return;
       }
@@ -182,18 +183,10 @@ export class Session {
   }
 }
 
-const eagain = -11;
 const retryMs = 5;
-const epipe = 32;
-const econnreset = 104;
 
 /** Returns the error for requests to a closed sandbox. */
 export const closedError = () => new NsError('ERR_NSJS_CLOSED', 'the sandbox is closed', { hint: 'open another one' });
-
-const eacces = 13;
-const emfile = 24;
-const einval = 22;
-const eperm = 1;
 
 function launchError(errno: number, nr: number): SysError {
   const syscall = syscallName(nr, process.arch as Arch);
@@ -201,11 +194,12 @@ function launchError(errno: number, nr: number): SysError {
 }
 
 function launchHint(errno: number, syscall: string): string | undefined {
-  if (errno === -eagain) return 'the sandbox is paused, or has too many pending requests: wait until they are answered';
-  if ((errno === eacces || errno === eperm) && syscall.startsWith('exec'))
+  if (errno === errnos.EAGAIN) return 'the sandbox is paused, or has too many pending requests: wait until they are answered';
+  if ((errno === errnos.EACCES || errno === errnos.EPERM) && syscall.startsWith('exec'))
     return 'the host forbids executing a memfd: provide the launcher as a file with the option launcherPath';
-  if (errno === eperm && syscall === 'fchown') return 'this process has lost privileges since it opened the sandbox: open another one';
-  if (errno === emfile || (errno === einval && syscall === 'fcntl'))
+  if (errno === errnos.EPERM && syscall === 'fchown')
+    return 'this process has lost privileges since it opened the sandbox: open another one';
+  if (errno === errnos.EMFILE || (errno === errnos.EINVAL && syscall === 'fcntl'))
     return 'this process may have too few file descriptors: the launcher needs about 100, see `ulimit -n`';
   return undefined;
 }

@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from 'node:timers';
 import { debuglog } from 'node:util';
+import { errnos } from '../base/errnos';
 import { callNumber } from '../features/hardening';
 import { cloneFlags } from '../features/namespaces';
 import { areSameFiles, type FileIds, identify, KnownFiles } from '../host/file-ids';
@@ -24,7 +25,6 @@ const cwd = -100; // AT_FDCWD
 const readOnly = 0o2000000; // O_RDONLY | O_CLOEXEC
 const pollIn = 1;
 const pollPriority = 2;
-const eintr = -4;
 
 /** State of one recipe; `fd` is set while its root exists. */
 interface SharedRoot {
@@ -195,7 +195,7 @@ function hasEnded(session: Session): boolean {
   for (;;) {
     const entries = Int32Array.of((session.fd(channel.keeperEnd) << 3) | pollIn);
     const ready = native().poll(entries, Math.max(0, Math.ceil(latest - performance.now())));
-    if (ready !== eintr) return ready > 0;
+    if (ready !== -errnos.EINTR) return ready > 0;
   }
 }
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { folderOf, type Hierarchies, parseMemberships, readHierarchies } from '../cgroup/hierarchies';
-import { controllers, type GroupFolders } from '../cgroup/layout';
+import { directoryOf, type Hierarchies, parseMemberships, readHierarchies } from '../cgroup/hierarchies';
+import { controllers, type GroupDirectories } from '../cgroup/layout';
 import { groupOwner } from '../cgroup/sweep';
 import { boundedText } from '../proc/bounded-text';
 import { childrenOf } from '../proc/processes';
@@ -80,12 +80,14 @@ export class FoundSource {
   private readonly limits: { readonly memory?: string; readonly pids?: string };
 
   constructor({ launcher, init }: FoundSandbox, hierarchies: Hierarchies = readHierarchies()) {
-    const { version, folders, unified } = groupsOf(boundedText(`/proc/${init}/cgroup`), hierarchies);
-    const freezer = unified === undefined ? {} : { freezer: { version: 2, folder: unified } as const };
-    this.source = new StatsSource({ cgroups: { version, folders }, ...freezer }, launcher, hasNetwork(init));
+    const { version, directories, unified } = groupsOf(boundedText(`/proc/${init}/cgroup`), hierarchies);
+    const freezer = unified === undefined ? {} : { freezer: { version: 2, directory: unified } as const };
+    this.source = new StatsSource({ cgroups: { version, directories }, ...freezer }, launcher, hasNetwork(init));
     this.limits = {
-      ...(folders.memory === undefined ? {} : { memory: `${folders.memory}/${version === 2 ? 'memory.max' : 'memory.limit_in_bytes'}` }),
-      ...(folders.pids === undefined ? {} : { pids: `${folders.pids}/pids.max` }),
+      ...(directories.memory === undefined
+        ? {}
+        : { memory: `${directories.memory}/${version === 2 ? 'memory.max' : 'memory.limit_in_bytes'}` }),
+      ...(directories.pids === undefined ? {} : { pids: `${directories.pids}/pids.max` }),
     };
   }
 
@@ -115,7 +117,7 @@ const nameIn1 = { io: 'blkio' } as Readonly<Record<string, string>>;
 
 interface FoundGroups {
   readonly version: 1 | 2 | undefined;
-  readonly folders: GroupFolders;
+  readonly directories: GroupDirectories;
   readonly unified?: string;
 }
 
@@ -126,7 +128,7 @@ function groupsOf(text: string, { mounts }: Hierarchies): FoundGroups {
       names.length === 0 ? one.controllers.length === 0 : one.controllers.includes(names[0] ?? ''),
     )?.path;
     const group = path === undefined ? undefined : sandboxPath(path);
-    return group === undefined || !mount ? undefined : folderOf(mount, group);
+    return group === undefined || !mount ? undefined : directoryOf(mount, group);
   };
   const unified = own(
     [],
@@ -134,17 +136,17 @@ function groupsOf(text: string, { mounts }: Hierarchies): FoundGroups {
   );
   const found = controllers.flatMap((name) => {
     const inKernel = nameIn1[name] ?? name;
-    const folder = own(
+    const directory = own(
       [inKernel],
       mounts.find(({ version, options }) => version === 1 && options.includes(inKernel)),
     );
-    return folder === undefined ? [] : [[name, folder] as const];
+    return directory === undefined ? [] : [[name, directory] as const];
   });
-  if (found.length > 0) return { version: 1, folders: Object.fromEntries(found), ...(unified === undefined ? {} : { unified }) };
-  if (unified === undefined) return { version: undefined, folders: {} };
+  if (found.length > 0) return { version: 1, directories: Object.fromEntries(found), ...(unified === undefined ? {} : { unified }) };
+  if (unified === undefined) return { version: undefined, directories: {} };
   const there = boundedText(`${unified}/cgroup.controllers`).split(/\s+/);
-  const folders = Object.fromEntries(controllers.filter((name) => there.includes(name)).map((name) => [name, unified]));
-  return folders.memory === undefined ? { version: undefined, folders: {}, unified } : { version: 2, folders };
+  const directories = Object.fromEntries(controllers.filter((name) => there.includes(name)).map((name) => [name, unified]));
+  return directories.memory === undefined ? { version: undefined, directories: {}, unified } : { version: 2, directories };
 }
 
 // The namespace of another user's process cannot be read. The contents of net/dev are compared instead; if they cannot

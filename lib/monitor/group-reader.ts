@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { bare } from '../base/parse';
 import { failures, parseIo, parseKeyed, parsePressure } from '../cgroup/files';
-import type { GroupFolders } from '../cgroup/layout';
+import type { GroupDirectories } from '../cgroup/layout';
 import type { Stats } from './stats';
 
 const buffer = Buffer.allocUnsafeSlow(16_384);
@@ -51,10 +51,10 @@ export class GroupReader {
   private readonly files: Files;
 
   constructor(
-    private readonly cgroups: { readonly version: 1 | 2 | undefined; readonly folders: GroupFolders },
+    private readonly cgroups: { readonly version: 1 | 2 | undefined; readonly directories: GroupDirectories },
     unified: string | undefined,
   ) {
-    this.files = bare(cgroups.version === 2 ? files2(cgroups.folders.memory ?? '') : files1(cgroups.folders, unified));
+    this.files = bare(cgroups.version === 2 ? files2(cgroups.directories.memory ?? '') : files1(cgroups.directories, unified));
   }
 
   /** Returns the values that its cgroups count, or undefined once the cgroups are gone. */
@@ -140,29 +140,29 @@ export class GroupReader {
 const known = <K extends string, V>(key: K, value: V | undefined) => (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
 const divided = (value: number | undefined, by: number): number | undefined => (value === undefined ? undefined : value / by);
 
-const pressureFiles = (folder: string): Files => ({
-  cpuPressure: join(folder, 'cpu.pressure'),
-  memoryPressure: join(folder, 'memory.pressure'),
-  ioPressure: join(folder, 'io.pressure'),
+const pressureFiles = (directory: string): Files => ({
+  cpuPressure: join(directory, 'cpu.pressure'),
+  memoryPressure: join(directory, 'memory.pressure'),
+  ioPressure: join(directory, 'io.pressure'),
 });
 
-const pidsFiles = (folder: string): Files => ({
-  pids: join(folder, 'pids.current'),
-  pidsEvents: join(folder, 'pids.events'),
-  pidsPeak: join(folder, 'pids.peak'),
+const pidsFiles = (directory: string): Files => ({
+  pids: join(directory, 'pids.current'),
+  pidsEvents: join(directory, 'pids.events'),
+  pidsPeak: join(directory, 'pids.peak'),
 });
 
-const memoryFiles1 = (folder: string): Files => ({
-  memory: join(folder, 'memory.usage_in_bytes'),
-  memoryStat: join(folder, 'memory.stat'),
-  memoryEvents: join(folder, 'memory.oom_control'),
-  memoryPeak: join(folder, 'memory.max_usage_in_bytes'),
-  memoryFailures: join(folder, 'memory.failcnt'),
-  swapFailures: join(folder, 'memory.memsw.failcnt'),
+const memoryFiles1 = (directory: string): Files => ({
+  memory: join(directory, 'memory.usage_in_bytes'),
+  memoryStat: join(directory, 'memory.stat'),
+  memoryEvents: join(directory, 'memory.oom_control'),
+  memoryPeak: join(directory, 'memory.max_usage_in_bytes'),
+  memoryFailures: join(directory, 'memory.failcnt'),
+  swapFailures: join(directory, 'memory.memsw.failcnt'),
 });
 
-function files2(folder: string): Files {
-  const at = (name: string) => join(folder, name);
+function files2(directory: string): Files {
+  const at = (name: string) => join(directory, name);
   return {
     cpu: at('cpu.stat'),
     throttling: at('cpu.stat'),
@@ -170,13 +170,13 @@ function files2(folder: string): Files {
     memoryStat: at('memory.stat'),
     memoryEvents: at('memory.events'),
     memoryPeak: at('memory.peak'),
-    ...pidsFiles(folder),
+    ...pidsFiles(directory),
     io: at('io.stat'),
-    ...pressureFiles(folder),
+    ...pressureFiles(directory),
   };
 }
 
-function files1({ memory, pids, cpu, cpuacct, io }: GroupFolders, unified: string | undefined): Files {
+function files1({ memory, pids, cpu, cpuacct, io }: GroupDirectories, unified: string | undefined): Files {
   return {
     ...(unified === undefined ? {} : { cpu: join(unified, 'cpu.stat'), ...pressureFiles(unified) }),
     ...(cpu === undefined ? {} : { throttling: join(cpu, 'cpu.stat') }),

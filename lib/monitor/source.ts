@@ -1,6 +1,6 @@
 import { bare } from '../base/parse';
 import { parseNetDev } from '../cgroup/files';
-import { foldersOf } from '../cgroup/layout';
+import { directoriesOf } from '../cgroup/layout';
 import type { Context } from '../features/feature';
 import { childrenOf, isRunning, networksOf, readProcesses } from '../proc/processes';
 import { GroupReader, KeptFiles } from './group-reader';
@@ -30,8 +30,8 @@ export function withEgress(stats: Stats | undefined, network: { totals(): Stats[
 
 /** The part of a {@link Context} that is read. */
 interface Groups {
-  readonly cgroups: Pick<Context['cgroups'], 'version' | 'folders'>;
-  readonly freezer?: Pick<NonNullable<Context['freezer']>, 'version' | 'folder'>;
+  readonly cgroups: Pick<Context['cgroups'], 'version' | 'directories'>;
+  readonly freezer?: Pick<NonNullable<Context['freezer']>, 'version' | 'directory'>;
 }
 
 /** Source of the statistics of one sandbox, for as long as it lives. */
@@ -52,8 +52,8 @@ export class StatsSource {
   // Created on first use: the statistics of most runs are never read, so these runs should not wait for it.
   private get groups(): GroupReader | undefined {
     const { cgroups, freezer } = this.context;
-    const unified = freezer?.version === 2 ? freezer.folder : undefined;
-    if (foldersOf(cgroups.folders).length > 0 || unified !== undefined) this.reader ??= new GroupReader(cgroups, unified);
+    const unified = freezer?.version === 2 ? freezer.directory : undefined;
+    if (directoriesOf(cgroups.directories).length > 0 || unified !== undefined) this.reader ??= new GroupReader(cgroups, unified);
     return this.reader;
   }
 

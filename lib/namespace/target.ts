@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs';
+import { errnos } from '../base/errnos';
 import { OptionError, SysError } from '../base/errors';
 import { isUrl, parseHostPath } from '../base/parse';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
@@ -52,7 +53,7 @@ function openOf(process: PidFd, type: NamespaceType): number {
   const fd = openPath(`/proc/${process.pid}/ns/${type}`);
   if (process.alive) return fd;
   closeSync(fd);
-  throw new SysError({ errno: 3, syscall: 'pidfd_open', hint: 'the process has ended' });
+  throw new SysError({ errno: errnos.ESRCH, syscall: 'pidfd_open', hint: 'the process has ended' });
 }
 
 function openPath(path: string): number {

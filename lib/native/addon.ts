@@ -99,7 +99,7 @@ export interface Native {
    * Reads namespaces of a process: one inode for each NUL-terminated name in its directory /proc/<pid>/ns, 0 if it
    * cannot be read.
    */
-  nsLinks(folder: Uint8Array, names: Uint8Array, inodes: Uint32Array): number;
+  nsLinks(directory: Uint8Array, names: Uint8Array, inodes: Uint32Array): number;
   /**
    * Resolves NUL-terminated paths to files: device and inode of each, zeros if a path cannot be resolved. With `timed`
    * 1 also a third number, the time of the last change (st_ctim) in ns.

@@ -32,4 +32,4 @@ export const openFlagsOf = (arch: string): OpenFlags =>
 export const openFlags = openFlagsOf(process.arch);
 
 /** Flags to open a directory as a reference only: O_PATH | O_DIRECTORY. */
-export const pathFolder = openFlags.path | openFlags.directory;
+export const pathDirectory = openFlags.path | openFlags.directory;

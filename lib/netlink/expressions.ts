@@ -82,8 +82,6 @@ export function fibType(address: 'source' | 'destination', register: Register = 
 }
 
 const ctKeys = { state: 0, direction: 1, status: 2 } as const;
-/** Bits of the connection state, in host byte order. */
-export const ctStates = { invalid: 1, established: 2, related: 4, new: 8 } as const;
 
 /** Loads a property of the packet's connection from connection tracking. */
 export function ct(key: keyof typeof ctKeys, register: Register = 1): Expression {

@@ -29,7 +29,7 @@ const types = {
 } as const;
 
 /** Families of tables, nft(8). */
-export const tableFamilies = { inet: 1, ip: 2, ip6: 10, netdev: 5, bridge: 7 } as const;
+const tableFamilies = { inet: 1, ip: 2, ip6: 10, netdev: 5, bridge: 7 } as const;
 export type TableFamily = keyof typeof tableFamilies;
 
 /** A table by its family and name. */
@@ -86,7 +86,7 @@ export function newRule(name: TableName, chain: string, expressions: readonly Ex
 }
 
 /** Types of the elements of a set. */
-export const setTypes = {
+const setTypes = {
   ipv4_addr: { number: 7, size: 4 },
   ipv6_addr: { number: 8, size: 16 },
   inet_service: { number: 13, size: 2 },

@@ -20,7 +20,7 @@ const types = {
 /** Routing tables, ip-route(8). */
 export const routeTables = { default: 253, main: 254, local: 255 } as const;
 /** Route types, ip-route(8). */
-export const routeTypes = { unicast: 1, local: 2, unreachable: 7, prohibit: 8 } as const;
+const routeTypes = { unicast: 1, local: 2, unreachable: 7, prohibit: 8 } as const;
 const scopes = { universe: 0, link: 253, host: 254 } as const;
 const bootProtocol = 3; // RTPROT_BOOT: made by hand
 const ifa = { address: 1, local: 2, broadcast: 4, flags: 8 } as const;

@@ -23,7 +23,7 @@ export interface ConnectionFact {
 /** State of a network namespace. */
 export interface NetworkFacts {
   readonly interfaces: readonly (LinkFact & { readonly addresses: readonly string[] })[];
-  /** Routes of all tables. Of the local table, only local routes with prefix length 0 are included. */
+  /** Routes of all tables; from the local table only local routes with prefix length 0. */
   readonly routes: readonly RouteFact[];
   /** Number of nftables rules by table and chain. */
   readonly rules: Readonly<Record<string, number>>;

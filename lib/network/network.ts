@@ -62,7 +62,7 @@ export interface Attachment {
   readonly addresses: readonly string[];
 }
 
-const lockFolder = '/run/nsjs';
+const lockDirectory = '/run/nsjs';
 const lockByte = 0;
 const lockRetryMs = 5;
 const lockTries = 2000;
@@ -235,12 +235,12 @@ function parseNetwork(options: unknown): BridgeSpec {
 
 // Without a lock, two processes that look for a free subnet at the same time would find the same one.
 async function locked<T>(act: () => T): Promise<T> {
-  mkdirSync(lockFolder, { mode: 0o700, recursive: true });
-  const fd = openSync(`${lockFolder}/networks.lock`, 'a', 0o600);
+  mkdirSync(lockDirectory, { mode: 0o700, recursive: true });
+  const fd = openSync(`${lockDirectory}/networks.lock`, 'a', 0o600);
   try {
     for (let attempt = 0; native().lockByte(fd, lockByte) !== 0; attempt++) {
       if (attempt === lockTries)
-        throw new NsError('ERR_NSJS_NETWORK', `${lockFolder}/networks.lock is locked by another process`, {
+        throw new NsError('ERR_NSJS_NETWORK', `${lockDirectory}/networks.lock is locked by another process`, {
           hint: 'another process is creating networks; try again',
         });
       await new Promise((resolve) => setTimeout(resolve, lockRetryMs));

@@ -26,8 +26,8 @@ export interface UnpackOptions {
 
 /** A root file system on the host. */
 export interface RootFs {
-  /** Path of the directory, for `root: { lower: folder }` or `root: folder`. */
-  readonly folder: string;
+  /** Path of the directory, for `root: { lower: directory }` or `root: directory`. */
+  readonly directory: string;
   readonly bytes: number;
   readonly entries: number;
   /** Number of entries that were left out: devices, FIFOs and other types that a sandbox has no use for. */
@@ -73,14 +73,14 @@ function parseUnpack(options: object, more: readonly string[] = []): Limits {
  * left out. Rejects with NsError ERR_NSJS_ARCHIVE for an archive that is broken, leads outside of the directory, or
  * exceeds a limit.
  */
-export async function unpackTar(archive: string | URL | Readable, folder: string, options: UnpackOptions = {}): Promise<RootFs> {
+export async function unpackTar(archive: string | URL | Readable, directory: string, options: UnpackOptions = {}): Promise<RootFs> {
   const limits = parseUnpack(options);
-  const target = parseHostPath(folder, 'folder');
-  return intoFolder(target, async () => {
+  const target = parseHostPath(directory, 'directory');
+  return intoDirectory(target, async () => {
     const isPath = typeof archive === 'string' || isUrl(archive);
     const input = isPath ? (await openRegular(parseHostPath(archive, 'archive'))).createReadStream() : archive;
     const { diffId: _, ...done } = await unpackLayer(input, target, limits);
-    return { folder: target, ...done };
+    return { directory: target, ...done };
   });
 }
 
@@ -91,16 +91,16 @@ export async function unpackTar(archive: string | URL | Readable, folder: string
  */
 export async function unpackImage(
   layout: string | URL,
-  folder: string,
+  directory: string,
   options: UnpackOptions & { readonly reference?: string } = {},
 ): Promise<Image> {
   const limits = parseUnpack(options, ['reference']);
   const from = parseHostPath(layout, 'layout');
-  const target = parseHostPath(folder, 'folder');
+  const target = parseHostPath(directory, 'directory');
   const { layers, diffIds, config } = await readLayout(from, options.reference, (digest, bytes) =>
     checkDigest(digest, createHash('sha256').update(bytes).digest('hex')),
   );
-  return intoFolder(target, async () => {
+  return intoDirectory(target, async () => {
     const sum = { bytes: 0, entries: 0, skipped: 0 };
     for (const [index, layer] of layers.entries()) {
       const input = verified(from, layer);
@@ -108,18 +108,18 @@ export async function unpackImage(
       checkDigest(diffIds[index] ?? '', answer.diffId);
       for (const key of ['bytes', 'entries', 'skipped'] as const) sum[key] += answer[key];
     }
-    return { folder: target, ...sum, config };
+    return { directory: target, ...sum, config };
   });
 }
 
-async function intoFolder<T>(folder: string, fill: () => Promise<T>): Promise<T> {
+async function intoDirectory<T>(directory: string, fill: () => Promise<T>): Promise<T> {
   // A link in the path could have been planted, so the path is checked before anything is created.
-  realHostPath(dirname(folder), 'folder');
-  await mkdir(folder, { mode: 0o755 });
+  realHostPath(dirname(directory), 'directory');
+  await mkdir(directory, { mode: 0o755 });
   try {
     return await fill();
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
     throw error;
   }
 }
@@ -156,12 +156,12 @@ function verified(layout: string, { digest, size }: Descriptor): Readable {
   return output;
 }
 
-async function unpackLayer(input: Readable, folder: string, { maxSize, maxEntries, signal }: Limits): Promise<UnpackAnswer> {
+async function unpackLayer(input: Readable, directory: string, { maxSize, maxEntries, signal }: Limits): Promise<UnpackAnswer> {
   const { stream, gzip } = await sniff(input, signal);
   const { privileged } = host();
   const request: UnpackRequest = { root: inside.root, gzip, maxSize, maxEntries, owners: privileged };
   const { stdout, stderr } = await spawnIsolated(process.execPath, [`${inside.code}/dist/oci/unpack.js`, JSON.stringify(request)], {
-    ...sandbox(folder, privileged),
+    ...sandbox(directory, privileged),
     input: stream,
     reject: false,
     encoding: 'utf8',
@@ -180,12 +180,12 @@ function parseAnswer(stdout: string): UnpackAnswer | { readonly error: string } 
   }
 }
 
-function sandbox(folder: string, privileged: boolean): SandboxOptions {
+function sandbox(directory: string, privileged: boolean): SandboxOptions {
   const code = join(__dirname, '..', '..');
   const parts = ['dist', 'prebuilds', 'build/Release'].filter((name) => existsSync(join(code, name)));
   const mounts: readonly Mount[] = [
     ...parts.map((name) => ({ type: 'bind', source: join(code, name), target: `${inside.code}/${name}` }) as const),
-    { type: 'bind', source: folder, target: inside.root, readonly: false },
+    { type: 'bind', source: directory, target: inside.root, readonly: false },
   ];
   return {
     preset: 'node',

@@ -126,9 +126,9 @@ class Unpacker {
       if (name.startsWith('user.') && !name.startsWith('user.overlay.')) call('setxattr', target, name, value, value.length, 0);
   }
 
-  private removeBelow(folder: string): void {
-    for (const name of readdirSync(folder)) {
-      const path = `${folder}/${name}`;
+  private removeBelow(directory: string): void {
+    for (const name of readdirSync(directory)) {
+      const path = `${directory}/${name}`;
       if (!this.own.has(path)) rmSync(path, { recursive: true, force: true });
       else if (lstatSync(path).isDirectory()) this.removeBelow(path);
     }

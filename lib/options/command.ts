@@ -20,5 +20,5 @@ export function parseCommand(file: unknown, args: unknown): Command {
  */
 export function candidates(file: string, path: string | undefined): readonly string[] {
   if (file.includes('/')) return [file];
-  return (path ?? '/bin:/usr/bin').split(':').map((folder) => `${folder || '.'}/${file}`);
+  return (path ?? '/bin:/usr/bin').split(':').map((directory) => `${directory || '.'}/${file}`);
 }

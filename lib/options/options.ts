@@ -177,7 +177,7 @@ function parseRun(given: Readonly<Record<string, unknown>>, command: Command, sp
 const terminalType = 'xterm-256color';
 
 /** Options that may differ between the programs of one sandbox. */
-export const programKeys = ['env', 'cwd', 'argv0', 'umask', 'rlimits', 'limits'] as const;
+const programKeys = ['env', 'cwd', 'argv0', 'umask', 'rlimits', 'limits'] as const;
 /** Limits that one program of a sandbox can have, in addition to the limits that apply to each process. */
 const ownLimits = [
   'memory',

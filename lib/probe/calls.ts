@@ -1,4 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
+import { errnos } from '../base/errnos';
 import { native } from '../native/addon';
 import { type Arch, archTables } from '../seccomp/tables';
 import { pidfdOpen } from '../sys/process';
@@ -10,7 +11,6 @@ export interface ProbedCall {
   readonly since: string;
 }
 
-const enosys = -38;
 const none = -1;
 
 // Each call gets arguments that no kernel accepts, so that it has no effect but its error.
@@ -56,7 +56,7 @@ export function probeCalls(): Readonly<Record<string, ProbedCall>> {
   const { numbers } = archTables[process.arch as Arch];
   const calls = Object.entries(systemCalls).map(([name, since]) => {
     const number = numbers[name];
-    const available = number !== undefined && native().syscall(number, none, none, none, none, none, none) !== enosys;
+    const available = number !== undefined && native().syscall(number, none, none, none, none, none, none) !== -errnos.ENOSYS;
     return [name, { available, since }] as const;
   });
   return Object.fromEntries([

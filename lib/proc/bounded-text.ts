@@ -4,7 +4,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
  * Most bytes to read of a file of /proc, since the calling thread blocks and programs can make some of these files
  * arbitrarily long.
  */
-export const maxRead = 64 * 1024;
+const maxRead = 64 * 1024;
 
 /**
  * Returns the first bytes of a file, at most `limit` and {@link maxRead}. Empty if the file does not exist or cannot be

@@ -6,7 +6,7 @@ import type { LimitsSpec } from '../cgroup/limits';
 import { capabilityNames, capabilitySets } from '../features/capabilities';
 import type { Cgroups } from '../features/feature';
 import type { IdMapEntry } from '../features/id-map';
-import { homeFolder } from '../features/root/home';
+import { homeDirectory } from '../features/root/home';
 import { fixedTargets, isWritableMount, mayBePinned } from '../features/root/pins';
 import type { Spec } from '../features/spec';
 import { host } from '../host/host';
@@ -88,11 +88,11 @@ export function parseMap(text: string): readonly IdMapEntry[] {
 const limitFiles = { 1: { memory: 'memory.limit_in_bytes', pids: 'pids.max' }, 2: { memory: 'memory.max', pids: 'pids.max' } } as const;
 
 /** Reads the limits in force from a sandbox's cgroups. The result is empty if it has none, or if they are gone. */
-export function cgroupFacts({ version, folders }: Pick<Cgroups, 'version' | 'folders'>): Pick<KernelFacts, 'cgroup'> {
+export function cgroupFacts({ version, directories }: Pick<Cgroups, 'version' | 'directories'>): Pick<KernelFacts, 'cgroup'> {
   if (version === undefined) return {};
   const read = (name: 'memory' | 'pids') => {
-    const folder = folders[name] ?? folders.memory;
-    const value = folder === undefined ? Number.NaN : Number(readFileSync(join(folder, limitFiles[version][name]), 'latin1'));
+    const directory = directories[name] ?? directories.memory;
+    const value = directory === undefined ? Number.NaN : Number(readFileSync(join(directory, limitFiles[version][name]), 'latin1'));
     return Number.isNaN(value) ? {} : { [name]: value };
   };
   try {
@@ -172,7 +172,7 @@ const isMountOf = (spec: Spec, type: string, target: string): boolean =>
 function isWritable(spec: Spec, target: string): boolean {
   if (mayBePinned(spec, target)) return true;
   if (target === '/') return typeof spec.root === 'object';
-  if (target === '/dev' || target.startsWith('/dev/') || ['/tmp', homeFolder].includes(target)) return true;
+  if (target === '/dev' || target.startsWith('/dev/') || ['/tmp', homeDirectory].includes(target)) return true;
   return spec.mounts.some(
     (mount) => (isWritableMount(mount) || mount.type === 'dev') && (target === mount.target || target.startsWith(`${mount.target}/`)),
   );

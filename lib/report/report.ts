@@ -1,5 +1,5 @@
 import { deepFreeze } from '../base/parse';
-import { foldersOf } from '../cgroup/layout';
+import { directoriesOf } from '../cgroup/layout';
 import type { Context, Dropped } from '../features/feature';
 import { landlockFor } from '../features/landlock';
 import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
@@ -46,7 +46,7 @@ export interface Report {
   /** The network, if one was set up: name servers, and how outgoing connections are intercepted. */
   readonly network?: { readonly resolvers: readonly string[]; readonly via?: 'nftables' | 'ports' };
   /** Version of cgroups(7) and directories of the cgroups; undefined if limits are enforced per process. */
-  readonly cgroup?: { readonly version: 1 | 2; readonly folders: readonly string[] };
+  readonly cgroup?: { readonly version: 1 | 2; readonly directories: readonly string[] };
   /** How pause() stops a long-lived sandbox: by a cgroup, or by SIGSTOP. */
   readonly freezer?: 'cgroup' | 'signal';
   /** Facts reported by the kernel, with the option `verify`. */
@@ -75,7 +75,7 @@ export function makeReport(
     ...(filter ? { seccomp: { hash: filter.hash, instructions: filter.instructions, unknown: filter.unknown } } : {}),
     ...describeLandlock(spec, context),
     limits: spec.limits,
-    ...(cgroups.version === undefined ? {} : { cgroup: { version: cgroups.version, folders: foldersOf(cgroups.folders) } }),
+    ...(cgroups.version === undefined ? {} : { cgroup: { version: cgroups.version, directories: directoriesOf(cgroups.directories) } }),
     ...(context.kind === 'run' || context.parked ? {} : { freezer: context.freezer ? ('cgroup' as const) : ('signal' as const) }),
     ...(facts.isEmpty ? {} : { kernel: { ...kernelFacts(facts), ...cgroupFacts(cgroups) } }),
     dropped: [...context.dropped, ...dropped],

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers';
 import { NsError, SysError } from '../base/errors';
 import { bare } from '../base/parse';
-import { type Controller, foldersOf, type GroupFolders } from '../cgroup/layout';
+import { type Controller, directoriesOf, type GroupDirectories } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import { controllersFor, onlyVersion2, settingsOf } from '../cgroup/settings';
 import { writeSettings } from '../cgroup/write';
@@ -33,7 +33,7 @@ export class OwnGroup {
   private readonly reader: GroupReader;
 
   private constructor(
-    private readonly folders: GroupFolders,
+    private readonly directories: GroupDirectories,
     private readonly unified: string | undefined,
     version: 1 | 2 | undefined,
     hasQuota: boolean,
@@ -41,10 +41,12 @@ export class OwnGroup {
     readonly isTree = false,
   ) {
     const all = this.all();
-    const own = unified ?? folders.memory;
+    const own = unified ?? directories.memory;
     const usage =
-      unified !== undefined || version === 2 ? join(own ?? '', 'cpu.stat') : folders.cpuacct && join(folders.cpuacct, 'cpuacct.usage');
-    this.reader = new GroupReader({ version, folders }, unified);
+      unified !== undefined || version === 2
+        ? join(own ?? '', 'cpu.stat')
+        : directories.cpuacct && join(directories.cpuacct, 'cpuacct.usage');
+    this.reader = new GroupReader({ version, directories }, unified);
     const opened: number[] = [];
     const open = (path: string, flags: string) => {
       const fd = openSync(path, flags);
@@ -58,12 +60,12 @@ export class OwnGroup {
         !isTree && own !== undefined && (unified !== undefined || version === 2) ? openIfThere(join(own, 'cgroup.kill')) : undefined;
       if (kill !== undefined) opened.push(kill);
       this.forPlan = bare({
-        entries: all.map((folder) => open(join(folder, version === 2 || folder === unified ? 'cgroup.procs' : 'tasks'), 'w')),
+        entries: all.map((directory) => open(join(directory, version === 2 || directory === unified ? 'cgroup.procs' : 'tasks'), 'w')),
         ...(usage === undefined || isTree ? {} : { usageFd: open(usage, 'r') }),
         perMs: usage?.endsWith('cpuacct.usage') ? nsPerMs : usPerMs,
         ...(kill === undefined ? {} : { killFd: kill }),
-        ...(hasQuota && version !== undefined && folders.cpu !== undefined
-          ? { quotaFd: open(join(folders.cpu, quotaFile(version)), 'w') }
+        ...(hasQuota && version !== undefined && directories.cpu !== undefined
+          ? { quotaFd: open(join(directories.cpu, quotaFile(version)), 'w') }
           : {}),
       });
     } catch (error) {
@@ -85,48 +87,51 @@ export class OwnGroup {
     if (isTree && !forTree) return undefined;
     refuseWhatCannotBeHeld(context, limits, wanted);
     const name = `p${id}`;
-    const folders = OwnGroup.foldersFor(cgroups, name, { wanted, timed, isTree });
-    const all: GroupFolders =
-      cgroups.version === 2 ? bare(Object.fromEntries(Object.keys(cgroups.folders).map((one) => [one, folders.memory]))) : folders;
-    const unified = freezer?.own && freezer.version === 2 ? join(freezer.folder, name) : undefined;
-    if (foldersOf(folders).length === 0 && unified === undefined) return undefined;
+    const directories = OwnGroup.directoriesFor(cgroups, name, { wanted, timed, isTree });
+    const all: GroupDirectories =
+      cgroups.version === 2
+        ? bare(Object.fromEntries(Object.keys(cgroups.directories).map((one) => [one, directories.memory])))
+        : directories;
+    const unified = freezer?.own && freezer.version === 2 ? join(freezer.directory, name) : undefined;
+    if (directoriesOf(directories).length === 0 && unified === undefined) return undefined;
     const made: string[] = [];
     try {
-      if (cgroups.version === 2) passOn(cgroups.folders.memory ?? '', Object.keys(cgroups.folders));
-      for (const folder of [...foldersOf(folders), ...(unified === undefined ? [] : [unified])]) {
-        mkdirSync(folder);
-        made.push(folder);
+      if (cgroups.version === 2) passOn(cgroups.directories.memory ?? '', Object.keys(cgroups.directories));
+      for (const directory of [...directoriesOf(directories), ...(unified === undefined ? [] : [unified])]) {
+        mkdirSync(directory);
+        made.push(directory);
       }
       const { version } = cgroups;
-      const held = version === undefined ? limits : resolve(limits, { version, parents: cgroups.folders });
+      const held = version === undefined ? limits : resolve(limits, { version, parents: cgroups.directories });
       if (version !== undefined) writeSettings(settingsOf(held, { version, swapAccounting: cgroups.swapAccounting, ownProcesses: 0 }), all);
       return new OwnGroup(all, unified, version, limits.cpu !== undefined, isTree);
     } catch (error) {
-      for (const folder of made) removed(folder);
-      if ([...foldersOf(cgroups.folders), ...(freezer ? [freezer.folder] : [])].some((folder) => !existsSync(folder))) throw closedError();
+      for (const directory of made) removed(directory);
+      if ([...directoriesOf(cgroups.directories), ...(freezer ? [freezer.directory] : [])].some((directory) => !existsSync(directory)))
+        throw closedError();
       throw asSysError(error);
     }
   }
 
-  private static foldersFor(
-    { version, folders, limits }: Context['cgroups'],
+  private static directoriesFor(
+    { version, directories, limits }: Context['cgroups'],
     name: string,
     { wanted, timed, isTree }: { readonly wanted: readonly Controller[]; readonly timed: boolean; readonly isTree: boolean },
-  ): GroupFolders {
-    const counted: readonly Controller[] = timed && folders.cpuacct !== undefined ? ['cpuacct'] : [];
+  ): GroupDirectories {
+    const counted: readonly Controller[] = timed && directories.cpuacct !== undefined ? ['cpuacct'] : [];
     // Without cgroups for limits there may still be a group (`freezer`) that counts CPU time and kills.
     const there =
       version === undefined
         ? []
-        : [...(isTree ? [] : ['memory', 'pids']), ...wanted, ...counted].filter((one): one is Controller => one in folders);
+        : [...(isTree ? [] : ['memory', 'pids']), ...wanted, ...counted].filter((one): one is Controller => one in directories);
     const chosen = version === 2 ? (['memory'] as const) : there;
     const inParent = chosen.filter((one) => !(one === 'memory' && isWatched({ version, limits })));
-    return bare(Object.fromEntries(inParent.map((one) => [one, join(folders[one] ?? '', name)])));
+    return bare(Object.fromEntries(inParent.map((one) => [one, join(directories[one] ?? '', name)])));
   }
 
   /** Whether the kernel counts this resource for the whole group. */
   counts(what: 'memory' | 'cpu'): boolean {
-    return what === 'cpu' ? this.forPlan.usageFd !== undefined : this.folders.memory !== undefined;
+    return what === 'cpu' ? this.forPlan.usageFd !== undefined : this.directories.memory !== undefined;
   }
 
   /** Returns the current usage of the group, or undefined once it is gone. */
@@ -153,7 +158,7 @@ export class OwnGroup {
     this.reader.close();
     for (let attempt = 0; attempt < tries; attempt++) {
       this.kill();
-      const left = this.all().filter((folder) => !removed(folder));
+      const left = this.all().filter((directory) => !removed(directory));
       if (left.length === 0) return;
       await new Promise((done) => setTimeout(done, retryMs).unref());
     }
@@ -162,21 +167,21 @@ export class OwnGroup {
   /** Removes the group if it is empty; otherwise it is removed with the sandbox. */
   leave(): void {
     this.reader.close();
-    for (const folder of this.all()) removed(folder);
+    for (const directory of this.all()) removed(directory);
   }
 
   kill(): void {
-    const [folder] = this.unified === undefined ? this.all() : [this.unified];
-    if (folder === undefined) return;
+    const [directory] = this.unified === undefined ? this.all() : [this.unified];
+    if (directory === undefined) return;
     try {
-      writeFileSync(join(folder, 'cgroup.kill'), '1');
+      writeFileSync(join(directory, 'cgroup.kill'), '1');
     } catch {
-      killEach(members(folder), () => members(folder));
+      killEach(members(directory), () => members(directory));
     }
   }
 
   private all(): readonly string[] {
-    return [...foldersOf(this.folders), ...(this.unified === undefined ? [] : [this.unified])];
+    return [...directoriesOf(this.directories), ...(this.unified === undefined ? [] : [this.unified])];
   }
 }
 
@@ -214,7 +219,7 @@ const isWatched = ({ version, limits }: Pick<Context['cgroups'], 'version' | 'li
 
 function refuseWhatCannotBeHeld({ cgroups }: Context, limits: LimitsSpec, wanted: readonly Controller[]): void {
   if (cgroups.version === 1) refuse(onlyVersion2(limits, true));
-  const missing = wanted.filter((name) => cgroups.folders[name] === undefined);
+  const missing = wanted.filter((name) => cgroups.directories[name] === undefined);
   const softly = cgroups.version === undefined && Object.keys(limits).every((key) => softLimits.includes(key));
   if (missing.length > 0 && !softly) throw unsupported(limits, missing);
   if (isWatched(cgroups) && wanted.includes('memory'))

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Deferred, deferred } from '../base/deferred';
 import { bare } from '../base/parse';
-import { foldersOf } from '../cgroup/layout';
+import { directoriesOf } from '../cgroup/layout';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { EgressEvent } from '../features/egress-events';
 import type { NamespaceType } from '../features/namespaces';
@@ -32,8 +32,8 @@ export interface Opened {
   readonly record: LaunchRecord;
   /** A descriptor for each namespace; they stay open until the sandbox has ended. */
   readonly namespaces: Readonly<Record<NamespaceType, number>>;
-  /** Descriptors of directories of the sandbox, by the numbers in `folderFd`. */
-  readonly folders: ReadonlyMap<number, number>;
+  /** Descriptors of directories of the sandbox, by the numbers in `directoryFd`. */
+  readonly directories: ReadonlyMap<number, number>;
 }
 
 /** A long-lived launcher, whose init starts programs on request. */
@@ -45,7 +45,7 @@ export class Runtime {
   onEgress?: (event: EgressEvent) => void;
   /** The limits that are in force now. */
   limits: LimitsSpec;
-  private readonly folders = new Map<number, number>();
+  private readonly directories = new Map<number, number>();
   private readonly programs: Programs;
   readonly pauser: Pauser;
   private readonly opening: Deferred<Opened> = deferred();
@@ -108,8 +108,8 @@ export class Runtime {
 
   /** Name of the sandbox's cgroups; undefined where it has none. */
   get groupName(): string | undefined {
-    const [folder = this.context.freezer?.folder] = foldersOf(this.context.cgroups.folders);
-    return folder?.slice(folder.lastIndexOf('/') + 1);
+    const [directory = this.context.freezer?.directory] = directoriesOf(this.context.cgroups.directories);
+    return directory?.slice(directory.lastIndexOf('/') + 1);
   }
 
   /** Why the sandbox ended; valid once it has. */
@@ -176,7 +176,7 @@ export class Runtime {
     if (this.programs.feed(record, pid, fds)) return;
     if (record.kind === recordKind.opened) this.onOpened(record, fds);
     else if (record.kind === recordKind.fd && record.program === 0 && fds[0] !== undefined) {
-      this.folders.set(record.status, fds[0]);
+      this.directories.set(record.status, fds[0]);
       this.launched.session.hold(fds);
     } else {
       for (const fd of fds) close(fd);
@@ -202,7 +202,7 @@ export class Runtime {
       },
     );
     const namespaces = Object.fromEntries(namespaceOrder.map((type, index) => [type, fds[index] ?? -1])) as Opened['namespaces'];
-    this.opening.resolve({ record, namespaces, folders: this.folders });
+    this.opening.resolve({ record, namespaces, directories: this.directories });
     this.holdLoop();
   }
 

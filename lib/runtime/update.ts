@@ -12,7 +12,7 @@ import { refuse } from './program-group';
  * Writes changed limits to the cgroups of a running sandbox and returns all limits now in force. If it throws, nothing
  * has changed.
  */
-export function updateLimits({ version, folders, swapAccounting }: Cgroups, limits: LimitsSpec, changes: LimitsSpec): LimitsSpec {
+export function updateLimits({ version, directories, swapAccounting }: Cgroups, limits: LimitsSpec, changes: LimitsSpec): LimitsSpec {
   const hint = 'see `nsjs probe` for cgroup';
   if (version === undefined) throw new NsError('ERR_NSJS_UNSUPPORTED', 'limits: the sandbox has no cgroup', { hint });
   const inForce = { ...pick(limits, ['memory']), ...changes };
@@ -20,12 +20,12 @@ export function updateLimits({ version, folders, swapAccounting }: Cgroups, limi
   // On version 1 the launcher enforces `oomGroup`, and cannot stop doing so.
   if (version === 1 && changes.oomGroup === false && limits.oomGroup) refuse(['oomGroup']);
   checkQuota({ ...pick(limits, ['cpu', 'cpuPeriod']), ...changes }, 'limits');
-  const missing = controllersFor(changes).find((name) => folders[name] === undefined);
+  const missing = controllersFor(changes).find((name) => directories[name] === undefined);
   if (missing !== undefined)
     throw new NsError('ERR_NSJS_UNSUPPORTED', `limits: the sandbox has no cgroup with the controller ${missing}`, {
       hint: 'open the sandbox with a limit that needs this controller',
     });
-  const held = resolve(changes, { version, parents: folders });
+  const held = resolve(changes, { version, parents: directories });
   // Limits that share a file or depend on each other are written together.
   const beside = {
     ...(changes.memory === undefined ? {} : pick(limits, ['swap'])),
@@ -38,8 +38,8 @@ export function updateLimits({ version, folders, swapAccounting }: Cgroups, limi
     changes.io === undefined ? [] : (limits.io ?? []).filter(({ device }) => !held.io?.some((entry) => entry.device === device));
   const io = held.io ? { io: [...held.io, ...freed.map(({ device }) => ({ device }))] } : {};
   const settings = settingsOf({ ...beside, ...held, ...io }, { version, swapAccounting, ownProcesses: 1 });
-  const now = version === 1 && swapAccounting ? readNumber(join(folders.memory ?? '', 'memory.memsw.limit_in_bytes')) : 0;
-  writeSettings(version === 1 ? inOrder(settings, now) : settings, folders);
+  const now = version === 1 && swapAccounting ? readNumber(join(directories.memory ?? '', 'memory.memsw.limit_in_bytes')) : 0;
+  writeSettings(version === 1 ? inOrder(settings, now) : settings, directories);
   return { ...limits, ...held };
 }
 

@@ -1,5 +1,5 @@
 import { cloneFlags } from '../features/namespaces';
-import { pathFolder } from '../native/open-flags';
+import { pathDirectory } from '../native/open-flags';
 import { noSlot, type Slot } from '../plan/operation';
 import type { PlanWriter } from '../plan/writer';
 import type { Opened } from '../runtime/runtime';
@@ -15,6 +15,6 @@ export function enter(plan: PlanWriter, { namespaces }: Opened, origin: string):
   plan.op('maps', origin, 'SetNs', plan.pass(origin, namespaces.mnt), cloneFlags.mnt);
   plan.op('maps', origin, 'SetIds', 0, 0);
   const root = plan.slot(origin);
-  plan.op('maps', origin, 'Open', root, noSlot, '/', pathFolder);
+  plan.op('maps', origin, 'Open', root, noSlot, '/', pathDirectory);
   return root;
 }

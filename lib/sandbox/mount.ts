@@ -4,7 +4,7 @@ import { hostWrites, refuseSetIdHole } from '../features/host-writes';
 import { bindHost, makeFs, mapOwner, mountAttr, statSource } from '../features/root/mount-ops';
 import type { Mount } from '../features/root/mounts';
 import { type MountSpec, mounts as mountsFeature } from '../features/root/mounts';
-import { looseFolders } from '../features/root/pins';
+import { looseDirectories } from '../features/root/pins';
 import { runHost } from '../launcher/run-plan';
 import type { Slot } from '../plan/operation';
 import { PlanWriter } from '../plan/writer';
@@ -32,15 +32,15 @@ export async function mountInto(runtime: Runtime, opened: Opened, mount: Mount):
     );
 
   refuseSetId(runtime, spec);
-  await pinInto(runtime, looseFolders(runtime.spec, spec.target));
+  await pinInto(runtime, looseDirectories(runtime.spec, spec.target));
   let tree: Slot;
-  let isFolder = true;
+  let isDirectory = true;
   if (spec.type === 'bind') {
     tree = bindHost(plan, context, { origin, source: spec.source, readonly: spec.readonly, owned: true, followLinks: spec.followLinks });
-    isFolder = statSource(spec.source, origin).kind === 'dir';
+    isDirectory = statSource(spec.source, origin).kind === 'dir';
   } else if (spec.type === 'tree') {
     tree = plan.pass(origin, spec.tree);
-    isFolder = fstatSync(spec.tree).isDirectory();
+    isDirectory = fstatSync(spec.tree).isDirectory();
     if (context.hostId !== undefined)
       mapOwner(plan, { hostId: context.hostId, hostIds: context.hostIds ?? 1 }, tree, origin, fstatSync(spec.tree));
   } else tree = plan.slot(origin);
@@ -54,7 +54,7 @@ export async function mountInto(runtime: Runtime, opened: Opened, mount: Mount):
       slot: tree,
       section: 'maps',
     });
-  if (isFolder) plan.op('maps', origin, 'MakeDir', root, spec.target, 0o755);
+  if (isDirectory) plan.op('maps', origin, 'MakeDir', root, spec.target, 0o755);
   else plan.op('maps', origin, 'MakeFile', root, spec.target, '', 0o644);
   plan.op('maps', origin, 'MoveMount', tree, root, spec.target);
   await runHost(plan, runtime.spec.launcherPath);

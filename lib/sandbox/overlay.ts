@@ -2,25 +2,30 @@ import { OptionError } from '../base/errors';
 import { parseTarget } from '../base/parse';
 import { insideIds } from '../features/id-map';
 import type { OverlaySpec } from '../features/root/overlay';
-import { folderFd, overlaysOf } from '../features/root/root';
+import { directoryFd, overlaysOf } from '../features/root/root';
 import type { Spec } from '../features/spec';
 import { OverlayChanges } from '../fs/overlay';
 import type { Root } from '../fs/root';
 import type { Runtime } from '../runtime/runtime';
 
 /** Returns the changes of the overlay at a target. */
-export function overlayChanges(at: string, runtime: Runtime, folder: (what: number) => Root, close: () => Promise<void>): OverlayChanges {
+export function overlayChanges(
+  at: string,
+  runtime: Runtime,
+  directory: (what: number) => Root,
+  close: () => Promise<void>,
+): OverlayChanges {
   const target = parseTarget(at, 'target');
   const { spec, context } = runtime;
   const index = overlaysOf(spec).findIndex((one) => one.target === target);
   const overlay = findOverlay(spec, target);
   if (!overlay) throw new OptionError('target', `there is no overlay at ${target}`);
-  const what = folderFd.upper + index;
+  const what = directoryFd.upper + index;
   const own = insideIds(spec.user, context.host);
   const base = context.hostId ?? 0;
   return new OverlayChanges({
     // Looked up on each use, because a closed sandbox has no directories.
-    root: () => folder(what),
+    root: () => directory(what),
     lower: overlay.lower,
     upper: overlay.upper === 'memory' ? undefined : overlay.upper,
     keepsOwners: context.hostId !== undefined && spec.user.ids !== 'one',

@@ -30,7 +30,7 @@ export async function sharePins(runtime: Runtime, opened: Opened): Promise<void>
 }
 
 /** Pins the paths that a sandbox protects in all other sandboxes. */
-export async function pinInOthers(runtime: Runtime): Promise<void> {
+async function pinInOthers(runtime: Runtime): Promise<void> {
   const paths = protectedPaths(runtime.spec);
   if (paths.length > 0) await Promise.all([...open.keys()].map((other) => (other === runtime ? undefined : pinPaths(other, paths))));
 }

@@ -78,9 +78,9 @@ export class SandboxPool {
   }
 
   /**
-   * Runs a program in a sandbox of its own, as {@link spawnIsolated} does with the pool's options. Of these, `env`,
-   * `cwd`, `argv0`, `umask` and `rlimits` can be changed for one program. If no sandbox is ready, one is set up for the
-   * program. Rejects with ERR_NSJS_CLOSED once the pool is closed.
+   * Runs a program in a sandbox of its own, as {@link spawnIsolated} does with the pool's options. The options
+   * `env`, `cwd`, `argv0`, `umask` and `rlimits` can be changed for one program. If no sandbox is ready, one is set up
+   * for the program. Rejects with ERR_NSJS_CLOSED once the pool is closed.
    */
   spawn(command: string, args?: readonly string[], options?: PoolProgramOptions & { readonly encoding?: 'utf8' }): IsolatedProcess<string>;
   spawn(

@@ -103,8 +103,8 @@ export abstract class SandboxResources {
   }
 
   /**
-   * Returns the current usage of the whole sandbox; takes about 100 µs. Throws NsError ERR_NSJS_CLOSED once the sandbox
-   * is closed.
+   * Returns the current usage of the whole sandbox; takes about 100 µs. Throws NsError ERR_NSJS_CLOSED once the
+   * sandbox is closed.
    */
   stats(): Stats {
     const stats = this.runtime.stats();

@@ -4,7 +4,7 @@ import type { SandboxOptions } from '../features';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
 import type { PastaSpec } from '../features/pasta';
 import type { Mount } from '../features/root/mounts';
-import { folderFd } from '../features/root/root';
+import { directoryFd } from '../features/root/root';
 import type { OverlayChanges } from '../fs/overlay';
 import { Root } from '../fs/root';
 import { SandboxFs } from '../fs/sandbox-fs';
@@ -63,7 +63,7 @@ export class Sandbox extends SandboxResources {
       if (this.closed) throw closedError();
       return { netFd: namespaces.net, ...owner };
     });
-    this.fs = new SandboxFs(() => this.folder(folderFd.root));
+    this.fs = new SandboxFs(() => this.directory(directoryFd.root));
     void runtime.ended.then(() => this.net.close());
   }
 
@@ -81,15 +81,15 @@ export class Sandbox extends SandboxResources {
     }
   }
 
-  private folder(what: number): Root {
+  private directory(what: number): Root {
     if (this.closed) throw closedError();
-    const fd = this.opened.folders.get(what);
+    const fd = this.opened.directories.get(what);
     if (fd === undefined)
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'a sandbox in the mount namespace of the host has no files of its own', {
         hint: 'open it with a new mount namespace',
       });
     const { context } = this.runtime;
-    // Of several host ids, uses the first, which is root inside.
+    // If there are several host ids, the first one is root inside.
     return new Root(fd, context.hostId === undefined ? undefined : { uid: context.hostId, gid: context.hostId });
   }
 
@@ -127,8 +127,8 @@ export class Sandbox extends SandboxResources {
   }
 
   /**
-   * Starts a program in the sandbox, as {@link spawnIsolated} does with the options of a run. Of the sandbox's own
-   * options, `env`, `cwd`, `argv0`, `umask`, `rlimits` and per-process `limits` can be changed for one program.
+   * Starts a program in the sandbox, as {@link spawnIsolated} does with the options of a run. The sandbox's options
+   * `env`, `cwd`, `argv0`, `umask`, `rlimits` and per-process `limits` can be changed for one program.
    * SIGKILL, `timeout` and abort end the program and the processes that it has started (see `killTree`). Processes left
    * running by a program that exited by itself go on until the sandbox is closed. Rejects with ERR_NSJS_CLOSED once the
    * sandbox is closed.
@@ -174,7 +174,7 @@ export class Sandbox extends SandboxResources {
     return overlayChanges(
       target,
       this.runtime,
-      (what) => this.folder(what),
+      (what) => this.directory(what),
       () => this.close(),
     );
   }

@@ -13,8 +13,8 @@ export interface SelfTestResult {
   readonly why: string;
   readonly blocked: boolean;
   /**
-   * The error code that the kernel returned: `EPERM`, `ENOENT`, …. Undefined if it did not refuse, or if something else
-   * covers the path.
+   * The error code that the kernel returned: `EPERM`, `ENOENT`, …. Undefined if it did not refuse, or if something
+   * else covers the path.
    */
   readonly code?: string;
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { NsError } from '../base/errors';
 import { parseObject, parseOneOf } from '../base/parse';
-import { folderOf, parseMemberships, readHierarchies, readText } from '../cgroup/hierarchies';
+import { directoryOf, parseMemberships, readHierarchies, readText } from '../cgroup/hierarchies';
 import { DBusConnection } from '../dbus/connection';
 import type { DBusValue } from '../dbus/message';
 import { closedError } from '../launcher/session';
@@ -38,7 +38,7 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
   const own = process.geteuid?.() === 0 ? 'system' : 'user';
   const manager = given.manager === undefined ? own : parseOneOf(given.manager, 'manager', ['user', 'system']);
   const mount = readHierarchies().mounts.find(({ version }) => version === 2);
-  if (!mount || readText(join(mount.folder, 'cgroup.controllers')).trim() === '')
+  if (!mount || readText(join(mount.directory, 'cgroup.controllers')).trim() === '')
     throw unsupported('the cgroup controllers are not on version 2', 'boot with systemd.unified_cgroup_hierarchy=1');
   const spec = parseSandboxOptions({ preset: 'none', cgroup: 'off', verify: false });
   const { runtime } = await openRuntime(spec, undefined);
@@ -52,7 +52,7 @@ export async function systemdScope(options: SystemdScopeOptions = {}): Promise<S
     await start(connection, unit, pid);
     const parent = await groupOf(pid, unit);
     // A cgroup that has processes of its own cannot pass controllers on.
-    const holder = join(folderOf(mount, parent), 'holder');
+    const holder = join(directoryOf(mount, parent), 'holder');
     mkdirSync(holder);
     writeFileSync(join(holder, 'cgroup.procs'), `${pid}`);
     const close = () => runtime.close();

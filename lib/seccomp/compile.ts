@@ -1,10 +1,9 @@
+import { errnos } from '../base/errnos';
 import { bare } from '../base/parse';
 import { data, encode, opcode } from './bpf';
 import { assemble, Graph, type Node } from './graph';
 import { type Action, type Condition, errno, kill, type Policy, type Rule } from './policy';
 import { type Arch, archTables } from './tables';
-
-const enosys = 38;
 
 /** A range of system call numbers with the same decision, up to the next range. */
 interface Range {
@@ -51,7 +50,7 @@ class Compiler {
   forArch(audit: number, foreignFrom: number | undefined, search: Node): Node {
     const { graph } = this;
     const native =
-      foreignFrom === undefined ? search : graph.branch(opcode.jumpGreaterEqual, foreignFrom, this.returning(errno(enosys)), search);
+      foreignFrom === undefined ? search : graph.branch(opcode.jumpGreaterEqual, foreignFrom, this.returning(errno(errnos.ENOSYS)), search);
     return graph.load(data.arch, graph.branch(opcode.jumpEqual, audit, graph.load(data.nr, native), this.returning(kill)));
   }
 
@@ -63,11 +62,11 @@ class Compiler {
     };
     let next = 0;
     for (const [name, number] of Object.entries(numbers).sort(([, a], [, b]) => a - b)) {
-      if (number > next) add(next, this.returning(errno(enosys)));
+      if (number > next) add(next, this.returning(errno(errnos.ENOSYS)));
       add(number, this.decision(byName.get(name) ?? [], policy.otherwise));
       next = number + 1;
     }
-    add(next, this.returning(errno(enosys)));
+    add(next, this.returning(errno(errnos.ENOSYS)));
     return found;
   }
 

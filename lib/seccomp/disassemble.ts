@@ -49,7 +49,7 @@ function operand(loaded: string, value: number, arch: Arch): string {
 }
 
 /** Returns the name of a SECCOMP_RET_* value. */
-export function answerName(value: number): string {
+function answerName(value: number): string {
   const kinds: Readonly<Record<number, (typeof actionOrder)[number]>> = {
     32768: 'kill',
     0: 'killThread',

@@ -1,3 +1,4 @@
+import { errnos } from '../base/errnos';
 import { OptionError } from '../base/errors';
 import { parseArray, parseInteger, parseOneOf, parseRecord, parseString } from '../base/parse';
 import { type Action, actionOrder, errno, type Policy, type Rule } from './policy';
@@ -70,7 +71,6 @@ const flags: Readonly<Record<string, number>> = {
 
 const ociArches: Readonly<Record<Arch, string>> = { x64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' };
 const goArches: Readonly<Record<Arch, string>> = { x64: 'amd64', arm64: 'arm64' };
-const eperm = 1;
 
 /**
  * Parses `linux.seccomp` of the OCI runtime spec, or a profile of Docker or Podman, which adds includes and excludes.
@@ -130,7 +130,7 @@ function readRule(value: unknown, at: string, unknown: string[]): OciRule {
 function parseAction(value: unknown, errnoRet: unknown, at: string): Action {
   if (value === 'SCMP_ACT_NOTIFY') throw new OptionError(at, 'SCMP_ACT_NOTIFY is not supported; use the option onSyscall');
   const kind = actions[parseOneOf(value, at, actionNames)];
-  return kind === 'errno' ? errno(errnoRet === undefined ? eperm : parseInteger(errnoRet, `${at} errnoRet`, 0, 4095)) : { kind };
+  return kind === 'errno' ? errno(errnoRet === undefined ? errnos.EPERM : parseInteger(errnoRet, `${at} errnoRet`, 0, 4095)) : { kind };
 }
 
 function readCondition(value: unknown, at: string): OpenCondition {

@@ -1,8 +1,7 @@
+import { errnos } from '../base/errnos';
 import { type Group, groups, words } from './groups';
 import { allow, type Condition, errno, type Policy, type Rule } from './policy';
 
-const eperm = 1;
-const enosys = 38;
 const eafnosupport = 97;
 
 const arg = (index: Condition['index'], op: Condition['op'], value: number, mask?: number): Condition => ({
@@ -33,7 +32,7 @@ const refusedCommands = { F_SETLEASE: 1024, F_NOTIFY: 1026, F_SETDELEG: 1040 } a
  */
 export const leaseRules: readonly Rule[] = Object.values(refusedCommands).map((command) => ({
   names: ['fcntl'],
-  action: errno(eperm),
+  action: errno(errnos.EPERM),
   when: [arg(1, 'eq', command)],
   why: 'a lease on a shared file blocks writers on the host',
 }));
@@ -66,7 +65,7 @@ const optionRules: readonly Rule[] = [
   ...bufferOptions.map(([level, name]) =>
     optionRule(level, name, 0, 'reports success without effect: no cgroup is charged for the memory'),
   ),
-  ...refusedOptions.map(([level, name]) => optionRule(level, name, eperm, 'uses memory that no cgroup is charged for')),
+  ...refusedOptions.map(([level, name]) => optionRule(level, name, errnos.EPERM, 'uses memory that no cgroup is charged for')),
   { names: ['setsockopt'], action: allow, why: 'options of sockets that the program owns' },
 ];
 
@@ -77,7 +76,7 @@ function optionRule(level: number, name: number, answer: number, why: string): R
 /** Returns rules that deny modes with set-id bits and allow the rest. */
 function modeRules(names: readonly string[], index: Condition['index']): readonly Rule[] {
   return [
-    { names, action: errno(eperm), when: [arg(index, 'ne', 0, setIdBits)], why: setId },
+    { names, action: errno(errnos.EPERM), when: [arg(index, 'ne', 0, setIdBits)], why: setId },
     { names, action: allow, why: 'file modes' },
   ];
 }
@@ -85,7 +84,7 @@ function modeRules(names: readonly string[], index: Condition['index']): readonl
 function openRules(name: string, flags: Condition['index'], mode: Condition['index']): readonly Rule[] {
   const refuse = (flag: number): Rule => ({
     names: [name],
-    action: errno(eperm),
+    action: errno(errnos.EPERM),
     when: [arg(flags, 'ne', 0, flag), arg(mode, 'ne', 0, setIdBits)],
     why: setId,
   });
@@ -123,7 +122,7 @@ export interface ProfileOptions {
 export function defaultProfile(options: ProfileOptions): Policy {
   const looked = argumentRules(options);
   const names = new Set(looked.flatMap((rule) => rule.names));
-  return { rules: [...plainRules(names), ...looked], otherwise: errno(enosys) };
+  return { rules: [...plainRules(names), ...looked], otherwise: errno(errnos.ENOSYS) };
 }
 
 /**
@@ -137,7 +136,7 @@ export function setIdRules(): readonly Rule[] {
     hiddenMode,
     {
       names: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'],
-      action: errno(enosys),
+      action: errno(errnos.ENOSYS),
       why: 'would open files without passing the filter',
     },
   ];
@@ -154,7 +153,11 @@ function plainRules(looked: ReadonlySet<string>): readonly Rule[] {
 
 const fileModeRules = [...modeRules(['creat', 'chmod', 'fchmod', 'mknod'], 1), ...modeRules(['fchmodat', 'fchmodat2', 'mknodat'], 2)];
 
-const hiddenMode: Rule = { names: ['openat2'], action: errno(enosys), why: 'its mode is behind a pointer, which a filter cannot read' };
+const hiddenMode: Rule = {
+  names: ['openat2'],
+  action: errno(errnos.ENOSYS),
+  why: 'its mode is behind a pointer, which a filter cannot read',
+};
 
 function argumentRules({ nestedUserNamespaces, netlinkRoute }: ProfileOptions): readonly Rule[] {
   return [
@@ -166,7 +169,7 @@ function argumentRules({ nestedUserNamespaces, netlinkRoute }: ProfileOptions): 
     { names: ['fcntl'], action: allow, why: 'acts on descriptors that the program already has' },
     {
       names: ['clone3'],
-      action: errno(enosys),
+      action: errno(errnos.ENOSYS),
       why: 'its flags are behind a pointer, which a filter cannot read; libraries fall back to clone',
     },
     ...namespaceRules(nestedUserNamespaces),
@@ -178,14 +181,14 @@ function argumentRules({ nestedUserNamespaces, netlinkRoute }: ProfileOptions): 
     ...optionRules,
     ...Object.values(refusedRequests).map((request) => ({
       names: ['ioctl'],
-      action: errno(eperm),
+      action: errno(errnos.EPERM),
       when: [arg(1, 'eq', request)],
       why: 'affects more than its descriptor',
     })),
     { names: ['ioctl'], action: allow, why: 'only the devices in the /dev of the sandbox exist' },
     {
       names: ['seccomp'],
-      action: errno(eperm),
+      action: errno(errnos.EPERM),
       when: [arg(1, 'ne', 0, noListener)],
       why: 'a listener could delay system calls of other processes',
     },
@@ -215,14 +218,14 @@ const limitRules: readonly Rule[] = [
   },
   {
     names: ['prlimit64'],
-    action: errno(eperm),
+    action: errno(errnos.EPERM),
     when: [arg(1, 'eq', rlimitCore), newLimit],
     why: 'succeeding without effect is not possible: the filter cannot write the old limit',
   },
   { names: ['prlimit64'], action: allow, when: [arg(0, 'eq', 0)], why: 'limits can only be lowered' },
   {
     names: ['prlimit64'],
-    action: errno(eperm),
+    action: errno(errnos.EPERM),
     when: [newLimit],
     why: 'init, and processes that are about to become programs, have the id of the program',
   },
@@ -249,8 +252,8 @@ function namespaceRules(nested: boolean): readonly Rule[] {
   if (nested) return [{ names: ['clone', 'unshare'], action: allow, why: 'the option for nested user namespaces is set' }];
   return [
     { names: ['clone'], action: allow, when: [arg(0, 'eq', 0, namespaceFlags)], why: 'threads and processes, no namespaces' },
-    { names: ['clone'], action: errno(eperm), why: 'no namespaces' },
+    { names: ['clone'], action: errno(errnos.EPERM), why: 'no namespaces' },
     { names: ['unshare'], action: allow, when: [arg(0, 'eq', 0, namespaceFlags | newTimeFlag)], why: 'no namespaces' },
-    { names: ['unshare'], action: errno(eperm), why: 'no namespaces' },
+    { names: ['unshare'], action: errno(errnos.EPERM), why: 'no namespaces' },
   ];
 }

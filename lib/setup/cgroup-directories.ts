@@ -2,8 +2,8 @@ import { openSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Passes controllers on to the child cgroups. */
-export function passOn(folder: string, names: readonly string[]): void {
-  writeFileSync(join(folder, 'cgroup.subtree_control'), names.map((name) => `+${name}`).join(' '));
+export function passOn(directory: string, names: readonly string[]): void {
+  writeFileSync(join(directory, 'cgroup.subtree_control'), names.map((name) => `+${name}`).join(' '));
 }
 
 /** Opens a file for writing. Returns undefined if it cannot be opened. */
@@ -16,9 +16,9 @@ export function openIfThere(path: string): number | undefined {
 }
 
 /** Removes a cgroup. Returns whether it is gone. */
-export function removed(folder: string): boolean {
+export function removed(directory: string): boolean {
   try {
-    rmdirSync(folder);
+    rmdirSync(directory);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT';
@@ -26,9 +26,9 @@ export function removed(folder: string): boolean {
 }
 
 /** Pids of the processes in a cgroup. */
-export function members(folder: string): readonly number[] {
+export function members(directory: string): readonly number[] {
   try {
-    return readFileSync(join(folder, 'cgroup.procs'), 'latin1').split('\n').filter(Boolean).map(Number);
+    return readFileSync(join(directory, 'cgroup.procs'), 'latin1').split('\n').filter(Boolean).map(Number);
   } catch {
     return [];
   }

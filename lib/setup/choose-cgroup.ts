@@ -17,7 +17,7 @@ export interface Groups extends Pick<Context, 'cgroups' | 'freezer'> {
   readonly dropped: readonly Dropped[];
 }
 
-const noCgroups: Cgroups = deepFreeze({ version: undefined, folders: {}, swapAccounting: false, limits: {} });
+const noCgroups: Cgroups = deepFreeze({ version: undefined, directories: {}, swapAccounting: false, limits: {} });
 
 /**
  * Purpose of the cgroups: for a program with a sandbox of its own, for a long-lived sandbox, or for a sandbox that
@@ -48,7 +48,7 @@ const softLimits = ['memory', 'swap', 'pids', 'cpuWeight'] as const;
 interface Choice extends Pick<Groups, 'dropped'> {
   readonly layout: CgroupLayout;
   readonly controllers: readonly Controller[];
-  readonly cgroups: Omit<Cgroups, 'folders'>;
+  readonly cgroups: Omit<Cgroups, 'directories'>;
 }
 
 const choices = new WeakMap<Spec, Map<GroupsKind, Choice>>();
@@ -88,8 +88,8 @@ function chooseCgroups(spec: Spec, kind: GroupsKind, name: string): Pick<Groups,
   const layout = cgroupLayout(cgroup.parent);
   if (layout.version === undefined) return { cgroups: noCgroups, dropped: withoutGroups(spec, layout) };
   const { controllers: own, cgroups, dropped } = choose(spec, layout, wanted, kind);
-  const folders = bare(Object.fromEntries(own.map((controller) => [controller, join(layout.parents[controller] ?? '', name)])));
-  return { cgroups: bare({ ...cgroups, folders }), dropped };
+  const directories = bare(Object.fromEntries(own.map((controller) => [controller, join(layout.parents[controller] ?? '', name)])));
+  return { cgroups: bare({ ...cgroups, directories }), dropped };
 }
 
 // Version 2 has one cgroup for all controllers. On version 1, each controller adds 0.1 ms to a spawn.
@@ -175,20 +175,20 @@ export function resolve(limits: LimitsSpec, layout: Pick<CgroupLayout, 'version'
   });
 }
 
-function chooseFreezer({ version, folders }: Cgroups, name: string): Pick<Context, 'freezer'> {
-  if (version === 2) return { freezer: { version, folder: folders.memory ?? '', own: false } };
+function chooseFreezer({ version, directories }: Cgroups, name: string): Pick<Context, 'freezer'> {
+  if (version === 2) return { freezer: { version, directory: directories.memory ?? '', own: false } };
   const layout = freezerLayout();
-  return layout ? { freezer: { version: layout.version, folder: join(layout.parent, name), own: true } } : {};
+  return layout ? { freezer: { version: layout.version, directory: join(layout.parent, name), own: true } } : {};
 }
 
 const usPerMs = 1000;
 const nsPerMs = 1_000_000;
 
 // A cgroup of version 2 counts CPU time without any controller.
-function cpuUsage({ version, folders }: Cgroups, freezer: Context['freezer']): Pick<Cgroups, 'cpuUsage'> {
-  const folder = version === 2 ? folders.memory : freezer?.version === 2 ? freezer.folder : undefined;
-  if (folder !== undefined) return { cpuUsage: { file: join(folder, 'cpu.stat'), perMs: usPerMs } };
-  return folders.cpuacct === undefined ? {} : { cpuUsage: { file: join(folders.cpuacct, 'cpuacct.usage'), perMs: nsPerMs } };
+function cpuUsage({ version, directories }: Cgroups, freezer: Context['freezer']): Pick<Cgroups, 'cpuUsage'> {
+  const directory = version === 2 ? directories.memory : freezer?.version === 2 ? freezer.directory : undefined;
+  if (directory !== undefined) return { cpuUsage: { file: join(directory, 'cpu.stat'), perMs: usPerMs } };
+  return directories.cpuacct === undefined ? {} : { cpuUsage: { file: join(directories.cpuacct, 'cpuacct.usage'), perMs: nsPerMs } };
 }
 
 function missing(spec: Spec, { version, cpuUsage: usage }: Cgroups): readonly Dropped[] {

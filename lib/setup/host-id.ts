@@ -8,7 +8,7 @@ import { native } from '../native/addon';
 export const firstHostId = 1_900_000_000;
 const range = 65_536;
 /** First id of the ranges for sandboxes that have several ids. */
-export const firstRangeId = 2_000_000_000;
+const firstRangeId = 2_000_000_000;
 const ranges = 30_000;
 const tries = 4096;
 const lockName = 'ids.lock';
@@ -28,8 +28,8 @@ let nextRange = Math.floor(Math.random() * ranges);
  * to one byte of a lock file. The lock belongs to the open file description, so it ends with the last process that
  * holds it, even if that is killed.
  */
-export function takeHostId(size: 1 | typeof rangeSize, folder: string): HostId {
-  const fd = openLockFile(folder);
+export function takeHostId(size: 1 | typeof rangeSize, directory: string): HostId {
+  const fd = openLockFile(directory);
   for (let attempt = 0; attempt < tries; attempt++) {
     if (size === 1) {
       next = (next + 1) % range;
@@ -41,48 +41,48 @@ export function takeHostId(size: 1 | typeof rangeSize, folder: string): HostId {
   }
   closeSync(fd);
   throw new NsError('ERR_NSJS_UNSUPPORTED', 'no free host id for the sandbox', {
-    hint: `more than ${tries} sandboxes hold ids in ${folder}`,
+    hint: `more than ${tries} sandboxes hold ids in ${directory}`,
   });
 }
 
 const freshMs = 1000;
-let checked = { folder: '', at: Number.NEGATIVE_INFINITY };
+let checked = { directory: '', at: Number.NEGATIVE_INFINITY };
 
-function openLockFile(folder: string): number {
-  const open = () => openSync(join(folder, lockName), 'a', 0o600);
+function openLockFile(directory: string): number {
+  const open = () => openSync(join(directory, lockName), 'a', 0o600);
   try {
     const now = performance.now();
-    if (checked.folder === folder && now - checked.at < freshMs)
+    if (checked.directory === directory && now - checked.at < freshMs)
       try {
         return open();
       } catch {
         // The directory may have been removed since.
       }
-    if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700, recursive: true });
-    checkOwner(folder);
-    checked = { folder, at: now };
+    if (!existsSync(directory)) mkdirSync(directory, { mode: 0o700, recursive: true });
+    checkOwner(directory);
+    checked = { directory, at: now };
     return open();
   } catch (error) {
-    throw lockError(error, folder);
+    throw lockError(error, directory);
   }
 }
 
-function checkOwner(folder: string): void {
-  const { uid, mode } = statSync(folder);
+function checkOwner(directory: string): void {
+  const { uid, mode } = statSync(directory);
   if (uid !== 0 || (mode & othersMayWrite) !== 0)
-    throw new NsError('ERR_NSJS_UNSUPPORTED', `stateDir: users other than root may write to ${folder}`, {
+    throw new NsError('ERR_NSJS_UNSUPPORTED', `stateDir: users other than root may write to ${directory}`, {
       hint: 'set stateDir to another directory, or chmod it to 0700',
     });
 }
 
-function lockError(error: unknown, folder: string): unknown {
+function lockError(error: unknown, directory: string): unknown {
   if (error instanceof NsError) return error;
   const { errno = -5, syscall = 'open' } = error as NodeJS.ErrnoException;
   return new SysError({
     errno: -errno,
     syscall,
     origin: 'stateDir',
-    path: folder,
+    path: directory,
     hint: 'nsjs records there which ids sandboxes have: set the option stateDir to a writable directory',
   });
 }

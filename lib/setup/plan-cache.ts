@@ -99,8 +99,8 @@ function makeTemplate(writer: PlanWriter, context: Context): Template {
 }
 
 function groupName({ cgroups }: Context): string | undefined {
-  const [folder] = Object.values(cgroups.folders);
-  return folder?.slice(folder.lastIndexOf('/') + 1);
+  const [directory] = Object.values(cgroups.directories);
+  return directory?.slice(directory.lastIndexOf('/') + 1);
 }
 
 class TemplatedPlan implements LaunchPlan {

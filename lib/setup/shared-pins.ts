@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs';
 import type { Context } from '../features/feature';
-import { covers, foldersBetween, isFixed, writableAbove } from '../features/root/pins';
+import { covers, directoriesBetween, isFixed, writableAbove } from '../features/root/pins';
 import type { Spec } from '../features/spec';
 
 /**
@@ -52,7 +52,7 @@ export function placesOf({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, paths:
     const ends = below.map((path) => `${target}${path.slice(real?.length)}`);
     // A path that another mount covers is a different file.
     const there = ends.filter((end) => !later.some((one) => one.target === end || covers(one, end)));
-    return there.flatMap((end) => [...foldersBetween(target, end), end]);
+    return there.flatMap((end) => [...directoriesBetween(target, end), end]);
   });
 }
 

@@ -1,15 +1,14 @@
+import { errnos } from '../base/errnos';
 import { OptionError, SysError } from '../base/errors';
 import { native, type SyscallArgument } from '../native/addon';
 import { type Arch, archTables } from '../seccomp/tables';
-
-const enosys = 38;
 
 /** An argument of a system call. A string is passed NUL-terminated. */
 export type Argument = SyscallArgument | string;
 
 function numberOf(name: string): number {
   const number = archTables[process.arch as Arch]?.numbers[name];
-  if (number === undefined) throw new SysError({ errno: enosys, syscall: name });
+  if (number === undefined) throw new SysError({ errno: errnos.ENOSYS, syscall: name });
   return number;
 }
 
@@ -31,7 +30,12 @@ function word(name: string, argument: unknown, index: number): SyscallArgument {
 export function text(name: string, value: unknown): Uint8Array {
   if (typeof value !== 'string') throw new OptionError(name, `expected a string, received ${typeof value}`, 'ERR_INVALID_ARG_TYPE');
   if (value.includes('\0'))
-    throw new SysError({ errno: 22, syscall: name, path: value.replaceAll('\0', '\\0'), hint: 'the string must not contain a NUL byte' });
+    throw new SysError({
+      errno: errnos.EINVAL,
+      syscall: name,
+      path: value.replaceAll('\0', '\\0'),
+      hint: 'the string must not contain a NUL byte',
+    });
   return Buffer.from(`${value}\0`);
 }
 

@@ -1,3 +1,4 @@
+import { errnos } from '../base/errnos';
 import { SysError } from '../base/errors';
 import { bare } from '../base/parse';
 import { call, callLater } from './call';
@@ -82,7 +83,7 @@ function handleBytes(type: unknown, bytes: unknown): Buffer {
   const data = typeof bytes === 'string' ? Buffer.from(bytes, 'hex') : Buffer.alloc(0);
   if (typeof bytes !== 'string' || !Number.isInteger(type) || data.length > maxHandle || data.length * 2 !== bytes.length) {
     throw new SysError({
-      errno: 22,
+      errno: errnos.EINVAL,
       syscall: 'open_by_handle_at',
       hint: 'expected a handle with an integer `type` and at most 128 bytes in hexadecimal as `bytes`',
     });

@@ -1,3 +1,4 @@
+import { errnos } from '../base/errnos';
 import { OptionError, SysError } from '../base/errors';
 import { native } from '../native/addon';
 import { type Arch, syscallName } from '../seccomp/tables';
@@ -66,7 +67,7 @@ export function clone3(args: CloneArgs): Cloned {
     if ((entries?.length ?? 0) > most) throw new OptionError(name, `at most ${most} entries`);
   }
   if ((flags & sharing) !== 0n)
-    throw new SysError({ errno: 22, syscall: 'clone3', hint: 'the child must not share memory or descriptors' });
+    throw new SysError({ errno: errnos.EINVAL, syscall: 'clone3', hint: 'the child must not share memory or descriptors' });
   const tids = Int32Array.from(args.setTid ?? []);
   const words = new BigUint64Array(11);
   words[0] = flags;

@@ -1,4 +1,5 @@
 import { isIP, isIPv4 } from 'node:net';
+import { errnos } from '../base/errnos';
 import { SysError } from '../base/errors';
 import { ipBytes } from '../base/ip';
 import { bare, parseInteger } from '../base/parse';
@@ -64,7 +65,7 @@ function addressOf(bind: NonNullable<SocketRequest['bind']>): { readonly family:
     return { family: families.unix, bytes: Buffer.concat([Buffer.from([families.unix, 0, 0]), Buffer.from(bind.abstract)]) };
   }
   if (isIP(bind.host) === 0 || bind.host.includes('%'))
-    throw new SysError({ errno: 22, syscall: 'bind', path: bind.host, hint: 'expected an IP address' });
+    throw new SysError({ errno: errnos.EINVAL, syscall: 'bind', path: bind.host, hint: 'expected an IP address' });
   const port = Buffer.alloc(2);
   port.writeUInt16BE(parseInteger(bind.port, 'bind.port', 0, 65_535));
   if (isIPv4(bind.host)) {

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { clearTimeout, setTimeout } from 'node:timers';
 import { debuglog } from 'node:util';
+import { errnos } from '../base/errnos';
 import { SysError } from '../base/errors';
 import type { NativeWatch } from '../native/addon';
 import { native } from '../native/addon';
@@ -18,8 +19,6 @@ const sizes = { notification: 80, response: 24, addFd: 24 } as const;
 const goOn = 1;
 const sendToo = 2;
 const closeOnExec = 0o2000000;
-const enosys = 38;
-const eperm = 1;
 const readable = 1;
 const maxPending = 64;
 const maxPerTurn = 16;
@@ -113,7 +112,7 @@ export class Notifier {
         (answer) => this.answer(notification, checkedAnswer(answer)),
         (error: Error) => {
           debug('onSyscall.%s: %s', name, error.message);
-          this.answer(notification, { kind: 'deny', errno: enosys });
+          this.answer(notification, { kind: 'deny', errno: errnos.ENOSYS });
         },
       )
       .finally(() => {
@@ -161,7 +160,7 @@ export class Notifier {
   private goOn({ id, name, args }: Notification): void {
     const action = decide(this.policy, name, args);
     if (action.kind === 'allow' || action.kind === 'log') this.respond(id, 0n, 0, goOn);
-    else this.respond(id, 0n, action.kind === 'errno' ? action.errno : eperm, 0);
+    else this.respond(id, 0n, action.kind === 'errno' ? action.errno : errnos.EPERM, 0);
   }
 
   private respond(id: bigint, value: bigint, errno: number, flags: number): void {
@@ -179,7 +178,7 @@ export class Notifier {
     bytes.writeUInt32LE(sendToo, 8);
     bytes.writeUInt32LE(fd, 12);
     bytes.writeUInt32LE(cloexec ? closeOnExec : 0, 20);
-    if (!this.attempt(request.addFd, 'SECCOMP_IOCTL_NOTIF_ADDFD', bytes)) this.respond(id, 0n, enosys, 0);
+    if (!this.attempt(request.addFd, 'SECCOMP_IOCTL_NOTIF_ADDFD', bytes)) this.respond(id, 0n, errnos.ENOSYS, 0);
   }
 
   private isValid(id: bigint): boolean {
@@ -207,5 +206,5 @@ function checkedAnswer(answer: unknown): SyscallAnswer {
   if (given.kind === 'deny' && isNumber(given.errno, 1, 4095)) return { kind: 'deny', errno: given.errno };
   if (given.kind === 'return' && typeof given.value === 'bigint') return { kind: 'return', value: given.value };
   if (given.kind === 'fd' && isNumber(given.fd, 0, 2 ** 31 - 1)) return { kind: 'fd', fd: given.fd, cloexec: given.cloexec !== false };
-  return { kind: 'deny', errno: enosys };
+  return { kind: 'deny', errno: errnos.ENOSYS };
 }

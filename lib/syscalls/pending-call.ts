@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { errnos } from '../base/errnos';
 import { SysError } from '../base/errors';
 import { parseInteger } from '../base/parse';
 import { parseErrno, type SyscallAnswer, type SyscallCall } from '../options/syscalls';
@@ -48,7 +49,7 @@ export class PendingCall implements SyscallCall {
     const read = this.read(address, bytes);
     if (read === length) return bytes;
     throw new SysError({
-      errno: 14,
+      errno: errnos.EFAULT,
       syscall: 'read',
       path: `/proc/${this.pid}/mem`,
       hint: `only ${read} bytes can be read at this address`,
@@ -70,7 +71,7 @@ export class PendingCall implements SyscallCall {
       left -= part.length;
     }
     throw new SysError({
-      errno: 36,
+      errno: errnos.ENAMETOOLONG,
       syscall: 'read',
       path: `/proc/${this.pid}/mem`,
       hint: `no NUL within ${most} bytes of readable memory at this address`,
@@ -81,7 +82,7 @@ export class PendingCall implements SyscallCall {
     const fd = openSync(`/proc/${this.pid}/mem`, 'r');
     try {
       // The pid may belong to another process by now, but not while the call is still pending.
-      if (!this.isValid()) throw new SysError({ errno: 3, syscall: 'ioctl', hint: 'the system call is no longer pending' });
+      if (!this.isValid()) throw new SysError({ errno: errnos.ESRCH, syscall: 'ioctl', hint: 'the system call is no longer pending' });
       return readSync(fd, into, 0, into.length, address as unknown as number);
     } finally {
       closeSync(fd);

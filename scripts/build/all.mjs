@@ -40,8 +40,8 @@ function headers() {
   return existsSync(join(prefix, 'include/node/uv.h')) ? [`--nodedir=${prefix}`] : [];
 }
 
-function newest(folder) {
-  return Math.max(...readdirSync(folder, { withFileTypes: true }).map((entry) => statSync(join(folder, entry.name)).mtimeMs));
+function newest(directory) {
+  return Math.max(...readdirSync(directory, { withFileTypes: true }).map((entry) => statSync(join(directory, entry.name)).mtimeMs));
 }
 
 function buildNative() {

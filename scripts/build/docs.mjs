@@ -2,18 +2,18 @@
 // compares.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
-const folder = 'lib/features';
+const directory = 'lib/features';
 const files = [
-  ...readdirSync(folder, { recursive: true })
+  ...readdirSync(directory, { recursive: true })
     .filter((name) => name.endsWith('.ts'))
-    .map((name) => `${folder}/${name}`),
+    .map((name) => `${directory}/${name}`),
   'lib/options/options.ts',
   'lib/run/types.ts',
 ];
 
 // Interfaces whose members are options of the sandbox or of the run; other interfaces describe the values of options.
 const owners = [
-  ...readFileSync(`${folder}/index.ts`, 'utf8')
+  ...readFileSync(`${directory}/index.ts`, 'utf8')
     .match(/export interface SandboxOptions\s+extends ([^{]+)\{/)[1]
     .split(',')
     .map((name) => name.trim()),
@@ -45,7 +45,7 @@ function options(file) {
 
 /** The members of an option that has a list of its own: `limits`. */
 function entries(name) {
-  const text = readFileSync(`${folder}/${name}.ts`, 'utf8');
+  const text = readFileSync(`${directory}/${name}.ts`, 'utf8');
   const title = name[0].toUpperCase() + name.slice(1);
   const [, about, body] = new RegExp(`(/\\*\\*(?:(?!\\*/).)*\\*/)\\nexport interface ${title} \\{\\n(.*?)\\n\\}`, 's').exec(text);
   const lines = [...body.matchAll(/^ {2}(\/\*\*.*?\*\/)\n {2}readonly (\w+)\?: /gms)];

@@ -15,11 +15,11 @@ const linking = [
 ];
 
 /** The .cc files of some directories. */
-export const sourcesOf = (...folders) =>
-  folders.flatMap((folder) =>
-    readdirSync(folder)
+export const sourcesOf = (...directories) =>
+  directories.flatMap((directory) =>
+    readdirSync(directory)
       .filter((name) => name.endsWith('.cc'))
-      .map((name) => join(folder, name)),
+      .map((name) => join(directory, name)),
   );
 
 export const launcherSources = () => ['src/plan/reader.cc', ...sourcesOf('src/launch', 'src/launch/ops')];

@@ -5,16 +5,16 @@ import { dirname, join } from 'node:path';
 import { buildLauncher, sourcesOf } from '../build/launcher.mjs';
 
 const compiler = 'aarch64-linux-gnu-g++';
-const folder = 'build/arm64';
+const directory = 'build/arm64';
 const include = join(dirname(dirname(process.execPath)), 'include/node');
 
 if (spawnSync(compiler, ['--version']).error) {
   console.error(`${compiler} is missing: apt-get install g++-aarch64-linux-gnu`);
   process.exit(1);
 }
-mkdirSync(folder, { recursive: true });
-buildLauncher({ compiler, output: `${folder}/nsjs-launcher` });
-execFileSync(process.execPath, ['scripts/build/embed.mjs', `${folder}/nsjs-launcher`, `${folder}/image.S`]);
+mkdirSync(directory, { recursive: true });
+buildLauncher({ compiler, output: `${directory}/nsjs-launcher` });
+execFileSync(process.execPath, ['scripts/build/embed.mjs', `${directory}/nsjs-launcher`, `${directory}/image.S`]);
 const flags = [
   '-std=c++20',
   '-O2',
@@ -27,10 +27,16 @@ const flags = [
   '-DNAPI_VERSION=9',
   `-I${include}`,
 ];
-const linking = ['-Wl,--gc-sections', '-Wl,--version-script=src/addon/exports.map', '-o', `${folder}/nsjs.node`];
-execFileSync(compiler, [...flags, ...linking, ...sourcesOf('src/addon'), `${folder}/image.S`], { stdio: 'inherit' });
+const linking = ['-Wl,--gc-sections', '-Wl,--version-script=src/addon/exports.map', '-o', `${directory}/nsjs.node`];
+execFileSync(compiler, [...flags, ...linking, ...sourcesOf('src/addon'), `${directory}/image.S`], { stdio: 'inherit' });
 execFileSync(
   process.execPath,
-  ['scripts/check/binaries.mjs', `${folder}/nsjs-launcher`, `${folder}/nsjs.node`, 'aarch64-linux-gnu-nm', 'aarch64-linux-gnu-readelf'],
+  [
+    'scripts/check/binaries.mjs',
+    `${directory}/nsjs-launcher`,
+    `${directory}/nsjs.node`,
+    'aarch64-linux-gnu-nm',
+    'aarch64-linux-gnu-readelf',
+  ],
   { stdio: 'inherit' },
 );

@@ -4,13 +4,13 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-const list = (folder, ending) =>
-  readdirSync(folder)
+const list = (directory, ending) =>
+  readdirSync(directory)
     .filter((name) => name.endsWith(ending))
-    .map((name) => join(folder, name));
-const folders = ['src/sys', 'src/plan', 'src/launch', 'src/launch/ops', 'src/addon'];
-const sources = folders.flatMap((folder) => list(folder, '.cc'));
-const headers = folders.flatMap((folder) => list(folder, '.h'));
+    .map((name) => join(directory, name));
+const directories = ['src/sys', 'src/plan', 'src/launch', 'src/launch/ops', 'src/addon'];
+const sources = directories.flatMap((directory) => list(directory, '.cc'));
+const headers = directories.flatMap((directory) => list(directory, '.h'));
 const include = join(dirname(dirname(process.execPath)), 'include/node');
 
 function run(command, args) {

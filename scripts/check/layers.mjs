@@ -1,6 +1,6 @@
 // Checks the structure of the code: directories import only those below them, files do not import each other in a
 // circle, every file of lib is in a directory, and files and functions stay within their size limits. Parses the syntax
-// tree. `layers.mjs DIRECTORY` checks another tree, `--numbers` prints the sizes.
+// tree. `layers.mjs DIRECTORY` checks another tree, `--numbers` prints the table of sizes.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { parse } from '@babel/parser';
@@ -34,7 +34,7 @@ const list = (directory) => {
     .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)));
 };
 const read = (path) => readFileSync(join(root, path), 'utf8');
-const sizes = { files: [], functions: [], parameters: [] };
+const sizes = { files: [], functions: [], parameters: [], 'mutable public fields of a class': [] };
 
 function checkSize(file, text) {
   const lines = text.split('\n').length - 1;
@@ -69,6 +69,16 @@ function checkFunction(file, node) {
   if (node.params.length > maxParameters) problems.push(`${at}: ${node.params.length} parameters, the limit is ${maxParameters}`);
 }
 
+/** Counts the fields of a class that code outside it can write. */
+function checkClass(node) {
+  if (node.type !== 'ClassBody') return;
+  const isOpen = ({ accessibility, readonly }) => !readonly && (accessibility === undefined || accessibility === 'public');
+  const fields = node.body.filter(({ type, static: isStatic }) => type === 'ClassProperty' && !isStatic);
+  const own = node.body.flatMap(({ kind, params = [] }) => (kind === 'constructor' ? params : []));
+  const properties = own.filter(({ type, accessibility, readonly }) => type === 'TSParameterProperty' && (accessibility ?? readonly));
+  sizes['mutable public fields of a class'].push([...fields, ...properties].filter(isOpen).length);
+}
+
 function fileOf(path) {
   return [`${path}.ts`, path.replace(/\.js$/, '.ts'), `${path}/index.ts`].find((name) => existsSync(join(root, name)));
 }
@@ -84,6 +94,7 @@ for (const file of list('lib').filter((name) => name.endsWith('.ts'))) {
   const targets = [];
   walk(parse(text, { sourceType: 'module', plugins: ['typescript', 'explicitResourceManagement'] }).program, (node) => {
     checkFunction(file, node);
+    checkClass(node);
     const path = imported(node);
     if (!path?.startsWith('.')) return;
     const target = fileOf(normalize(join(dirname(file), path)));
@@ -130,10 +141,12 @@ for (const file of list('src')) {
 
 if (process.argv.includes('--numbers')) {
   const at = (numbers, part) => numbers.toSorted((a, b) => a - b)[Math.floor((numbers.length - 1) * part)];
-  for (const [name, numbers] of Object.entries(sizes))
-    console.log(
-      `${name.padEnd(11)}${numbers.length}, p50 ${at(numbers, 0.5)}, p90 ${at(numbers, 0.9)}, p99 ${at(numbers, 0.99)}, max ${at(numbers, 1)}`,
-    );
+  const row = (numbers) => [0.5, 0.9, 0.99, 1].map((part) => `${at(numbers, part)}`.padStart(6)).join('');
+  console.log(`${''.padEnd(34)}  count   p50   p90   p99   max`);
+  for (const [name, numbers] of Object.entries(sizes)) console.log(`${name.padEnd(34)}${`${numbers.length}`.padStart(7)}${row(numbers)}`);
+  const open = sizes['mutable public fields of a class'].reduce((sum, count) => sum + count, 0);
+  console.log(`${'mutable public fields, all'.padEnd(34)}${`${open}`.padStart(7)}`);
+  console.log(`${'circular imports'.padEnd(34)}${`${circles().length}`.padStart(7)}`);
 }
 for (const problem of problems) console.error(problem);
 process.exit(problems.length === 0 ? 0 : 1);

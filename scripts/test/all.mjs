@@ -85,7 +85,7 @@ function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = 
 
 /** Copies the files that an unprivileged user needs for the tests to a directory that this user can read and write. */
 function copyForUser() {
-  const folder = join(work, 'user');
+  const directory = join(work, 'user');
   for (const name of [
     'package.json',
     'jest.config.js',
@@ -99,15 +99,15 @@ function copyForUser() {
     'test/programs',
     'scripts/test/lab.sh',
   ]) {
-    if (existsSync(name)) cpSync(name, join(folder, name), { recursive: true });
+    if (existsSync(name)) cpSync(name, join(directory, name), { recursive: true });
   }
-  cpSync('node_modules', join(folder, 'node_modules'), {
+  cpSync('node_modules', join(directory, 'node_modules'), {
     recursive: true,
     filter: (path) => !/@biomejs|@typescript|node_modules\/(typescript|cmake-js|node-gyp)$/.test(path),
   });
   spawnSync('chmod', ['755', work]);
-  spawnSync('chown', ['-R', `${userId}:${userId}`, folder]);
-  return folder;
+  spawnSync('chown', ['-R', `${userId}:${userId}`, directory]);
+  return directory;
 }
 
 /**
@@ -158,7 +158,7 @@ function kernelSuites(title, options) {
 const suites = {
   lint() {
     check('lint: biome', 'node_modules/.bin/biome', ['check', '.']);
-    node('lint: layers', 'scripts/check/layers.mjs');
+    node('lint: layers', 'scripts/check/layers.mjs', '--numbers');
     node('lint: words', 'scripts/check/words.mjs');
     node('lint: generated files', 'scripts/build/operations.mjs', '--check');
     node('lint: documentation', 'scripts/build/docs.mjs', '--check');
@@ -170,7 +170,9 @@ const suites = {
     node('build: programs for tests', 'scripts/build/tests.mjs');
   },
   unit() {
-    jest('unit', ['dist-test/unit']);
+    jest('unit', ['-c', 'jest.unit.config.js']);
+    node('unit: branch coverage', 'scripts/check/coverage.mjs');
+    jest('checks of structure and words', ['dist-test/check']);
   },
   floors() {
     node('floors: launcher and addon', 'scripts/check/binaries.mjs');

@@ -15,13 +15,13 @@ const versions = chosen.length > 0 ? chosen : isSubset ? ['24', '25'] : ['20', '
 const isRoot = process.geteuid() === 0;
 const base = isRoot ? '/opt' : 'node_modules/.cache';
 mkdirSync(base, { recursive: true });
-const folder = mkdtempSync(join(base, 'nsjs-nodes-'));
-chmodSync(folder, 0o755);
+const directory = mkdtempSync(join(base, 'nsjs-nodes-'));
+chmodSync(directory, 0o755);
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 try {
   for (const version of versions) {
-    const place = join(folder, version);
+    const place = join(directory, version);
     mkdirSync(place);
     writeFileSync(join(place, 'package.json'), '{ "private": true }\n');
     console.log(`matrix: fetching Node ${version}`);
@@ -36,7 +36,7 @@ try {
       continue;
     }
     console.log(`matrix: Node ${version}`);
-    const output = join(folder, `${version}.json`);
+    const output = join(directory, `${version}.json`);
     spawnSync(node, ['scripts/test/all.mjs', isSubset ? 'versions' : 'matrix', `--count=${output}`], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
@@ -44,7 +44,7 @@ try {
     for (const name of Object.keys(totals)) totals[name] += counted[name];
   }
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(directory, { recursive: true, force: true });
 }
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 if (countFile) writeFileSync(countFile, JSON.stringify(totals));

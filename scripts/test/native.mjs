@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-const folder = 'build/cmake';
+const directory = 'build/cmake';
 
 function run(command, args) {
   const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
@@ -15,19 +15,19 @@ function run(command, args) {
   return stdout;
 }
 
-run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-O', folder, `--CDNODE_EXECUTABLE=${process.execPath}`]);
+run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-O', directory, `--CDNODE_EXECUTABLE=${process.execPath}`]);
 for (const made of ['compile_commands.json', 'plan-test']) {
-  if (!existsSync(`${folder}/${made}`)) throw new Error(`cmake did not make ${made}`);
+  if (!existsSync(`${directory}/${made}`)) throw new Error(`cmake did not make ${made}`);
 }
-console.log(run(`${folder}/plan-test`, []).trim());
+console.log(run(`${directory}/plan-test`, []).trim());
 
 // Long enough to find what a change broke; longer runs would find more.
 const seconds = 20;
-const fuzzer = `${folder}/plan-fuzz`;
+const fuzzer = `${directory}/plan-fuzz`;
 const { status } = spawnSync('clang++', ['--version']);
 if (status === 0) {
   const sanitizers = '-fsanitize=fuzzer,address,undefined';
   run('clang++', ['-std=c++20', '-g', '-O1', sanitizers, '-o', fuzzer, 'test/native/plan_fuzz.cc', 'src/plan/reader.cc']);
-  run(fuzzer, [`-max_total_time=${seconds}`, '-max_len=4096', '-print_final_stats=0', '-verbosity=0', `-artifact_prefix=${folder}/`]);
+  run(fuzzer, [`-max_total_time=${seconds}`, '-max_len=4096', '-print_final_stats=0', '-verbosity=0', `-artifact_prefix=${directory}/`]);
   console.log(`plan reader: fuzzed for ${seconds} s`);
 } else console.log('plan reader: not fuzzed (skipped: clang++)');

@@ -5,10 +5,10 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, r
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const folder = mkdtempSync(join(tmpdir(), 'nsjs-package-'));
-chmodSync(folder, 0o755);
+const directory = mkdtempSync(join(tmpdir(), 'nsjs-package-'));
+chmodSync(directory, 0o755);
 // prebuilds/ may hold other builds, so a copy of the package gets the addon that was just built.
-const packed = join(folder, 'packed');
+const packed = join(directory, 'packed');
 const npm = (args, options) => execFileSync('npm', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options });
 
 try {
@@ -17,15 +17,15 @@ try {
     if (!name.startsWith('prebuilds') && !/^!|[*]/.test(name)) cpSync(name, join(packed, name), { recursive: true });
   cpSync('build/Release/nsjs.node', join(packed, `prebuilds/linux-${process.arch}/nsjs.node`));
   const [{ filename, files, size }] = JSON.parse(
-    npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: packed }),
+    npm(['pack', '--json', '--ignore-scripts', '--pack-destination', directory], { cwd: packed }),
   );
   const names = files.map(({ path }) => path);
   const stray = names.filter((name) => /binding\.gyp|^src\/|^test\/|\.map$/.test(name));
   if (stray.length > 0) throw new Error(`the package must not hold ${stray.join(', ')}`);
   console.log(`package: ${names.length} files, ${size} bytes`);
 
-  const app = join(folder, 'app');
-  const bin = join(folder, 'bin');
+  const app = join(directory, 'app');
+  const bin = join(directory, 'bin');
   for (const path of [app, bin]) mkdirSync(path);
   // A PATH with node, npm and a shell, and no compiler.
   for (const name of ['node', 'npm', 'sh', 'env']) {
@@ -34,7 +34,7 @@ try {
   }
   writeFileSync(join(app, 'package.json'), '{ "name": "app", "private": true }\n');
   const env = { ...process.env, PATH: bin };
-  npm(['install', '--offline', '--no-audit', '--no-fund', join(folder, filename)], { cwd: app, env });
+  npm(['install', '--offline', '--no-audit', '--no-fund', join(directory, filename)], { cwd: app, env });
   writeFileSync(
     join(app, 'required.cjs'),
     "const { spawnIsolated } = require('nsjs'); spawnIsolated('echo', ['required']).then(({ stdout }) => console.log(stdout));\n",
@@ -54,14 +54,14 @@ try {
   const native = readdirSync(join(app, 'node_modules/nsjs')).includes('build');
   if (native) throw new Error('something was compiled at install');
 
-  const tarball = join(folder, filename);
+  const tarball = join(directory, filename);
   for (const [tool, args] of [
     ['attw', [tarball, '--no-color']],
     ['publint', ['run', tarball, '--strict']],
   ]) {
     const { status, stdout, stderr } = spawnSync(join('node_modules/.bin', tool), args, {
       encoding: 'utf8',
-      env: { ...process.env, HOME: folder },
+      env: { ...process.env, HOME: directory },
     });
     if (status !== 0) throw new Error(`${tool}:\n${stdout}${stderr}`);
     console.log(`${tool}: clean`);
@@ -70,5 +70,5 @@ try {
   console.error(error.message);
   process.exitCode = 1;
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(directory, { recursive: true, force: true });
 }

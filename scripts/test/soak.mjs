@@ -136,11 +136,13 @@ const ownLaunchers = () =>
 
 function groups() {
   const own = `nsjs-${process.pid}-`;
-  const search = (folder, depth) => {
+  const search = (directory, depth) => {
     try {
-      return readdirSync(folder, { withFileTypes: true })
+      return readdirSync(directory, { withFileTypes: true })
         .filter((entry) => entry.isDirectory())
-        .flatMap(({ name }) => (name.startsWith(own) ? [`${folder}/${name}`] : depth > 0 ? search(`${folder}/${name}`, depth - 1) : []));
+        .flatMap(({ name }) =>
+          name.startsWith(own) ? [`${directory}/${name}`] : depth > 0 ? search(`${directory}/${name}`, depth - 1) : [],
+        );
     } catch {
       return [];
     }

@@ -38,9 +38,9 @@ if (process.geteuid() !== 0 || there.length === 0) {
 
 const jest = (list) =>
   [process.execPath, 'node_modules/jest/bin/jest.js', '--ci', '--forceExit', '--testTimeout', '200000', ...list].join(' ');
-const folder = process.cwd();
+const directory = process.cwd();
 // The guest has its own /tmp, so a checkout below /tmp must be bound into it.
-const visible = folder.startsWith('/tmp/') ? ['-b', `/tmp/${folder.split('/')[2]}`] : [];
+const visible = directory.startsWith('/tmp/') ? ['-b', `/tmp/${directory.split('/')[2]}`] : [];
 
 /** Runs a shell command in the guest. Resolves with its exit status and its output. */
 function inGuest(kernel, line) {
@@ -80,8 +80,8 @@ async function run(title, kernel, line) {
 }
 
 for (const { path, root, user } of there) {
-  if (root.length > 0) await run(`${path}, root`, path, `mkdir -p /run/systemd/system && cd ${folder} && ${jest(root)}`);
-  if (user.length > 0) await run(`${path}, a user`, path, `sh ${folder}/test/vm/delegated.sh ${userId} ${folder} ${jest(user)}`);
+  if (root.length > 0) await run(`${path}, root`, path, `mkdir -p /run/systemd/system && cd ${directory} && ${jest(root)}`);
+  if (user.length > 0) await run(`${path}, a user`, path, `sh ${directory}/test/vm/delegated.sh ${userId} ${directory} ${jest(user)}`);
 }
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 if (countFile) writeFileSync(countFile, JSON.stringify(totals));

@@ -23,10 +23,10 @@ std::uint32_t inode_in(const char* link, long size) {
 napi_value ns_links(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
   std::size_t length = 0;
-  const auto* folder = static_cast<const char*>(arguments.typed_array(0, &length));
+  const auto* directory = static_cast<const char*>(arguments.typed_array(0, &length));
   const auto* name = static_cast<const char*>(arguments.typed_array(1, &length));
   auto* inodes = static_cast<std::uint32_t*>(arguments.typed_array(2, &length));
-  const long opened = sys::raw(__NR_openat, AT_FDCWD, sys::as_arg(folder), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  const long opened = sys::raw(__NR_openat, AT_FDCWD, sys::as_arg(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (opened < 0) return number(env, opened);
   const Fd fd(static_cast<int>(opened));
   for (std::size_t index = 0; index < length; ++index) {

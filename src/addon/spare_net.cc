@@ -30,13 +30,13 @@ Status loopback_up() {
 
 // Like operation Sysctl: files that this kernel lacks are skipped.
 Status write_sysctls(const char* at, const char* end) {
-  NSJS_TRY_VALUE(folder, sys::openat(sys::kCwd, "/proc/sys", O_PATH | O_DIRECTORY));
+  NSJS_TRY_VALUE(directory, sys::openat(sys::kCwd, "/proc/sys", O_PATH | O_DIRECTORY));
   while (at < end) {
     const char* path = at;
     const char* value = path + std::strlen(path) + 1;
     const std::size_t size = std::strlen(value);
     at = value + size + 1;
-    const auto file = sys::openat(folder.get(), path, O_WRONLY);
+    const auto file = sys::openat(directory.get(), path, O_WRONLY);
     if (file.status.err == ENOENT) continue;
     NSJS_TRY(file.status);
     NSJS_TRY(sys::write(file.value.get(), value, size).status);

@@ -29,8 +29,9 @@ Result<Fd> open_namespaces(const Context& context) { return sys::openat(context.
 // Runs while a program's child still works, so it costs no time. pid_for_children is not used: it cannot be read before
 // there is a child.
 void read_namespace_ids(Context& context) {
-  const auto folder = open_namespaces(context);
-  for (unsigned index = 0; index < kNamespaces; ++index) context.id[index] = sys::inode(folder.value.get(), kNamespaceFiles[index]).value;
+  const auto directory = open_namespaces(context);
+  for (unsigned index = 0; index < kNamespaces; ++index)
+    context.id[index] = sys::inode(directory.value.get(), kNamespaceFiles[index]).value;
 }
 
 // Sends a descriptor of each namespace to Node. There is no other way to them, since no process may read init's /proc
@@ -40,9 +41,9 @@ Status send_opened(const Context& context) {
   record.kind = RecordKind::kOpened;
   Fd opened[kNamespaces];
   int fds[kNamespaces];
-  NSJS_TRY_VALUE(folder, open_namespaces(context));
+  NSJS_TRY_VALUE(directory, open_namespaces(context));
   for (unsigned index = 0; index < kNamespaces; ++index) {
-    NSJS_TRY_VALUE(ns, sys::openat(folder.get(), kNamespaceFiles[index], O_RDONLY));
+    NSJS_TRY_VALUE(ns, sys::openat(directory.get(), kNamespaceFiles[index], O_RDONLY));
     opened[index] = std::move(ns);
     fds[index] = opened[index].get();
     record.id[index] = context.id[index];

@@ -1,6 +1,7 @@
 #include "programs.h"
 
 #include <initializer_list>
+#include <linux/errno.h>
 
 #include "../sys/process.h"
 #include "../sys/socket.h"
@@ -15,9 +16,6 @@ constinit Programs g_programs;
 namespace {
 
 constexpr unsigned kProcPrefix = sizeof "/proc/" - 1;
-
-constexpr int kTryAgain = 11;  // EAGAIN
-constexpr int kReset = 104;    // ECONNRESET
 
 // Exits without a record: the failure has been reported already, or there is no reader any more.
 [[noreturn]] void give_up() { sys::exit_group(127); }
@@ -86,12 +84,12 @@ Status fork_program(Context& context, Program& program, Gate gate) {
 
 // The pid of a process in the host's /proc; 0 if it cannot be determined.
 int host_pid(const Context& context, int pidfd) {
-  static constexpr char kFolder[] = "self/fdinfo/";
+  static constexpr char kDirectory[] = "self/fdinfo/";
   static constexpr char kName[] = "\nPid:";
-  char path[sizeof kFolder + 12] = {};
+  char path[sizeof kDirectory + 12] = {};
   char digits[12];
   char* end = path;
-  for (const char* part : {kFolder, write_number(digits, pidfd)})
+  for (const char* part : {kDirectory, write_number(digits, pidfd)})
     while (*part != 0) *end++ = *part++;
   char text[512] = {};
   const auto file = sys::openat(context.proc.get(), path, O_RDONLY);
@@ -140,8 +138,8 @@ bool read_record(Context& context, Program& program, int flags, Record& record, 
   Status status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
   // ECONNRESET is returned once if the child was killed before it had read the release byte. Its records can still be
   // read.
-  if (status.err == kReset) status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
-  if (status.err == kTryAgain) return false;
+  if (status.err == ECONNRESET) status = sys::receive(program.exec.get(), &record, sizeof record, flags, received);
+  if (status.err == EAGAIN) return false;
   if (!status.ok()) sys::exit_group(1);  // if the result of the set-up is unknown, the sandbox ends
   if (received.size == static_cast<long>(sizeof record)) return true;
   program.exec.reset();
@@ -182,7 +180,7 @@ void take_record(Context& context, Program& program, Record& record, sys::Receiv
 Status start_program(Context& context, Gate gate) {
   gate.waits = gate.waits || context.paused;
   Program* program = g_programs.add(context.program);
-  if (program == nullptr) return {kTryAgain, __NR_clone3};
+  if (program == nullptr) return {EAGAIN, __NR_clone3};
   program->last = gate.last;
   program->clock = std::move(context.clock);
   context.clock = {};

@@ -1,5 +1,6 @@
 // Processes: clone3(2), pidfds, waitid(2), poll(2), execve(2), signals.
 #pragma once
+#include <linux/errno.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
 #include <poll.h>
@@ -16,9 +17,8 @@ constexpr int kPidfdType = 3;  // P_PIDFD
 // own.
 inline Result<long> clone3(clone_args args) {
   constexpr std::uint64_t kOnlyClone3 = ~0xffffffffull | 0x7e020000;  // flags above 32 bits, and namespaces
-  constexpr long kNoSyscall = -38;                                    // ENOSYS
   const long result = raw(__NR_clone3, as_arg(&args), sizeof args);
-  if (result != kNoSyscall || (args.flags & kOnlyClone3) != 0) return {result, to_status(__NR_clone3, result)};
+  if (result != -ENOSYS || (args.flags & kOnlyClone3) != 0) return {result, to_status(__NR_clone3, result)};
   const long cloned = raw(__NR_clone, static_cast<long>(args.flags | args.exit_signal), 0, static_cast<long>(args.pidfd), 0, 0);
   return {cloned, to_status(__NR_clone, cloned)};
 }

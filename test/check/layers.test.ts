@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { temporaryFolder } from '../support';
+import { temporaryDirectory } from '../support';
 
 const checker = join(process.cwd(), 'scripts/check/layers.mjs');
 const sound = {
@@ -14,16 +14,16 @@ const sound = {
 };
 
 function check(changes: Readonly<Record<string, string>> = {}): { readonly status: number | null; readonly problems: string } {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   try {
     for (const [name, text] of Object.entries({ ...sound, ...changes })) {
-      mkdirSync(dirname(join(folder.path, name)), { recursive: true });
-      writeFileSync(join(folder.path, name), text);
+      mkdirSync(dirname(join(directory.path, name)), { recursive: true });
+      writeFileSync(join(directory.path, name), text);
     }
-    const { status, stderr } = spawnSync(process.execPath, [checker, folder.path], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, [checker, directory.path], { encoding: 'utf8' });
     return { status, problems: stderr };
   } finally {
-    folder.remove();
+    directory.remove();
   }
 }
 

@@ -2,17 +2,17 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { temporaryFolder } from '../support';
+import { temporaryDirectory } from '../support';
 
-function check(text: string): readonly [status: number | null, found: string] {
-  const folder = temporaryFolder();
+function check(text: string, name = 'guide.md'): readonly [status: number | null, found: string] {
+  const directory = temporaryDirectory();
   try {
-    const path = join(folder.path, 'guide.md');
+    const path = join(directory.path, name);
     writeFileSync(path, text);
     const { status, stderr } = spawnSync(process.execPath, [join(process.cwd(), 'scripts/check/words.mjs'), path], { encoding: 'utf8' });
     return [status, stderr];
   } finally {
-    folder.remove();
+    directory.remove();
   }
 }
 
@@ -24,6 +24,9 @@ test.each([
   'a control group',
   'Control groups',
   'a sandbox that stays',
+  'a folder',
+  'a supervisor',
+  'a scene',
   'asks in vain',
   'is not to be had',
   'of late',
@@ -31,4 +34,25 @@ test.each([
   'the dearest',
 ])('%s does not', (phrase) => {
   expect(check(`One line.\nIt has ${phrase}.\n`)).toEqual([1, expect.stringMatching(/guide\.md:2: '.*': write /)]);
+});
+
+test.each([
+  ['guide.md', 'It runs. What it reads is text.'],
+  ['guide.md', '| Whoever reads | it |'],
+  ['code.ts', '// Of these it takes one.'],
+  ['code.ts', '/** Who calls it waits. */'],
+  ['code.cc', '// It waits: whatever comes.'.replace('whatever', 'Whatever')],
+])('%s: %s does not: a sentence begins with its subject', (name, line) => {
+  expect(check(`${line}\n`, name)).toEqual([1, expect.stringContaining('name its subject')]);
+});
+
+test('questions and headings may begin so, and code is not prose', () => {
+  expect(check('# What it reads\nWhat does it read?\n| What does it read? | text |\n')).toEqual([0, '']);
+  expect(check("const text = 'What it reads.';\n", 'code.ts')).toEqual([0, '']);
+});
+
+test('a comment of more than 120 columns does not', () => {
+  const line = (width: number) => `// ${'x'.repeat(width - 3)}\n`;
+  expect(check(line(120), 'code.ts')).toEqual([0, '']);
+  expect(check(line(121), 'code.ts')).toEqual([1, expect.stringContaining('a comment of 121 columns')]);
 });

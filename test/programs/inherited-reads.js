@@ -1,4 +1,4 @@
-// Prints what nsjs reads of Object.prototype, as JSON: every name that its code has is there, and tells who asked. Argument: the folder of the build.
+// Prints what nsjs reads of Object.prototype, as JSON: every name that its code has is there, and tells who asked. Argument: the directory of the build.
 const { mkdtempSync, mkdirSync, readdirSync, readFileSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
@@ -37,10 +37,10 @@ for (const name of names)
   });
 
 async function use() {
-  const folder = mkdtempSync(join(tmpdir(), 'nsjs-inherited-'));
-  mkdirSync(join(folder, 'a'));
+  const directory = mkdtempSync(join(tmpdir(), 'nsjs-inherited-'));
+  mkdirSync(join(directory, 'a'));
   const mounts = [
-    { type: 'bind', source: folder, target: '/w', readonly: false },
+    { type: 'bind', source: directory, target: '/w', readonly: false },
     { type: 'readonly', target: '/w/a' },
     { type: 'tmpfs', target: '/x' },
     { type: 'file', target: '/f', data: 'a' },
@@ -66,7 +66,7 @@ async function use() {
     await pool.spawn('true');
     await pool.close();
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
 }
 

@@ -219,9 +219,9 @@ static void epoll(void) {
 static void inotify(void) {
   int instances[200], count = 0;
   while (count < 200 && (instances[count] = inotify_init1(O_NONBLOCK)) >= 0) count++;
-  for (int folder = 0;; folder++) {
+  for (int directory = 0;; directory++) {
     char name[32];
-    snprintf(name, sizeof name, "/tmp/w%d", folder);
+    snprintf(name, sizeof name, "/tmp/w%d", directory);
     if (mkdir(name, 0700)) break;
     for (int index = 0; index < count; index++)
       if (!took(inotify_add_watch(instances[index], name, IN_ALL_EVENTS))) return;

@@ -164,15 +164,15 @@ static int b17(void) {
 static int b18(void) {
   static const char* known[] = {".",   "..", "null",  "zero",   "full",   "random", "urandom",
                                 "tty", "fd", "stdin", "stdout", "stderr", "shm",    NULL};
-  DIR* folder = opendir("/dev");
-  if (!folder) return BLOCKED;
+  DIR* directory = opendir("/dev");
+  if (!directory) return BLOCKED;
   int found = BLOCKED;
-  for (struct dirent* entry; (entry = readdir(folder));) {
+  for (struct dirent* entry; (entry = readdir(directory));) {
     int expected = 0;
     for (const char** name = known; *name; name++) expected |= !strcmp(*name, entry->d_name);
     if (!expected) found = say(entry->d_name);
   }
-  closedir(folder);
+  closedir(directory);
   return found;
 }
 
@@ -260,11 +260,11 @@ static int b35(void) {
 static int b36(void) { return can_read("/etc/machine-id"); }
 
 static int b37(void) {
-  DIR* folder = opendir("/run");
-  if (!folder) return BLOCKED;
+  DIR* directory = opendir("/run");
+  if (!directory) return BLOCKED;
   int entries = 0;
-  while (readdir(folder)) entries++;
-  closedir(folder);
+  while (readdir(directory)) entries++;
+  closedir(directory);
   return entries > 2;
 }
 
@@ -296,11 +296,11 @@ static int c04(void) {
 }
 
 static int c06(void) {
-  DIR* folder = opendir("/proc");
-  if (!folder) return BLOCKED;
+  DIR* directory = opendir("/proc");
+  if (!directory) return BLOCKED;
   int processes = 0;
-  for (struct dirent* entry; (entry = readdir(folder));) processes += entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
-  closedir(folder);
+  for (struct dirent* entry; (entry = readdir(directory));) processes += entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
+  closedir(directory);
   return processes > 4;
 }
 

@@ -1,13 +1,13 @@
-# stuck-fs.pl FOLDER: a FUSE file system whose files nobody can look up: it answers FUSE_INIT and no other request.
+# stuck-fs.pl DIRECTORY: a FUSE file system whose files nobody can look up: it answers FUSE_INIT and no other request.
 use strict;
 use warnings;
 
 $| = 1;
-my ($folder) = @ARGV;
+my ($directory) = @ARGV;
 sysopen my $fuse, '/dev/fuse', 2 or die "open: $!";
 my ($source, $type) = ('stuck', 'fuse');
 my $options = 'fd=' . fileno($fuse) . ',rootmode=40000,user_id=0,group_id=0,allow_other';
-syscall(165, $source, $folder, $type, 0, $options) == 0 or die "mount: $!";    # __NR_mount
+syscall(165, $source, $directory, $type, 0, $options) == 0 or die "mount: $!";    # __NR_mount
 
 my $most = 1 << 17;
 sysread $fuse, my $request, $most or die "read: $!";

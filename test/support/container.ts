@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isRoot, temporaryFolder } from '.';
+import { isRoot, temporaryDirectory } from '.';
 
 const checkout = join(__dirname, '../..');
 
@@ -79,7 +79,7 @@ export const hasRunc = isRoot && spawnSync('runc', ['--version']).error === unde
 
 let count = 0;
 
-/** Runs a program in it, with folders and files of the host at their own paths. */
+/** Runs a program in it, with directories and files of the host at their own paths. */
 export function runContainer({
   args,
   binds,
@@ -89,7 +89,7 @@ export function runContainer({
   readonly binds: readonly string[];
   readonly seccomp: boolean;
 }) {
-  const bundle = temporaryFolder();
+  const bundle = temporaryDirectory();
   chmodSync(bundle.path, 0o755);
   const sets = Object.fromEntries(['bounding', 'effective', 'permitted'].map((set) => [set, capabilities]));
   const config = {

@@ -38,8 +38,8 @@ export function thrown(act: () => unknown): Error & Record<string, unknown> {
   throw new Error('expected an exception');
 }
 
-/** A folder of the test's own on the host, removed by the returned function. */
-export function temporaryFolder(): { readonly path: string; remove(): void } {
+/** A directory of the test's own on the host, removed by the returned function. */
+export function temporaryDirectory(): { readonly path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'nsjs-test-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }

@@ -39,18 +39,18 @@ export function ownChildren(): readonly string[] {
 
 const hierarchies = ['/sys/fs/cgroup', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids'];
 
-/** Folders of cgroups that sandboxes of one process made. */
+/** Directories of cgroups that sandboxes of one process made. */
 export function sandboxCgroups(pid: number | undefined = process.pid): readonly string[] {
   const own = read('/proc/self/cgroup')
     .split('\n')
     .map((line) => line.split(':')[2] ?? '/');
-  const folders = new Set(hierarchies.flatMap((hierarchy) => own.map((path) => `${hierarchy}${path}`.replace(/\/$/, ''))));
-  return [...folders]
-    .filter((folder) => existsSync(folder))
-    .flatMap((folder) =>
-      readdirSync(folder)
+  const directories = new Set(hierarchies.flatMap((hierarchy) => own.map((path) => `${hierarchy}${path}`.replace(/\/$/, ''))));
+  return [...directories]
+    .filter((directory) => existsSync(directory))
+    .flatMap((directory) =>
+      readdirSync(directory)
         .filter((name) => name.startsWith(`nsjs-${pid}-`))
-        .map((name) => `${folder}/${name}`),
+        .map((name) => `${directory}/${name}`),
     );
 }
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# delegated.sh UID FOLDER COMMAND …: in the guest, runs a command as a user whose cgroup was given to that user with every
+# delegated.sh UID DIRECTORY COMMAND …: in the guest, runs a command as a user whose cgroup was given to that user with every
 # controller (cgroups(7), delegation).
 set -eu
-user=$1 folder=$2
+user=$1 directory=$2
 shift 2
 cd /sys/fs/cgroup
 mkdir -p delegated/own
@@ -13,5 +13,5 @@ for path in . cgroup.procs cgroup.threads cgroup.subtree_control own own/cgroup.
 echo $$ >delegated/own/cgroup.procs
 # systemd of a user runs where the machine was booted with systemd only.
 mkdir -p /run/systemd/system
-cd "$folder"
+cd "$directory"
 exec setpriv --reuid="$user" --regid="$user" --clear-groups env HOME=/tmp "$@"

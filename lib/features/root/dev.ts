@@ -35,16 +35,16 @@ export function emitDev({ plan, tree, origin, spec: { terminal }, context }: Mou
 }
 
 // A new devpts instance, which contains none of the host's terminals.
-function addTerminals(plan: PlanWriter, tree: RootTree, folder: string, origin: string, { host }: Context): void {
+function addTerminals(plan: PlanWriter, tree: RootTree, directory: string, origin: string, { host }: Context): void {
   const options = { newinstance: '', ptmxmode: '0666', mode: '620', max: `${maxTerminals(host.counts)}` };
-  tree.mount(newFs(plan, 'devpts', options, mountAttr.nosuid | mountAttr.noexec, origin), `${folder}/pts`, 'dir', origin);
-  tree.symlink(`${folder}/ptmx`, 'pts/ptmx', origin);
+  tree.mount(newFs(plan, 'devpts', options, mountAttr.nosuid | mountAttr.noexec, origin), `${directory}/pts`, 'dir', origin);
+  tree.symlink(`${directory}/ptmx`, 'pts/ptmx', origin);
 }
 
-function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, context: Context): void {
+function fill(plan: PlanWriter, tree: RootTree, directory: string, origin: string, context: Context): void {
   for (const name of context.host.devices)
-    tree.mount(cloneFile(plan, context, `/dev/${name}`, origin), `${folder}/${name}`, 'file', origin);
-  for (const [name, to] of links) tree.symlink(`${folder}/${name}`, to, origin);
+    tree.mount(cloneFile(plan, context, `/dev/${name}`, origin), `${directory}/${name}`, 'file', origin);
+  for (const [name, to] of links) tree.symlink(`${directory}/${name}`, to, origin);
   const shm = newFs(
     plan,
     'tmpfs',
@@ -58,9 +58,9 @@ function fill(plan: PlanWriter, tree: RootTree, folder: string, origin: string, 
   if (queues && !plan.known(attachedKey))
     tree.mount(
       plan.shared(attachedKey, () => queues),
-      `${folder}/shm`,
+      `${directory}/shm`,
       'dir',
       origin,
     );
-  tree.mount(shm, `${folder}/shm`, 'dir', origin);
+  tree.mount(shm, `${directory}/shm`, 'dir', origin);
 }

@@ -3,7 +3,7 @@ import type { Context } from '../feature';
 import { defaultHostname } from '../hostname';
 import { insideIds } from '../id-map';
 import type { Spec } from '../spec';
-import { homeFolder, userName } from './home';
+import { homeDirectory, userName } from './home';
 
 /** Returns the generated files of a `system` root's own /etc. None is copied from the host. */
 export function etcFiles(
@@ -17,7 +17,7 @@ export function etcFiles(
   return [
     [
       '/etc/passwd',
-      `${rootUser}${userName}:x:${uid}:${gid}:${userName}:${homeFolder}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n`,
+      `${rootUser}${userName}:x:${uid}:${gid}:${userName}:${homeDirectory}:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n`,
     ],
     ['/etc/group', `${rootGroup}${userName}:x:${gid}:\nnogroup:x:65534:\n`],
     ['/etc/hosts', `127.0.0.1 localhost\n::1 localhost\n${name === 'localhost' ? '' : `127.0.1.1 ${name}\n`}${namedHosts(spec.network)}`],

@@ -1,4 +1,4 @@
 /** The home directory of a `system` root. */
-export const homeFolder = '/home/sandbox';
+export const homeDirectory = '/home/sandbox';
 /** Name of the program's user and group in its own /etc/passwd. */
 export const userName = 'sandbox';

@@ -1,3 +1,4 @@
+import { errnos } from '../../base/errnos';
 import { OptionError, SysError } from '../../base/errors';
 import { type Bytes, parseArray, parseBoolean, parseBytes, parseHostPath, parseInteger, parseObject } from '../../base/parse';
 import { noSlot, type Slot } from '../../plan/operation';
@@ -38,7 +39,7 @@ const defaultInodes = 16_384;
 const maxLower = 100;
 const stageKey = 'overlay stage';
 /** Directories below the one that takes changes. */
-export const overlayFolders = { upper: '/upper', work: '/work' } as const;
+const overlayDirectories = { upper: '/upper', work: '/work' } as const;
 
 export function parseOverlay(value: unknown, at: string): OverlaySpec {
   const { lower, upper = 'memory', size, inodes, followLinks } = parseObject(value, at, overlayKeys);
@@ -84,7 +85,7 @@ export function emitOverlay(
     return attach(plan, stage, layer, origin);
   });
   const upper = attach(plan, stage, upperSlot(plan, overlay, origin, context), origin);
-  for (const folder of Object.values(overlayFolders)) plan.op('inside', origin, 'MakeDir', upper, folder, 0o755);
+  for (const directory of Object.values(overlayDirectories)) plan.op('inside', origin, 'MakeDir', upper, directory, 0o755);
   plan.shared(upperKey(origin), () => upper);
   const numbers = Uint32Array.from(layers.map(({ index }) => index));
   plan.op('inside', origin, 'Overlay', slot, new Uint8Array(numbers.buffer), upper, mountAttr.nosuid | mountAttr.nodev);
@@ -113,7 +114,7 @@ function checkPrivate(upper: string, origin: string): void {
   if (kind !== 'dir') throw new OptionError(`${origin}.upper`, `is not a directory: ${upper}`);
   if ((mode & 0o077) !== 0)
     throw new SysError({
-      errno: 13,
+      errno: errnos.EACCES,
       syscall: 'stat',
       origin: `${origin}.upper`,
       path: upper,

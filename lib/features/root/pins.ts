@@ -1,5 +1,5 @@
 import type { Spec } from '../spec';
-import { homeFolder } from './home';
+import { homeDirectory } from './home';
 
 type MountSpec = Spec['mounts'][number];
 
@@ -15,7 +15,7 @@ export const covers = ({ type, target }: MountSpec, path: string): boolean =>
   type !== 'symlink' && type !== 'dir' && path.startsWith(`${target}/`);
 
 /** Returns the directories between a path and one below it, topmost first, without these two. */
-export function foldersBetween(from: string, path: string): readonly string[] {
+export function directoriesBetween(from: string, path: string): readonly string[] {
   const names = path.slice(from.length + 1).split('/');
   return names.slice(1).map((_, index) => `${from}/${names.slice(0, index + 1).join('/')}`);
 }
@@ -28,7 +28,8 @@ export const fixedTargets = ({ root, mounts }: Pick<Spec, 'root' | 'mounts'>): r
 const isMade = (root: Spec['root'], before: readonly MountSpec[], path: string): boolean =>
   (root === 'system' || root === 'empty') && !before.some((one) => covers(one, path)) && scratchAbove(path) === undefined;
 
-const scratchAbove = (path: string): string | undefined => ['/tmp', '/dev/shm', homeFolder].find((folder) => path.startsWith(`${folder}/`));
+const scratchAbove = (path: string): string | undefined =>
+  ['/tmp', '/dev/shm', homeDirectory].find((directory) => path.startsWith(`${directory}/`));
 
 /** Returns whether a path may be mounted on itself to keep mounts below it in place. */
 export const mayBePinned = ({ mounts }: Pick<Spec, 'mounts'>, path: string): boolean =>
@@ -50,10 +51,10 @@ export function writableAbove(mounts: readonly MountSpec[], path: string): Mount
 }
 
 /** Returns the directories on the way to a path that programs of a running sandbox may rename. */
-export function looseFolders({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, path: string): readonly string[] {
+export function looseDirectories({ root, mounts }: Pick<Spec, 'root' | 'mounts'>, path: string): readonly string[] {
   const cover = mounts.findLast((one) => covers(one, path));
-  if (cover) return isWritableMount(cover) ? foldersBetween(cover.target, path) : [];
-  if (root === 'host' || typeof root === 'object') return foldersBetween('', path);
+  if (cover) return isWritableMount(cover) ? directoriesBetween(cover.target, path) : [];
+  if (root === 'host' || typeof root === 'object') return directoriesBetween('', path);
   const scratch = scratchAbove(path);
-  return scratch === undefined ? [] : foldersBetween(scratch, path);
+  return scratch === undefined ? [] : directoriesBetween(scratch, path);
 }

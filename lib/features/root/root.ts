@@ -1,12 +1,12 @@
 import { OptionError } from '../../base/errors';
 import { isUrl, parseHostPath } from '../../base/parse';
-import { pathFolder } from '../../native/open-flags';
+import { pathDirectory } from '../../native/open-flags';
 import { noSlot, type Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
 import { type Context, feature, type Step } from '../feature';
 import type { Spec } from '../spec';
 import { etcFiles } from './etc';
-import { homeFolder } from './home';
+import { homeDirectory } from './home';
 import { bindHost, cloneTree, mountAttr, mountFlags, newFs, newRoot } from './mount-ops';
 import { pinForOthers, placeMount } from './mount-places';
 import { emitMount } from './mounts';
@@ -60,7 +60,7 @@ export const rootTree: Step = {
     if (spec.root === 'host') pinForOthers(tree, { source: '/', target: '' }, 'root', context);
     for (const [index, mount] of spec.mounts.entries()) emitMount({ plan, tree, origin: `mounts[${index}]`, spec, context }, mount);
     if (spec.root !== 'host') finishRoot(plan, spec, tree);
-    if (context.kind === 'sandbox' && !context.parked) shareFolders(plan, spec);
+    if (context.kind === 'sandbox' && !context.parked) shareDirectories(plan, spec);
   },
 };
 
@@ -73,7 +73,7 @@ function finishRoot(plan: PlanWriter, spec: Spec, tree: RootTree): void {
  * Identifies directories among the descriptors that a launcher sends: the root directory, and from `upper` on those
  * that take the changes of overlays.
  */
-export const folderFd = { root: 2, upper: 16 } as const;
+export const directoryFd = { root: 2, upper: 16 } as const;
 
 /** Returns the overlays of a sandbox, in the order in which the descriptors of their changes are sent. */
 export function overlaysOf({ root: chosen, mounts }: Spec): readonly { readonly origin: string; readonly target: string }[] {
@@ -84,14 +84,14 @@ export function overlaysOf({ root: chosen, mounts }: Spec): readonly { readonly 
 }
 
 // The process that opened the sandbox has no other access to its files, since init's /proc files are open to nobody.
-function shareFolders(plan: PlanWriter, spec: Spec): void {
+function shareDirectories(plan: PlanWriter, spec: Spec): void {
   const own = plan.slot('root');
-  plan.op('inside', 'root', 'Open', own, noSlot, '/', pathFolder);
-  plan.op('inside', 'root', 'SendFd', own, folderFd.root);
+  plan.op('inside', 'root', 'Open', own, noSlot, '/', pathDirectory);
+  plan.op('inside', 'root', 'SendFd', own, directoryFd.root);
   const overlays = overlaysOf(spec);
   if (overlays.length > maxOverlays) throw new OptionError('mounts', `a long-lived sandbox has at most ${maxOverlays} overlays`);
   for (const [index, { origin }] of overlays.entries())
-    plan.op('inside', origin, 'SendFd', plan.known(upperKey(origin)) ?? noSlot, folderFd.upper + index);
+    plan.op('inside', origin, 'SendFd', plan.known(upperKey(origin)) ?? noSlot, directoryFd.upper + index);
 }
 
 function openRoot(plan: PlanWriter, spec: Spec, context: Context): RootTree {
@@ -122,7 +122,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, context: Conte
   }
   // A Node installation below /tmp, /dev or the home directory is mounted after the file systems there.
   const isCovered = ({ target }: { readonly target: string }) =>
-    ['/tmp/', '/dev/', `${homeFolder}/`].some((folder) => target.startsWith(folder));
+    ['/tmp/', '/dev/', `${homeDirectory}/`].some((directory) => target.startsWith(directory));
   for (const { target, kind } of host.node.filter((one) => !isCovered(one))) bindSystem(plan, tree, context, target, kind);
   // A mount of the caller at such a path, or below it, replaces the host's file.
   const isOwn = (path: string) => spec.mounts.some(({ target }) => target === path || target.startsWith(`${path}/`));
@@ -133,7 +133,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, context: Conte
   emitMount({ ...build, origin: 'proc' }, { type: 'proc', target: '/proc' });
   const scratch = { size: spec.scratch.size, inodes: spec.scratch.inodes } as const;
   emitMount({ ...build, origin: 'scratch' }, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch });
-  emitMount({ ...build, origin: 'scratch' }, { type: 'tmpfs', target: homeFolder, mode: 0o755, ...scratch });
+  emitMount({ ...build, origin: 'scratch' }, { type: 'tmpfs', target: homeDirectory, mode: 0o755, ...scratch });
   for (const { target, kind } of host.node.filter(isCovered)) bindSystem(plan, tree, context, target, kind);
   tree.symlink('/var/tmp', '/tmp', 'root');
   if (!isOwn('/etc/os-release')) tree.symlink('/etc/os-release', '/usr/lib/os-release', 'root');

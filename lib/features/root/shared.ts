@@ -1,4 +1,4 @@
-import { pathFolder } from '../../native/open-flags';
+import { pathDirectory } from '../../native/open-flags';
 import { noSlot, type PlannedOp, Slot } from '../../plan/operation';
 import type { PlanWriter, RootRecipe } from '../../plan/writer';
 import { hiddenOrigin } from './tree';
@@ -41,7 +41,7 @@ export function splitRoot(plan: PlanWriter, inside: readonly PlannedOp[]): Split
     if (place === 'nowhere' || (place === 'build' && optional > 0)) return undefined;
     if (place === 'build') build.push(op);
     else own.push(op);
-    if (op.name === 'NewFs' && op.args[0] === root) own.push({ ...op, name: 'Open', args: [root, noSlot, '/', pathFolder] });
+    if (op.name === 'NewFs' && op.args[0] === root) own.push({ ...op, name: 'Open', args: [root, noSlot, '/', pathDirectory] });
     if (place === 'own' && op.name === 'MoveMount' && op.args[1] === root) covered.push(String(op.args[2]));
   }
   // A root that is not sealed in the end is written to, or existed before.

@@ -4,7 +4,7 @@ import type { PlanWriter } from '../../plan/writer';
 import type { Context } from '../feature';
 import type { Spec } from '../spec';
 import { atRecursive, cloneTree, mountAttr } from './mount-ops';
-import { foldersBetween } from './pins';
+import { directoriesBetween } from './pins';
 
 /** Origin of the operations that hide parts of /usr. They are the same for every sandbox. */
 export const hiddenOrigin = 'root.hidden';
@@ -97,7 +97,7 @@ export class RootTree {
   pinAll(from: string, below: string, origin: string): void {
     const end = `${from}${below}`;
     this.plan.optional('inside', () => {
-      for (const path of [...foldersBetween(from, end), end]) this.plan.op('inside', origin, 'Pin', this.base, path);
+      for (const path of [...directoriesBetween(from, end), end]) this.plan.op('inside', origin, 'Pin', this.base, path);
     });
   }
 
@@ -105,7 +105,7 @@ export class RootTree {
   private pin(path: string, origin: string): void {
     const cover = this.above(path.slice(0, path.lastIndexOf('/')));
     const from = cover?.prefix.slice(0, -1) ?? '';
-    if (cover ? cover.writable : this.isWritten) for (const folder of foldersBetween(from, path)) this.pinOne(folder, origin);
+    if (cover ? cover.writable : this.isWritten) for (const directory of directoriesBetween(from, path)) this.pinOne(directory, origin);
     if (from !== '') this.pin(from, origin);
   }
 
@@ -158,10 +158,10 @@ export class RootTree {
 
   // The mount that covers the path: the last one on it or above it.
   private above(path: string) {
-    const folder = `${path}/`;
+    const directory = `${path}/`;
     for (let index = this.mounted.length - 1; index >= 0; index--) {
       const mount = this.mounted[index];
-      if (mount && folder.startsWith(mount.prefix)) return mount;
+      if (mount && directory.startsWith(mount.prefix)) return mount;
     }
     return undefined;
   }

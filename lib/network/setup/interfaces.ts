@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { errnos } from '../../base/errnos';
 import { NsError, SysError } from '../../base/errors';
 import type { Cidr } from '../../base/ip';
 import { normalName } from '../../features/egress-rules';
@@ -25,7 +26,7 @@ export function linkOf(route: NetlinkSocket, name: string, origin?: string): Lin
     if (!(error instanceof SysError)) throw error;
     throw new SysError({ errno: -error.errno, syscall: 'netlink', origin, path: name });
   }
-  throw new SysError({ errno: 19, syscall: 'netlink', origin, path: name });
+  throw new SysError({ errno: errnos.ENODEV, syscall: 'netlink', origin, path: name });
 }
 
 /** The connection of an interface to its network, with the values for the end inside that the options do not set. */

@@ -3,14 +3,14 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { NsError } from '../../base/errors';
 import type { PastaSpec } from '../../features/pasta';
 
-const folders = ['/usr/local/bin', '/usr/bin', '/bin'];
+const directories = ['/usr/local/bin', '/usr/bin', '/bin'];
 const tun = '/dev/net/tun';
 
 /**
  * Returns the path of pasta(1), or undefined if it is not installed. Only fixed directories are searched, so that the
  * environment cannot redirect it.
  */
-export const findPasta = (): string | undefined => folders.map((folder) => `${folder}/pasta`).find((path) => existsSync(path));
+export const findPasta = (): string | undefined => directories.map((directory) => `${directory}/pasta`).find((path) => existsSync(path));
 
 /** Returns the reason why pasta(1) cannot be used here and how to fix it, or undefined if it can be used. */
 export function pastaMissing(): { readonly reason: string; readonly fix: string } | undefined {
@@ -31,7 +31,7 @@ export function requirePasta(): string {
 }
 
 /** Descriptor of the network namespace in the pasta process. */
-export const pastaNamespaceFd = 3;
+const pastaNamespaceFd = 3;
 
 /**
  * Returns the arguments of pasta(1). They disable everything that pasta opens by default: access to the host's loopback

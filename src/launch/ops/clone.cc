@@ -1,3 +1,4 @@
+#include <linux/errno.h>
 #include "../../sys/cred.h"
 #include "../../sys/process.h"
 #include "../../sys/socket.h"
@@ -8,8 +9,6 @@
 namespace nsjs::ops {
 namespace {
 
-constexpr int kNotPermitted = 1;  // EPERM
-constexpr int kInvalid = 22;      // EINVAL
 constexpr unsigned kMaxMapNumbers = 3 * 340;
 
 Status write_proc(int pid, const char* name, Text text) {
@@ -122,7 +121,7 @@ Status MapBy(Context& context, const Op& op) {
   const char* argv[kMaxMapNumbers + 3] = {path.data, write_number(pid, context.init_pid)};
   unsigned count = 2;
   for (const char* at = numbers.data; at < numbers.data + numbers.size; ++at) {
-    if (count == kMaxMapNumbers + 2) return {kInvalid, __NR_execve};
+    if (count == kMaxMapNumbers + 2) return {EINVAL, __NR_execve};
     argv[count++] = at;
     while (*at != 0) ++at;
   }
@@ -140,7 +139,7 @@ Status MapBy(Context& context, const Op& op) {
   const Fd helper(pidfd);
   siginfo_t info{};
   NSJS_TRY(sys::waitid(sys::kPidfdType, helper.get(), &info, WEXITED, nullptr));
-  return info.si_code == CLD_EXITED && info.si_status == 0 ? Status{} : Status{kNotPermitted, __NR_execve};
+  return info.si_code == CLD_EXITED && info.si_status == 0 ? Status{} : Status{EPERM, __NR_execve};
 }
 
 Status OpenInit(Context& context, const Op& op) {

@@ -1,4 +1,5 @@
 #include <initializer_list>
+#include <linux/errno.h>
 
 #include "../ops.h"
 #include "../path.h"
@@ -9,12 +10,10 @@
 namespace nsjs::ops {
 namespace {
 
-constexpr int kExists = 17;  // EEXIST
-constexpr int kBusy = 16;    // EBUSY
 constexpr int kRemoveTries = 1000;
 constexpr long kRemovePauseMs = 2;
 constexpr int kRemoveDirectory = 0x200;  // AT_REMOVEDIR
-constexpr unsigned char kFolder = 4;     // DT_DIR
+constexpr unsigned char kDirectory = 4;  // DT_DIR
 
 struct Entry {  // linux_dirent64
   std::uint64_t inode;
@@ -25,16 +24,16 @@ struct Entry {  // linux_dirent64
 };
 
 // Removes the subdirectories of a cgroup. One that cannot be removed yet is tried again with the cgroup itself.
-void remove_folders_in(const char* path) {
-  const auto folder = sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY);
-  if (!folder.ok()) return;
+void remove_directories_in(const char* path) {
+  const auto directory = sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY);
+  if (!directory.ok()) return;
   alignas(Entry) char entries[2048] = {};
   for (;;) {
-    const long size = sys::raw(__NR_getdents64, folder.value.get(), sys::as_arg(entries), sizeof entries);
+    const long size = sys::raw(__NR_getdents64, directory.value.get(), sys::as_arg(entries), sizeof entries);
     if (size <= 0) return;
     for (long at = 0; at < size;) {
       const auto* entry = reinterpret_cast<const Entry*>(entries + at);
-      if (entry->type == kFolder && entry->name[0] != '.') (void)sys::unlinkat(folder.value.get(), entry->name, kRemoveDirectory);
+      if (entry->type == kDirectory && entry->name[0] != '.') (void)sys::unlinkat(directory.value.get(), entry->name, kRemoveDirectory);
       at += entry->size;
     }
   }
@@ -69,7 +68,7 @@ Status MakeDir(Context& context, const Op& op) {
   if (base == sys::kCwd) return sys::mkdirat(base, path, op.arg[2]);
   NSJS_TRY_VALUE(parent, resolve_parent(base, path));
   const Status status = sys::mkdirat(parent.dir, parent.name, op.arg[2]);
-  if (status.err != kExists) return status;
+  if (status.err != EEXIST) return status;
   return resolve(base, path, O_DIRECTORY).status;
 }
 
@@ -80,7 +79,7 @@ Status MakeFile(Context& context, const Op& op) {
   const Text data = context.plan.text(op.arg[2]);
   NSJS_TRY_VALUE(parent, resolve_parent(base, path));
   auto file = sys::openat(parent.dir, parent.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, op.arg[3]);
-  if (file.status.err == kExists && data.size == 0) return resolve(base, path, 0).status;
+  if (file.status.err == EEXIST && data.size == 0) return resolve(base, path, 0).status;
   NSJS_TRY(file.status);
   return write_all(file.value.get(), data.data, data.size);
 }
@@ -158,8 +157,8 @@ Status RemoveDir(Context& context, const Op& op) {
   Status status;
   for (int tries = 0; tries < kRemoveTries; ++tries) {
     status = sys::unlinkat(sys::kCwd, path, kRemoveDirectory);
-    if (status.err != kBusy) break;
-    remove_folders_in(path);
+    if (status.err != EBUSY) break;
+    remove_directories_in(path);
     (void)sys::ppoll(nullptr, 0, kRemovePauseMs);
   }
   return status;

@@ -1,3 +1,4 @@
+#include <linux/errno.h>
 #include "../../sys/landlock.h"
 
 #include "../ops.h"
@@ -5,13 +6,12 @@
 namespace nsjs::ops {
 namespace {
 
-constexpr int kBadState = 77;                       // EBADFD
 constexpr std::uint64_t kRead = 1 << 2;             // READ_FILE
 constexpr std::uint64_t kList = 1 << 3 | 1;         // READ_DIR, EXECUTE
 constexpr std::uint64_t kWrite = 1 << 1 | 1 << 14;  // WRITE_FILE, TRUNCATE
 constexpr unsigned long kNoMagicLinks = 0x02;
 // READ_DIR, and REMOVE_DIR to REFER: rights of directories only. The kernel refuses a rule that grants them on a file.
-constexpr std::uint64_t kFolderRights = 0x3ff8;
+constexpr std::uint64_t kDirectoryRights = 0x3ff8;
 
 std::uint64_t wide(std::uint32_t low, std::uint32_t high) { return (static_cast<std::uint64_t>(high) << 32) | low; }
 
@@ -32,8 +32,8 @@ Status LandlockPath(Context& context, const Op& op) {
     opened = std::move(found);
   }
   const int target = path.size != 0 ? opened.get() : context.fd(op.arg[1]);
-  NSJS_TRY_VALUE(is_folder, sys::is_directory(target));
-  const std::uint64_t access = wide(op.arg[3], op.arg[4]) & (is_folder ? ~0ull : ~kFolderRights);
+  NSJS_TRY_VALUE(is_directory, sys::is_directory(target));
+  const std::uint64_t access = wide(op.arg[3], op.arg[4]) & (is_directory ? ~0ull : ~kDirectoryRights);
   if (access == 0) return {};
   const sys::PathBeneath rule{access, target};
   return sys::landlock_add_rule(context.fd(op.arg[0]), sys::kPathRule, &rule);
@@ -44,12 +44,12 @@ Status LandlockPath(Context& context, const Op& op) {
 Status LandlockFd(Context& context, const Op& op) {
   const int fd = static_cast<int>(op.arg[1]);
   NSJS_TRY_VALUE(flags, sys::fcntl(fd, F_GETFL, 0));
-  NSJS_TRY_VALUE(is_folder, sys::is_directory(fd));
-  const bool writes = (flags & O_ACCMODE) != O_RDONLY && !is_folder;
+  NSJS_TRY_VALUE(is_directory, sys::is_directory(fd));
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY && !is_directory;
   const bool reads = (flags & O_ACCMODE) != O_WRONLY;
-  const sys::PathBeneath rule{((reads ? kRead : 0) | (is_folder ? kList : 0) | (writes ? kWrite : 0)) & op.arg[2], fd};
+  const sys::PathBeneath rule{((reads ? kRead : 0) | (is_directory ? kList : 0) | (writes ? kWrite : 0)) & op.arg[2], fd};
   const Status status = sys::landlock_add_rule(context.fd(op.arg[0]), sys::kPathRule, &rule);
-  return status.err == kBadState ? Status{} : status;
+  return status.err == EBADFD ? Status{} : status;
 }
 
 Status LandlockPort(Context& context, const Op& op) {

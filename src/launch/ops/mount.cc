@@ -1,6 +1,7 @@
 #include "../../sys/mount.h"
 
 #include <initializer_list>
+#include <linux/errno.h>
 
 #include "../ops.h"
 #include "../path.h"
@@ -8,7 +9,6 @@
 namespace nsjs::ops {
 namespace {
 
-constexpr int kInvalid = 22;  // EINVAL
 constexpr unsigned kMaxLayers = 100;
 constexpr unsigned kFdPathSize = 40;
 constexpr unsigned kSetString = 1;             // FSCONFIG_SET_STRING
@@ -47,7 +47,7 @@ Status configure(int fs, Text options) {
   return sys::fsconfig(fs, kCreate, nullptr, nullptr);
 }
 
-Result<Fd> empty_folder() {
+Result<Fd> empty_directory() {
   static constexpr char kOptions[] =
       "nr_inodes\0"
       "2\0"
@@ -63,8 +63,8 @@ Result<Fd> empty_folder() {
 
 Status Mask(Context& context, const Op& op) {
   NSJS_TRY_VALUE(target, resolve(context.base(op.arg[0]), context.plan.text(op.arg[1]).data, 0));
-  NSJS_TRY_VALUE(is_folder, sys::is_directory(target.get()));
-  NSJS_TRY_VALUE(cover, is_folder ? empty_folder() : sys::open_tree(sys::kCwd, "/dev/null", 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC));
+  NSJS_TRY_VALUE(is_directory, sys::is_directory(target.get()));
+  NSJS_TRY_VALUE(cover, is_directory ? empty_directory() : sys::open_tree(sys::kCwd, "/dev/null", 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC));
   return sys::move_mount(cover.get(), target.get());
 }
 
@@ -109,7 +109,7 @@ Status Overlay(Context& context, const Op& op) {
   char lower[kMaxLayers * kFdPathSize];
   char* end = lower;
   for (unsigned index = 0; index < layers.size / sizeof *slots; ++index) {
-    if (index == kMaxLayers || slots[index] >= kMaxSlots) return {kInvalid, __NR_fsconfig};
+    if (index == kMaxLayers || slots[index] >= kMaxSlots) return {EINVAL, __NR_fsconfig};
     if (index != 0) *end++ = ':';
     end = append_fd(end, context.fd(slots[index]), "");
   }
@@ -157,7 +157,7 @@ Status PivotRoot(Context& context, const Op& op) {
   Status status;
   do status = sys::umount2(".", sys::kMountDetach);
   while (status.ok());
-  if (status.err != kInvalid) return status;
+  if (status.err != EINVAL) return status;
   return sys::chdir("/");
 }
 

@@ -1,3 +1,4 @@
+#include <linux/errno.h>
 #include "../../sys/cred.h"
 #include "../../sys/process.h"
 #include "../../sys/socket.h"
@@ -6,8 +7,6 @@
 
 namespace nsjs::ops {
 namespace {
-
-constexpr int kProtocol = 71;  // EPROTO
 
 Status write_below(int proc, const char* name, Text text) {
   NSJS_TRY_VALUE(file, sys::openat(proc, name, O_WRONLY));
@@ -53,8 +52,6 @@ const char* after(const char* text) {
   while (*text != 0) ++text;
   return text + 1;
 }
-
-constexpr int kNoEntry = 2;  // ENOENT
 
 struct Ack {
   nlmsghdr header;
@@ -108,7 +105,7 @@ Status LockedUserNs(Context& context, const Op& op) {
   MadeUserNs made{};
   NSJS_TRY(sys::fcntl(read_end.get(), F_SETFL, O_NONBLOCK).status);
   const auto got = sys::read(read_end.get(), &made, sizeof made);
-  if (got.value != static_cast<long>(sizeof made)) return {kProtocol, __NR_clone3};  // it exited without a message
+  if (got.value != static_cast<long>(sizeof made)) return {EPROTO, __NR_clone3};  // it exited without a message
   NSJS_TRY(made.status);
   context.slots[op.arg[0]].fd = Fd(made.fd);
   NSJS_TRY_VALUE(inode, sys::inode_of(made.fd));
@@ -128,13 +125,13 @@ Status SetDomainname(Context& context, const Op& op) {
 
 Status Sysctl(Context& context, const Op& op) {
   const Text pairs = context.plan.text(op.arg[0]);
-  NSJS_TRY_VALUE(folder, sys::openat(context.proc.get(), "sys", O_PATH | O_DIRECTORY));
+  NSJS_TRY_VALUE(directory, sys::openat(context.proc.get(), "sys", O_PATH | O_DIRECTORY));
   for (const char* at = pairs.data; at < pairs.data + pairs.size;) {
     const char* path = at;
     const char* value = after(path);
     at = after(value);
-    const Status status = write_below(folder.get(), path, {value, static_cast<std::uint32_t>(at - value - 1)});
-    if (!status.ok() && status.err != kNoEntry) return status;
+    const Status status = write_below(directory.get(), path, {value, static_cast<std::uint32_t>(at - value - 1)});
+    if (!status.ok() && status.err != ENOENT) return status;
   }
   return {};
 }
@@ -147,7 +144,7 @@ Status Netlink(Context& context, const Op& op) {
   sys::Received received;
   NSJS_TRY(sys::receive(socket.get(), &ack, sizeof ack, 0, received));
   if (received.size < static_cast<long>(sizeof ack.header + sizeof ack.error.error) || ack.header.nlmsg_type != NLMSG_ERROR)
-    return {kProtocol, __NR_recvmsg};
+    return {EPROTO, __NR_recvmsg};
   return {-ack.error.error, __NR_sendmsg};
 }
 

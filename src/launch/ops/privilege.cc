@@ -1,3 +1,4 @@
+#include <linux/errno.h>
 #include "../../sys/cred.h"
 
 #include "../../sys/process.h"
@@ -7,8 +8,6 @@
 namespace nsjs::ops {
 namespace {
 
-constexpr int kInvalid = 22;    // EINVAL
-constexpr int kNoSyscall = 38;  // ENOSYS
 constexpr unsigned kCapabilities = 64;
 
 // Texts are aligned to four bytes only.
@@ -53,14 +52,14 @@ Status SetIds(Context&, const Op& op) {
 // A kernel without keyrings has no keys to leak.
 Status Keyring(Context&, const Op&) {
   const Status status = sys::join_session_keyring();
-  return status.err == kNoSyscall ? Status{} : status;
+  return status.err == ENOSYS ? Status{} : status;
 }
 
 Status BoundCaps(Context&, const Op& op) {
   for (unsigned capability = 0; capability < kCapabilities; ++capability) {
     if ((mask(op) >> capability & 1) != 0) continue;
     const Status status = sys::prctl(PR_CAPBSET_DROP, capability);
-    if (status.err == kInvalid) break;  // beyond the last capability of this kernel
+    if (status.err == EINVAL) break;  // beyond the last capability of this kernel
     NSJS_TRY(status);
   }
   return {};
@@ -69,7 +68,7 @@ Status BoundCaps(Context&, const Op& op) {
 // Capabilities that must survive exec have to be ambient, unless the program's id is 0.
 Status SetCaps(Context& context, const Op& op) {
   const Text text = context.plan.text(op.arg[0]);
-  if (text.size != 4 * sizeof(std::uint64_t)) return {kInvalid, __NR_capset};
+  if (text.size != 4 * sizeof(std::uint64_t)) return {EINVAL, __NR_capset};
   std::uint64_t sets[4];  // effective, permitted, inheritable, ambient
   for (unsigned set = 0; set < 4; ++set) sets[set] = word_at(text.data + set * sizeof(std::uint64_t));
   NSJS_TRY(sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL));

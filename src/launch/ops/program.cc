@@ -1,3 +1,4 @@
+#include <linux/errno.h>
 #include <sys/mman.h>
 
 #include "../../sys/cred.h"
@@ -10,11 +11,6 @@
 namespace nsjs::ops {
 namespace {
 
-constexpr int kNotPermitted = 1;   // EPERM
-constexpr int kNoEntry = 2;        // ENOENT
-constexpr int kTryAgain = 11;      // EAGAIN
-constexpr int kAccess = 13;        // EACCES
-constexpr int kNotDirectory = 20;  // ENOTDIR
 constexpr unsigned long kNoMagicLinks = 0x02;
 constexpr unsigned kSetTerminal = 0x540e;     // TIOCSCTTY
 constexpr unsigned kSetWindowSize = 0x5414;   // TIOCSWINSZ
@@ -40,11 +36,11 @@ char** fill(char** to, Text list) {
 
 // Like execvp(3): skips a candidate that is missing, remembers EACCES, and returns any other error.
 Status exec_first(Text candidates, char* const* argv, char* const* envp) {
-  Status answer{kNoEntry, __NR_execve};
+  Status answer{ENOENT, __NR_execve};
   for (const char* at = candidates.data; at < candidates.data + candidates.size; at = after(at)) {
     const Status status = sys::execve(at, argv, envp);
-    if (status.err == kAccess) answer = status;
-    if (status.err != kNoEntry && status.err != kNotDirectory && status.err != kAccess) return status;
+    if (status.err == EACCES) answer = status;
+    if (status.err != ENOENT && status.err != ENOTDIR && status.err != EACCES) return status;
   }
   return answer;
 }
@@ -63,7 +59,7 @@ Result<bool> can_start(std::uint64_t limit, std::uint64_t hard) {
   args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   const auto pid = sys::clone3(args);
-  if (pid.status.err == kTryAgain) return answer;
+  if (pid.status.err == EAGAIN) return answer;
   answer.status = pid.status;
   if (!pid.ok()) return answer;
   if (pid.value == 0) sys::exit_group(0);
@@ -122,7 +118,7 @@ Status Rlimit(Context&, const Op& op) {
   const auto wide = [&op](unsigned low) { return (static_cast<std::uint64_t>(op.arg[low + 1]) << 32) | op.arg[low]; };
   const Status status = sys::prlimit(op.arg[0], wide(1), wide(3));
   // In a sandbox of nsjs a seccomp filter denies the call; that is no failure if the limits are already in force.
-  if (status.err != kNotPermitted) return status;
+  if (status.err != EPERM) return status;
   std::uint64_t now[2] = {};
   NSJS_TRY(sys::getrlimit(op.arg[0], now));
   return now[0] == wide(1) && now[1] == wide(3) ? Status{} : status;
@@ -148,7 +144,7 @@ Status NprocAbove(Context&, const Op& op) {
     (can ? fits : refused) = middle;
   }
   // A user whom RLIMIT_NPROC does not restrict would run without a limit.
-  if (fits == 1) return {kNotPermitted, __NR_prlimit64};
+  if (fits == 1) return {EPERM, __NR_prlimit64};
   const std::uint64_t limit = fits - 1 + op.arg[0];
   return limit < hard ? sys::prlimit(kNproc, limit, limit) : sys::prlimit(kNproc, hard, hard);
 }

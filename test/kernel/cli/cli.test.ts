@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Sandbox, spawnIsolated } from 'nsjs';
 import { printable } from '../../../dist/cli/print';
 import { topTable } from '../../../dist/cli/top';
-import { rejection, temporaryFolder } from '../../support';
+import { rejection, temporaryDirectory } from '../../support';
 
 const main = join(__dirname, '../../../dist/cli/main.js');
 const nsjs = (...args: string[]) => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
@@ -30,12 +30,12 @@ test('run passes output and exit code on', () => {
 });
 
 test('run takes mounts, limits, environment and working directory', () => {
-  const folder = temporaryFolder();
-  writeFileSync(join(folder.path, 'a'), 'content');
+  const directory = temporaryDirectory();
+  writeFileSync(join(directory.path, 'a'), 'content');
   const result = nsjs(
     'run',
     '--bind',
-    `${folder.path}:/data`,
+    `${directory.path}:/data`,
     '--env',
     'A=1',
     '--cwd',
@@ -49,7 +49,7 @@ test('run takes mounts, limits, environment and working directory', () => {
     '-c',
     'cat a; echo $A',
   );
-  folder.remove();
+  directory.remove();
   expect(result).toMatchObject({ status: 0, stdout: 'content1\n' });
 });
 
@@ -80,8 +80,8 @@ test('probe says what works', () => {
 });
 
 test('the launcher can be a file; another file is refused', async () => {
-  const folder = temporaryFolder();
-  const launcherPath = join(folder.path, 'launcher');
+  const directory = temporaryDirectory();
+  const launcherPath = join(directory.path, 'launcher');
   const { stdout } = spawnSync(process.execPath, [main, 'launcher']);
   writeFileSync(launcherPath, stdout, { mode: 0o755 });
   expect(await spawnIsolated('echo', ['x'], { launcherPath })).toMatchObject({ stdout: 'x' });
@@ -97,7 +97,7 @@ test('the launcher can be a file; another file is refused', async () => {
     code: 'ENOENT',
     origin: 'launcherPath',
   });
-  folder.remove();
+  directory.remove();
 });
 
 test('stats and top show the sandboxes of this machine, as a table and as data', async () => {

@@ -13,7 +13,7 @@ test('an untrusted script runs, is reported on, and is refused everything else',
   expect(text).not.toContain('OPEN');
 });
 
-test('a build step writes to one folder', () => {
+test('a build step writes to one directory', () => {
   const text = run('build-step');
   expect(text).toContain('built: a b c');
   expect(text).toContain('it belongs to the caller: true');

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { SandboxOptions } from 'nsjs';
-import { sh, temporaryFolder, testIf, trySh } from '../../support';
+import { sh, temporaryDirectory, testIf, trySh } from '../../support';
 
 const has = (command: string) =>
   spawnSync('/bin/sh', ['-c', `command -v ${command}`], { env: { PATH: '/usr/local/bin:/usr/bin:/bin' } }).status === 0;
@@ -29,7 +29,7 @@ describe.each(presets)('%s', (preset) => {
     expect(await sh(`/usr/bin/python3 -c '${script}'`, { preset })).toBe('25\n7 sub');
   });
 
-  need('sqlite3', 'SQLite: a data base in the home folder', async () => {
+  need('sqlite3', 'SQLite: a data base in the home directory', async () => {
     expect(
       await sh('sqlite3 ~/db "pragma journal_mode=wal; create table t(a); insert into t values (1), (2); select sum(a) from t"', {
         preset,
@@ -51,27 +51,27 @@ describe.each(presets)('%s', (preset) => {
 });
 
 describe('build', () => {
-  let folder: ReturnType<typeof temporaryFolder>;
+  let directory: ReturnType<typeof temporaryDirectory>;
   const options = (): SandboxOptions => ({
     preset: 'build',
-    mounts: [{ type: 'bind', source: folder.path, target: '/work', readonly: false }],
+    mounts: [{ type: 'bind', source: directory.path, target: '/work', readonly: false }],
     cwd: '/work',
   });
   beforeEach(() => {
-    folder = temporaryFolder();
+    directory = temporaryDirectory();
   });
-  afterEach(() => folder.remove());
+  afterEach(() => directory.remove());
 
   need('gcc', 'gcc and make: a project of several files', async () => {
     for (let index = 0; index < 8; index++)
-      writeFileSync(join(folder.path, `f${index}.c`), `#include <stdio.h>\nint f${index}(void) { return ${index}; }\n`);
+      writeFileSync(join(directory.path, `f${index}.c`), `#include <stdio.h>\nint f${index}(void) { return ${index}; }\n`);
     writeFileSync(
-      join(folder.path, 'main.c'),
+      join(directory.path, 'main.c'),
       `#include <stdio.h>\n${Array.from({ length: 8 }, (_, i) => `int f${i}(void);`).join(' ')}\nint main(void) { printf("%d\\n", ${Array.from({ length: 8 }, (_, i) => `f${i}()`).join(' + ')}); }\n`,
     );
-    writeFileSync(join(folder.path, 'Makefile'), 'prog: $(patsubst %.c,%.o,$(wildcard *.c))\n\tgcc -o $@ $^\n');
+    writeFileSync(join(directory.path, 'Makefile'), 'prog: $(patsubst %.c,%.o,$(wildcard *.c))\n\tgcc -o $@ $^\n');
     expect((await sh('make -j2 > log 2>&1 && ./prog', options())).trim()).toBe('28');
-    expect(existsSync(join(folder.path, 'prog'))).toBe(true);
+    expect(existsSync(join(directory.path, 'prog'))).toBe(true);
   });
 
   testIf(has('java'), 'java', 'Java says its version', async () => {
@@ -88,12 +88,12 @@ describe('build', () => {
 
   test('jest runs a test suite inside', async () => {
     const modules = realpathSync(join(__dirname, '../../../node_modules'));
-    mkdirSync(join(folder.path, 'suite'));
+    mkdirSync(join(directory.path, 'suite'));
     writeFileSync(
-      join(folder.path, 'suite/a.test.js'),
+      join(directory.path, 'suite/a.test.js'),
       "test('adds', () => expect(1 + 1).toBe(2)); test('waits', () => new Promise((done) => setTimeout(done, 5)));",
     );
-    writeFileSync(join(folder.path, 'package.json'), '{}');
+    writeFileSync(join(directory.path, 'package.json'), '{}');
     const { stderr, exitCode } = await trySh(
       `"${process.execPath}" /modules/node_modules/jest/bin/jest.js --rootDir /work --cacheDirectory /tmp/cache`,
       {
@@ -125,11 +125,11 @@ describe('what needs more than its preset', () => {
   });
 
   test('a shebang outside of /usr: a bind', async () => {
-    const folder = temporaryFolder();
-    writeFileSync(join(folder.path, 'tool'), '#!/bin/sh\necho tool', { mode: 0o755 });
-    execFileSync('chmod', ['755', folder.path]);
-    expect(await sh('/opt/tools/tool', { mounts: [{ type: 'bind', source: folder.path, target: '/opt/tools' }] })).toBe('tool');
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'tool'), '#!/bin/sh\necho tool', { mode: 0o755 });
+    execFileSync('chmod', ['755', directory.path]);
+    expect(await sh('/opt/tools/tool', { mounts: [{ type: 'bind', source: directory.path, target: '/opt/tools' }] })).toBe('tool');
     expect(dirname('/opt/tools/tool')).toBe('/opt/tools');
-    folder.remove();
+    directory.remove();
   });
 });

@@ -24,7 +24,7 @@ describe('env, cwd, argv0', () => {
   test.each([{ 'A=B': '1' }, { '': '1' }, { A: 'x\0y' }, { A: 1 }])('%j is refused', (env) => {
     expect(thrown(() => spawnIsolated('true', [], { env } as unknown as SpawnOptions)).name).toBe('OptionError');
   });
-  test('the working directory is the home folder, or what is named', async () => {
+  test('the working directory is the home directory, or what is named', async () => {
     expect(await output('pwd')).toBe('/home/sandbox');
     expect(await output('pwd', [], { cwd: '/tmp' })).toBe('/tmp');
     expect(await output('pwd', [], { cwd: new URL('file:///usr') })).toBe('/usr');

@@ -3,9 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runtimeFiles } from '../../../dist/host/runtime-files';
-import { applicationFolder, foreignMounts } from '../../../dist/host/usr-masks';
+import { applicationDirectory, foreignMounts } from '../../../dist/host/usr-masks';
 import { parseMountLines } from '../../../dist/proc/mountinfo';
-import { isRoot, sh, temporaryFolder, testIf, trySh } from '../../support';
+import { isRoot, sh, temporaryDirectory, testIf, trySh } from '../../support';
 
 const checkout = process.cwd();
 const namespace = isRoot ? ['-m'] : ['-Urm'];
@@ -13,9 +13,9 @@ const canMount = spawnSync('unshare', [...namespace, 'true']).status === 0;
 
 /** Runs a script of Node in a mount namespace of its own, with more below /usr; prints what it logs. */
 function onHost(files: Readonly<Record<string, string>>, more: string, script: string): string {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   try {
-    const path = join(folder.path, 'main.js');
+    const path = join(directory.path, 'main.js');
     writeFileSync(
       path,
       `const nsjs = require(${JSON.stringify(checkout)});\n(async () => { ${script} })().catch((error) => console.log('failed: ' + error.message));`,
@@ -25,7 +25,7 @@ function onHost(files: Readonly<Record<string, string>>, more: string, script: s
     const { stdout, stderr } = spawnSync('unshare', [...namespace, 'sh', '-c', line], { encoding: 'utf8' });
     return `${stdout}${stderr}`.trim();
   } finally {
-    folder.remove();
+    directory.remove();
   }
 }
 
@@ -51,7 +51,7 @@ describe('certificates', () => {
 
 describe('what runtimes keep outside /usr', () => {
   // All of the list, and of those with versions one that no host has.
-  const folders = [
+  const directories = [
     ...runtimeFiles().filter((path) => !statSync(path, { throwIfNoEntry: false })?.isFile()),
     '/etc/java-99-openjdk',
     '/etc/ImageMagick-9',
@@ -69,7 +69,7 @@ describe('what runtimes keep outside /usr', () => {
   ];
 
   testIf(isRoot, 'root', 'is there for everybody, and holds nothing that is not for everybody', () => {
-    const plant = folders.map(
+    const plant = directories.map(
       (path) =>
         `mkdir -p ${path} && for m in 600 640 644; do echo $m > ${path}/planted$m; chmod $m ${path}/planted$m; done && mkdir -m 700 ${path}/closed && echo closed > ${path}/closed/planted644`,
     );
@@ -83,11 +83,11 @@ describe('what runtimes keep outside /usr', () => {
       ...plant,
       ...hide,
     ].join(' && ');
-    const line = `for d in ${folders.join(' ')}; do cat $d/planted644 $d/planted600 $d/planted640 $d/closed/*; done 2>/dev/null | sort | uniq -c; cd /etc; ls ${secrets.join(' ')} 2>/dev/null; echo looked`;
+    const line = `for d in ${directories.join(' ')}; do cat $d/planted644 $d/planted600 $d/planted640 $d/closed/*; done 2>/dev/null | sort | uniq -c; cd /etc; ls ${secrets.join(' ')} 2>/dev/null; echo looked`;
     const found = onHost({}, more, inside(line))
       .split('\n')
       .map((one) => one.trim());
-    expect(found).toEqual([`${folders.length} 644`, 'looked']);
+    expect(found).toEqual([`${directories.length} 644`, 'looked']);
   });
 
   test('and what the caller mounts there is the caller’s', async () => {
@@ -210,10 +210,10 @@ describe('what counts as the system', () => {
   });
 
   test('an application that holds directories of the system is none', () => {
-    expect(applicationFolder(undefined)).toBeUndefined();
-    expect(applicationFolder('/nowhere/x.js')).toBeUndefined();
-    expect(applicationFolder(__filename)).toBeUndefined();
+    expect(applicationDirectory(undefined)).toBeUndefined();
+    expect(applicationDirectory('/nowhere/x.js')).toBeUndefined();
+    expect(applicationDirectory(__filename)).toBeUndefined();
     const npm = join(process.execPath, '../../lib/node_modules/npm/bin/npm-cli.js');
-    if (existsSync(npm)) expect(applicationFolder(npm)).toBeUndefined();
+    if (existsSync(npm)) expect(applicationDirectory(npm)).toBeUndefined();
   });
 });

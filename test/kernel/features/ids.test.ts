@@ -4,7 +4,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, write
 import { join } from 'node:path';
 import { type SandboxOptions, spawnIsolated } from 'nsjs';
 import { parseSubids } from '../../../dist/host/subids';
-import { isRoot, sh, temporaryFolder, testIf, thrown } from '../../support';
+import { isRoot, sh, temporaryDirectory, testIf, thrown } from '../../support';
 
 const capabilities = ['CAP_CHOWN', 'CAP_SETUID', 'CAP_SETGID', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER'] as const;
 const files = 'id -u; touch /tmp/f && chown 1234:4321 /tmp/f && stat -c %u:%g /tmp/f';
@@ -37,13 +37,13 @@ describe('as root', () => {
   });
 
   testIf(isRoot, 'root', 'files of a bind keep their ids, and what is made there belongs to the same on the host', async () => {
-    const folder = temporaryFolder();
-    writeFileSync(join(folder.path, 'f'), '');
-    execFileSync('chown', ['33:33', join(folder.path, 'f')]);
-    const options: SandboxOptions = { ...range, mounts: [{ type: 'bind', source: folder.path, target: '/w', readonly: false }] };
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'f'), '');
+    execFileSync('chown', ['33:33', join(directory.path, 'f')]);
+    const options: SandboxOptions = { ...range, mounts: [{ type: 'bind', source: directory.path, target: '/w', readonly: false }] };
     expect(await sh('stat -c %u:%g /w/f; touch /w/g; chown 42:42 /w/g; chmod 4755 /w/g || echo refused', options)).toBe('33:33\nrefused');
-    expect(statSync(join(folder.path, 'g')).uid).toBe(42);
-    folder.remove();
+    expect(statSync(join(directory.path, 'g')).uid).toBe(42);
+    directory.remove();
   });
 
   testIf(isRoot, 'root', 'neither user namespaces nor mounts are within reach', async () => {
@@ -112,16 +112,16 @@ testIf(!isRoot, 'an unprivileged user', 'without subordinate ids a range is an e
 
 // A user of its own on a machine of its own: files over the host's in a mount namespace that ends with the test.
 testIf(isRoot && existsSync('/usr/bin/newuidmap'), 'root and newuidmap', 'a user has the ids that /etc/subuid gives', () => {
-  const folder = temporaryFolder();
-  chmodSync(folder.path, 0o755);
-  const put = (name: string, text: string) => writeFileSync(join(folder.path, name), text);
+  const directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
+  const put = (name: string, text: string) => writeFileSync(join(directory.path, name), text);
   put('passwd', `${readFileSync('/etc/passwd', 'utf8')}nsjstest:x:54399:54399::/:/bin/sh\n`);
   put('subid', 'nsjstest:1700000000:65536\n');
-  mkdirSync(join(folder.path, 'build/Release'), { recursive: true });
-  cpSync(join(__dirname, '../../../dist'), join(folder.path, 'dist'), { recursive: true });
-  cpSync(join(__dirname, '../../../build/Release/nsjs.node'), join(folder.path, 'build/Release/nsjs.node'));
+  mkdirSync(join(directory.path, 'build/Release'), { recursive: true });
+  cpSync(join(__dirname, '../../../dist'), join(directory.path, 'dist'), { recursive: true });
+  cpSync(join(__dirname, '../../../build/Release/nsjs.node'), join(directory.path, 'build/Release/nsjs.node'));
   const run = (ids: string, line: string) => `
-    const { spawnIsolated } = require(${JSON.stringify(join(folder.path, 'dist'))});
+    const { spawnIsolated } = require(${JSON.stringify(join(directory.path, 'dist'))});
     (async () => {
       const options = { user: { ids: '${ids}' }, capabilities: ${JSON.stringify(capabilities)} };
       const { stdout, report } = await spawnIsolated('/bin/sh', ['-c', ${JSON.stringify(`${line}; cat /proc/self/uid_map; grep Groups /proc/self/status`)}], options);
@@ -136,7 +136,7 @@ testIf(isRoot && existsSync('/usr/bin/newuidmap'), 'root and newuidmap', 'a user
         '-c',
         'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/subid" /etc/subuid && mount --bind "$1/subid" /etc/subgid && cd / && exec setpriv --reuid=54399 --regid=54399 --clear-groups -- "$2" -e "$3"',
         'sh',
-        folder.path,
+        directory.path,
         process.execPath,
         run(ids, line),
       ],
@@ -148,6 +148,6 @@ testIf(isRoot && existsSync('/usr/bin/newuidmap'), 'root and newuidmap', 'a user
       `54399\n1234:4321\n 0 1700000000 54399\n 54399 54399 1\n 54400 1700054399 11137\nGroups: \nhost 54399\n`,
     );
   } finally {
-    folder.remove();
+    directory.remove();
   }
 });

@@ -2,12 +2,12 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { areSameFiles, identify, KnownFiles } from '../../../dist/host/file-ids';
-import { temporaryFolder } from '../../support';
+import { temporaryDirectory } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
-const at = (...names: readonly string[]): string => join(folder.path, ...names);
+let directory: ReturnType<typeof temporaryDirectory>;
+const at = (...names: readonly string[]): string => join(directory.path, ...names);
 beforeEach(() => {
-  folder = temporaryFolder();
+  directory = temporaryDirectory();
   mkdirSync(at('a'));
   mkdirSync(at('b'));
   writeFileSync(at('a/file'), 'one');
@@ -15,7 +15,7 @@ beforeEach(() => {
   symlinkSync('a/file', at('link'));
   symlinkSync('a', at('way'));
 });
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
 const replace = (name: string): void => {
   writeFileSync(at('new'), 'three');

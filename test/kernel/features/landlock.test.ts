@@ -7,7 +7,7 @@ import { landlockAbi } from 'nsjs/sys';
 import { landlockDropped, landlockFor } from '../../../dist/features/landlock';
 import { host } from '../../../dist/host/host';
 import { parseSandboxOptions } from '../../../dist/options/spec';
-import { isRoot, output, rejection, temporaryFolder, testIf, thrown, trySh } from '../../support';
+import { isRoot, output, rejection, temporaryDirectory, testIf, thrown, trySh } from '../../support';
 
 const abi = (() => {
   try {
@@ -69,8 +69,8 @@ testIf(abi >= 6, 'landlock ABI 6', 'scopes: on the host’s network abstract soc
 });
 
 test1('a file that is passed can be opened again as it is open, no other way', async () => {
-  const folder = temporaryFolder();
-  const path = join(folder.path, 'out');
+  const directory = temporaryDirectory();
+  const path = join(directory.path, 'out');
   writeFileSync(path, 'before');
   chmodSync(path, 0o666);
   const [out, read] = [openSync(path, 'w'), openSync('/etc/passwd', 'r')];
@@ -81,7 +81,7 @@ test1('a file that is passed can be opened again as it is open, no other way', a
     expect(stdout).toMatch(/^root.*refused$/s);
   } finally {
     for (const fd of [out, read]) closeSync(fd);
-    folder.remove();
+    directory.remove();
   }
 });
 
@@ -146,19 +146,19 @@ describe('preset landlock', () => {
   const preset = 'landlock' as const;
 
   test1('no namespaces, and yet no files, no processes, no sockets of the host', async () => {
-    const folder = temporaryFolder();
-    writeFileSync(join(folder.path, 'secret'), 'secret', { mode: 0o644 });
+    const directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'secret'), 'secret', { mode: 0o644 });
     const { stdout, stderr, report } = await trySh(
-      `cat ${folder.path}/secret; ls ${tmpdir()}; cat /etc/passwd; kill -0 ${process.pid} && echo signaled; cat /proc/${process.pid}/environ; echo > ${folder.path}/new; perl -e 'for my $f (1, 2, 10, 16, 17, 38, 40) { print socket(my $s, $f, 1, 0) ? "socket $f\\n" : "" }'; echo end`,
+      `cat ${directory.path}/secret; ls ${tmpdir()}; cat /etc/passwd; kill -0 ${process.pid} && echo signaled; cat /proc/${process.pid}/environ; echo > ${directory.path}/new; perl -e 'for my $f (1, 2, 10, 16, 17, 38, 40) { print socket(my $s, $f, 1, 0) ? "socket $f\\n" : "" }'; echo end`,
       { preset },
     );
-    folder.remove();
+    directory.remove();
     expect(stdout).toBe('end');
     expect(stderr.match(/denied|not permitted/g)?.length).toBeGreaterThanOrEqual(6);
     expect(report.shared).toContain('mnt');
   });
 
-  test1('a folder that is named can be written', async () => {
+  test1('a directory that is named can be written', async () => {
     const work = mkdtempSync(join(isRoot ? '/var/tmp' : tmpdir(), 'nsjs-landlock-'));
     try {
       if (isRoot) chmodSync(work, 0o777);

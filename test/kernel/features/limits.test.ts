@@ -18,7 +18,7 @@ testIf(hasCgroups, 'cgroups', 'with a cgroup the reason is oom, the peak is told
   expect(result).toMatchObject({ reason: 'oom', signal: 'SIGKILL', exitCode: null });
   expect(result.limits.oomKills).toBeGreaterThan(0);
   expect(result.usage.memoryPeak).toBeGreaterThan(32 * 2 ** 20);
-  expect(result.report.cgroup?.folders.length).toBeGreaterThan(0);
+  expect(result.report.cgroup?.directories.length).toBeGreaterThan(0);
 });
 
 testIf(hasCgroups, 'cgroups', 'memory is that of the whole sandbox, files in memory included', async () => {

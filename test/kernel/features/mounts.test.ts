@@ -1,29 +1,29 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Mount, type SpawnOptions, spawnIsolated } from 'nsjs';
-import { rejection, sh, temporaryFolder, thrown, trySh } from '../../support';
+import { rejection, sh, temporaryDirectory, thrown, trySh } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  writeFileSync(join(folder.path, 'file'), 'content');
+  directory = temporaryDirectory();
+  writeFileSync(join(directory.path, 'file'), 'content');
 });
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
 const bind = (options: Partial<Extract<Mount, { type: 'bind' }>> = {}): SpawnOptions => ({
-  mounts: [{ type: 'bind', source: folder.path, target: '/data', ...options }],
+  mounts: [{ type: 'bind', source: directory.path, target: '/data', ...options }],
 });
 
 test('a bind is read-only unless it says otherwise', async () => {
   expect(await sh('cat /data/file', bind())).toBe('content');
   expect((await trySh('echo x > /data/file', bind())).stderr).toContain('Read-only file system');
-  expect(readFileSync(join(folder.path, 'file'), 'utf8')).toBe('content');
+  expect(readFileSync(join(directory.path, 'file'), 'utf8')).toBe('content');
 });
 
 test('a writable bind writes on the host', async () => {
   await sh('echo -n changed > /data/file', bind({ readonly: false }));
-  expect(readFileSync(join(folder.path, 'file'), 'utf8')).toBe('changed');
+  expect(readFileSync(join(directory.path, 'file'), 'utf8')).toBe('changed');
 });
 
 test('binds have no set-id files and no devices', async () => {
@@ -38,14 +38,14 @@ test('the program cannot leave a set-id file on the host', async () => {
   ].join('\n');
   await trySh(script, bind({ readonly: false }));
   for (const name of ['t', 'o', 'm']) {
-    const path = join(folder.path, name);
+    const path = join(directory.path, name);
     if (existsSync(path)) expect(lstatSync(path).mode & 0o6000).toBe(0);
   }
-  expect(lstatSync(join(folder.path, 't')).isFile()).toBe(true);
+  expect(lstatSync(join(directory.path, 't')).isFile()).toBe(true);
 });
 
-test('a source below a folder that is closed to others can be bound', async () => {
-  const closed = join(folder.path, 'closed');
+test('a source below a directory that is closed to others can be bound', async () => {
+  const closed = join(directory.path, 'closed');
   mkdirSync(join(closed, 'open'), { recursive: true });
   writeFileSync(join(closed, 'open/file'), 'deep');
   expect(await sh('cat /data/file', bind({ source: join(closed, 'open') }))).toBe('deep');
@@ -69,12 +69,12 @@ test('file, symlink and dir make what they say', async () => {
 test('a file can replace one in a read-only bind', async () => {
   const mounts = [...(bind().mounts ?? []), { type: 'file', target: '/data/file', data: 'replaced' }] as const;
   expect(await sh('cat /data/file', { mounts })).toBe('replaced');
-  expect(readFileSync(join(folder.path, 'file'), 'utf8')).toBe('content');
+  expect(readFileSync(join(directory.path, 'file'), 'utf8')).toBe('content');
 });
 
-test('more can be mounted below the temporary folder', async () => {
+test('more can be mounted below the temporary directory', async () => {
   const mounts = [
-    { type: 'bind', source: folder.path, target: '/tmp/deep/data' },
+    { type: 'bind', source: directory.path, target: '/tmp/deep/data' },
     { type: 'file', target: '/tmp/deep/file', data: 'fixed' },
   ] as const;
   expect(
@@ -85,9 +85,9 @@ test('more can be mounted below the temporary folder', async () => {
   ).toBe('contentfixedRead-only\nbusy');
 });
 
-test('a mask hides a file and a folder', async () => {
-  mkdirSync(join(folder.path, 'dir'));
-  writeFileSync(join(folder.path, 'dir/secret'), 'secret');
+test('a mask hides a file and a directory', async () => {
+  mkdirSync(join(directory.path, 'dir'));
+  writeFileSync(join(directory.path, 'dir/secret'), 'secret');
   const mounts = [...(bind().mounts ?? []), { type: 'mask', target: '/data/file' }, { type: 'mask', target: '/data/dir' }] as const;
   expect(await sh('cat /data/file; ls -A /data/dir; touch /data/dir/x 2>&1 | grep -o Read-only', { mounts })).toBe('Read-only');
 });
@@ -99,7 +99,7 @@ test('a missing source names origin, call, errno and what to do', async () => {
 });
 
 test('a target that is a link out of the root is refused', async () => {
-  symlinkSync('/etc', join(folder.path, 'link'));
+  symlinkSync('/etc', join(directory.path, 'link'));
   const mounts = [...(bind().mounts ?? []), { type: 'tmpfs', target: '/data/link/x' }] as const;
   const error = await rejection(spawnIsolated('true', [], { mounts }));
   expect(error).toMatchObject({ name: 'SysError', code: 'ELOOP', syscall: 'openat2', origin: 'mounts[1]' });

@@ -2,20 +2,20 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { explain, Sandbox, spawnIsolated } from 'nsjs';
-import { isRoot, sh, temporaryFolder, testIf } from '../../support';
+import { isRoot, sh, temporaryDirectory, testIf } from '../../support';
 import { keepersGone, openDescriptors } from '../../support/processes';
 
 const operations = (options = {}) => explain(options).steps.map(({ operation }) => operation);
-// Goes up from a folder outside of its root, as far as there is a way.
+// Goes up from a directory outside of its root, as far as there is a way.
 const up =
   'mkdir "/tmp/x"; chroot "/tmp/x" or die "chroot: $!"; chdir ".." for 1 .. 50; chroot "." or die "again: $!"; print join " ", sort glob "/*"';
 
 testIf(isRoot, 'root', 'what needs the host, or may mount a procfs of its own, starts from a copy', () => {
   expect(operations()).toContain('EnterRoot');
   expect(operations()).not.toContain('PivotRoot');
-  const folder = temporaryFolder();
-  expect(operations({ mounts: [{ type: 'bind', source: folder.path, target: '/x' }] })).toContain('EnterRoot');
-  folder.remove();
+  const directory = temporaryDirectory();
+  expect(operations({ mounts: [{ type: 'bind', source: directory.path, target: '/x' }] })).toContain('EnterRoot');
+  directory.remove();
   for (const options of [
     { mounts: [{ type: 'mask', target: '/usr' }] },
     { mounts: [{ type: 'overlay', target: '/x', lower: ['/etc/ssl'] }] },
@@ -31,12 +31,12 @@ testIf(!isRoot, 'a user', 'a user has nothing else to start from', () => {
 });
 
 test('who may change its root finds nothing above it', async () => {
-  const folders = (await sh('ls -A /')).split('\n').map((name) => `/${name}`);
+  const directories = (await sh('ls -A /')).split('\n').map((name) => `/${name}`);
   const { stdout } = await spawnIsolated('perl', ['-e', up], {
     capabilities: ['CAP_SYS_CHROOT'],
     seccomp: { allow: ['chroot'] },
   });
-  expect(stdout.split(' ')).toEqual(folders.sort());
+  expect(stdout.split(' ')).toEqual(directories.sort());
   await using sandbox = await Sandbox.open({ capabilities: ['CAP_SYS_CHROOT'], seccomp: { allow: ['chroot'] } });
   expect(await sandbox.spawn('perl', ['-e', up])).toMatchObject({ stdout });
 });
@@ -78,14 +78,14 @@ testIf(isRoot, 'root', 'without CAP_SYS_CHROOT it starts from a copy of what the
 });
 
 testIf(isRoot, 'root', 'a process in a chroot gets no sandbox that has left it', () => {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   try {
     const line = `mount --rbind / "$0" && exec chroot "$0" "$1" -e "$2"`;
-    const script = ['sh', '-c', line, folder.path, process.execPath, nodeScript];
+    const script = ['sh', '-c', line, directory.path, process.execPath, nodeScript];
     const text = execFileSync('unshare', ['-m', '--propagation', 'private', ...script], { encoding: 'utf8' });
     expect(text).toBe('EPERM clone3\n');
   } finally {
-    folder.remove();
+    directory.remove();
   }
 });
 

@@ -11,7 +11,7 @@ describe('proc', () => {
     }
     expect(await sh('ls -A /proc/sys', { proc: 'masked' })).toBe('');
   });
-  test('other processes’ folders cannot be seen', async () => {
+  test('other processes’ directories cannot be seen', async () => {
     expect((await sh('ls /proc')).split('\n')).not.toContain('1');
   });
   test('off: there is none', async () => {

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnIsolated } from 'nsjs';
-import { output, rejection, sh, temporaryFolder, trySh } from '../../support';
+import { output, rejection, sh, temporaryDirectory, trySh } from '../../support';
 
 test('the root is read-only and holds only what was put there', async () => {
   expect((await sh('ls /')).split('\n').filter((name) => !/^(bin|sbin|lib\w*|opt)$/.test(name))).toEqual([
@@ -23,7 +23,7 @@ test('nothing of the old root is mounted', async () => {
   expect(targets.filter((target) => /^\/(sys|run|boot|mnt|srv|root|old)/.test(target))).toEqual([]);
 });
 
-test('temporary folder and home are writable and small', async () => {
+test('temporary directory and home are writable and small', async () => {
   expect(await sh('echo a > /tmp/a; echo b > ~/b; cat /tmp/a ~/b')).toBe('a\nb');
   const full = await trySh('head -c 2M /dev/zero > /tmp/big', { scratch: { size: '1M' } });
   expect(full.stderr).toContain('No space left on device');
@@ -57,24 +57,24 @@ test('an empty root holds nothing', async () => {
   expect(await output('/usr/bin/ls', ['/'], { root: 'empty', mounts })).toBe('lib\nlib64\nusr');
 });
 
-test('a folder can be the root, read-only', async () => {
-  const folder = temporaryFolder();
+test('a directory can be the root, read-only', async () => {
+  const directory = temporaryDirectory();
   try {
-    for (const name of ['usr', 'proc', 'dev', 'tmp', 'data']) mkdirSync(join(folder.path, name));
-    writeFileSync(join(folder.path, 'data/file'), 'content');
+    for (const name of ['usr', 'proc', 'dev', 'tmp', 'data']) mkdirSync(join(directory.path, name));
+    writeFileSync(join(directory.path, 'data/file'), 'content');
     const mounts = [
       { type: 'bind', source: '/usr' },
       { type: 'proc', target: '/proc' },
       { type: 'dev', target: '/dev' },
       { type: 'tmpfs', target: '/tmp' },
     ] as const;
-    for (const name of ['lib', 'lib64', 'bin']) symlinkSync(`usr/${name}`, join(folder.path, name));
-    const run = (line: string) => trySh(line, { root: folder.path, mounts });
+    for (const name of ['lib', 'lib64', 'bin']) symlinkSync(`usr/${name}`, join(directory.path, name));
+    const run = (line: string) => trySh(line, { root: directory.path, mounts });
     expect((await run('cat /data/file; echo; echo ok > /tmp/x; cat /tmp/x')).stdout).toBe('content\nok');
     expect((await run('echo x > /data/new')).stderr).toContain('Read-only file system');
-    expect(readdirSync(join(folder.path, 'data'))).toEqual(['file']);
+    expect(readdirSync(join(directory.path, 'data'))).toEqual(['file']);
   } finally {
-    folder.remove();
+    directory.remove();
   }
 });
 
@@ -82,7 +82,7 @@ test('the host’s root can stay', async () => {
   expect(await sh('test -e /etc/os-release && echo here', { root: 'host' })).toBe('here');
 });
 
-test('a root folder that is missing is a system error that names the option', async () => {
+test('a root directory that is missing is a system error that names the option', async () => {
   expect(await rejection(spawnIsolated('true', [], { root: '/nonexistent/root' }))).toMatchObject({
     name: 'SysError',
     code: 'ENOENT',

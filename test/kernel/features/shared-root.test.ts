@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { Sandbox, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { nsUserns } from 'nsjs/sys';
 import { dropSharedRoots } from '../../../dist/launcher/shared-roots';
-import { isRoot, sh, sleep, temporaryFolder, testIf } from '../../support';
+import { isRoot, sh, sleep, temporaryDirectory, testIf } from '../../support';
 import { keepersGone, openDescriptors } from '../../support/processes';
 
 const rootOnly = (name: string, body: () => Promise<void>) => testIf(isRoot, 'root', name, body);
@@ -75,10 +75,10 @@ describe('a root that is shared', () => {
   });
 
   rootOnly('what only the sandbox has is mounted into it', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const options = {
       mounts: [
-        { type: 'bind', source: folder.path, target: '/job/here', readonly: false },
+        { type: 'bind', source: directory.path, target: '/job/here', readonly: false },
         { type: 'tmpfs', target: '/job/there' },
         { type: 'file', target: '/job/there/file', data: 'x' },
       ],
@@ -89,12 +89,12 @@ describe('a root that is shared', () => {
     const line = 'echo 1 > /job/here/a && cat /job/here/a /job/there/file && ls -A /job && touch /job/b';
     const { stdout, exitCode } = await spawnIsolated('/bin/sh', ['-c', line], { ...options, reject: false });
     expect({ stdout, exitCode }).toEqual({ stdout: '1\nxhere\nthere', exitCode: 1 });
-    folder.remove();
+    directory.remove();
   });
 
   // Mounts and files of a mount namespace of its own.
   rootOnly('follows what is mounted on the host, and which files are there', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const script = `const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
       const { unshare } = require(${JSON.stringify(require.resolve('nsjs/sys'))});
       const { execFileSync } = require('node:child_process');
@@ -131,10 +131,10 @@ describe('a root that is shared', () => {
         await tell('mounted');
       })();`;
     const local = (await sh('ls /usr/local')).replaceAll('\n', ' ');
-    const text = execFileSync('unshare', ['-m', '--propagation', 'private', process.execPath, '-e', script, folder.path], {
+    const text = execFileSync('unshare', ['-m', '--propagation', 'private', process.execPath, '-e', script, directory.path], {
       encoding: 'utf8',
     });
-    folder.remove();
+    directory.remove();
     const thrice = (what: string, found: string) => `${what} ${Array(3).fill(found).join(' | ')}`;
     expect(text.trimEnd().split('\n')).toEqual([
       thrice('first', `first${local}`),

@@ -1,7 +1,7 @@
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnIsolated } from 'nsjs';
-import { isRoot, output, sh, temporaryFolder, testIf, thrown } from '../../support';
+import { isRoot, output, sh, temporaryDirectory, testIf, thrown } from '../../support';
 
 test('the program has its own id and no other exists', async () => {
   const map = (await output('cat', ['/proc/self/uid_map'])).trim().split(/\s+/).map(Number);
@@ -35,23 +35,23 @@ testIf(!isRoot, 'an unprivileged user', 'on the host the program is its caller',
 });
 
 test('files the program writes belong to the caller', async () => {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   try {
-    await sh('echo hello > /job/out', { mounts: [{ type: 'bind', source: folder.path, target: '/job', readonly: false }] });
-    expect(statSync(join(folder.path, 'out')).uid).toBe(process.geteuid?.());
+    await sh('echo hello > /job/out', { mounts: [{ type: 'bind', source: directory.path, target: '/job', readonly: false }] });
+    expect(statSync(join(directory.path, 'out')).uid).toBe(process.geteuid?.());
   } finally {
-    folder.remove();
+    directory.remove();
   }
 });
 
 test('a file that only the caller may read can be read through a bind', async () => {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   try {
-    const source = join(folder.path, 'secret');
+    const source = join(directory.path, 'secret');
     writeFileSync(source, 'for its owner', { mode: 0o600 });
     expect(await output('cat', ['/secret'], { mounts: [{ type: 'bind', source, target: '/secret' }] })).toBe('for its owner');
   } finally {
-    folder.remove();
+    directory.remove();
   }
 });
 

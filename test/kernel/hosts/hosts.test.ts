@@ -3,7 +3,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isRoot, temporaryFolder, testIf } from '../../support';
+import { isRoot, temporaryDirectory, testIf } from '../../support';
 import { hasRunc, runContainer } from '../../support/container';
 
 const library = join(__dirname, '../../../dist/index.js');
@@ -64,9 +64,9 @@ test('where /proc is covered by other mounts, proc is refused, or left out and r
 });
 
 testIf(isRoot, 'root', 'in a chroot the error leads to probe, and probe says so', () => {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   const names = ['usr', 'bin', 'lib', 'lib64', 'etc', 'dev', 'proc', 'sys', 'tmp', 'run'].filter((name) => existsSync(`/${name}`));
-  const line = `cd ${folder.path} && for d in ${names.join(' ')}; do mkdir $d && mount --rbind /$d $d; done && mkdir -p .${checkout} && mount --bind ${checkout} .${checkout} &&
+  const line = `cd ${directory.path} && for d in ${names.join(' ')}; do mkdir $d && mount --rbind /$d $d; done && mkdir -p .${checkout} && mount --bind ${checkout} .${checkout} &&
     exec chroot . ${process.execPath} -e "$0"`;
   const { stdout, stderr } = spawnSync('unshare', ['-m', '/bin/sh', '-c', line, attempt('{}')], { encoding: 'utf8' });
   const answer = JSON.parse(stdout || JSON.stringify({ stderr }));
@@ -76,7 +76,7 @@ testIf(isRoot, 'root', 'in a chroot the error leads to probe, and probe says so'
     reason: expect.stringContaining('chroot(2)'),
     fix: expect.stringContaining('pivot_root'),
   });
-  folder.remove();
+  directory.remove();
 });
 
 /** Runs Node in a container that runc makes as Docker would, with the host's /usr. */

@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { isRoot, temporaryFolder, testIf } from '../../support';
+import { isRoot, temporaryDirectory, testIf } from '../../support';
 
 const checkout = process.cwd();
 const hasTools = ['/usr/bin/patchelf', '/bin/busybox'].every((path) => existsSync(path));
@@ -55,9 +55,9 @@ testIf(
   'programs of a store run',
   () => {
     for (const store of ['/nix/store', '/gnu/store']) {
-      const folder = temporaryFolder();
-      chmodSync(folder.path, 0o755);
-      const root = join(folder.path, 'root');
+      const directory = temporaryDirectory();
+      chmodSync(directory.path, 0o755);
+      const root = join(directory.path, 'root');
       mkdirSync(root);
       const node = makeHost(root, store);
       const script = `const { spawnIsolated, Sandbox } = require('/app');
@@ -75,7 +75,7 @@ testIf(
         encoding: 'utf8',
       });
       expect({ stdout, stderr }).toEqual({ stdout: 'shell\nenv\nenv\nnode\n42\n', stderr: '' });
-      folder.remove();
+      directory.remove();
     }
   },
   60_000,

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { forkIsolated, Sandbox, SandboxPool, type SpawnOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { isRoot, rejection, temporaryFolder } from '../../support';
+import { isRoot, rejection, temporaryDirectory } from '../../support';
 import { openDescriptors, sandboxCgroups } from '../../support/processes';
 
 const dist = JSON.stringify(join(process.cwd(), 'dist'));
@@ -101,11 +101,11 @@ test('nsjs run reads what comes late, and writes all of it', async () => {
 });
 
 test('a file is written to where this process is in it', async () => {
-  const folder = temporaryFolder();
-  const file = join(folder.path, 'out');
+  const directory = temporaryDirectory();
+  const file = join(directory.path, 'out');
   const script = `const nsjs = require(${dist}); (async () => { console.log('1'); await nsjs.spawnIsolated('echo', ['2'], { stdio: 'inherit' }); console.log('3') })()`;
   expect((await pipeline(`$NODE -e "$SCRIPT" > ${file}; cat ${file}`, script)).stdout).toBe('1\n2\n3');
-  folder.remove();
+  directory.remove();
 });
 
 describe('descriptors from 3 on', () => {
@@ -161,9 +161,9 @@ print(os.read(r, 1) == b'')`;
 });
 
 describe('a channel', () => {
-  const folder = temporaryFolder();
-  const file = join(folder.path, 'child.js');
-  afterAll(() => folder.remove());
+  const directory = temporaryDirectory();
+  const file = join(directory.path, 'child.js');
+  afterAll(() => directory.remove());
 
   test('messages of a flood all arrive, in order, and leave this process time', async () => {
     writeFileSync(

@@ -4,7 +4,7 @@ import { createReadStream, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type SpawnOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { isRoot, output, rejection, sh, sleep, temporaryFolder, testIf, thrown, trySh } from '../../support';
+import { isRoot, output, rejection, sh, sleep, temporaryDirectory, testIf, thrown, trySh } from '../../support';
 import { sandboxCgroups } from '../../support/processes';
 
 const node = (script: string, before = '') =>
@@ -46,14 +46,14 @@ test('in the host’s pid namespace a program that stops init is killed at its t
 });
 
 test('in the host’s pid namespace no file of the root chooses whom init kills', async () => {
-  const folder = temporaryFolder();
-  for (const name of ['proc/thread-self', 'usr']) mkdirSync(join(folder.path, name), { recursive: true });
+  const directory = temporaryDirectory();
+  for (const name of ['proc/thread-self', 'usr']) mkdirSync(join(directory.path, name), { recursive: true });
   const victim = spawnIsolated('sleep', ['30'], { reject: false });
   await victim.spawned;
-  writeFileSync(join(folder.path, 'proc/thread-self/children'), `${victim.pid} `);
+  writeFileSync(join(directory.path, 'proc/thread-self/children'), `${victim.pid} `);
   await rejection(
     spawnIsolated('/usr/bin/true', [], {
-      root: folder.path,
+      root: directory.path,
       proc: 'off',
       namespaces: { pid: false },
       mounts: [{ type: 'bind', source: '/usr' }],
@@ -62,7 +62,7 @@ test('in the host’s pid namespace no file of the root chooses whom init kills'
   await sleep(100);
   expect(victim.kill('SIGTERM')).toBe(true);
   expect(await victim).toMatchObject({ signal: 'SIGTERM' });
-  folder.remove();
+  directory.remove();
 });
 
 test('an option that is undefined leaves what the preset says', async () => {
@@ -112,7 +112,7 @@ test('what is ended before it runs settles every promise', async () => {
   await Promise.allSettled([running.spawned]);
 });
 
-test('a folder does not go in as a descriptor', () => {
+test('a directory does not go in as a descriptor', () => {
   expect(thrown(() => spawnIsolated('true', [], { stdio: ['ignore', 'pipe', 'pipe', openSync('/', 'r')] })).message).toMatch(
     /^stdio\[3\]: .*directory/,
   );

@@ -4,16 +4,16 @@ import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { rejection, temporaryFolder, thrown } from '../../support';
+import { rejection, temporaryDirectory, thrown } from '../../support';
 
-const folder = temporaryFolder();
-chmodSync(folder.path, 0o755);
-afterAll(() => folder.remove());
+const directory = temporaryDirectory();
+chmodSync(directory.path, 0o755);
+afterAll(() => directory.remove());
 const file = (name: string, text: string, mode = 0o755) => {
-  writeFileSync(join(folder.path, name), text, { mode });
+  writeFileSync(join(directory.path, name), text, { mode });
   return name;
 };
-const mounts = [{ type: 'bind', source: folder.path, target: '/job' }] as const;
+const mounts = [{ type: 'bind', source: directory.path, target: '/job' }] as const;
 
 /** What each way to start it says. */
 async function says(command: string, options: { readonly cwd?: string } = {}): Promise<string> {
@@ -46,10 +46,10 @@ describe('a program that does not start', () => {
 });
 
 describe('mounts', () => {
-  test('a file on a folder and the reverse', async () => {
+  test('a file on a directory and the reverse', async () => {
     file('f', 'x');
     const on = async (source: string, target: string) =>
-      (await rejection(spawnIsolated('true', [], { mounts: [{ type: 'bind', source: join(folder.path, source), target }] }))).message;
+      (await rejection(spawnIsolated('true', [], { mounts: [{ type: 'bind', source: join(directory.path, source), target }] }))).message;
     expect(await on('f', '/usr/share')).toMatch(/mounts\[0\].*(different kinds|directory)/);
     expect(await on('', '/usr/bin/env')).toMatch(/mounts\[0\].*(different kinds|file|directory)/);
   });
@@ -63,8 +63,8 @@ describe('mounts', () => {
 
   test('seven hundred of them', async () => {
     const many = Array.from({ length: 700 }, (_, index) => {
-      mkdirSync(join(folder.path, `many/${index}`), { recursive: true });
-      return { type: 'bind', source: join(folder.path, `many/${index}`), target: `/m/${index}` } as const;
+      mkdirSync(join(directory.path, `many/${index}`), { recursive: true });
+      return { type: 'bind', source: join(directory.path, `many/${index}`), target: `/m/${index}` } as const;
     });
     expect((await spawnIsolated('/bin/sh', ['-c', 'ls /m | wc -l'], { mounts: many })).stdout).toBe('700');
     const both = many
@@ -78,8 +78,8 @@ describe('mounts', () => {
   });
 });
 
-test('a folder that can be written with preset container: one error says all that works', async () => {
-  const writable = [{ type: 'bind', source: folder.path, target: '/w', readonly: false }] as const;
+test('a directory that can be written with preset container: one error says all that works', async () => {
+  const writable = [{ type: 'bind', source: directory.path, target: '/w', readonly: false }] as const;
   const { message } = thrown(() => spawnIsolated('true', [], { preset: 'container', mounts: writable }));
   expect(message).toMatch(/mounts\[0\]\.readonly: .*seccomp: 'default'.*nestedUserNamespaces: false.*overlay/);
   const capabilities = /CAP_SETFCAP/.test(message) ? { capabilities: ['CAP_CHOWN'] as const } : {};
@@ -90,7 +90,7 @@ test('a folder that can be written with preset container: one error says all tha
     nestedUserNamespaces: false,
     ...capabilities,
   });
-  await spawnIsolated('true', [], { preset: 'container', mounts: [{ type: 'overlay', lower: folder.path, target: '/w' }] });
+  await spawnIsolated('true', [], { preset: 'container', mounts: [{ type: 'overlay', lower: directory.path, target: '/w' }] });
 });
 
 test('an option that is misspelt has a suggestion, at every level', () => {
@@ -117,11 +117,11 @@ describe('an addon that does not load', () => {
 
   test('or that it was bundled, and where it was looked for', async () => {
     for (const name of ['native/addon.js', 'base/errors.js', 'base/parse.js']) {
-      mkdirSync(join(folder.path, 'app/out', dirname(name)), { recursive: true });
-      cpSync(join(dist, name), join(folder.path, 'app/out', name));
+      mkdirSync(join(directory.path, 'app/out', dirname(name)), { recursive: true });
+      cpSync(join(dist, name), join(directory.path, 'app/out', name));
     }
-    writeFileSync(join(folder.path, 'app/package.json'), '{ "name": "app" }');
-    const text = `try { require(${JSON.stringify(join(folder.path, 'app/out/native/addon.js'))}).native() } catch (e) { console.log(e.message) }`;
+    writeFileSync(join(directory.path, 'app/package.json'), '{ "name": "app" }');
+    const text = `try { require(${JSON.stringify(join(directory.path, 'app/out/native/addon.js'))}).native() } catch (e) { console.log(e.message) }`;
     const { stdout } = await promisify(execFile)(process.execPath, ['-e', text]);
     expect(stdout).toMatch(/looked for \S+prebuilds\S+ and \S+.*bundled.*external/);
     expect(readFileSync(join(dist, 'native/addon.js'), 'utf8')).toContain('external');

@@ -55,10 +55,10 @@ testIf(isRoot, 'root', 'another root directory and mount namespace are looked at
 });
 
 testIf(isRoot, 'root', 'where /run cannot be written another directory can be named', async () => {
-  const script = `const fs = require('node:fs'), folder = fs.mkdtempSync('/tmp/nsjs-state-'); fs.chmodSync(folder, 0o777);
+  const script = `const fs = require('node:fs'), directory = fs.mkdtempSync('/tmp/nsjs-state-'); fs.chmodSync(directory, 0o777);
     sys.unshare(0x00020000); sys.mount(null, '/', null, 0x44000, null); sys.mount('none', '/run', 'tmpfs', 1, null);
     const said = (options) => spawnIsolated('echo', ['runs'], options).then(({ stdout }) => stdout, (error) => error.origin + ' ' + error.message);
-    console.log(await said({})); console.log(await said({ stateDir: folder })); console.log(await said({ stateDir: folder + '/own' })); fs.rmSync(folder, { recursive: true });`;
+    console.log(await said({})); console.log(await said({ stateDir: directory })); console.log(await said({ stateDir: directory + '/own' })); fs.rmSync(directory, { recursive: true });`;
   const [unwritable, foreign, own] = (await run(script)).split('\n');
   expect(unwritable).toMatch(/^stateDir .*E(ROFS|NOENT).*option stateDir/);
   expect(foreign).toMatch(/stateDir: users other than root may write/);

@@ -227,8 +227,8 @@ describe('output and input', () => {
   });
 
   test('more descriptors, files and streams', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'nsjs-stdio-'));
-    const file = openSync(join(folder, 'out'), 'w');
+    const directory = mkdtempSync(join(tmpdir(), 'nsjs-stdio-'));
+    const file = openSync(join(directory, 'out'), 'w');
     const running = spawnIsolated('/bin/sh', ['-c', 'echo to file; echo to pipe >&3'], { stdio: ['ignore', file, 'inherit', 'pipe'] });
     let text = '';
     running.stdio[3]?.on('data', (chunk: Buffer) => {
@@ -236,8 +236,8 @@ describe('output and input', () => {
     });
     await running;
     expect(text).toBe('to pipe\n');
-    expect(readFileSync(join(folder, 'out'), 'utf8')).toBe('to file\n');
-    execFileSync('rm', ['-r', folder]);
+    expect(readFileSync(join(directory, 'out'), 'utf8')).toBe('to file\n');
+    execFileSync('rm', ['-r', directory]);
   });
 
   test('stdout of the program is a pipe of its own, never a socket', async () => {
@@ -306,9 +306,9 @@ describe('tracing', () => {
 });
 
 describe('forkIsolated', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'nsjs-fork-'));
-  const file = join(folder, 'child.js');
-  afterAll(() => execFileSync('rm', ['-r', folder]));
+  const directory = mkdtempSync(join(tmpdir(), 'nsjs-fork-'));
+  const file = join(directory, 'child.js');
+  afterAll(() => execFileSync('rm', ['-r', directory]));
 
   test('messages go both ways', async () => {
     writeFileSync(

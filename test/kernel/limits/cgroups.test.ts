@@ -7,30 +7,31 @@ import { parseMounts } from '../../../dist/cgroup/hierarchies';
 import { sweep } from '../../../dist/cgroup/sweep';
 import { cgroups, hasCgroups, isRoot, sleep, testIf, thrown, trySh } from '../../support';
 
-const folders = [...new Set(Object.values(cgroups.version === undefined ? {} : cgroups.parents))];
+const directories = [...new Set(Object.values(cgroups.version === undefined ? {} : cgroups.parents))];
 
-const groupsNow = () => folders.flatMap((folder) => readdirSync(folder).filter((name) => name.startsWith('nsjs-')));
+const groupsNow = () => directories.flatMap((directory) => readdirSync(directory).filter((name) => name.startsWith('nsjs-')));
 
 testIf(hasCgroups && isRoot, 'cgroups of root', 'cgroup.parent: sandboxes are made there, and it stays', async () => {
   const parent = `/nsjs-test-${process.pid}/web`;
   const { report } = await spawnIsolated('true', [], { cgroup: { parent } });
-  const made = (report.cgroup?.folders ?? []).map((folder) => join(folder, '..'));
+  const made = (report.cgroup?.directories ?? []).map((directory) => join(directory, '..'));
   expect(made.length).toBeGreaterThan(0);
-  for (const folder of made) {
-    expect(folder).toContain(parent);
-    expect(readdirSync(folder).filter((name) => name.startsWith('nsjs-'))).toEqual([]);
+  for (const directory of made) {
+    expect(directory).toContain(parent);
+    expect(readdirSync(directory).filter((name) => name.startsWith('nsjs-'))).toEqual([]);
   }
   const result = await trySh('perl -e \'my @a; push @a, "x" x 1048576 for 1..100\'', {
     cgroup: { parent },
     limits: { memory: '32M', oomGroup: true },
   });
   expect(result.reason).toBe('oom');
-  for (const root of [...new Set(made)].map((folder) => folder.slice(0, folder.indexOf('/web')))) {
-    for (const folder of [join(root, 'web'), root]) if (existsSync(folder)) rmdirSync(folder);
+  for (const root of [...new Set(made)].map((directory) => directory.slice(0, directory.indexOf('/web')))) {
+    for (const directory of [join(root, 'web'), root]) if (existsSync(directory)) rmdirSync(directory);
   }
   // What other hierarchies have of it.
   for (const mount of parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')))
-    for (const folder of [join(mount.folder, parent), join(mount.folder, parent, '..')]) if (existsSync(folder)) rmdirSync(folder);
+    for (const directory of [join(mount.directory, parent), join(mount.directory, parent, '..')])
+      if (existsSync(directory)) rmdirSync(directory);
 });
 
 testIf(
@@ -40,8 +41,8 @@ testIf(
   async () => {
     const parent = `/nsjs-test-above-${process.pid}`;
     const { report } = await spawnIsolated('true', [], { cgroup: { parent } });
-    const made = (report.cgroup?.folders ?? []).map((folder) => join(folder, '..'));
-    const memory = made.find((folder) => existsSync(join(folder, 'memory.limit_in_bytes'))) ?? '';
+    const made = (report.cgroup?.directories ?? []).map((directory) => join(directory, '..'));
+    const memory = made.find((directory) => existsSync(join(directory, 'memory.limit_in_bytes'))) ?? '';
     writeFileSync(join(memory, 'memory.limit_in_bytes'), '90M');
     const still = spawnIsolated('sleep', ['2'], { cgroup: { parent }, limits: { memory: '64M', oomGroup: true }, reject: false });
     await still.spawned;
@@ -49,10 +50,10 @@ testIf(
     await spawnIsolated('perl', ['-e', eat], { cgroup: { parent }, limits: { memory: '200M' }, reject: false });
     expect(Number(readFileSync(join(memory, 'memory.failcnt'), 'latin1'))).toBeGreaterThan(0);
     expect(await still).toMatchObject({ reason: 'exited', exitCode: 0, limits: { oomKills: 0 } });
-    for (const folder of new Set(made)) rmdirSync(folder);
+    for (const directory of new Set(made)) rmdirSync(directory);
     // Those that were made for no limit of these runs.
     for (const mount of parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')))
-      if (existsSync(join(mount.folder, parent))) rmdirSync(join(mount.folder, parent));
+      if (existsSync(join(mount.directory, parent))) rmdirSync(join(mount.directory, parent));
   },
 );
 
@@ -63,15 +64,15 @@ testIf(hasCgroups, 'cgroups', 'cgroup.parent: a group that cannot be made is an 
 });
 
 testIf(hasCgroups, 'cgroups', 'what a process left that died goes, what the living have stays', async () => {
-  const [folder = ''] = folders;
-  const dead = join(folder, 'nsjs-4194303-1-000000000');
-  const young = join(folder, 'nsjs-4194302-1-000000000');
-  const other = join(folder, `nsjs-test-other-${process.pid}`);
+  const [directory = ''] = directories;
+  const dead = join(directory, 'nsjs-4194303-1-000000000');
+  const young = join(directory, 'nsjs-4194302-1-000000000');
+  const other = join(directory, `nsjs-test-other-${process.pid}`);
   for (const path of [dead, join(dead, 'p1'), young, other]) mkdirSync(path);
   const long = Date.now() / 1000 - 60;
   for (const path of [dead, other]) utimesSync(path, long, long);
   const sandbox = await Sandbox.open();
-  sweep(folders);
+  sweep(directories);
   expect([dead, young, other].map((path) => existsSync(path))).toEqual([false, true, true]);
   expect(await sandbox.spawn('echo', ['alive'])).toMatchObject({ stdout: 'alive' });
   await sandbox.close();
@@ -90,7 +91,7 @@ testIf(hasCgroups, 'cgroups', 'a killed process leaves no group', async () => {
 
 testIf(hasCgroups, 'cgroups', 'threads of one process name their groups apart', async () => {
   const script = `const { spawnIsolated } = require(${JSON.stringify(process.cwd())}); const { parentPort } = require('node:worker_threads');
-    spawnIsolated('sleep', ['0.3']).then(({ report }) => parentPort.postMessage(report.cgroup.folders[0]));`;
+    spawnIsolated('sleep', ['0.3']).then(({ report }) => parentPort.postMessage(report.cgroup.directories[0]));`;
   const told = await Promise.all(
     [1, 2, 3].map(
       () => new Promise((resolve, reject) => new Worker(script, { eval: true }).once('message', resolve).once('error', reject)),

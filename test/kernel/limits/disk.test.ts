@@ -4,33 +4,33 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnIsolated } from 'nsjs';
-import { cgroups, isRoot, isSlow, sh, temporaryFolder, testIf, thrown } from '../../support';
+import { cgroups, isRoot, isSlow, sh, temporaryDirectory, testIf, thrown } from '../../support';
 
 const hasIo = cgroups.version !== undefined && 'io' in cgroups.parents;
 const mebibyte = 2 ** 20;
 
-/** A program of Node in a mount namespace where `device` is mounted on `folder`; what it prints, read as JSON. */
+/** A program of Node in a mount namespace where `device` is mounted on `directory`; what it prints, read as JSON. */
 function withDisk(program: string): unknown {
-  const folder = temporaryFolder();
-  const image = join(folder.path, 'image');
+  const directory = temporaryDirectory();
+  const image = join(directory.path, 'image');
   writeFileSync(image, Buffer.alloc(48 * mebibyte));
   const device = execFileSync('losetup', ['--find', '--show', image], { encoding: 'utf8' }).trim();
   try {
     execFileSync('mkfs.ext4', ['-q', device]);
-    const script = join(folder.path, 'script.js');
+    const script = join(directory.path, 'script.js');
     writeFileSync(
       script,
-      `const { spawnIsolated } = require(${JSON.stringify(process.cwd())}); const folder = ${JSON.stringify(folder.path)}; (async () => { ${program} })();`,
+      `const { spawnIsolated } = require(${JSON.stringify(process.cwd())}); const directory = ${JSON.stringify(directory.path)}; (async () => { ${program} })();`,
     );
-    const line = `mount ${device} ${folder.path}/disk && chmod 1777 ${folder.path}/disk && exec ${process.execPath} ${script}`;
-    execFileSync('mkdir', [join(folder.path, 'disk')]);
+    const line = `mount ${device} ${directory.path}/disk && chmod 1777 ${directory.path}/disk && exec ${process.execPath} ${script}`;
+    execFileSync('mkdir', [join(directory.path, 'disk')]);
     const { stdout, stderr, status } = spawnSync('unshare', ['-m', '/bin/sh', '-c', line], { encoding: 'utf8' });
     if (status !== 0) throw new Error(stderr);
     return JSON.parse(stdout);
   } finally {
     spawnSync('losetup', ['--detach', device]);
     rmSync(image, { force: true });
-    folder.remove();
+    directory.remove();
   }
 }
 
@@ -39,9 +39,9 @@ const hasLoop = isRoot && existsSync('/dev/loop-control') && spawnSync('losetup'
 testIf(hasIo && hasLoop, 'the io controller and loop devices', 'io: bytes and operations of a disk, within 15 %', () => {
   const rates = { writeBytes: 2 * mebibyte, readBytes: 4 * mebibyte, writeOperations: 40, readOperations: 60 };
   const got = withDisk(`
-    const mounts = [{ type: 'bind', source: folder + '/disk', target: '/d', readonly: false }];
+    const mounts = [{ type: 'bind', source: directory + '/disk', target: '/d', readonly: false }];
     const seconds = async (line, io) => {
-      const { stderr, usage } = await spawnIsolated('/bin/sh', ['-c', line], { mounts, limits: { io: [{ device: folder + '/disk', ...io }] } });
+      const { stderr, usage } = await spawnIsolated('/bin/sh', ['-c', line], { mounts, limits: { io: [{ device: directory + '/disk', ...io }] } });
       return { seconds: Number(/, ([\\d.]+) s,/.exec(stderr)[1]), usage };
     };
     const write = (bs, count) => 'dd if=/dev/zero of=/d/x bs=' + bs + ' count=' + count + ' oflag=direct';

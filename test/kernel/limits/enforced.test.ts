@@ -1,7 +1,7 @@
 // Each limit is proven by a program that runs into it: what it got, what it was refused, and what the host counted.
 import { cpus } from 'node:os';
 import { type Limits, Sandbox, spawnIsolated } from 'nsjs';
-import { cgroups, hasCgroups, isSlow, rejection, sh, sleep, temporaryFolder, testIf, trySh } from '../../support';
+import { cgroups, hasCgroups, isSlow, rejection, sh, sleep, temporaryDirectory, testIf, trySh } from '../../support';
 
 const mebibyte = 2 ** 20;
 const isVersion2 = cgroups.version === 2;
@@ -138,10 +138,10 @@ testIf(has('hugetlb'), 'the hugetlb controller', 'hugetlb: a group of its own li
 
 test('tmpfs: exactly so many bytes and inodes', async () => {
   const options = { scratch: { size: '3M', inodes: 20 } } as const;
-  const line = (folder: string) =>
-    `cat /dev/zero > ${folder}/x; stat -c %s ${folder}/x; rm ${folder}/x; i=0; while touch ${folder}/$i; do i=$((i+1)); done; ls ${folder} | wc -l`;
-  for (const folder of ['/tmp', '~']) {
-    const { stdout, stderr } = await trySh(line(folder), options);
+  const line = (directory: string) =>
+    `cat /dev/zero > ${directory}/x; stat -c %s ${directory}/x; rm ${directory}/x; i=0; while touch ${directory}/$i; do i=$((i+1)); done; ls ${directory} | wc -l`;
+  for (const directory of ['/tmp', '~']) {
+    const { stdout, stderr } = await trySh(line(directory), options);
     expect(stdout).toBe(`${3 * mebibyte}\n19`);
     expect(stderr).toContain('No space left on device');
   }
@@ -150,7 +150,7 @@ test('tmpfs: exactly so many bytes and inodes', async () => {
 });
 
 test('the changes of an overlay in memory: exactly so many bytes', async () => {
-  const lower = temporaryFolder();
+  const lower = temporaryDirectory();
   const options = { mounts: [{ type: 'overlay', target: '/o', lower: [lower.path], size: '2M', inodes: 100 } as const] };
   const { stdout, stderr } = await trySh('cat /dev/zero > /o/x; du -k /o/x | cut -f1', options);
   lower.remove();

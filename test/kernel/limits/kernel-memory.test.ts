@@ -150,7 +150,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 def check(name, ok):
     if not ok: sys.exit(name + ': ' + os.strerror(ctypes.get_errno()))
 fd = libc.inotify_init1(0); check('inotify_init', fd >= 0)
-for folder in ('/', '/usr', '/usr/bin', '/etc', '/tmp'): check('inotify_add_watch', libc.inotify_add_watch(fd, folder.encode(), 2) >= 0)
+for directory in ('/', '/usr', '/usr/bin', '/etc', '/tmp'): check('inotify_add_watch', libc.inotify_add_watch(fd, directory.encode(), 2) >= 0)
 queue = libc.mq_open(b'/nsjs-test-%d' % os.getpid(), 0o102, 0o600, None); check('mq_open', queue >= 0)
 libc.mq_unlink(b'/nsjs-test-%d' % os.getpid())
 if os.path.exists('/dev/ptmx'): check('pty', os.openpty()[0] >= 0)

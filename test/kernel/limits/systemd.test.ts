@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Sandbox, spawnIsolated, systemdScope } from 'nsjs';
-import { cgroups, rejection, sleep, temporaryFolder, testIf } from '../../support';
+import { cgroups, rejection, sleep, temporaryDirectory, testIf } from '../../support';
 
 const systemd = ['/lib/systemd/systemd', '/usr/lib/systemd/systemd'].find((path) => existsSync(path));
 
@@ -17,7 +17,7 @@ testIf(
   'systemd, and cgroups of version 2',
   'sandboxes in a scope that systemd made',
   async () => {
-    const runtime = temporaryFolder();
+    const runtime = temporaryDirectory();
     const group = join((cgroups.version === 2 && cgroups.parents.memory) || '', `nsjs-test-manager-${process.pid}`);
     mkdirSync(group);
     const env = { ...process.env, XDG_RUNTIME_DIR: runtime.path, DBUS_SESSION_BUS_ADDRESS: '', HOME: runtime.path };
@@ -36,7 +36,7 @@ testIf(
       expect(scope.parent.endsWith(`/${scope.unit}`)).toBe(true);
       const cgroup = { parent: scope.parent };
       const { report } = await spawnIsolated('true', [], { cgroup, limits: { memory: '64M' } });
-      expect(report.cgroup?.folders[0]).toContain(`/${scope.unit}/nsjs-`);
+      expect(report.cgroup?.directories[0]).toContain(`/${scope.unit}/nsjs-`);
       const eat = 'my @a; push @a, "x" x 1048576 for 1..100';
       expect(await spawnIsolated('perl', ['-e', eat], { cgroup, limits: { memory: '32M' }, reject: false })).toMatchObject({
         reason: 'oom',
@@ -45,11 +45,11 @@ testIf(
       expect(sandbox.stats()).toMatchObject({ source: 'cgroup', pids: { limit: 11 } });
       await sandbox.close();
       expect(readFileSync('/proc/self/cgroup', 'latin1')).toBe(own);
-      const folder = (report.cgroup?.folders[0] ?? '').replace(/\/nsjs-[^/]*$/, '');
-      expect(existsSync(folder)).toBe(true);
+      const directory = (report.cgroup?.directories[0] ?? '').replace(/\/nsjs-[^/]*$/, '');
+      expect(existsSync(directory)).toBe(true);
       await scope.close();
-      for (let waited = 0; existsSync(folder) && waited < 30_000; waited += 50) await sleep(50);
-      expect(existsSync(folder)).toBe(false);
+      for (let waited = 0; existsSync(directory) && waited < 30_000; waited += 50) await sleep(50);
+      expect(existsSync(directory)).toBe(false);
     } finally {
       for (const name of ['XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS']) {
         if (before[name] === undefined) delete process.env[name];
@@ -71,7 +71,7 @@ testIf(!isVersion2, 'cgroups of version 1', 'on version 1 there is none', async 
 });
 
 testIf(isVersion2, 'cgroups of version 2', 'whoever answers in another way is an error', async () => {
-  const runtime = temporaryFolder();
+  const runtime = temporaryDirectory();
   const server = createServer((socket) => socket.end('REJECTED\r\n')).listen(join(runtime.path, 'bus'));
   await new Promise((resolve) => server.once('listening', resolve));
   const before = process.env.DBUS_SESSION_BUS_ADDRESS;

@@ -64,8 +64,8 @@ describe('update', () => {
       const held = sandbox.spawn('sleep', ['100'], { limits: { cpu: 0.5 }, reject: false });
       await held.spawned;
       sandbox.update({ cpu: 2 });
-      const folder = sandbox.report.cgroup?.folders.find((path) => existsSync(join(path, 'cpu.cfs_period_us'))) ?? '';
-      expect(['period', 'quota'].map((name) => Number(readFileSync(join(folder, `cpu.cfs_${name}_us`), 'latin1')))).toEqual([
+      const directory = sandbox.report.cgroup?.directories.find((path) => existsSync(join(path, 'cpu.cfs_period_us'))) ?? '';
+      expect(['period', 'quota'].map((name) => Number(readFileSync(join(directory, `cpu.cfs_${name}_us`), 'latin1')))).toEqual([
         10_000, 20_000,
       ]);
       held.kill('SIGKILL');

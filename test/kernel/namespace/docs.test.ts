@@ -4,15 +4,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { namespaceTypes } from 'nsjs';
 
-const folder = join(__dirname, '../../../docs/namespaces');
+const directory = join(__dirname, '../../../docs/namespaces');
 const block = (text: string, kind: string) => new RegExp(`\`\`\`${kind}\\n(.*?)\`\`\``, 's').exec(text)?.[1] ?? '';
 
 test('there is a page for each type', () => {
-  expect(readdirSync(folder).sort()).toEqual(['README.md', ...namespaceTypes.map((type) => `${type}.md`)].sort());
+  expect(readdirSync(directory).sort()).toEqual(['README.md', ...namespaceTypes.map((type) => `${type}.md`)].sort());
 });
 
 test.each(namespaceTypes)('the example of %s', (type) => {
-  const text = readFileSync(join(folder, `${type}.md`), 'utf8');
+  const text = readFileSync(join(directory, `${type}.md`), 'utf8');
   for (const word of ['**Share**', '**Nest**', '**Pin**']) expect(text).toContain(word);
   expect(execFileSync(process.execPath, ['-e', block(text, 'js')], { cwd: __dirname, encoding: 'utf8' })).toBe(block(text, 'text'));
 });

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Namespace } from 'nsjs';
-import { isRoot, temporaryFolder, testIf, thrown } from '../../support';
+import { isRoot, temporaryDirectory, testIf, thrown } from '../../support';
 import { inodeOf } from './inode';
 
 describe('run', () => {
@@ -39,8 +39,8 @@ describe('run', () => {
 
 describe('pin', () => {
   testIf(isRoot, 'root', 'it lives on after its maker has exited, and is opened by its path', () => {
-    const folder = temporaryFolder();
-    const path = join(folder.path, 'pinned');
+    const directory = temporaryDirectory();
+    const path = join(directory.path, 'pinned');
     const script = `const { Namespace } = require('nsjs'); Namespace.create('uts', { hostname: 'pinned' }).then((ns) => { ns.pin(${JSON.stringify(path)}); console.log(JSON.stringify(ns)); process.exit(); })`;
     const reference = JSON.parse(execFileSync(process.execPath, ['-e', script], { cwd: __dirname, encoding: 'utf8' }));
     const shown = execFileSync('nsenter', [`--uts=${path}`, 'uname', '-n'], { encoding: 'utf8' }).trim();
@@ -54,25 +54,25 @@ describe('pin', () => {
     Namespace.unpin(path);
     expect(existsSync(path)).toBe(false);
     expect(thrown(() => Namespace.reopen(reference).close())).toMatchObject({ code: 'ESTALE' });
-    folder.remove();
+    directory.remove();
   });
 
   test('without rights, or where nothing can be made, nothing is left', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     await using ns = await Namespace.create('uts');
-    mkdirSync(join(folder.path, 'full'));
-    writeFileSync(join(folder.path, 'full/file'), '');
-    expect(thrown(() => ns.pin(join(folder.path, 'full/file')))).toMatchObject({ path: 'path' });
-    expect(thrown(() => ns.pin(join(folder.path, 'missing/file')))).toMatchObject({ code: 'ENOENT', origin: 'pin' });
+    mkdirSync(join(directory.path, 'full'));
+    writeFileSync(join(directory.path, 'full/file'), '');
+    expect(thrown(() => ns.pin(join(directory.path, 'full/file')))).toMatchObject({ path: 'path' });
+    expect(thrown(() => ns.pin(join(directory.path, 'missing/file')))).toMatchObject({ code: 'ENOENT', origin: 'pin' });
     if (!isRoot) {
-      expect(thrown(() => ns.pin(join(folder.path, 'pinned')))).toMatchObject({
+      expect(thrown(() => ns.pin(join(directory.path, 'pinned')))).toMatchObject({
         code: 'EPERM',
         hint: expect.stringContaining('CAP_SYS_ADMIN'),
       });
-      expect(existsSync(join(folder.path, 'pinned'))).toBe(false);
+      expect(existsSync(join(directory.path, 'pinned'))).toBe(false);
     }
     expect(thrown(() => Namespace.unpin('/nonexistent')).code).toMatch(/ENOENT|EPERM/);
-    folder.remove();
+    directory.remove();
   });
 
   test('what was written down in another life of the machine is stale', () => {

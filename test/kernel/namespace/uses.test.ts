@@ -4,7 +4,7 @@ import { createConnection } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Sandbox, spawnIsolated } from 'nsjs';
-import { isRoot, output, sh, temporaryFolder } from '../../support';
+import { isRoot, output, sh, temporaryDirectory } from '../../support';
 
 test('PID 1 and unique pids: each sandbox counts from one, none sees another', async () => {
   const [one, two] = [await Sandbox.open(), await Sandbox.open()];
@@ -44,21 +44,21 @@ test('own IP stack: interfaces, ports, routes and abstract sockets', async () =>
 });
 
 test('own mounts and volumes: what is mounted inside stays inside', async () => {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   const before = readFileSync('/proc/self/mountinfo', 'latin1');
   const volumes = [
-    { type: 'bind', source: folder.path, target: '/volume', readonly: false },
+    { type: 'bind', source: directory.path, target: '/volume', readonly: false },
     { type: 'tmpfs', target: '/scratch', size: '1M' },
   ] as const;
   const one = await Sandbox.open({ mounts: volumes });
   const two = await Sandbox.open({ mounts: volumes });
   await one.spawn('/bin/sh', ['-c', 'echo shared > /volume/file; echo own > /scratch/file']);
   expect((await two.spawn('/bin/sh', ['-c', 'cat /volume/file; ls /scratch'])).stdout).toBe('shared');
-  expect(readFileSync(join(folder.path, 'file'), 'utf8')).toBe('shared\n');
+  expect(readFileSync(join(directory.path, 'file'), 'utf8')).toBe('shared\n');
   expect(readFileSync('/proc/self/mountinfo', 'latin1')).toBe(before);
   await one.close();
   await two.close();
-  folder.remove();
+  directory.remove();
 });
 
 test('own host and domain name', async () => {

@@ -15,7 +15,7 @@ interface Reply {
 
 /** One page in headless Chromium, by the DevTools protocol over pipes. */
 export class Browser {
-  private readonly folder = mkdtempSync(join(tmpdir(), 'nsjs-test-'));
+  private readonly directory = mkdtempSync(join(tmpdir(), 'nsjs-test-'));
   private readonly child: ChildProcess;
   private readonly waiting = new Map<number, (reply: Reply) => void>();
   private session: string | undefined;
@@ -23,11 +23,16 @@ export class Browser {
 
   constructor(width: number, height: number) {
     const args = ['--headless=new', '--disable-gpu', '--remote-debugging-pipe', '--no-first-run', '--hide-scrollbars', '--no-proxy-server'];
-    const own = [`--user-data-dir=${this.folder}`, `--window-size=${width},${height}`, '--disable-background-networking', '--no-sandbox'];
+    const own = [
+      `--user-data-dir=${this.directory}`,
+      `--window-size=${width},${height}`,
+      '--disable-background-networking',
+      '--no-sandbox',
+    ];
     this.child = spawn('chromium', [...args, ...own, 'about:blank'], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
       detached: true,
-      env: { ...process.env, HOME: this.folder, TMPDIR: this.folder },
+      env: { ...process.env, HOME: this.directory, TMPDIR: this.directory },
     });
     let rest = Buffer.alloc(0);
     (this.child.stdio[4] as Readable).on('data', (chunk: Buffer) => {
@@ -71,7 +76,7 @@ export class Browser {
     // Its own process group.
     if (this.child.pid !== undefined) process.kill(-this.child.pid, 'SIGKILL');
     await gone;
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
   private send(method: string, params: object): Promise<Record<string, unknown>> {

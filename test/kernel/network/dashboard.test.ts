@@ -21,10 +21,10 @@ testIf(hasChromium && inLab, hasChromium ? labNeeded : 'Chromium', 'the dashboar
     const picture = await browser.screenshot();
     expect(picture.subarray(1, 4).toString()).toBe('PNG');
     // The picture in the docs is this one.
-    const folder = process.env.NSJS_SCREENSHOTS;
-    if (folder) {
-      mkdirSync(folder, { recursive: true });
-      writeFileSync(join(folder, 'egress-dashboard.png'), picture);
+    const directory = process.env.NSJS_SCREENSHOTS;
+    if (directory) {
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, 'egress-dashboard.png'), picture);
     }
   } finally {
     await browser.close();

@@ -51,12 +51,12 @@ describe('without a variable set', () => {
   });
 
   lab('so does git by HTTPS', async () => {
-    const repository = join(world.folder.path, 'repository');
+    const repository = join(world.directory.path, 'repository');
     const git = (...args: string[]) => execFileSync('git', ['-C', repository, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args]);
     execFileSync('git', ['init', '-q', '-b', 'main', repository]);
     git('commit', '-q', '--allow-empty', '-m', 'first');
     git('update-server-info');
-    const pem = (name: string) => readFileSync(join(world.folder.path, name));
+    const pem = (name: string) => readFileSync(join(world.directory.path, name));
     const files = createSecure({ key: pem('server.key'), cert: pem('server.pem') }, (request, response) => {
       try {
         response.end(readFileSync(join(repository, '.git', (request.url ?? '').replace(/^\/r/, '').split('?')[0] ?? '')));

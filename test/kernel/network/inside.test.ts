@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Sandbox } from 'nsjs';
 import * as netlink from 'nsjs/sys/netlink';
-import { isRoot, rejection, sleep, temporaryFolder, testIf, thrown } from '../../support';
+import { isRoot, rejection, sleep, temporaryDirectory, testIf, thrown } from '../../support';
 
 let sandbox: Sandbox;
 const hasTcpdump = spawnSync('tcpdump', ['--version']).status === 0;
@@ -60,15 +60,15 @@ describe('this process reaches what listens inside', () => {
   });
 
   test('by TLS', async () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const pem = ['-keyout', 'key.pem', '-out', 'cert.pem', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
     execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', ...pem], {
-      cwd: folder.path,
+      cwd: directory.path,
       stdio: 'pipe',
     });
     const { readFileSync } = jest.requireActual<typeof import('node:fs')>('node:fs');
-    const [key, cert] = ['key.pem', 'cert.pem'].map((name) => readFileSync(join(folder.path, name)));
-    folder.remove();
+    const [key, cert] = ['key.pem', 'cert.pem'].map((name) => readFileSync(join(directory.path, name)));
+    directory.remove();
     const server = createHttps({ key, cert } as object, (_, response) => response.end('secure'));
     await sandbox.net.listen(server, 443, '127.0.0.1');
     // Nobody vouches for it.
@@ -100,8 +100,8 @@ describe('this process reaches what listens inside', () => {
 
 describe('capture', () => {
   testIf(hasTcpdump, 'tcpdump', 'is what tcpdump reads', async () => {
-    const folder = temporaryFolder();
-    const file = join(folder.path, 'frames.pcapng');
+    const directory = temporaryDirectory();
+    const file = join(directory.path, 'frames.pcapng');
     const capture = sandbox.net.capture();
     const written = pipeline(capture, createWriteStream(file));
     await (await sandbox.net.fetch('http://localhost/captured')).text();
@@ -109,7 +109,7 @@ describe('capture', () => {
     (capture as unknown as { end(): void }).end();
     await written;
     const text = execFileSync('tcpdump', ['-nn', '-A', '-r', file], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-    folder.remove();
+    directory.remove();
     expect(text).toContain('127.0.0.1.80');
     expect(text).toContain('GET /captured');
     expect(text.match(/HTTP: GET \/captured/g)).toHaveLength(1);

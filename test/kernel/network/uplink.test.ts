@@ -35,7 +35,10 @@ describe('an uplink', () => {
         },
       },
     });
-    const tls = { key: readFileSync(join(world.folder.path, 'server.key')), cert: readFileSync(join(world.folder.path, 'server.pem')) };
+    const tls = {
+      key: readFileSync(join(world.directory.path, 'server.key')),
+      cert: readFileSync(join(world.directory.path, 'server.pem')),
+    };
     await there.net.listen(
       createHttp((request, response) => response.end(`http ${request.socket.remoteAddress}`)),
       80,

@@ -6,7 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { EgressEvent, EgressOptions, SpawnOptions } from 'nsjs';
 import { spawnIsolated } from 'nsjs';
-import { temporaryFolder, testIf } from '../../support';
+import { temporaryDirectory, testIf } from '../../support';
 
 /** Whether this process is in a network namespace that scripts/test/lab.sh has set up. */
 export const inLab = process.env.NSJS_LAB === '1';
@@ -36,14 +36,14 @@ export const names: Record<string, readonly string[]> = {
 
 /** Servers of the outside, and a certificate authority that vouches for their names. */
 export class World {
-  readonly folder = temporaryFolder();
+  readonly directory = temporaryDirectory();
   readonly seen: { host: string | undefined; url: string | undefined; method: string | undefined; body: string }[] = [];
   asked: string[] = [];
   private readonly servers: Server[] = [];
   private readonly sockets = new Set<Socket>();
 
   get ca(): string {
-    return join(this.folder.path, 'ca.pem');
+    return join(this.directory.path, 'ca.pem');
   }
 
   async open(): Promise<void> {
@@ -59,8 +59,8 @@ export class World {
       });
     };
     const tls = {
-      key: readFileSync(join(this.folder.path, 'server.key')),
-      cert: readFileSync(join(this.folder.path, 'server.pem')),
+      key: readFileSync(join(this.directory.path, 'server.key')),
+      cert: readFileSync(join(this.directory.path, 'server.pem')),
     };
     const echo = () => createServer((socket) => socket.pipe(socket));
     await Promise.all([
@@ -101,16 +101,16 @@ export class World {
   async close(): Promise<void> {
     for (const socket of this.sockets) socket.destroy();
     await Promise.all(this.servers.map((server) => new Promise((resolve) => server.close(resolve))));
-    this.folder.remove();
+    this.directory.remove();
   }
 
   private makeCertificates(): void {
-    const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: this.folder.path, stdio: 'pipe' });
+    const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: this.directory.path, stdio: 'pipe' });
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
     openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test CA');
     openssl('req', ...key.slice(0, -2), '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=good.test');
     const san = 'subjectAltName=DNS:good.test,DNS:other.test,DNS:www.wild.test';
-    execFileSync('sh', ['-c', `printf '${san}' > san`], { cwd: this.folder.path });
+    execFileSync('sh', ['-c', `printf '${san}' > san`], { cwd: this.directory.path });
     openssl(
       'x509',
       '-req',

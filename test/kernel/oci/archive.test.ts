@@ -32,12 +32,12 @@ let count = 0;
 
 const fresh = (name: string) => join(work, `${name}-${count++}`);
 
-const unpack = (bytes: Buffer, folder = fresh('root'), options = {}) => unpackTar(Readable.from([bytes]), folder, options);
+const unpack = (bytes: Buffer, directory = fresh('root'), options = {}) => unpackTar(Readable.from([bytes]), directory, options);
 
 describe('an archive', () => {
-  test('becomes a folder: files, folders, links, modes, times, long names', async () => {
+  test('becomes a directory: files, directories, links, modes, times, long names', async () => {
     const long = `d/${'n'.repeat(150)}/ü`;
-    const folder = fresh('root');
+    const directory = fresh('root');
     const answer = await unpack(
       archive(
         { path: 'd', type: 'directory', mode: 0o750 },
@@ -48,14 +48,14 @@ describe('an archive', () => {
         { path: 'fifo', type: 'fifo' },
         { path: 'dev', type: 'character-device' },
       ),
-      folder,
+      directory,
     );
-    expect(answer).toMatchObject({ folder, entries: 7, skipped: 2 });
-    expect(readFileSync(join(folder, 'd/hard'), 'utf8')).toBe('hello');
-    expect(statSync(join(folder, 'd/f'))).toMatchObject({ nlink: 2, mtimeMs: 1_700_000_000_000 });
-    expect(statSync(join(folder, 'd/f')).mode & 0o7777).toBe(0o755);
-    expect(statSync(join(folder, 'd')).mode & 0o777).toBe(0o750);
-    expect(readFileSync(join(folder, long), 'utf8')).toBe('long');
+    expect(answer).toMatchObject({ directory, entries: 7, skipped: 2 });
+    expect(readFileSync(join(directory, 'd/hard'), 'utf8')).toBe('hello');
+    expect(statSync(join(directory, 'd/f'))).toMatchObject({ nlink: 2, mtimeMs: 1_700_000_000_000 });
+    expect(statSync(join(directory, 'd/f')).mode & 0o7777).toBe(0o755);
+    expect(statSync(join(directory, 'd')).mode & 0o777).toBe(0o750);
+    expect(readFileSync(join(directory, long), 'utf8')).toBe('long');
   });
 
   test('is the same one that tar(1) writes, gzipped as well', async () => {
@@ -68,17 +68,17 @@ describe('an archive', () => {
       for (const flag of ['', 'z']) {
         const file = fresh('tar');
         execFileSync('tar', [`-c${flag}f`, file, `--format=${format}`, '-C', source, '.']);
-        const folder = fresh('root');
-        await unpackTar(file, folder);
-        execFileSync('diff', ['-r', '--no-dereference', source, folder]);
+        const directory = fresh('root');
+        await unpackTar(file, directory);
+        execFileSync('diff', ['-r', '--no-dereference', source, directory]);
       }
     }
   });
 
   testIf(isRoot, 'root', 'keeps the owners it names, and no others', async () => {
-    const folder = fresh('root');
-    await unpack(archive({ path: 'f', uid: 33, gid: 44 }), folder);
-    expect(statSync(join(folder, 'f'))).toMatchObject({ uid: 33, gid: 44 });
+    const directory = fresh('root');
+    await unpack(archive({ path: 'f', uid: 33, gid: 44 }), directory);
+    expect(statSync(join(directory, 'f'))).toMatchObject({ uid: 33, gid: 44 });
     expect(await rejection(unpack(archive({ path: 'f', uid: 70_000 })))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
   });
 
@@ -88,7 +88,7 @@ describe('an archive', () => {
     ['a hard link out of it', [{ path: 'x', type: 'link', linkPath: '../../../../etc/passwd' }], /contains '\.\.'/],
     ['a hard link to what is not there', [{ path: 'x', type: 'link', linkPath: 'none' }], /not a file/],
     [
-      'a file for a folder',
+      'a file for a directory',
       [
         { path: 'f', data: 'x' },
         { path: 'f/g', data: 'x' },
@@ -104,16 +104,16 @@ describe('an archive', () => {
       ],
       /more than 40 symbolic links/,
     ],
-    ['a whiteout of the folder itself', [{ path: '.wh...', data: '' }], /not a valid whiteout/],
+    ['a whiteout of the directory itself', [{ path: '.wh...', data: '' }], /not a valid whiteout/],
   ])('with %s is refused, and nothing of it stays', async (_, entries, message) => {
-    const folder = fresh('root');
-    const error = await rejection(unpack(archive(...entries), folder));
+    const directory = fresh('root');
+    const error = await rejection(unpack(archive(...entries), directory));
     expect(error).toMatchObject({ code: 'ERR_NSJS_ARCHIVE', message: expect.stringMatching(message) });
-    expect(existsSync(folder)).toBe(false);
+    expect(existsSync(directory)).toBe(false);
   });
 
   test('that writes through its own link writes inside all the same', async () => {
-    const folder = fresh('root');
+    const directory = fresh('root');
     const victim = fresh('victim');
     mkdirSync(victim);
     await unpack(
@@ -123,11 +123,11 @@ describe('an archive', () => {
         { path: 'up', type: 'symlink', linkPath: '../../..' },
         { path: 'up/evil2', data: 'x' },
       ),
-      folder,
+      directory,
     );
     expect(execFileSync('ls', ['-A', victim], { encoding: 'utf8' })).toBe('');
-    expect(readFileSync(join(folder, victim, 'evil'), 'utf8')).toBe('x');
-    expect(existsSync(join(folder, 'evil2'))).toBe(true);
+    expect(readFileSync(join(directory, victim, 'evil'), 'utf8')).toBe('x');
+    expect(existsSync(join(directory, 'evil2'))).toBe(true);
   });
 
   test('that grows past its limits is refused', async () => {
@@ -150,11 +150,11 @@ describe('an archive', () => {
     expect(await rejection(unpack(spoil(archive({ path: 'file', data: 'x'.repeat(1000) }))))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
   });
 
-  test('into a folder that is there is an error that leaves it alone', async () => {
-    const folder = fresh('root');
-    mkdirSync(folder);
-    expect(await rejection(unpack(archive({ path: 'f' }), folder))).toMatchObject({ code: 'EEXIST' });
-    expect(existsSync(folder)).toBe(true);
+  test('into a directory that is there is an error that leaves it alone', async () => {
+    const directory = fresh('root');
+    mkdirSync(directory);
+    expect(await rejection(unpack(archive({ path: 'f' }), directory))).toMatchObject({ code: 'EEXIST' });
+    expect(existsSync(directory)).toBe(true);
   });
 });
 

@@ -29,8 +29,8 @@ const fresh = (name: string) => join(work, `${name}-${count++}`);
 
 /** A layout of these layers, as registries and builders write it. */
 function layout(layers: readonly Buffer[], change: (blobs: Map<string, Buffer>) => void = () => {}): string {
-  const folder = fresh('layout');
-  mkdirSync(join(folder, 'blobs/sha256'), { recursive: true });
+  const directory = fresh('layout');
+  mkdirSync(join(directory, 'blobs/sha256'), { recursive: true });
   const blobs = new Map<string, Buffer>();
   const digest = (bytes: Buffer) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   const add = (bytes: Buffer, mediaType: string) => {
@@ -52,13 +52,13 @@ function layout(layers: readonly Buffer[], change: (blobs: Map<string, Buffer>) 
     'application/vnd.oci.image.manifest.v1+json',
   );
   change(blobs);
-  for (const [name, bytes] of blobs) writeFileSync(join(folder, 'blobs/sha256', name.slice(7)), bytes);
-  writeFileSync(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  for (const [name, bytes] of blobs) writeFileSync(join(directory, 'blobs/sha256', name.slice(7)), bytes);
+  writeFileSync(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   writeFileSync(
-    join(folder, 'index.json'),
+    join(directory, 'index.json'),
     JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations: { 'org.opencontainers.image.ref.name': 'latest' } }] }),
   );
-  return folder;
+  return directory;
 }
 
 describe('an image', () => {
@@ -76,10 +76,10 @@ describe('an image', () => {
       { path: 'opt/x/own', data: '4' },
       { path: 'opt/x/.wh..wh..opq' },
     );
-    const folder = fresh('image');
-    const image = await unpackImage(layout([base, second]), folder, { reference: 'latest' });
+    const directory = fresh('image');
+    const image = await unpackImage(layout([base, second]), directory, { reference: 'latest' });
     expect(image.config).toMatchObject({ env: ['PATH=/bin', 'A=b'], cmd: ['/bin/sh'], workingDir: '/root' });
-    expect(execFileSync('find', ['.', '-type', 'f'], { cwd: folder, encoding: 'utf8' }).trim().split('\n').sort()).toEqual([
+    expect(execFileSync('find', ['.', '-type', 'f'], { cwd: directory, encoding: 'utf8' }).trim().split('\n').sort()).toEqual([
       './etc/b',
       './etc/c',
       './opt/x/own',
@@ -107,16 +107,16 @@ describe('an image', () => {
       },
     ],
   ])('with %s is refused', async (_, change) => {
-    const folder = fresh('image');
-    const error = await rejection(unpackImage(layout([base], change), folder));
+    const directory = fresh('image');
+    const error = await rejection(unpackImage(layout([base], change), directory));
     expect(['ERR_NSJS_ARCHIVE', 'ENOENT']).toContain(error.code);
-    expect(existsSync(folder)).toBe(false);
+    expect(existsSync(directory)).toBe(false);
   });
 
   test('whose digest is a path is refused', async () => {
-    const folder = layout([base]);
-    writeFileSync(join(folder, 'index.json'), JSON.stringify({ manifests: [{ digest: 'sha256:../../../etc/passwd', size: 1 }] }));
-    expect(await rejection(unpackImage(folder, fresh('image')))).toMatchObject({
+    const directory = layout([base]);
+    writeFileSync(join(directory, 'index.json'), JSON.stringify({ manifests: [{ digest: 'sha256:../../../etc/passwd', size: 1 }] }));
+    expect(await rejection(unpackImage(directory, fresh('image')))).toMatchObject({
       code: 'ERR_NSJS_ARCHIVE',
       message: expect.stringContaining('digest'),
     });
@@ -136,14 +136,14 @@ testIf(busybox !== undefined, 'busybox', 'a root file system runs, its changes a
   writeFileSync(join(source, 'var/lib/old'), 'old');
   const tar = execFileSync('tar', ['-c', '-C', source, '.'], { maxBuffer: 2 ** 28 });
 
-  const folder = fresh('rootfs');
-  await unpackImage(layout([tar]), folder);
+  const directory = fresh('rootfs');
+  await unpackImage(layout([tar]), directory);
   const mounts = [
     { type: 'proc', target: '/proc' },
     { type: 'dev', target: '/dev' },
   ] as const;
   const ids = isRoot ? { user: { ids: 'range' } as const } : {};
-  const sandbox = await Sandbox.open({ preset: 'container', ...ids, root: { lower: folder, size: '32M' }, mounts });
+  const sandbox = await Sandbox.open({ preset: 'container', ...ids, root: { lower: directory, size: '32M' }, mounts });
   const run = await sandbox.spawn('/bin/sh', [
     '-c',
     'id -u; mkdir -p /var/lib/pkg; echo 1.0 > /var/lib/pkg/version; rm /var/lib/old; echo more >> /etc/os-release; rm -r /tmp; mkdir /tmp; ln -s pkg /var/lib/now; ln /var/lib/pkg/version /var/lib/pkg/same; echo kept > "/var/lib/pkg/ü"',
@@ -162,8 +162,8 @@ testIf(busybox !== undefined, 'busybox', 'a root file system runs, its changes a
   const commit = fresh('commit');
   await sandbox.overlay().commit(commit);
   await sandbox.close();
-  // The folder below is as it was.
-  expect(readFileSync(join(folder, 'var/lib/old'), 'utf8')).toBe('old');
+  // The directory below is as it was.
+  expect(readFileSync(join(directory, 'var/lib/old'), 'utf8')).toBe('old');
 
   const entries = new Map<string, TarEntry>();
   for await (const { entry } of readTar(Readable.from([layer]))) entries.set(entry.path, entry);
@@ -171,13 +171,13 @@ testIf(busybox !== undefined, 'busybox', 'a root file system runs, its changes a
   expect(entries.get('var/lib/pkg/version')).toMatchObject({ type: expect.stringMatching(/file|link/), uid: 0 });
   expect([...entries.values()].filter(({ type }) => type === 'link')).toHaveLength(1);
 
-  // As a second layer of an image, and as a folder on top of the first.
+  // As a second layer of an image, and as a directory on top of the first.
   const again = fresh('again');
   await unpackImage(layout([tar, layer]), again);
   const check = 'cat /etc/os-release /var/lib/now/version /var/lib/now/same; ls /var/lib';
   const expected = 'NAME=busybox\nmore\n1.0\n1.0\nnow\npkg';
   const one = await spawnIsolated('/bin/sh', ['-c', check], { preset: 'container', ...ids, root: again, mounts: [] });
   expect(one.stdout).toBe(expected);
-  const two = await spawnIsolated('/bin/sh', ['-c', check], { preset: 'container', ...ids, root: { lower: [commit, folder] } });
+  const two = await spawnIsolated('/bin/sh', ['-c', check], { preset: 'container', ...ids, root: { lower: [commit, directory] } });
   expect(two.stdout).toBe(expected);
 });

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sandbox, type SandboxOptions } from 'nsjs';
-import { isRoot, rejection, temporaryFolder, testIf } from '../../support';
+import { isRoot, rejection, temporaryDirectory, testIf } from '../../support';
 import { openDescriptors } from '../../support/processes';
 import { eventually } from '../../support/until';
 
@@ -29,7 +29,7 @@ test('writes and reads files, which belong to the sandbox', async () => {
   expect(await code(sandbox.fs.mkdir('/tmp/a/b'))).toBe('EEXIST');
 });
 
-test('lists folders by name and type', async () => {
+test('lists directories by name and type', async () => {
   await line('mkdir /tmp/list; cd /tmp/list; touch f; mkdir d; ln -s /etc/passwd l; mkfifo p');
   const found = [...(await sandbox.fs.readdir('/tmp/list'))].sort((a, b) => (a.name < b.name ? -1 : 1));
   expect(found).toEqual([
@@ -59,11 +59,11 @@ test('FIFOs, devices, sockets and files without end are refused, and nothing wai
     expect(await code(sandbox.fs.writeFile(path, 'x'))).toMatch(/EINVAL|EISDIR|ENXIO/);
   }
   expect(await code(sandbox.fs.readFile('/tmp/sparse', { maxSize: '1M' }))).toBe('EFBIG');
-  const folder = temporaryFolder();
-  expect(await code(sandbox.fs.copyOut('/tmp/fifo', join(folder.path, 'x')))).toBe('EINVAL');
-  expect(await code(sandbox.fs.copyOut('/tmp/sparse', join(folder.path, 'x'), { maxSize: '1M' }))).toBe('EFBIG');
-  expect(execFileSync('ls', ['-A', folder.path], { encoding: 'utf8' })).toBe('');
-  folder.remove();
+  const directory = temporaryDirectory();
+  expect(await code(sandbox.fs.copyOut('/tmp/fifo', join(directory.path, 'x')))).toBe('EINVAL');
+  expect(await code(sandbox.fs.copyOut('/tmp/sparse', join(directory.path, 'x'), { maxSize: '1M' }))).toBe('EFBIG');
+  expect(execFileSync('ls', ['-A', directory.path], { encoding: 'utf8' })).toBe('');
+  directory.remove();
 });
 
 test('what the host protects stays protected', async () => {
@@ -85,8 +85,8 @@ test('removes trees, however deep and however named', async () => {
 });
 
 test('copies in and out', async () => {
-  const folder = temporaryFolder();
-  const from = join(folder.path, 'in');
+  const directory = temporaryDirectory();
+  const from = join(directory.path, 'in');
   mkdirSync(join(from, 'sub'), { recursive: true });
   writeFileSync(join(from, 'sub/run.sh'), '#!/bin/sh\necho ran', { mode: 0o755 });
   symlinkSync('sub/run.sh', join(from, 'link'));
@@ -96,16 +96,16 @@ test('copies in and out', async () => {
   expect((await line('ls /tmp/job/sub')).stdout).toBe('run.sh');
 
   // A link inside is refused, and what was copied of it is gone.
-  expect(await code(sandbox.fs.copyOut('/tmp/job', join(folder.path, 'out')))).toBe('ELOOP');
-  expect(existsSync(join(folder.path, 'out'))).toBe(false);
+  expect(await code(sandbox.fs.copyOut('/tmp/job', join(directory.path, 'out')))).toBe('ELOOP');
+  expect(existsSync(join(directory.path, 'out'))).toBe(false);
   await line('rm /tmp/job/link; chmod 4755 /tmp/job/sub/run.sh; echo data > /tmp/job/data');
-  await sandbox.fs.copyOut('/tmp/job', join(folder.path, 'out'));
-  expect(readFileSync(join(folder.path, 'out/data'), 'utf8')).toBe('data\n');
-  expect(statSync(join(folder.path, 'out/sub/run.sh')).mode & 0o7777).toBe(0o755);
-  expect(await code(sandbox.fs.copyOut('/tmp/job/data', join(folder.path, 'out')))).toBe('EEXIST');
-  expect(await code(sandbox.fs.copyOut('/tmp/job', join(folder.path, 'o2'), { maxEntries: 2 }))).toBe('EFBIG');
-  expect(execFileSync('ls', ['-A', folder.path], { encoding: 'utf8' })).toBe('in\nout\n');
-  folder.remove();
+  await sandbox.fs.copyOut('/tmp/job', join(directory.path, 'out'));
+  expect(readFileSync(join(directory.path, 'out/data'), 'utf8')).toBe('data\n');
+  expect(statSync(join(directory.path, 'out/sub/run.sh')).mode & 0o7777).toBe(0o755);
+  expect(await code(sandbox.fs.copyOut('/tmp/job/data', join(directory.path, 'out')))).toBe('EEXIST');
+  expect(await code(sandbox.fs.copyOut('/tmp/job', join(directory.path, 'o2'), { maxEntries: 2 }))).toBe('EFBIG');
+  expect(execFileSync('ls', ['-A', directory.path], { encoding: 'utf8' })).toBe('in\nout\n');
+  directory.remove();
 });
 
 test('watches', async () => {
@@ -124,7 +124,7 @@ test('watches', async () => {
 });
 
 test('a path that changes under every call leads nowhere else', async () => {
-  // The folder and a link to the host's place of secrets change places without end.
+  // The directory and a link to the host's place of secrets change places without end.
   const program = `
 use strict; my ($a, $b) = ("/tmp/race/dir\\0", "/tmp/race/link\\0");
 mkdir "/tmp/race"; mkdir "/tmp/race/dir"; open my $f, ">", "/tmp/race/dir/passwd"; print $f "inside"; close $f; symlink "/etc", "/tmp/race/link";
@@ -149,14 +149,14 @@ while (time < $end) { for (1 .. 1000) { syscall(316, -100, $a, -100, $b, 2) } la
 }, 120_000);
 
 testIf(isRoot, 'root', 'what is written belongs to nobody of the host, among several ids too', async () => {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   const options: SandboxOptions = { user: { ids: 'range' }, capabilities: ['CAP_CHOWN'] };
   const own = await Sandbox.open(options);
   await own.fs.writeFile('/tmp/f', 'x');
   expect((await line('stat -c %u /tmp/f; chown 33 /tmp/f', own)).stdout).toBe('0');
   expect(await own.fs.readFile('/tmp/f', { encoding: 'utf8' })).toBe('x');
   await own.close();
-  folder.remove();
+  directory.remove();
 });
 
 test('closed with its sandbox, and nothing stays open', async () => {
@@ -171,11 +171,11 @@ test('closed with its sandbox, and nothing stays open', async () => {
 });
 
 test('links of the host are copied as links, not followed', async () => {
-  const folder = temporaryFolder();
-  symlinkSync('/etc/passwd', join(folder.path, 'l'));
-  await sandbox.fs.copyIn(folder.path, '/tmp/links');
+  const directory = temporaryDirectory();
+  symlinkSync('/etc/passwd', join(directory.path, 'l'));
+  await sandbox.fs.copyIn(directory.path, '/tmp/links');
   expect((await line('readlink /tmp/links/l')).stdout).toBe('/etc/passwd');
-  expect(lstatSync(join(folder.path, 'l')).isSymbolicLink()).toBe(true);
-  expect(readlinkSync(join(folder.path, 'l'))).toBe('/etc/passwd');
-  folder.remove();
+  expect(lstatSync(join(directory.path, 'l')).isSymbolicLink()).toBe(true);
+  expect(readlinkSync(join(directory.path, 'l'))).toBe('/etc/passwd');
+  directory.remove();
 });

@@ -1,12 +1,12 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MountTree, Sandbox, spawnIsolated } from 'nsjs';
-import { isRoot, rejection, temporaryFolder, testIf, thrown } from '../../support';
+import { isRoot, rejection, temporaryDirectory, testIf, thrown } from '../../support';
 import { mountCount, openDescriptors, ownLaunchers } from '../../support/processes';
 
 const line = (sandbox: Sandbox, text: string) => sandbox.spawn('/bin/sh', ['-c', text], { reject: false });
 
-test('an empty folder in memory, with its limits, into a sandbox that runs', async () => {
+test('an empty directory in memory, with its limits, into a sandbox that runs', async () => {
   const sandbox = await Sandbox.open();
   await sandbox.mount({ type: 'tmpfs', target: '/tmp/new', size: '1M' });
   expect(
@@ -19,14 +19,14 @@ test('an empty folder in memory, with its limits, into a sandbox that runs', asy
   expect(await rejection(sandbox.mount({ type: 'tmpfs', target: '/tmp/x' }))).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
 });
 
-testIf(isRoot, 'root', 'a folder of the host, which the sandbox owns', async () => {
-  const folder = temporaryFolder();
-  writeFileSync(join(folder.path, 'f'), 'host', { mode: 0o600 });
+testIf(isRoot, 'root', 'a directory of the host, which the sandbox owns', async () => {
+  const directory = temporaryDirectory();
+  writeFileSync(join(directory.path, 'f'), 'host', { mode: 0o600 });
   const before = { mounts: mountCount(), descriptors: openDescriptors() };
   const sandbox = await Sandbox.open();
-  await sandbox.mount({ type: 'bind', source: folder.path, target: '/tmp/ro' });
-  await sandbox.mount({ type: 'bind', source: folder.path, target: '/tmp/rw', readonly: false });
-  await sandbox.mount({ type: 'bind', source: join(folder.path, 'f'), target: '/tmp/file' });
+  await sandbox.mount({ type: 'bind', source: directory.path, target: '/tmp/ro' });
+  await sandbox.mount({ type: 'bind', source: directory.path, target: '/tmp/rw', readonly: false });
+  await sandbox.mount({ type: 'bind', source: join(directory.path, 'f'), target: '/tmp/file' });
   expect(
     (
       await line(
@@ -35,17 +35,17 @@ testIf(isRoot, 'root', 'a folder of the host, which the sandbox owns', async () 
       )
     ).stdout,
   ).toBe('hosthost2');
-  expect(statSync(join(folder.path, 'g')).uid).toBe(0);
+  expect(statSync(join(directory.path, 'g')).uid).toBe(0);
   await sandbox.close();
-  folder.remove();
+  directory.remove();
   expect(mountCount()).toBe(before.mounts);
 });
 
 testIf(isRoot, 'root', 'a tree of mounts is a value: for a new sandbox, or one that runs; once', async () => {
-  const folder = temporaryFolder();
-  mkdirSync(join(folder.path, 'd'));
-  writeFileSync(join(folder.path, 'd/f'), 'tree');
-  using one = MountTree.copy(folder.path);
+  const directory = temporaryDirectory();
+  mkdirSync(join(directory.path, 'd'));
+  writeFileSync(join(directory.path, 'd/f'), 'tree');
+  using one = MountTree.copy(directory.path);
   expect(one.kind).toBe('dir');
   expect((await spawnIsolated('cat', ['/t/d/f'], { mounts: [{ type: 'tree', tree: one, target: '/t' }], encoding: 'utf8' })).stdout).toBe(
     'tree',
@@ -54,14 +54,14 @@ testIf(isRoot, 'root', 'a tree of mounts is a value: for a new sandbox, or one t
     origin: 'mounts[0]',
   });
   const sandbox = await Sandbox.open();
-  using two = MountTree.copy(join(folder.path, 'd'), { readonly: false });
-  const writable = MountTree.copy(join(folder.path, 'd'), { readonly: false });
+  using two = MountTree.copy(join(directory.path, 'd'), { readonly: false });
+  const writable = MountTree.copy(join(directory.path, 'd'), { readonly: false });
   await using other = await Sandbox.open({ mounts: [{ type: 'tree', tree: writable, target: '/t' }] });
   expect((await line(other, 'cat /t/f; echo new > /t/new && cat /t/new')).stdout).toBe('treenew');
   await sandbox.mount({ type: 'tree', tree: two, target: '/tmp/t' });
   expect((await line(sandbox, 'echo more >> /tmp/t/f; cat /tmp/t/f')).stdout).toBe('treemore');
   await sandbox.close();
-  folder.remove();
+  directory.remove();
 });
 
 testIf(!isRoot, 'an unprivileged user', 'a user cannot copy mounts of the host, and is told what to do', async () => {

@@ -19,7 +19,7 @@ let count = 0;
 const fresh = (name: string) => join(work, `${name}-${count++}`);
 
 describe('an overlay', () => {
-  test('keeps its changes in a folder of the host, until they are discarded', async () => {
+  test('keeps its changes in a directory of the host, until they are discarded', async () => {
     const [lower, upper] = [fresh('lower'), fresh('upper')];
     mkdirSync(lower);
     mkdirSync(upper, { mode: 0o700 });
@@ -54,7 +54,7 @@ describe('an overlay', () => {
     expect(stdout).toBe('No space\nNo space');
   });
 
-  test('refuses a folder for changes that others may enter', async () => {
+  test('refuses a directory for changes that others may enter', async () => {
     const [lower, upper] = [fresh('lower'), fresh('upper')];
     mkdirSync(lower);
     mkdirSync(upper, { mode: 0o755 });
@@ -62,7 +62,7 @@ describe('an overlay', () => {
     expect(error).toMatchObject({ code: 'EACCES', origin: 'mounts[0].upper' });
   });
 
-  test('whose folders are missing is an error that names one', async () => {
+  test('whose directories are missing is an error that names one', async () => {
     expect(await rejection(spawnIsolated('true', [], { root: { lower: '/nowhere' } }))).toMatchObject({
       code: 'ENOENT',
       origin: 'root',

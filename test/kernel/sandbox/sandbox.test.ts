@@ -45,7 +45,7 @@ describe('programs of one sandbox', () => {
       ).toBe('ok');
     }));
 
-  test('may have other environment, folder and limits each', () =>
+  test('may have other environment, directory and limits each', () =>
     within({ env: { A: '1', B: '2' } }, async (sandbox) => {
       const { stdout } = await sandbox.spawn('/bin/sh', ['-c', 'echo $A $B $C; pwd; ulimit -n; umask'], {
         env: { B: undefined, C: '3' },

@@ -13,21 +13,21 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import * as sys from 'nsjs/sys';
-import { temporaryFolder, thrown } from '../../support';
+import { temporaryDirectory, thrown } from '../../support';
 import { inNode } from './run';
 
 describe('files', () => {
-  let folder: ReturnType<typeof temporaryFolder>;
+  let directory: ReturnType<typeof temporaryDirectory>;
   beforeEach(() => {
-    folder = temporaryFolder();
+    directory = temporaryDirectory();
   });
-  afterEach(() => folder.remove());
+  afterEach(() => directory.remove());
 
   test('openat2 stays within the bounds it is given, also asynchronously', async () => {
-    const root = openSync(folder.path, 'r');
-    mkdirSync(join(folder.path, 'etc'));
-    writeFileSync(join(folder.path, 'etc/hostname'), 'own');
-    symlinkSync('/etc/hostname', join(folder.path, 'link'));
+    const root = openSync(directory.path, 'r');
+    mkdirSync(join(directory.path, 'etc'));
+    writeFileSync(join(directory.path, 'etc/hostname'), 'own');
+    symlinkSync('/etc/hostname', join(directory.path, 'link'));
     const read = (fd: number) => {
       const buffer = Buffer.alloc(100);
       const size = readSync(fd, buffer);
@@ -48,9 +48,9 @@ describe('files', () => {
   });
 
   test('a FIFO that nobody writes does not hold the event loop', async () => {
-    execFileSync('mkfifo', [join(folder.path, 'fifo')]);
-    const opening = sys.openat2Async(sys.AT.FDCWD, join(folder.path, 'fifo'), { flags: constants.O_RDONLY });
-    const writer = openSync(join(folder.path, 'fifo'), constants.O_RDWR);
+    execFileSync('mkfifo', [join(directory.path, 'fifo')]);
+    const opening = sys.openat2Async(sys.AT.FDCWD, join(directory.path, 'fifo'), { flags: constants.O_RDONLY });
+    const writer = openSync(join(directory.path, 'fifo'), constants.O_RDWR);
     closeSync(await opening);
     closeSync(writer);
   });

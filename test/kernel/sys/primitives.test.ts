@@ -1,7 +1,7 @@
 import { existsSync, fstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as sys from 'nsjs/sys';
-import { temporaryFolder, testIf, thrown } from '../../support';
+import { temporaryDirectory, testIf, thrown } from '../../support';
 import { inNode } from './run';
 
 test('what is no number, text or buffer is refused before the kernel sees it', () => {
@@ -36,10 +36,10 @@ testIf(existsSync('/usr/bin/strace'), 'strace', 'the kernel gets the structures 
     failure(() => sys.mount('src', '/nonexistent', 'tmpfs', sys.MS.NOSUID | sys.MS.NODEV, 'size=1'));
     const child = sys.clone3({ exec: '/bin/true' }); sys.waitid(child.pidfd, sys.W.EXITED);`;
   const calls = 'openat2,mount_setattr,move_mount,fsconfig,prlimit64,mount,clone3';
-  const folder = temporaryFolder();
-  inNode(script, ['strace', '-f', '-qq', '-e', `trace=${calls}`, '-o', join(folder.path, 'trace')]);
-  const trace = readFileSync(join(folder.path, 'trace'), 'utf8');
-  folder.remove();
+  const directory = temporaryDirectory();
+  inNode(script, ['strace', '-f', '-qq', '-e', `trace=${calls}`, '-o', join(directory.path, 'trace')]);
+  const trace = readFileSync(join(directory.path, 'trace'), 'utf8');
+  directory.remove();
   for (const line of [
     'openat2(AT_FDCWD, "/usr", {flags=O_RDONLY|O_CLOEXEC|O_DIRECTORY, resolve=RESOLVE_NO_MAGICLINKS}, 24)',
     '"x", AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID, attr_clr=0, propagation=MS_PRIVATE',
@@ -55,10 +55,10 @@ testIf(existsSync('/usr/bin/strace'), 'strace', 'the kernel gets the structures 
 
 test('every exported primitive has a test, and the list is printed', () => {
   const source = join(__dirname, '../../../test/kernel/sys');
-  const folder = existsSync(source) ? source : __dirname;
-  const text = readdirSync(folder)
+  const directory = existsSync(source) ? source : __dirname;
+  const text = readdirSync(directory)
     .filter((name) => /\.test\.[jt]s$/.test(name))
-    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    .map((name) => readFileSync(join(directory, name), 'utf8'))
     .join('\n');
   const functions = Object.entries(sys).flatMap(([name, value]) => (typeof value === 'function' ? [name] : []));
   const untested = functions.filter((name) => !new RegExp(`\\b${name}\\(`).test(text) && !new RegExp(`\\.${name}\\)\\(`).test(text));

@@ -94,9 +94,9 @@ test('a path of an archive never leads out', () => {
 });
 
 const whole = Buffer.concat([
-  encodeHeader({ path: 'folder', type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: 0 }),
+  encodeHeader({ path: 'directory', type: 'directory', mode: 0o755, uid: 0, gid: 0, size: 0, mtime: 0 }),
   encodeHeader({
-    path: `folder/${'long'.repeat(50)}`,
+    path: `directory/${'long'.repeat(50)}`,
     type: 'file',
     mode: 0o644,
     uid: 3_000_000_000,

@@ -8,8 +8,8 @@ import { keepersGone, mountCount, openDescriptors, ownChildren, ownLaunchers, sa
 
 const image = readFileSync(join(__dirname, '../../../build/test/launcher-fault'));
 const at = image.indexOf('NSJSFLT1') + 8;
-const folder = mkdtempSync(join(tmpdir(), 'nsjs-fault-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const directory = mkdtempSync(join(tmpdir(), 'nsjs-fault-'));
+afterAll(() => rmSync(directory, { recursive: true }));
 
 // What a program can tell of its confinement; the same in every run that gets this far.
 const confinement = [
@@ -62,7 +62,7 @@ async function spawnWithFault(role: number, nth: number, run: Run, options: Spaw
   const broken = Buffer.from(image);
   broken.writeUInt32LE(role, at);
   broken.writeUInt32LE(nth, at + 4);
-  const path = join(folder, `launcher-${count++}`);
+  const path = join(directory, `launcher-${count++}`);
   writeFileSync(path, broken, { mode: 0o755 });
   const fd = openSync(path, 'r');
   useTestLauncher(fd);

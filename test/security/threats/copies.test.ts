@@ -3,16 +3,16 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, w
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { Sandbox, unpackImage, unpackTar } from 'nsjs';
-import { rejection, sh, temporaryFolder } from '../../support';
+import { rejection, sh, temporaryDirectory } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  chmodSync(folder.path, 0o755);
+  directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
 });
 
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
 describe('copies', () => {
   test('a source that is missing takes nothing away at the target', async () => {
@@ -23,9 +23,9 @@ describe('copies', () => {
     await sandbox.close();
   });
 
-  test('in from a folder that programs change: never what a link leads to', async () => {
-    const secret = join(folder.path, 'secret');
-    const shared = join(folder.path, 'shared');
+  test('in from a directory that programs change: never what a link leads to', async () => {
+    const secret = join(directory.path, 'secret');
+    const shared = join(directory.path, 'shared');
     mkdirSync(shared);
     chmodSync(shared, 0o777);
     writeFileSync(secret, 'secret', { mode: 0o600 });
@@ -46,8 +46,8 @@ describe('copies', () => {
     racer.kill('SIGKILL');
   }, 60_000);
 
-  test('out to a folder that programs change: nothing is written beside', async () => {
-    const [shared, victim] = [join(folder.path, 'shared'), join(folder.path, 'victim')];
+  test('out to a directory that programs change: nothing is written beside', async () => {
+    const [shared, victim] = [join(directory.path, 'shared'), join(directory.path, 'victim')];
     for (const path of [shared, victim]) mkdirSync(path);
     chmodSync(shared, 0o777);
     const sandbox = await Sandbox.open();
@@ -67,8 +67,8 @@ describe('copies', () => {
     const sandbox = await Sandbox.open({ mounts: [{ type: 'overlay', target: '/o', lower: '/etc/ssl', size: '4M' }] });
     await sandbox.spawn('/bin/sh', ['-c', 'truncate -s 3G /o/sparse; echo x > /o/a; ln /o/a /o/b']);
     const changes = sandbox.overlay('/o');
-    expect(await rejection(changes.commit(join(folder.path, 'commit'), { maxSize: '1M' }))).toMatchObject({ code: 'EFBIG' });
-    expect(existsSync(join(folder.path, 'commit'))).toBe(false);
+    expect(await rejection(changes.commit(join(directory.path, 'commit'), { maxSize: '1M' }))).toMatchObject({ code: 'EFBIG' });
+    expect(existsSync(join(directory.path, 'commit'))).toBe(false);
     expect(
       await rejection(
         (async () => {
@@ -77,8 +77,8 @@ describe('copies', () => {
       ),
     ).toMatchObject({ code: 'EFBIG' });
     await sandbox.fs.rm('/o/sparse');
-    await changes.commit(join(folder.path, 'commit'));
-    expect(statSync(join(folder.path, 'commit/b')).nlink).toBe(2);
+    await changes.commit(join(directory.path, 'commit'));
+    expect(statSync(join(directory.path, 'commit/b')).nlink).toBe(2);
     await sandbox.spawn('perl', ['-e', 'open F, ">", "/o/\\xff"']);
     expect(await rejection(changes.diff())).toMatchObject({ code: 'EILSEQ' });
     await sandbox.close();
@@ -88,14 +88,16 @@ describe('copies', () => {
 test('archives that never come are errors', async () => {
   const ended = Readable.from([]);
   ended.destroy();
-  expect(await rejection(unpackTar(ended, join(folder.path, 'a')))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
+  expect(await rejection(unpackTar(ended, join(directory.path, 'a')))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
   const silent = new Readable({ read: () => {} });
-  expect(await rejection(unpackTar(silent, join(folder.path, 'b'), { signal: AbortSignal.timeout(50) }))).toMatchObject({
+  expect(await rejection(unpackTar(silent, join(directory.path, 'b'), { signal: AbortSignal.timeout(50) }))).toMatchObject({
     code: 'ABORT_ERR',
   });
-  mkdirSync(join(folder.path, 'layout'));
-  execFileSync('mkfifo', [join(folder.path, 'layout/index.json')]);
-  expect(await rejection(unpackImage(join(folder.path, 'layout'), join(folder.path, 'c')))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
-  expect(readdirSync(folder.path).sort()).toEqual(['layout']);
+  mkdirSync(join(directory.path, 'layout'));
+  execFileSync('mkfifo', [join(directory.path, 'layout/index.json')]);
+  expect(await rejection(unpackImage(join(directory.path, 'layout'), join(directory.path, 'c')))).toMatchObject({
+    code: 'ERR_NSJS_ARCHIVE',
+  });
+  expect(readdirSync(directory.path).sort()).toEqual(['layout']);
   expect(await sh('echo still works')).toBe('still works');
 });

@@ -1,15 +1,15 @@
 import { chmodSync } from 'node:fs';
 import { type SpawnOptions, type SyscallAnswer, spawnIsolated } from 'nsjs';
-import { temporaryFolder } from '../../support';
+import { temporaryDirectory } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  chmodSync(folder.path, 0o755);
+  directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
 });
 
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
 describe('system calls that are handed over', () => {
   const run = (line: string, options: SpawnOptions) => spawnIsolated('perl', ['-e', line], { ...options, encoding: 'utf8', reject: false });

@@ -1,18 +1,18 @@
 import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { presets, Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
-import { isRoot, temporaryFolder, testIf, thrown, trySh } from '../../support';
+import { isRoot, temporaryDirectory, testIf, thrown, trySh } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  chmodSync(folder.path, 0o755);
+  directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
 });
 
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
-const writable = () => ({ type: 'bind', source: folder.path, target: '/out', readonly: false }) as const;
+const writable = () => ({ type: 'bind', source: directory.path, target: '/out', readonly: false }) as const;
 
 describe('files that carry rights to the host', () => {
   test.each<[string, SandboxOptions]>([
@@ -23,12 +23,12 @@ describe('files that carry rights to the host', () => {
       { seccomp: { allow: [{ names: 'fchmodat', when: [{ index: 0, op: 'eq', value: 0xffffff9c, width: 32 }] }] } },
     ],
     ['io_uring', { seccomp: { allow: ['@aio'] } }],
-  ])('%s: no folder of the host can be written then', (_, options) => {
+  ])('%s: no directory of the host can be written then', (_, options) => {
     expect(thrown(() => spawnIsolated('true', [], { ...options, mounts: [writable()] })).message).toMatch(/^mounts\[0\]\.readonly: /);
   });
 
   test('landlock alone: the same', () => {
-    const landlock = { execute: ['system'], write: [folder.path] } as const;
+    const landlock = { execute: ['system'], write: [directory.path] } as const;
     expect(
       thrown(() =>
         spawnIsolated('true', [], { preset: 'landlock', landlock, seccomp: { deny: ['socket', 'socketpair'], allow: ['fchmodat'] } }),
@@ -41,7 +41,7 @@ describe('files that carry rights to the host', () => {
     const line =
       'cd /out; touch f; chmod 4755 f; perl -e \'$p = "g\\0"; syscall(257, -100, $p, 0101, 06777); $r = syscall(425, 8, 0); print $!+0\'';
     expect((await trySh(line, { seccomp: { podman }, mounts: [writable()] })).stdout).toBe('38');
-    for (const name of readdirSync(folder.path)) expect(statSync(join(folder.path, name)).mode & 0o6000).toBe(0);
+    for (const name of readdirSync(directory.path)) expect(statSync(join(directory.path, name)).mode & 0o6000).toBe(0);
   });
 });
 

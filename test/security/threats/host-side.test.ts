@@ -3,18 +3,18 @@ import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Mount, spawnIsolated } from 'nsjs';
-import { rejection, sh, temporaryFolder, trySh } from '../../support';
+import { rejection, sh, temporaryDirectory, trySh } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 beforeEach(() => {
-  folder = temporaryFolder();
+  directory = temporaryDirectory();
 });
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
-// CVE-2026-41579, CVE-2026-47766, CVE-2019-16884, CVE-2023-27561: a root whose folders are links out of it.
+// CVE-2026-41579, CVE-2026-47766, CVE-2019-16884, CVE-2023-27561: a root whose directories are links out of it.
 test.each(['dev', 'proc', 'tmp'] as const)('B07, B09: a root whose /%s is a link leads nowhere', async (name) => {
-  const root = join(folder.path, 'root');
-  const victim = join(folder.path, 'victim');
+  const root = join(directory.path, 'root');
+  const victim = join(directory.path, 'victim');
   for (const path of [root, victim, join(root, 'usr')]) mkdirSync(path);
   const mount = {
     dev: { type: 'dev', target: '/dev' },
@@ -34,7 +34,7 @@ test.each(['dev', 'proc', 'tmp'] as const)('B07, B09: a root whose /%s is a link
 });
 
 test('B04: masks do not go by the /dev/null of the root', async () => {
-  const root = join(folder.path, 'root');
+  const root = join(directory.path, 'root');
   for (const name of ['usr', 'dev', 'data']) mkdirSync(join(root, name), { recursive: true });
   for (const name of ['lib', 'lib64', 'bin']) symlinkSync(`usr/${name}`, join(root, name));
   symlinkSync('/data/secret', join(root, 'dev/null'));
@@ -51,15 +51,15 @@ test('B12: what the host mounts later does not show inside', async () => {
     const { spawnIsolated } = require('nsjs');
     const { execFileSync } = require('node:child_process');
     (async () => {
-      const running = spawnIsolated('/bin/sh', ['-c', 'read line; ls /data/sub'], { stdio: 'pipe', mounts: [{ type: 'bind', source: ${JSON.stringify(folder.path)}, target: '/data' }] });
+      const running = spawnIsolated('/bin/sh', ['-c', 'read line; ls /data/sub'], { stdio: 'pipe', mounts: [{ type: 'bind', source: ${JSON.stringify(directory.path)}, target: '/data' }] });
       await running.spawned;
-      execFileSync('mount', ['-t', 'tmpfs', 'none', ${JSON.stringify(join(folder.path, 'sub'))}]);
-      execFileSync('touch', [${JSON.stringify(join(folder.path, 'sub/late'))}]);
+      execFileSync('mount', ['-t', 'tmpfs', 'none', ${JSON.stringify(join(directory.path, 'sub'))}]);
+      execFileSync('touch', [${JSON.stringify(join(directory.path, 'sub/late'))}]);
       running.stdin.end('go\\n');
       console.log((await running).stdout);
     })()`;
-  mkdirSync(join(folder.path, 'sub'));
-  const setUp = `mount --bind ${folder.path} ${folder.path} && mount --make-rshared ${folder.path}`;
+  mkdirSync(join(directory.path, 'sub'));
+  const setUp = `mount --bind ${directory.path} ${directory.path} && mount --make-rshared ${directory.path}`;
   const text = execFileSync('unshare', ['-Urm', '/bin/sh', '-c', `${setUp} && exec "$0" -e "$1"`, process.execPath, script], {
     cwd: __dirname,
     encoding: 'utf8',
@@ -69,10 +69,10 @@ test('B12: what the host mounts later does not show inside', async () => {
 
 test('B14: read-only holds for what is mounted below the source', () => {
   const script = `
-    require('nsjs').spawnIsolated('/bin/sh', ['-c', 'touch /data/sub/x; touch /data/x'], { reject: false, mounts: [{ type: 'bind', source: ${JSON.stringify(folder.path)}, target: '/data' }] })
+    require('nsjs').spawnIsolated('/bin/sh', ['-c', 'touch /data/sub/x; touch /data/x'], { reject: false, mounts: [{ type: 'bind', source: ${JSON.stringify(directory.path)}, target: '/data' }] })
       .then(({ stderr }) => console.log(stderr))`;
-  mkdirSync(join(folder.path, 'sub'));
-  const setUp = `mount -t tmpfs none ${folder.path}/sub`;
+  mkdirSync(join(directory.path, 'sub'));
+  const setUp = `mount -t tmpfs none ${directory.path}/sub`;
   const text = execFileSync('unshare', ['-Urm', '/bin/sh', '-c', `${setUp} && exec "$0" -e "$1"`, process.execPath, script], {
     cwd: __dirname,
     encoding: 'utf8',
@@ -81,7 +81,7 @@ test('B14: read-only holds for what is mounted below the source', () => {
 });
 
 test('C10: descriptors that are closed in the caller are /dev/null or pipes inside', async () => {
-  const out = join(folder.path, 'out');
+  const out = join(directory.path, 'out');
   const script = `require('nsjs').spawnIsolated('/bin/sh', ['-c', 'readlink /proc/self/fd/0; ls /proc/$$/fd']).then(({ stdout }) => require('fs').writeFileSync(${JSON.stringify(out)}, stdout))`;
   const child = spawn('/bin/sh', ['-c', 'exec "$0" -e "$1" <&- >&- 2>&-', process.execPath, script], { cwd: __dirname, stdio: 'ignore' });
   await new Promise((resolve) => child.once('exit', resolve));
@@ -99,8 +99,8 @@ test('D28, C06: no process of the host can be signalled', async () => {
 });
 
 test('G13: errors inside name no path of the host', async () => {
-  const result = await trySh('/nonexistent; cat /data/x', { mounts: [{ type: 'bind', source: folder.path, target: '/data' }] });
-  expect(result.stderr).not.toContain(folder.path);
+  const result = await trySh('/nonexistent; cat /data/x', { mounts: [{ type: 'bind', source: directory.path, target: '/data' }] });
+  expect(result.stderr).not.toContain(directory.path);
 });
 
 test('B01: the launcher cannot be reached, nor changed for the next sandbox', async () => {

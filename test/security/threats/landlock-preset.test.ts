@@ -3,22 +3,22 @@ import { createSocket } from 'node:dgram';
 import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sandbox, spawnIsolated } from 'nsjs';
-import { sleep, temporaryFolder, trySh } from '../../support';
+import { sleep, temporaryDirectory, trySh } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  chmodSync(folder.path, 0o755);
+  directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
 });
 
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
 describe('preset landlock', () => {
   const preset = 'landlock' as const;
 
   test('changes no mode, owner, time or attribute of what it may not open', async () => {
-    const secret = join(folder.path, 'key');
+    const secret = join(directory.path, 'key');
     writeFileSync(secret, 'secret', { mode: 0o600 });
     const before = statSync(secret);
     await trySh(`chmod 666 ${secret}; touch -d 2001-01-01 ${secret}; chown $(id -u) ${secret}; setfattr -n user.x -v 1 ${secret}`, {
@@ -29,7 +29,7 @@ describe('preset landlock', () => {
   });
 
   test('sends to no socket of the host', async () => {
-    const path = join(folder.path, 'socket');
+    const path = join(directory.path, 'socket');
     const received: string[] = [];
     const program =
       'socketpair(my $a, my $b, 1, 2, 0) or do { print $!+0; exit }; print defined(send($a, "evil", 0, pack("S a*", 1, $ARGV[0] . "\\0"))) ? "sent" : $!+0';
@@ -60,7 +60,7 @@ describe('preset landlock', () => {
   });
 
   test('a program cannot put something else in the place of what the next may reach', async () => {
-    const [work, secrets] = [join(folder.path, 'work'), join(folder.path, 'secrets')];
+    const [work, secrets] = [join(directory.path, 'work'), join(directory.path, 'secrets')];
     for (const path of [work, join(work, 'in'), secrets]) {
       mkdirSync(path);
       chmodSync(path, 0o777);

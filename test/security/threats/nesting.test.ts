@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { Sandbox, spawnIsolated } from 'nsjs';
-import { temporaryFolder, thrown } from '../../support';
+import { temporaryDirectory, thrown } from '../../support';
 
 test('A13: chroot with a descriptor of the old root in hand leads nowhere', async () => {
-  const folder = temporaryFolder();
+  const directory = temporaryDirectory();
   const breakOut = `
 import os
 fd = os.open('/', os.O_RDONLY)
@@ -12,9 +12,9 @@ os.chroot('/tmp/jail')
 os.fchdir(fd)
 for _ in range(50): os.chdir('..')
 os.chroot('.')
-print(os.path.exists(${JSON.stringify(folder.path)}), open('/etc/hostname').read().strip(), sorted(os.listdir('/'))[:3])`;
+print(os.path.exists(${JSON.stringify(directory.path)}), open('/etc/hostname').read().strip(), sorted(os.listdir('/'))[:3])`;
   const { stdout } = await spawnIsolated('python3', ['-c', breakOut], { preset: 'container', hostname: 'inside' });
-  folder.remove();
+  directory.remove();
   expect(stdout).toBe("False inside ['bin', 'dev', 'etc']");
 });
 
@@ -66,10 +66,10 @@ test('in a sandbox that is not for it, nesting is refused with the cause', async
 });
 
 test('a preset that allows calls that make set-id files takes no writable bind', async () => {
-  const folder = temporaryFolder();
-  const mounts = [{ type: 'bind', source: folder.path, target: '/data', readonly: false }] as const;
+  const directory = temporaryDirectory();
+  const mounts = [{ type: 'bind', source: directory.path, target: '/data', readonly: false }] as const;
   expect(thrown(() => spawnIsolated('true', [], { preset: 'container', mounts }))).toMatchObject({ path: 'mounts[0].readonly' });
   expect(thrown(() => spawnIsolated('true', [], { seccomp: { allow: ['chmod'] }, mounts }))).toMatchObject({ path: 'mounts[0].readonly' });
   expect(thrown(() => Sandbox.open({ preset: 'container', mounts }))).toMatchObject({ path: 'mounts[0].readonly' });
-  folder.remove();
+  directory.remove();
 });

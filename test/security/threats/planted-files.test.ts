@@ -3,30 +3,30 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Mount, Sandbox, type SandboxOptions, spawnIsolated, unpackImage, unpackTar } from 'nsjs';
-import { isRoot, rejection, sh, temporaryFolder, testIf, trySh } from '../../support';
+import { isRoot, rejection, sh, temporaryDirectory, testIf, trySh } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 
 let work: string;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  chmodSync(folder.path, 0o755);
-  work = join(folder.path, 'work');
+  directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
+  work = join(directory.path, 'work');
   mkdirSync(join(work, '.git/hooks'), { recursive: true });
   mkdirSync(join(work, 'a/b/c'), { recursive: true });
   writeFileSync(join(work, 'a/b/c/secret'), 'secret');
   writeFileSync(join(work, 'a/b/file'), 'original');
 });
 
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
 const writable = (): Mount => ({ type: 'bind', source: work, target: '/w', readonly: false });
 
 describe('links that a program planted lead no later sandbox elsewhere', () => {
   let secret: string;
   beforeEach(async () => {
-    secret = join(folder.path, 'secret');
+    secret = join(directory.path, 'secret');
     mkdirSync(secret);
     writeFileSync(join(secret, 'key'), 'key');
     await sh(`ln -s ${secret} /w/out; ln -s ${secret}/key /w/file; mkdir /w/real`, { mounts: [writable()] });
@@ -124,16 +124,16 @@ describe('nobody waits for what a program does to a shared file', () => {
       expect((await rejection(sandbox.fs.copyOut(path, join(work, 'copy')))).code).toBe('EINVAL');
     }
     expect((await rejection(sandbox.fs.copyIn(join(work, 'fifo'), '/tmp/copy'))).code).toBe('EINVAL');
-    expect((await rejection(sandbox.fs.copyOut('/w', join(folder.path, 'whole')))).code).toBe('EINVAL');
+    expect((await rejection(sandbox.fs.copyOut('/w', join(directory.path, 'whole')))).code).toBe('EINVAL');
     expect((await sandbox.overlay('/o').diff()).map(({ path, type }) => [path, type])).toEqual([['/new', 'other']]);
-    await sandbox.overlay('/o').commit(join(folder.path, 'kept'));
+    await sandbox.overlay('/o').commit(join(directory.path, 'kept'));
     for await (const _ of sandbox.overlay('/o').exportTar());
     for (const path of ['fifo', 'socket']) {
-      const error = await rejection(unpackTar(join(work, path), join(folder.path, 'tree')));
+      const error = await rejection(unpackTar(join(work, path), join(directory.path, 'tree')));
       expect(error).toMatchObject({ code: 'ERR_NSJS_ARCHIVE', message: expect.stringContaining('regular file') });
     }
     renameSync(join(work, 'fifo'), join(work, 'index.json'));
-    expect((await rejection(unpackImage(work, join(folder.path, 'image')))).code).toBe('ERR_NSJS_ARCHIVE');
+    expect((await rejection(unpackImage(work, join(directory.path, 'image')))).code).toBe('ERR_NSJS_ARCHIVE');
     server.close();
   });
 });

@@ -24,7 +24,7 @@ const parse = (text: string): Answers =>
 const command = (...words: readonly string[]): Answers => {
   const [file = '', ...args] = words;
   const leaked = openSync('/', 'r');
-  // Stdin and stdout are sockets, as child_process makes them, and a folder of the host is left open.
+  // Stdin and stdout are sockets, as child_process makes them, and a directory of the host is left open.
   return parse(
     spawnSync(file, args, { encoding: 'utf8', input: 'typed by somebody else', stdio: ['pipe', 'pipe', 'ignore', leaked] }).stdout ?? '',
   );

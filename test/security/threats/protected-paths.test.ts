@@ -3,23 +3,23 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, sym
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Mount, Sandbox, SandboxPool, type SpawnOptions, spawnIsolated } from 'nsjs';
-import { isRoot, rejection, sh, temporaryFolder, testIf, trySh } from '../../support';
+import { isRoot, rejection, sh, temporaryDirectory, testIf, trySh } from '../../support';
 
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 
 let work: string;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  chmodSync(folder.path, 0o755);
-  work = join(folder.path, 'work');
+  directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
+  work = join(directory.path, 'work');
   mkdirSync(join(work, '.git/hooks'), { recursive: true });
   mkdirSync(join(work, 'a/b/c'), { recursive: true });
   writeFileSync(join(work, 'a/b/c/secret'), 'secret');
   writeFileSync(join(work, 'a/b/file'), 'original');
 });
 
-afterEach(() => folder.remove());
+afterEach(() => directory.remove());
 
 const writable = (): Mount => ({ type: 'bind', source: work, target: '/w', readonly: false });
 
@@ -186,7 +186,7 @@ describe('what is protected below a directory that can be written', () => {
   });
 
   test('what is covered, or in the host’s own mounts, needs no pin', async () => {
-    await using covered = await Sandbox.open({ root: 'host', cwd: '/', mounts: [{ type: 'mask', target: folder.path }] });
+    await using covered = await Sandbox.open({ root: 'host', cwd: '/', mounts: [{ type: 'mask', target: directory.path }] });
     await using own = await Sandbox.open({ preset: 'none' });
     await using _ = await Sandbox.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
     expect((await covered.spawn('echo', ['a'])).stdout + (await own.spawn('echo', ['b'])).stdout).toBe('ab');

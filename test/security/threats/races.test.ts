@@ -4,20 +4,20 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync,
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
-import { isRoot, sh, temporaryFolder } from '../../support';
+import { isRoot, sh, temporaryDirectory } from '../../support';
 
 const rounds = 500;
-let folder: ReturnType<typeof temporaryFolder>;
+let directory: ReturnType<typeof temporaryDirectory>;
 let racer: ChildProcess | undefined;
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  chmodSync(folder.path, 0o755);
+  directory = temporaryDirectory();
+  chmodSync(directory.path, 0o755);
 });
 afterEach(() => {
   racer?.kill('SIGKILL');
   racer = undefined;
-  folder.remove();
+  directory.remove();
 });
 
 /** On the host two names change places without end. */
@@ -27,9 +27,9 @@ async function race(one: string, other: string): Promise<void> {
   await new Promise((resolve) => racer?.stdout?.once('data', resolve));
 }
 
-/** A shared folder in which `d` is a folder at one moment and a link to the victim at the next. */
+/** A shared directory in which `d` is a directory at one moment and a link to the victim at the next. */
 async function raced(): Promise<{ readonly work: string; readonly victim: string }> {
-  const [work, victim] = [join(folder.path, 'work'), join(folder.path, 'victim')];
+  const [work, victim] = [join(directory.path, 'work'), join(directory.path, 'victim')];
   for (const path of [work, victim, join(work, 'd')]) mkdirSync(path);
   if (!isRoot) chmodSync(victim, 0o755);
   writeFileSync(join(victim, 'f'), 'victim');
@@ -66,7 +66,7 @@ test.each<[string, (target: string) => NonNullable<SandboxOptions['mounts']>[num
   ['dir', (target) => ({ type: 'dir', target: `${target}/made` })],
   ['file', (target) => ({ type: 'file', target: `${target}/f`, data: 'x' })],
 ])(
-  'a target of type %s in a folder that others change is mounted there or nowhere',
+  'a target of type %s in a directory that others change is mounted there or nowhere',
   async (_, make) => {
     const { work, victim } = await raced();
     // Inside, the link would lead to the sandbox's own root.
@@ -115,7 +115,7 @@ test('what is copied out is what was inside, never what a link leads to', async 
   const { work, victim } = await raced();
   const sandbox = await Sandbox.open({ mounts: [shared(work), { type: 'bind', source: victim, target: victim }] });
   for (let round = 0; round < rounds; round++) {
-    const target = join(folder.path, `out-${round}`);
+    const target = join(directory.path, `out-${round}`);
     await sandbox.fs.copyOut('/job/d', target).catch((error: NodeJS.ErrnoException) => expect(refused).toContain(error.code));
     if (existsSync(target))
       expect([lstatSync(target).isDirectory(), existsSync(join(target, 'f')) ? readFileSync(join(target, 'f'), 'utf8') : 'own']).toEqual([
@@ -127,7 +127,7 @@ test('what is copied out is what was inside, never what a link leads to', async 
 }, 120_000);
 
 test('B10: a source that is swapped is one or the other, and read-only either way', async () => {
-  const [one, other] = [join(folder.path, 'one'), join(folder.path, 'other')];
+  const [one, other] = [join(directory.path, 'one'), join(directory.path, 'other')];
   for (const path of [one, other]) {
     mkdirSync(path);
     writeFileSync(join(path, 'f'), 'text', { mode: 0o666 });
@@ -141,11 +141,11 @@ test('B10: a source that is swapped is one or the other, and read-only either wa
 }, 120_000);
 
 test('B15: sockets below a bind are closed by a rule, and masked', async () => {
-  const path = join(folder.path, 'socket');
+  const path = join(directory.path, 'socket');
   const server = createServer((socket) => socket.end('reached')).listen(path);
   await new Promise((resolve) => server.once('listening', resolve));
   chmodSync(path, 0o777);
-  const bind = { type: 'bind', source: folder.path, target: '/data' } as const;
+  const bind = { type: 'bind', source: directory.path, target: '/data' } as const;
   const connect =
     'perl -MIO::Socket::UNIX -e \'my $s = IO::Socket::UNIX->new("/data/socket") or do { print "refused"; exit }; print <$s>\'';
   try {

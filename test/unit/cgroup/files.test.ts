@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { parseIo, parseKeyed, parseNetDev, parsePressure } from '../../../dist/cgroup/files';
-import { folderOf, parseMemberships, parseMounts } from '../../../dist/cgroup/hierarchies';
+import { directoryOf, parseMemberships, parseMounts } from '../../../dist/cgroup/hierarchies';
 
 describe('readers', () => {
   test('memberships and mounts of version 1, 2 and both', () => {
@@ -12,8 +12,8 @@ describe('readers', () => {
     const [mount] = parseMounts(
       '30 23 0:26 /own /sys/fs/cgroup/my\\040mem rw shared:9 - cgroup cgroup rw,memory\n31 1 8:1 / / rw - ext4 /dev/sda1 rw',
     );
-    expect(mount).toEqual({ version: 1, folder: '/sys/fs/cgroup/my mem', root: '/own', options: ['rw', 'memory'] });
-    if (mount) expect(folderOf(mount, '/own/sub')).toBe('/sys/fs/cgroup/my mem/sub');
+    expect(mount).toEqual({ version: 1, directory: '/sys/fs/cgroup/my mem', root: '/own', options: ['rw', 'memory'] });
+    if (mount) expect(directoryOf(mount, '/own/sub')).toBe('/sys/fs/cgroup/my mem/sub');
   });
 
   test('files of both versions', () => {

@@ -11,8 +11,13 @@ const opSize = 32;
 
 const context = (index: number, options: { readonly args?: readonly string[]; readonly stdio?: 'ignore' | 'pipe' }) => {
   const { spec, program } = parseOptions(`program${index}`, options.args, readSpawnOptions({ stdio: options.stdio }));
-  const folder = (controller: string) => `/sys/fs/cgroup/${controller}/nsjs-77-00000000${index}-abcdef01`;
-  const cgroups = { version: 1, folders: { memory: folder('memory'), pids: folder('pids') }, swapAccounting: true, limits: {} } as const;
+  const directory = (controller: string) => `/sys/fs/cgroup/${controller}/nsjs-77-00000000${index}-abcdef01`;
+  const cgroups = {
+    version: 1,
+    directories: { memory: directory('memory'), pids: directory('pids') },
+    swapAccounting: true,
+    limits: {},
+  } as const;
   return { spec, context: { host: host(), hostId: firstHostId + index, lockFd: 9, cgroups, dropped: [], program, kind: 'run' } as const };
 };
 
