@@ -42,16 +42,8 @@ export const cgroup = feature({
   key: 'cgroup',
   parse: parseCgroup,
   emit(plan, _spec, context) {
-    const { cgroups } = context;
-    if (cgroups.version === undefined) return;
-    for (const directory of directoriesOf(cgroups.directories)) plan.op('host', 'cgroup', 'MakeDir', noSlot, directory, 0o755);
-    emitSettings(plan, cgroups.limits, cgroups.directories, { ...cgroups, version: cgroups.version, ownProcesses: 1 });
-    if (cgroups.version === 1) openGroups1(plan, cgroups);
-    else openGroup2(plan, cgroups);
-    // update() may set a CPU quota for a long-lived sandbox later.
-    const hasQuota = cgroups.limits.cpu !== undefined || (context.kind === 'sandbox' && !context.parked);
-    emitEnd(plan, cgroups, hasQuota);
-    emitAfter(plan, cgroups, hasQuota);
+    const { version } = context.cgroups;
+    if (version !== undefined) plan.marked('cgroup', () => emitGroups(plan, { ...context.cgroups, version }, context));
   },
 });
 
@@ -111,6 +103,17 @@ function emitSettings(plan: PlanWriter, limits: LimitsSpec, directories: GroupDi
     if (optional) plan.optional('host', write);
     else write();
   }
+}
+
+function emitGroups(plan: PlanWriter, cgroups: Cgroups & { readonly version: 1 | 2 }, { kind, parked }: Context): void {
+  for (const directory of directoriesOf(cgroups.directories)) plan.op('host', 'cgroup', 'MakeDir', noSlot, directory, 0o755);
+  emitSettings(plan, cgroups.limits, cgroups.directories, { ...cgroups, ownProcesses: 1 });
+  if (cgroups.version === 1) openGroups1(plan, cgroups);
+  else openGroup2(plan, cgroups);
+  // update() may set a CPU quota for a long-lived sandbox later.
+  const hasQuota = cgroups.limits.cpu !== undefined || (kind === 'sandbox' && !parked);
+  emitEnd(plan, cgroups, hasQuota);
+  emitAfter(plan, cgroups, hasQuota);
 }
 
 const writeOnly = 1;

@@ -75,8 +75,8 @@ export const namespaces: Feature<'namespaces', NamespacesSpec> = feature({
     join(plan, spec, context);
     // The kernel also charges the creator of a user namespace for the resources of its processes (ucounts), so the
     // creator must not be root.
-    if (chosen.user && context.hostId !== undefined) plan.op('maps', 'user', 'Owner', `${context.hostId}`);
-    plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot, noSlot);
+    if (chosen.user && context.hostId !== undefined) plan.marked('host-id', () => plan.op('maps', 'user', 'Owner', `${context.hostId}`));
+    plan.marked('clone', () => plan.op('maps', 'namespaces', 'Clone', sum(flags), plan.cgroup ?? noSlot, noSlot, noSlot));
     plan.op('inside', 'namespaces', 'Dumpable', 0);
     // In a joined user namespace, root has no rights over init and could not open its mount namespace.
     if (chosen.mnt && chosen.joined.user === undefined) holdMounts(plan);

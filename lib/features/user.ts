@@ -68,8 +68,10 @@ export const user: Feature<'user', UserSpec> = feature({
       // Without CAP_SETGID in the parent namespace, gid_map can only be written after setgroups(2) is denied (Linux
       // 3.19).
       if (hostId === undefined) plan.op('maps', 'user', 'WriteInit', 'setgroups', 'deny');
-      plan.op('maps', 'user', 'WriteInit', 'uid_map', `${outer.uid} ${outside.uid} 1`);
-      plan.op('maps', 'user', 'WriteInit', 'gid_map', `${outer.gid} ${outside.gid} 1`);
+      plan.marked('host-id', () => {
+        plan.op('maps', 'user', 'WriteInit', 'uid_map', `${outer.uid} ${outside.uid} 1`);
+        plan.op('maps', 'user', 'WriteInit', 'gid_map', `${outer.gid} ${outside.gid} 1`);
+      });
       if (hostId !== undefined) plan.op('inside', 'user', 'SetGroups', new Uint8Array());
       plan.op('inside', 'user', 'SetIds', outer.uid, outer.gid);
     } else {
@@ -97,8 +99,10 @@ function checkRange({ capabilities }: Spec, { uids, gids }: IdMaps, { uid, gid }
 
 function emitMaps(plan: PlanWriter, { uids, gids }: IdMaps, { idMapHelpers: helpers }: Host, hostId: number | undefined): void {
   if (hostId !== undefined) {
-    plan.op('maps', 'user.ids', 'WriteInit', 'uid_map', mapText(uids));
-    plan.op('maps', 'user.ids', 'WriteInit', 'gid_map', mapText(gids));
+    plan.marked('host-id', () => {
+      plan.op('maps', 'user.ids', 'WriteInit', 'uid_map', mapText(uids));
+      plan.op('maps', 'user.ids', 'WriteInit', 'gid_map', mapText(gids));
+    });
     return;
   }
   for (const [map, helper] of [

@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { dirname } from 'node:path';
+import { releaseKept } from '../base/kept';
 import { deepFreeze } from '../base/parse';
 import { ownChanges } from '../sys/call';
 import { landlockAbi } from '../sys/landlock';
@@ -120,7 +121,9 @@ export function lookAgain(): Host {
     isFresh = false;
   });
   const now = ownProcess();
-  return known?.process === now ? known.host : remember(now);
+  if (known?.process === now) return known.host;
+  if (known) releaseKept();
+  return remember(now);
 }
 
 function remember(now: string): Host {

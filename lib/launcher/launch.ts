@@ -1,4 +1,5 @@
 import { debuglog } from 'node:util';
+import { releaseKept } from '../base/kept';
 import { bare } from '../base/parse';
 import type { Context, Program } from '../features/feature';
 import type { Spec } from '../features/spec';
@@ -12,13 +13,12 @@ import type { GroupsKind } from '../setup/choose-cgroup';
 import { openContext } from '../setup/context';
 import { planFor } from '../setup/plan-cache';
 import { keepPins } from '../setup/shared-pins';
-import { dropSpareNet } from '../setup/spare-network';
 import { cleanupPlan, writePlan } from '../setup/write-plan';
 import type { FactTexts } from './fact-texts';
 import { closeLauncher, openLauncher } from './image';
 import { Session } from './session';
 import { sharing } from './shared-descriptors';
-import { dropSharedRoots, sharedRoot } from './shared-roots';
+import { sharedRoot } from './shared-roots';
 
 const debug = debuglog('nsjs');
 
@@ -45,8 +45,7 @@ export function launch(parsed: Pick<ParsedOptions, 'spec' | 'program'>, kind: Gr
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EMFILE' && code !== 'ENFILE') throw error;
     // Resources kept for future sandboxes must not make this one fail: release them and try again.
-    const had = [dropSharedRoots(), dropSpareNet()];
-    if (!had.includes(true)) throw error;
+    if (!releaseKept()) throw error;
     return launchNow(parsed, kind);
   }
 }

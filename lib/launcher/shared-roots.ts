@@ -1,6 +1,7 @@
 import { clearTimeout, setTimeout } from 'node:timers';
 import { debuglog } from 'node:util';
 import { errnos } from '../base/errnos';
+import { onRelease } from '../base/kept';
 import { callNumber } from '../features/hardening';
 import { cloneFlags } from '../features/namespaces';
 import { areSameFiles, type FileIds, identify, KnownFiles } from '../host/file-ids';
@@ -145,8 +146,7 @@ const roots = new SharedRoots();
 /** See {@link SharedRoots.find}. */
 export const sharedRoot = (recipe: RootRecipe, launcherPath: string | undefined): number | undefined => roots.find(recipe, launcherPath);
 
-/** Drops all roots immediately. Returns whether there was anything to drop. */
-export const dropSharedRoots = (): boolean => roots.clear();
+onRelease(() => roots.clear());
 
 // Opens the file of this thread, which may be in another mount namespace than the other threads.
 function openWatch(): Watch {

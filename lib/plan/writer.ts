@@ -1,7 +1,7 @@
 import { OptionRangeError } from '../base/errors';
 import { bare } from '../base/parse';
 import { encodePlan } from './encode';
-import { type Argument, type PlannedOp, type Section, Slot, sections } from './operation';
+import { type Argument, type Mark, type PlannedOp, type Section, Slot, sections } from './operation';
 import type { OpName } from './ops';
 
 /**
@@ -59,6 +59,7 @@ export class PlanWriter implements LaunchPlan {
   readonly places: Partial<Record<Varying, number>> = bare({});
   private readonly sharedSlots = new Map<string, Slot>();
   private slots: number;
+  private mark: Mark | undefined;
 
   /** `running`: the plan of the running sandbox that a further program is for. Its slots in use are not reused. */
   constructor(readonly running?: PlanWriter) {
@@ -67,7 +68,7 @@ export class PlanWriter implements LaunchPlan {
 
   /** Adds an operation whose failure ends the set-up. */
   op(section: Section | 'maps', origin: string, name: OpName, ...args: readonly Argument[]): void {
-    this.ops[section].push({ name, origin, args, optional: 0 });
+    this.ops[section].push({ name, origin, args, optional: 0, mark: this.mark });
   }
 
   /** Adds operations with `write`. If the first of them fails, all are skipped and reported as dropped. */
@@ -77,6 +78,15 @@ export class PlanWriter implements LaunchPlan {
     write();
     const first = list[start];
     if (first) list[start] = { ...first, optional: list.length - start };
+  }
+
+  /** Adds operations with `write` and sets a mark on each of them. */
+  marked<T>(mark: Mark, write: () => T): T {
+    const outer = this.mark;
+    this.mark = mark;
+    const result = write();
+    this.mark = outer;
+    return result;
   }
 
   /** Returns the slot that another feature of this sandbox, or of the running one, has created for `key`. */

@@ -82,13 +82,10 @@ function makeTemplate(writer: PlanWriter, context: Context): Template {
   const group = groupName(context);
   const id = context.hostId === undefined ? undefined : `${context.hostId}`;
   const bytes = writer.bytes((op: PlannedOp, text: string, at: number) => {
-    // `inside outside count`
-    const mapped = id !== undefined && op.name === 'WriteInit' && text.includes(` ${id} `) ? text.indexOf(` ${id} `) + 1 : -1;
-    const ownId = op.name === 'Owner' ? 0 : mapped;
-    const ownGroup = group !== undefined && op.origin.startsWith('cgroup') ? text.indexOf(group) : -1;
-    const limited = group !== undefined && op.origin.startsWith('limits') && op.name === 'WriteFile' ? text.indexOf(group) : -1;
+    const ownId = op.mark === 'host-id' && id !== undefined ? placeOfId(text, id) : -1;
+    const ownGroup = op.mark === 'cgroup' && group !== undefined ? text.indexOf(group) : -1;
     if (ownId >= 0) ids.push(at + ownId);
-    if (ownGroup >= 0 || limited >= 0) groups.push(at + Math.max(ownGroup, limited));
+    if (ownGroup >= 0) groups.push(at + ownGroup);
   });
   const execAt = lastOpOf(
     sections.map((section) => writer.section(section)),
@@ -96,6 +93,13 @@ function makeTemplate(writer: PlanWriter, context: Context): Template {
   );
   const root = writer.places.root === undefined ? undefined : writer.passed[writer.places.root];
   return { writer, bytes, ids: [...new Set(ids)], groups: [...new Set(groups)], execAt, host: context.host, root };
+}
+
+// The id is the whole text, or in an entry of an id map: `inside outside count`.
+function placeOfId(text: string, id: string): number {
+  if (text === id) return 0;
+  const found = text.indexOf(` ${id} `);
+  return found < 0 ? -1 : found + 1;
 }
 
 function groupName({ cgroups }: Context): string | undefined {

@@ -1,4 +1,5 @@
 import { clearTimeout, setTimeout } from 'node:timers';
+import { onRelease } from '../base/kept';
 import { boundsText, loopbackBounds } from '../features/network-bounds';
 import { mayBeSpare } from '../features/network-kind';
 import type { Spec } from '../features/spec';
@@ -38,7 +39,7 @@ export function makeSpareNet(): void {
 }
 
 /** Drops the network namespace, also one that is still being made. Returns whether there was one. */
-export function dropSpareNet(): boolean {
+function dropSpareNet(): boolean {
   clearTimeout(timer);
   timer = undefined;
   isWanted = false;
@@ -46,3 +47,5 @@ export function dropSpareNet(): boolean {
   if (fd >= 0) close(fd);
   return fd >= 0;
 }
+
+onRelease(dropSpareNet);

@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dropSharedRoots } from '../../dist/launcher/shared-roots';
-import { dropSpareNet } from '../../dist/setup/spare-network';
+import { releaseKept } from '../../dist/base/kept';
 
 const read = (path: string): string => {
   try {
@@ -56,8 +55,7 @@ export function sandboxCgroups(pid: number | undefined = process.pid): readonly 
 
 /** Without those of what this process holds for sandboxes that are yet to come. */
 export function openDescriptors(): number {
-  dropSharedRoots();
-  dropSpareNet();
+  releaseKept();
   return readdirSync('/proc/self/fd').length;
 }
 export const mountCount = (): number => read('/proc/self/mountinfo').split('\n').length;

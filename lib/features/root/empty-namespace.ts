@@ -32,7 +32,7 @@ function withoutHost(op: PlannedOp, procfs: Slot): PlannedOp | undefined {
 
 // The empty namespace contains a procfs, or the kernel would refuse a new one. A sandbox without /proc must not contain
 // it either.
-const mountsProc = ({ name, args: [, type] }: PlannedOp): boolean => name === 'NewFs' && type === 'proc';
+const mountsProc = ({ mark }: PlannedOp): boolean => mark === 'procfs';
 
 const mayStartEmpty = ({ namespaces }: Spec, { emptyMounts, hostId }: Context): boolean =>
   emptyMounts === true && hostId !== undefined && namespaces.user && namespaces.mnt;
@@ -50,7 +50,7 @@ const mayShare = ({ user, nestedUserNamespaces }: Spec): boolean => user.ids ===
 export const ownMounts: Step = {
   emit(plan, spec, context) {
     const { inside } = plan.ops;
-    const last = inside.findIndex(({ name }) => name === 'PivotRoot');
+    const last = inside.findIndex(({ mark }) => mark === 'pivot');
     const pivot = inside[last];
     if (!pivot || !mayStartEmpty(spec, context)) return;
     const build = inside.slice(0, last);
@@ -76,7 +76,7 @@ export const ownMounts: Step = {
 };
 
 function startFrom({ ops: { maps } }: PlanWriter, mounts: Slot, procfs: Slot): void {
-  const at = maps.findIndex(({ name }) => name === 'Clone');
+  const at = maps.findIndex(({ mark }) => mark === 'clone');
   const clone = maps[at];
   if (clone) maps[at] = { ...clone, args: [...clone.args.slice(0, 2), mounts, procfs] };
 }

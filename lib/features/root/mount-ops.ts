@@ -60,7 +60,7 @@ export function mapOwner(
   const map = plan.shared(`idmap ${uid}:${gid}`, () => {
     const ns = plan.slot(origin);
     const map = (owner: number) => (hostIds === 1 ? `${owner} ${hostId} 1` : `0 ${hostId} ${hostIds}`);
-    plan.op('maps', origin, 'UserNs', ns, map(uid), map(gid));
+    plan.marked('host-id', () => plan.op('maps', origin, 'UserNs', ns, map(uid), map(gid)));
     return ns;
   });
   plan.op('maps', origin, 'SetAttr', slot, 0, 0, atRecursive, 0, map);
@@ -100,8 +100,9 @@ export const newFs = (plan: PlanWriter, type: string, options: NewFs['options'],
 
 /** Mounts a new tmpfs on top of the old root, so that no directory of the host is needed as a mount point. */
 export function newRoot(plan: PlanWriter, slot: Slot): void {
-  makeFs(plan, { type: 'tmpfs', options: { mode: '755' }, attributes: mountAttr.nosuid | mountAttr.nodev, origin: 'root', slot });
-  plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/');
+  const attributes = mountAttr.nosuid | mountAttr.nodev;
+  plan.marked('root', () => makeFs(plan, { type: 'tmpfs', options: { mode: '755' }, attributes, origin: 'root', slot }));
+  plan.marked('attach', () => plan.op('inside', 'root', 'MoveMount', slot, noSlot, '/'));
 }
 
 /** The result of stat(2) on a source. */

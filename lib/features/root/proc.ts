@@ -70,13 +70,23 @@ export function emitProc(build: MountBuild, target: string): void {
   if (tree.canMake(target)) tree.dir(target, 0o755, origin);
   const options = procOptions[kind];
   if (kind !== 'prefer') {
-    tree.mount(newFs(plan, 'proc', options, attributes, origin), target, 'dir', origin);
+    tree.mount(
+      plan.marked('procfs', () => newFs(plan, 'proc', options, attributes, origin)),
+      target,
+      'dir',
+      origin,
+    );
     if (kind === 'masked') maskFacts(tree, target, origin);
     if (kind === 'pids' && nestedUserNamespaces) tree.mask(`${target}/1`, origin);
     return;
   }
   plan.optional('inside', () => {
-    tree.mount(newFs(plan, 'proc', options, attributes, 'proc'), target, 'dir', 'proc');
+    tree.mount(
+      plan.marked('procfs', () => newFs(plan, 'proc', options, attributes, 'proc')),
+      target,
+      'dir',
+      'proc',
+    );
     if (nestedUserNamespaces) tree.mask(`${target}/1`, 'proc');
   });
 }

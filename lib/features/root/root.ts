@@ -65,8 +65,9 @@ export const rootTree: Step = {
 };
 
 function finishRoot(plan: PlanWriter, spec: Spec, tree: RootTree): void {
-  if (tree.writable && typeof spec.root === 'string') plan.op('inside', 'root', 'SetAttr', plan.root, mountAttr.readonly, 0, 0, 0, noSlot);
-  plan.op('inside', 'root', 'PivotRoot', plan.root);
+  if (tree.writable && typeof spec.root === 'string')
+    plan.marked('seal', () => plan.op('inside', 'root', 'SetAttr', plan.root, mountAttr.readonly, 0, 0, 0, noSlot));
+  plan.marked('pivot', () => plan.op('inside', 'root', 'PivotRoot', plan.root));
 }
 
 /**
@@ -129,7 +130,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, context: Conte
   for (const { target, kind, isRuntime } of host.etc) if (!isRuntime || !isOwn(target)) bindSystem(plan, tree, context, target, kind);
   hideForeign(plan, tree, spec, context);
   for (const [path, text] of etcFiles(spec, context)) tree.file(path, Buffer.from(text), 0o644, 'root');
-  emitMount({ ...build, origin: 'root' }, { type: 'dev', target: '/dev' });
+  plan.marked('system', () => emitMount({ ...build, origin: 'root' }, { type: 'dev', target: '/dev' }));
   emitMount({ ...build, origin: 'proc' }, { type: 'proc', target: '/proc' });
   const scratch = { size: spec.scratch.size, inodes: spec.scratch.inodes } as const;
   emitMount({ ...build, origin: 'scratch' }, { type: 'tmpfs', target: '/tmp', mode: 0o1777, ...scratch });
@@ -143,24 +144,33 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, context: Conte
 // caller's own mounts.
 function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, context: Context): void {
   for (const { target, kind, kept } of context.hidden ?? []) {
-    const cover = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, hiddenOrigin);
     if (kind === 'file') {
-      const file = plan.slot(hiddenOrigin);
-      plan.op('inside', hiddenOrigin, 'MakeFile', cover, '/file', '', 0o444);
-      plan.op('inside', hiddenOrigin, 'OpenTree', file, cover, '/file', cloneTree);
-      plan.op('inside', hiddenOrigin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
-      tree.mount(file, target, 'file', hiddenOrigin);
+      plan.marked('hide', () => hideFile(plan, tree, target));
       continue;
     }
-    tree.mount(cover, target, 'dir', hiddenOrigin, { fresh: true });
+    const cover = plan.marked('hide', () => newCover(plan));
+    plan.marked('hide', () => tree.mount(cover, target, 'dir', hiddenOrigin, { fresh: true }));
     for (const name of kept) bindSystem(plan, tree, context, `${target}/${name}`, 'dir');
-    for (const [index, mount] of mounts.entries()) if (mount.target.startsWith(`${target}/`)) placeMount(tree, mount, `mounts[${index}]`);
-    plan.op('inside', hiddenOrigin, 'SetAttr', cover, mountAttr.readonly, 0, 0, 0, noSlot);
+    plan.marked('hide', () => {
+      for (const [index, mount] of mounts.entries()) if (mount.target.startsWith(`${target}/`)) placeMount(tree, mount, `mounts[${index}]`);
+      plan.op('inside', hiddenOrigin, 'SetAttr', cover, mountAttr.readonly, 0, 0, 0, noSlot);
+    });
   }
 }
 
+const newCover = (plan: PlanWriter): Slot => newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, hiddenOrigin);
+
+function hideFile(plan: PlanWriter, tree: RootTree, target: string): void {
+  const cover = newCover(plan);
+  const file = plan.slot(hiddenOrigin);
+  plan.op('inside', hiddenOrigin, 'MakeFile', cover, '/file', '', 0o444);
+  plan.op('inside', hiddenOrigin, 'OpenTree', file, cover, '/file', cloneTree);
+  plan.op('inside', hiddenOrigin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
+  tree.mount(file, target, 'file', hiddenOrigin);
+}
+
 function bindSystem(plan: PlanWriter, tree: RootTree, context: Context, path: string, kind: 'dir' | 'file'): Slot {
-  const slot = bindHost(plan, context, { origin: 'root', source: path, readonly: true, owned: false });
+  const slot = plan.marked('system', () => bindHost(plan, context, { origin: 'root', source: path, readonly: true, owned: false }));
   tree.mount(slot, path, kind, 'root');
   return slot;
 }

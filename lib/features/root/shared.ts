@@ -1,7 +1,6 @@
 import { pathDirectory } from '../../native/open-flags';
-import { noSlot, type PlannedOp, Slot } from '../../plan/operation';
+import { type Mark, noSlot, type PlannedOp, Slot } from '../../plan/operation';
 import type { PlanWriter, RootRecipe } from '../../plan/writer';
-import { hiddenOrigin } from './tree';
 
 /** The recipe of a shared root, and the operations that remain for init when the recipe has been carried out. */
 export interface SplitRoot {
@@ -41,23 +40,24 @@ export function splitRoot(plan: PlanWriter, inside: readonly PlannedOp[]): Split
     if (place === 'nowhere' || (place === 'build' && optional > 0)) return undefined;
     if (place === 'build') build.push(op);
     else own.push(op);
-    if (op.name === 'NewFs' && op.args[0] === root) own.push({ ...op, name: 'Open', args: [root, noSlot, '/', pathDirectory] });
+    if (op.mark === 'root') own.push({ ...op, name: 'Open', args: [root, noSlot, '/', pathDirectory] });
     if (place === 'own' && op.name === 'MoveMount' && op.args[1] === root) covered.push(String(op.args[2]));
   }
   // A root that is not sealed in the end is written to, or existed before.
-  if (!['NewFs', 'MoveMount', 'SetAttr'].every((step) => build.some(({ name, args: [slot] }) => name === step && slot === root)))
-    return undefined;
+  if (!rootMarks.every((wanted) => build.some(({ mark }) => mark === wanted))) return undefined;
   const made = [...sources.values()].flat();
   return { recipe: { key: keyOf([...made, ...build]), sources: made, build }, own };
 }
+
+// All of a new root's own operations.
+const rootMarks: readonly (Mark | undefined)[] = ['root', 'attach', 'seal'];
 
 type Place = 'build' | 'own' | 'nowhere';
 
 function placeOf(op: PlannedOp, root: Slot, sources: ReadonlyMap<Slot, unknown>, covered: readonly string[]): Place {
   const [first, second, third] = op.args;
-  const { name } = op;
-  if (op.origin === hiddenOrigin) return 'build';
-  if (first === root && (name === 'NewFs' || name === 'SetAttr' || name === 'MoveMount')) return 'build';
+  const { name, mark } = op;
+  if (mark === 'hide' || rootMarks.includes(mark)) return 'build';
   const mounts = name === 'MoveMount' && first instanceof Slot && sources.has(first);
   const makes = first === root && (name === 'MakeDir' || name === 'MakeFile' || name === 'Symlink');
   if (!mounts && !makes) return 'own';
@@ -69,16 +69,13 @@ function placeOf(op: PlannedOp, root: Slot, sources: ReadonlyMap<Slot, unknown>,
   return isForAll(op) ? 'build' : 'nowhere';
 }
 
-// Operations that clone directories of the system, by slot. Trees that depend on the sandbox's ids are left out.
-function systemBinds({ ops: { host, maps } }: PlanWriter): ReadonlyMap<Slot, readonly PlannedOp[]> {
+// Operations that clone directories of the system, by slot.
+function systemBinds({ ops: { host } }: PlanWriter): ReadonlyMap<Slot, readonly PlannedOp[]> {
   const found = new Map<Slot, PlannedOp[]>();
   for (const op of host) {
     const [slot] = op.args;
-    if (op.origin !== 'root' || !(slot instanceof Slot)) continue;
-    if (op.name === 'OpenTree') found.set(slot, [op]);
-    else if (op.name === 'SetAttr') found.get(slot)?.push(op);
+    if (op.mark === 'system' && slot instanceof Slot) found.set(slot, [...(found.get(slot) ?? []), op]);
   }
-  for (const { args } of maps) for (const slot of args) if (slot instanceof Slot) found.delete(slot);
   return found;
 }
 

@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { Sandbox, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { nsUserns } from 'nsjs/sys';
-import { dropSharedRoots } from '../../../dist/launcher/shared-roots';
+import { releaseKept } from '../../../dist/base/kept';
 import { isRoot, sh, sleep, temporaryDirectory, testIf } from '../../support';
 import { keepersGone, openDescriptors } from '../../support/processes';
 
@@ -22,7 +22,7 @@ const shared = / 65534$/;
 const own = / 1000$/;
 
 describe('a root that is shared', () => {
-  beforeEach(() => dropSharedRoots());
+  beforeEach(() => releaseKept());
 
   rootOnly('from the second sandbox on, by all with the same options', async () => {
     const [first, second, third] = await looks(3);

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { parseIo, parseKeyed, parseNetDev, parsePressure } from '../../../dist/cgroup/files';
+import { failures, parseIo, parseKeyed, parseNetDev, parsePressure } from '../../../dist/cgroup/files';
 import { directoryOf, parseMemberships, parseMounts } from '../../../dist/cgroup/hierarchies';
 
 describe('readers', () => {
@@ -43,5 +43,45 @@ describe('readers', () => {
         for (const parse of [parseKeyed, parseIo, parsePressure, parseNetDev, parseMemberships, parseMounts]) parse(text);
       }),
     );
+  });
+});
+
+describe('files of the kernel', () => {
+  test('only lines of a name and a value are read', () => {
+    expect([...parseKeyed('low 0\nmax 3\n\nsolo\na b c\n')]).toEqual([
+      ['low', 0],
+      ['max', 3],
+    ]);
+  });
+
+  test.each(['', 'Total 0', '8:0 Discard 5', '8:0 dbytes=9 dios=9', '8:0 Read'])('%p has no reads and writes', (text) => {
+    expect(parseIo(text)).toEqual({ read: 0, write: 0, readOperations: 0, writeOperations: 0 });
+  });
+
+  test('pressure of some and of all tasks', () => {
+    const line = 'avg10=1.00 avg60=2.50 avg300=100.00 total=2000000';
+    const pressure = { avg10: 1, avg60: 2.5, avg300: 100, totalMs: 2000 };
+    expect(parsePressure(`some ${line}\nfull ${line}\n`)).toEqual({ some: pressure, full: pressure });
+    expect(parsePressure('')).toEqual({});
+  });
+
+  test('every interface has its bytes and packets, and missing columns are 0', () => {
+    const head = 'Inter-|\n face |\n';
+    const none = { received: 0, receivedPackets: 0, sent: 0, sentPackets: 0 };
+    expect(parseNetDev(`${head}    lo: 5\n  eth0:1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0\nno interface\n`)).toEqual({
+      lo: { ...none, received: 5 },
+      eth0: { received: 1, receivedPackets: 2, sent: 3, sentPackets: 4 },
+    });
+    expect(parseNetDev(head)).toEqual({});
+  });
+
+  test.each([
+    [undefined, 5, 5, undefined],
+    [3, undefined, undefined, 3],
+    [3, 4, undefined, 7],
+    [0, 0, 2, 2],
+    [3, undefined, 2, 3],
+  ])('memory limits reached: %p alone, %p with swap, %p killed: %p failures', (memory, withSwap, oomKills, count) => {
+    expect(failures(memory, withSwap, oomKills)).toBe(count);
   });
 });

@@ -1,4 +1,5 @@
-import { controllersFor, settingsOf } from '../../../dist/cgroup/settings';
+import { checkQuota, controllersFor, onlyVersion2, settingsOf, tcpMemory } from '../../../dist/cgroup/settings';
+import { thrown } from '../../support';
 
 describe('settings', () => {
   const kind = { swapAccounting: true, ownProcesses: 1 };
@@ -42,5 +43,118 @@ describe('settings', () => {
   test('which controllers they need', () => {
     expect(controllersFor({ wallTime: 5, fileSize: 1, openFiles: 20 })).toEqual([]);
     expect(controllersFor({ cpu: 1, memory: 5 })).toEqual(['memory', 'cpu']);
+  });
+});
+
+describe('memory and swap', () => {
+  const kind = { ownProcesses: 0 };
+  const files = (version: 1 | 2, limits: Parameters<typeof settingsOf>[0], swapAccounting = true) =>
+    settingsOf(limits, { ...kind, version, swapAccounting }).map(({ file, value, optional }) => [file, value, optional ?? false]);
+
+  test('version 2 limits swap by itself, and this limit may be left out', () => {
+    expect(files(2, { memory: 100, swap: 7 })).toEqual([
+      ['memory.max', '100', false],
+      ['memory.swap.max', '7', true],
+    ]);
+    expect(files(2, { swap: 7 })).toEqual([['memory.swap.max', '7', true]]);
+    expect(files(2, { pids: 1 })).toEqual([['pids.max', '1', false]]);
+  });
+
+  test('version 1 limits the sum if it counts swap', () => {
+    expect(files(1, { memory: 800, swap: 7 })).toContainEqual(['memory.memsw.limit_in_bytes', '807', false]);
+    expect(files(1, { memory: 800, swap: 7 }, false)).toEqual([
+      ['memory.limit_in_bytes', '800', false],
+      ['memory.kmem.tcp.limit_in_bytes', '100', true],
+    ]);
+    expect(files(1, { swap: 7 })).toEqual([]);
+  });
+
+  test.each([
+    [80, 10],
+    [2 ** 28, 2 ** 25],
+    [2 ** 40, 2 ** 25],
+    [7, 0],
+  ])('with %i bytes of memory, TCP may use %i', (memory, bytes) => {
+    expect(tcpMemory(memory)).toBe(bytes);
+  });
+});
+
+describe('settings of single options', () => {
+  const all = (version: 1 | 2, limits: Parameters<typeof settingsOf>[0]) =>
+    settingsOf(limits, { version, swapAccounting: true, ownProcesses: 2 }).map((setting) => ({ ...setting }));
+
+  test('none for no limits', () => {
+    expect([all(1, {}), all(2, {})]).toEqual([[], []]);
+  });
+
+  test('each names its controller and its option', () => {
+    expect(all(2, { memoryHigh: 5, memoryLow: 4, oomGroup: false })).toEqual([
+      { controller: 'memory', file: 'memory.high', value: '5', origin: 'limits.memoryHigh' },
+      { controller: 'memory', file: 'memory.low', value: '4', origin: 'limits.memoryLow' },
+      { controller: 'memory', file: 'memory.oom.group', value: '0', origin: 'limits.oomGroup' },
+    ]);
+    expect(all(2, { io: [{ device: '8:0' }, { device: '8:16', writeBytes: 3, readOperations: 4 }] })).toEqual([
+      { controller: 'io', file: 'io.max', value: '8:0 rbps=max wbps=max riops=max wiops=max', origin: 'limits.io[0]' },
+      { controller: 'io', file: 'io.max', value: '8:16 rbps=max wbps=3 riops=4 wiops=max', origin: 'limits.io[1]' },
+    ]);
+  });
+
+  test('files of the caller belong to the controller in their name', () => {
+    expect(all(2, { unified: { 'pids.max': 'max', 'cgroup.max.depth': '1' } })).toEqual([
+      { controller: 'pids', file: 'pids.max', value: 'max', origin: 'limits.unified.pids.max' },
+      { controller: 'memory', file: 'cgroup.max.depth', value: '1', origin: 'limits.unified.cgroup.max.depth' },
+    ]);
+  });
+
+  test('version 1 has files of its own', () => {
+    expect(all(1, { cpu: 1, cpuBurst: 5, cpus: '0', memoryNodes: '1', ioWeight: 50, hugetlb: { '2MB': 4 } })).toEqual([
+      { controller: 'cpu', file: 'cpu.cfs_period_us', value: '100000', origin: 'limits.cpu' },
+      { controller: 'cpu', file: 'cpu.cfs_quota_us', value: '100000', origin: 'limits.cpu' },
+      { controller: 'cpu', file: 'cpu.cfs_burst_us', value: '5000', origin: 'limits.cpuBurst' },
+      { controller: 'cpuset', file: 'cpuset.cpus', value: '0', origin: 'limits.cpus' },
+      { controller: 'cpuset', file: 'cpuset.mems', value: '1', origin: 'limits.memoryNodes' },
+      { controller: 'io', file: 'blkio.bfq.weight', value: '50', origin: 'limits.ioWeight' },
+      { controller: 'hugetlb', file: 'hugetlb.2MB.limit_in_bytes', value: '4', origin: 'limits.hugetlb.2MB' },
+    ]);
+  });
+
+  test.each([
+    [1, '10'],
+    [50, '512'],
+    [10_000, '102400'],
+  ])('a weight of %i is %s shares of version 1', (cpuWeight, value) => {
+    expect(all(1, { cpuWeight })).toEqual([{ controller: 'cpu', file: 'cpu.shares', value, origin: 'limits.cpuWeight', optional: true }]);
+  });
+});
+
+describe('limits that cannot be enforced', () => {
+  test('a quota of less than 1 ms is refused', () => {
+    expect(thrown(() => checkQuota({ cpu: 0.05, cpuPeriod: 10 }, 'limits'))).toMatchObject({
+      path: 'limits.cpuPeriod',
+      code: 'ERR_OUT_OF_RANGE',
+      message: expect.stringContaining('cpu 0.05 of a period of 10 ms is less than 1 ms'),
+    });
+  });
+
+  test.each([{}, { cpu: 0.05 }, { cpuPeriod: 10 }, { cpu: 0.1, cpuPeriod: 10 }, { cpu: 1, cpuPeriod: 1 }])(
+    'the quota of %j is accepted',
+    (limits) => {
+      expect(() => checkQuota(limits, 'limits')).not.toThrow();
+    },
+  );
+
+  test.each([
+    [{ memory: 1, swap: 1, pids: 1 }, false, []],
+    [{ memoryHigh: 1, memoryLow: 1, unified: {} }, false, ['memoryHigh', 'memoryLow', 'unified']],
+    [{ swap: 0 }, false, ['swap']],
+    [{ oomGroup: true }, false, []],
+    [{ oomGroup: true }, true, ['oomGroup']],
+    [{ oomGroup: false }, true, []],
+  ])('%j of a cgroup, nested: %p, needs version 2 for %j', (limits, nested, names) => {
+    expect(onlyVersion2(limits, nested)).toEqual(names);
+  });
+
+  test('the cgroup of a whole sandbox is assumed', () => {
+    expect(onlyVersion2({ oomGroup: true })).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
-import { mergeOption, mergeOptions, readOptions } from '../../../dist/options/merge';
+import { host } from '../../../dist/host/host';
+import { cappedRlimits, mergeOption, mergeOptions, readOptions, sandboxKeys } from '../../../dist/options/merge';
 import { thrown } from '../../support';
 
 const merged = (base: object, changes: object) => ({ ...mergeOptions(base, changes) });
@@ -40,4 +41,39 @@ test('neither input is changed, and nothing is inherited by the result', () => {
 
 test('unknown options are errors that suggest a name', () => {
   expect(thrown(() => readOptions({ hostnam: 'x' })).message).toContain('hostname');
+});
+
+test('all options can be read, each once, and those that are undefined are left out', () => {
+  let calls = 0;
+  const given = Object.defineProperty({ hostname: undefined, preset: 'node' }, 'cwd', {
+    enumerable: true,
+    get: () => {
+      calls++;
+      return '/';
+    },
+  });
+  expect({ ...readOptions(given) }).toEqual({ preset: 'node', cwd: '/' });
+  expect(calls).toBe(1);
+  expect(Object.keys(readOptions(Object.fromEntries(sandboxKeys.map((key) => [key, 1]))))).toEqual([...sandboxKeys]);
+});
+
+test('options that are not an object are refused', () => {
+  for (const wrong of [null, [], 'node', new Map()]) expect(thrown(() => mergeOptions({}, wrong))).toMatchObject({ path: 'options' });
+});
+
+describe('rlimits of a preset', () => {
+  test('none stay none, and limits below those of this process stay as they are', () => {
+    expect({ ...cappedRlimits() }).toEqual({});
+    expect({ ...cappedRlimits({ core: 0, memlock: 0, unheardOf: 5 } as object) }).toEqual({ core: 0, memlock: 0, unheardOf: 5 });
+  });
+
+  test('limits above the hard limits of this process are capped', () => {
+    const { hardLimits, privileged } = host();
+    const most = (name: string, divisor: number) => Math.max(1, Math.floor((hardLimits[name] ?? Number.POSITIVE_INFINITY) / divisor));
+    const base = { nofile: 2 ** 52, msgqueue: 2 ** 52 };
+    expect({ ...cappedRlimits(base) }).toEqual({
+      nofile: Math.min(base.nofile, most('nofile', 1)),
+      msgqueue: Math.min(base.msgqueue, most('msgqueue', privileged ? 1 : 8)),
+    });
+  });
 });

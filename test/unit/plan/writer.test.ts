@@ -1,6 +1,6 @@
 import { explain, presets } from 'nsjs';
 import { OptionRangeError } from '../../../dist/base/errors';
-import { noSlot } from '../../../dist/plan/operation';
+import { noSlot, Slot } from '../../../dist/plan/operation';
 import { PlanWriter } from '../../../dist/plan/writer';
 import { thrown } from '../../support';
 
@@ -77,4 +77,73 @@ test('presets are frozen all the way down', () => {
   expect(() => {
     limits.pids = 1;
   }).toThrow(TypeError);
+});
+
+describe('slots of a plan', () => {
+  test('each slot is given once, and none of them is the root', () => {
+    const plan = new PlanWriter();
+    const slots = [plan.root, plan.slot('a'), plan.slot('a')].map(({ index }) => index);
+    expect(slots).toEqual([60, 61, 62]);
+  });
+
+  test('a further program does not reuse the slots of its running sandbox', () => {
+    const running = new PlanWriter();
+    const last = running.slot('a');
+    expect(new PlanWriter(running).slot('a').index).toBe(last.index + 1);
+  });
+
+  test('a shared slot is created by the first who asks, and known to a further program', () => {
+    const plan = new PlanWriter();
+    expect(plan.known('proc')).toBeUndefined();
+    const made = plan.shared('proc', () => plan.slot('a'));
+    expect(plan.shared('proc', () => new Slot(0))).toBe(made);
+    expect([plan.known('proc'), new PlanWriter(plan).known('proc')]).toEqual([made, made]);
+    expect(plan.known('sys')).toBeUndefined();
+  });
+
+  test('passed descriptors have the first slots, and one that varies is noted by name', () => {
+    const plan = new PlanWriter();
+    expect([plan.pass('a', 9).index, plan.passVarying('lock', 'a', 17).index, plan.pass('a', 5).index]).toEqual([0, 1, 2]);
+    expect(plan.passed).toEqual([9, 17, 5]);
+    expect({ ...plan.places }).toEqual({ lock: 1 });
+  });
+});
+
+describe('sections of a plan', () => {
+  test('maps come right after the operations of the host', () => {
+    const plan = new PlanWriter();
+    plan.op('maps', 'user', 'MapBy', 'a', 'b');
+    plan.op('host', 'user', 'ClockHold');
+    plan.op('after', 'x', 'RemoveDir', '/c');
+    expect(plan.section('host').map(({ name }) => name)).toEqual(['ClockHold', 'MapBy']);
+    expect(plan.section('after')).toEqual([{ name: 'RemoveDir', origin: 'x', args: ['/c'], optional: 0 }]);
+  });
+
+  test('a mark is set on all operations that are added with it, and an inner one is used instead of the outer one', () => {
+    const plan = new PlanWriter();
+    const add = () => plan.op('inside', 'root', 'EnterRoot');
+    add();
+    const result = plan.marked('root', () => {
+      add();
+      plan.marked('seal', add);
+      add();
+      return 5;
+    });
+    add();
+    expect(plan.section('inside').map(({ mark }) => mark)).toEqual([undefined, 'root', 'seal', 'root', undefined]);
+    expect(result).toBe(5);
+  });
+
+  test('nothing optional is written if there are no operations', () => {
+    const plan = new PlanWriter();
+    plan.optional('inside', () => undefined);
+    expect(plan.section('inside')).toEqual([]);
+  });
+
+  test('the file that is read last is known by its name', () => {
+    const plan = new PlanWriter();
+    plan.op('after', 'limits', 'ReadFile', '/sys/fs/cgroup/nsjs-1/memory.peak');
+    plan.op('after', 'limits', 'Session');
+    expect([0, 1, 2].map((step) => plan.lastWord(step))).toEqual(['memory.peak', '', '']);
+  });
 });

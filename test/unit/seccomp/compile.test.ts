@@ -121,6 +121,19 @@ describe('conditions', () => {
     expect([run(1n), run(2n)]).toEqual([0x50001, 0x50003]);
   });
 
+  test('a rule with very many values decides by each of them', () => {
+    const values = Array.from({ length: 600 }, (_, index) => index * 2);
+    const rules = values.map((value) => ({
+      names: ['read'],
+      action: errno(7),
+      when: [{ index: 0, op: 'eq', value: BigInt(value), width: 32 }] satisfies readonly Condition[],
+      why: '',
+    }));
+    const filter = compile({ rules, otherwise: allow }, 'x64');
+    const run = (argument: number) => interpret(filter, { nr: 0, arch: archTables.x64.audit, args: [BigInt(argument)] });
+    for (const value of values) expect([run(value), run(value + 1)]).toEqual([0x50007, 0x7fff0000]);
+  });
+
   test('a filter that the kernel would not take is an error', () => {
     const rules = Array.from({ length: maxInstructions }, (_, value) => ({
       names: ['read'],
