@@ -49,7 +49,7 @@ export function parseOneOf<const T extends string>(value: unknown, at: string, a
 }
 
 export function parseArray(value: unknown, at: string): readonly unknown[] {
-  if (types.isProxy(value)) throw unreadable(at, 'a proxy');
+  if (types.isProxy(value)) throw unreadable(at, 'a proxy', 'an array');
   if (!Array.isArray(value)) throw wrongType(at, 'an array', value);
   // Elements are read by index, and only own ones: neither a modified iterator nor a hole (which would read from the
   // prototype) can add anything.
@@ -154,12 +154,19 @@ function isNear(one: string, other: string): boolean {
   return (row[b.length] ?? 0) <= 2;
 }
 
+const isEnumerable = Object.prototype.propertyIsEnumerable;
+
+function hasGetter(object: object, key: string): boolean {
+  const found = Object.getOwnPropertyDescriptor(object, key);
+  return found !== undefined && Object.hasOwn(found, 'get') && found.get !== undefined;
+}
+
 /** Reads an object with any keys, in the same way as {@link parseObject}. Entries that are `undefined` are kept. */
 export function parseRecord(value: unknown, at: string): Readonly<Record<string, unknown>> {
   checkRecord(value, at);
   const keys = new Set<string>();
   for (const object of chainOf(value, at))
-    for (const [key, { enumerable, get }] of Object.entries(Object.getOwnPropertyDescriptors(object))) if (enumerable || get) keys.add(key);
+    for (const key of Object.getOwnPropertyNames(object)) if (isEnumerable.call(object, key) || hasGetter(object, key)) keys.add(key);
   const copy: Record<string, unknown> = Object.create(null);
   for (const key of keys) copy[key] = (value as Record<string, unknown>)[key];
   return copy;
@@ -187,8 +194,12 @@ export function parseHostPath(value: unknown, at: string): string {
 }
 
 function fromUrl(url: URL, at: string): string {
+  return parseString(toPath(url, at), at);
+}
+
+function toPath(url: URL, at: string): string {
   try {
-    return parseString(fileURLToPath(url), at);
+    return fileURLToPath(url);
   } catch {
     throw new OptionError(at, `expected a file: URL, received '${url.href}'`);
   }
@@ -206,14 +217,16 @@ export function parseTarget(value: unknown, at: string): string {
   return `/${parts.join('/')}`;
 }
 
+const frozen = new WeakSet<object>();
+
 /**
  * Freezes plain data recursively and removes Object.prototype from it, so that a missing key reads as undefined
- * whatever other code has added to Object.prototype.
+ * whatever other code has added to Object.prototype. An object that is frozen already keeps its prototype.
  */
 export function deepFreeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value;
-  bare(value);
-  Object.freeze(value);
+  if (typeof value !== 'object' || value === null || frozen.has(value) || ArrayBuffer.isView(value)) return value;
+  frozen.add(value);
+  if (!Object.isFrozen(value)) Object.freeze(bare(value));
   for (const inner of Object.values(value)) deepFreeze(inner);
   return value;
 }

@@ -1,5 +1,6 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseMountLines } from '../proc/mountinfo';
 
 /** A hierarchy of cgroups that this process is a member of, cgroups(7). */
 export interface Membership {
@@ -36,30 +37,17 @@ export function parseMemberships(text: string): readonly Membership[] {
 
 /** Parses the cgroup file systems from mountinfo, proc_pid_mountinfo(5). */
 export function parseMounts(text: string): readonly CgroupMount[] {
-  return text.split('\n').flatMap((line) => {
-    const [before = '', after = ''] = line.split(' - ');
-    const [, , , root = '', directory = ''] = before.split(' ');
-    const [type, , options = ''] = after.split(' ');
+  return parseMountLines(text).flatMap(({ type, target, root, options }) => {
     if (type !== 'cgroup' && type !== 'cgroup2') return [];
-    return [
-      {
-        version: type === 'cgroup2' ? 2 : 1,
-        directory: unescapePath(directory),
-        root: unescapePath(root),
-        options: options.split(','),
-      } as const,
-    ];
+    return [{ version: type === 'cgroup2' ? 2 : 1, directory: target, root, options } as const];
   });
 }
 
 /** Returns the directory of a cgroup whose path is that of /proc/<pid>/cgroup. */
 export function directoryOf(mount: CgroupMount, path: string): string {
-  const below = mount.root === '/' ? path : path.startsWith(mount.root) ? path.slice(mount.root.length) : '/';
+  const isBelow = path === mount.root || path.startsWith(`${mount.root}/`);
+  const below = mount.root === '/' ? path : isBelow ? path.slice(mount.root.length) : '/';
   return join(mount.directory, below).replace(/\/$/, '');
-}
-
-function unescapePath(text: string): string {
-  return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
 /** Reads a file as text; an empty string if it cannot be read. */

@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http';
 import { isIP } from 'node:net';
-import { normalName } from '../features/egress-rules';
+import { sentName } from '../features/egress-rules';
 import { clientHello, helloAt, maxMajor, recordHeader, type Seen, tlsRecord } from './hello-shape';
 
 /** Protocol of the first bytes of a connection. */
@@ -204,7 +204,7 @@ function readNameList(body: Cursor): string | undefined {
   const text = list.text(list.number(2));
   list.end();
   if (isIP(text) !== 0) return undefined;
-  const name = normalName(text);
+  const name = sentName(text);
   if (name === undefined) throw new Error('no name of a host');
   return name;
 }

@@ -7,6 +7,8 @@ export const responseCodes = { ok: 0, format: 1, failure: 2, noName: 3, notImple
 
 const headerSize = 12;
 const internet = 1;
+// Bytes of a name on the wire, RFC 1035, section 3.1.
+const maxName = 255;
 
 /** A query with one question. */
 export interface DnsQuery {
@@ -30,8 +32,8 @@ export function decodeQuery(bytes: Buffer): DnsQuery | undefined {
   let at = headerSize;
   for (;;) {
     const length = bytes[at];
-    // A question needs no compression, and a name has 255 bytes at most.
-    if (length === undefined || length > 63 || at - headerSize > 255) return undefined;
+    // A question needs no compression.
+    if (length === undefined || length > 63 || at - headerSize >= maxName) return undefined;
     at++;
     if (length === 0) break;
     if (at + length > bytes.length) return undefined;

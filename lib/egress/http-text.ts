@@ -73,8 +73,8 @@ export function hostOf(message: IncomingMessage): { readonly name: string; reado
   if (!/^http:\/\//i.test(asked)) throw new Refusal('protocol', 'the request target is neither a path nor an http: URL');
   const url = split(urlHost(asked));
   if (url.name !== own.name) throw new Refusal('host', `Host names ${own.name}, but the URL names ${url.name}`);
-  if ((url.port ?? webPort) !== (own.port ?? webPort))
-    throw new Refusal('host', `Host and URL name different ports: ${own.port} and ${url.port}`);
+  const [ownPort, urlPort] = [own.port ?? webPort, url.port ?? webPort];
+  if (ownPort !== urlPort) throw new Refusal('host', `Host and URL name different ports: ${ownPort} and ${urlPort}`);
   return own;
 }
 
@@ -100,7 +100,7 @@ function split(host: string): { readonly name: string; readonly port: number | u
   // The host is matched as written, so that the text that is passed on is the text that was checked.
   const [, text = '', port] = /^([\w.-]+)(?::(0|[1-9]\d{0,4}))?$/.exec(host) ?? [];
   const name = normalName(text);
-  if (name === undefined) throw new Refusal('host', host.slice(0, 255));
+  if (name === undefined) throw new Refusal('host', host === '' ? 'an empty host' : host.slice(0, 255));
   return { name, port: port === undefined ? undefined : Number(port) };
 }
 

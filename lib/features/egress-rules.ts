@@ -1,4 +1,4 @@
-import { isIP, isIPv4 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
 import { OptionError } from '../base/errors';
 import { type Cidr, canonicalIp, cidrContains, parseCidr } from '../base/ip';
@@ -16,6 +16,8 @@ export interface EgressRule {
 }
 
 const allPorts = [1, 65_535] as const;
+// The length of ::ffff:0:0/96.
+const mappedPrefix = 96;
 const grammar = "expected 'name:port', '*.name', '10.0.0.0/8:443', '[2001:db8::]/32:443' or '*'";
 
 /**
@@ -30,7 +32,10 @@ export function parseRule(value: unknown, at: string): EgressRule {
     const { address, prefix } = parseCidr(host, at);
     const plain = canonicalIp(address);
     // An IPv4-mapped IPv6 address is treated as the IPv4 address.
-    return { cidr: { address: plain, prefix: isIPv4(plain) && !isIPv4(address) ? prefix - 96 : prefix }, ports };
+    const isMapped = isIPv4(plain) && !isIPv4(address);
+    if (isMapped && prefix < mappedPrefix)
+      throw new OptionError(at, `a network of IPv4-mapped addresses has a prefix of at least ${mappedPrefix}, received '${text}'`);
+    return { cidr: { address: plain, prefix: isMapped ? prefix - mappedPrefix : prefix }, ports };
   }
   const isSuffix = host.startsWith('*.');
   const name = normalName(isSuffix ? host.slice(2) : host);
@@ -52,7 +57,10 @@ export function parseEndpoint(value: unknown, at: string): { readonly host: stri
 
 function splitPorts(text: string, at: string): { readonly host: string; readonly ports: readonly [number, number] } {
   const [, six, prefix = '', sixPorts] = /^\[([^\]]+)\](\/\d+)?(?::(.+))?$/.exec(text) ?? [];
-  if (six !== undefined) return { host: `${six}${prefix}`, ports: parsePorts(sixPorts, at) };
+  if (six !== undefined) {
+    if (!isIPv6(six)) throw new OptionError(at, `brackets are only for IPv6 addresses, received '${text}'`);
+    return { host: `${six}${prefix}`, ports: parsePorts(sixPorts, at) };
+  }
   // More than one colon and no brackets: an IPv6 address without a port.
   const colons = text.split(':').length - 1;
   if (colons !== 1) return { host: text, ports: allPorts };
@@ -68,6 +76,9 @@ function parsePorts(text: string | undefined, at: string): readonly [number, num
   return [low, high];
 }
 
+// Other ASCII characters would end the name for domainToASCII(), or be decoded: 'a/b' and '%61' would both become 'a'.
+const inNames = /^[\w.\-\u{80}-\u{10ffff}]+$/u;
+const plainName = /^[\w.-]+$/;
 const label = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
 
 /**
@@ -75,14 +86,18 @@ const label = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
  * is not a host name.
  */
 export function normalName(text: string): string | undefined {
+  if (!inNames.test(text)) return undefined;
   // Service names contain underscores, which domainToASCII() need not accept.
-  const ascii = /^[\w.-]+$/.test(text) ? text.toLowerCase() : domainToASCII(text);
+  const ascii = plainName.test(text) ? text.toLowerCase() : domainToASCII(text);
   const name = ascii.endsWith('.') ? ascii.slice(0, -1) : ascii;
   const labels = name.split('.');
   // A name whose last label is a number is an IPv4 address in another notation.
   const isNumber = /^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? '');
   return name.length > 0 && name.length <= 253 && !isNumber && labels.every((part) => label.test(part)) ? name : undefined;
 }
+
+/** Like {@link normalName}, for a name that is passed on as it is: it must be ASCII already. */
+export const sentName = (text: string): string | undefined => (plainName.test(text) ? normalName(text) : undefined);
 
 /** Destination of a connection, as far as it is known. */
 export interface EgressTarget {

@@ -28,7 +28,7 @@ export function readOptions(options: unknown): Values {
 export function mergeOption(key: string, base: unknown, given: unknown): unknown {
   if (given === undefined) return base;
   if (base === undefined) return given;
-  if (key === 'mounts') return Array.isArray(base) && Array.isArray(given) ? [...base, ...parseArray(given, key)] : given;
+  if (key === 'mounts') return Array.isArray(base) && Array.isArray(given) ? [...parseArray(base, key), ...parseArray(given, key)] : given;
   if (!byKey.includes(key) || !isRecord(base) || !isRecord(given)) return given;
   const [under, over] = [parseRecord(base, key), parseRecord(given, key)];
   return bare({ ...under, ...(key === 'env' ? over : withoutUndefined(over)) });

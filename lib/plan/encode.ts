@@ -9,6 +9,7 @@ const maxPlan = 2 ** 26;
 const sizeWord = 1;
 
 // Every spawn encodes a plan, so one buffer is reused for all of them. No data is kept in it from one plan to the next.
+const longText = 4096;
 let scratch = Buffer.allocUnsafeSlow(32_768);
 let words = new Uint32Array(scratch.buffer);
 
@@ -85,7 +86,8 @@ class Encoder {
     }
     const known = this.known.get(argument);
     if (known !== undefined) return known;
-    this.reserve(argument.length * 3);
+    // Three bytes per UTF-16 unit at most; only a long text is measured.
+    this.reserve(argument.length < longText ? argument.length * 3 : Buffer.byteLength(argument));
     const at = this.commit(scratch.write(argument, this.end + 4));
     this.known.set(argument, at);
     return at;

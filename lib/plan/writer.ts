@@ -103,7 +103,7 @@ export class PlanWriter implements LaunchPlan {
 
   /** Returns a free slot for a descriptor that the launcher opens. */
   slot(origin: string): Slot {
-    if (this.slots === maxSlots) throw new OptionRangeError(origin, `a sandbox can have at most ${maxSlots - maxPassed} mounts`);
+    if (this.slots === maxSlots) throw new OptionRangeError(origin, `a sandbox can have at most ${maxSlots - maxPassed - 1} mounts`);
     return new Slot(this.slots++);
   }
 

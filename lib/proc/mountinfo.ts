@@ -7,6 +7,8 @@ export interface MountLine {
   readonly target: string;
   readonly flags: readonly string[];
   readonly type: string;
+  /** Options of the file system. */
+  readonly options: readonly string[];
 }
 
 const unescaped = (text: string): string =>
@@ -16,9 +18,9 @@ const unescaped = (text: string): string =>
 export function parseMountLines(text: string): readonly MountLine[] {
   return text.split('\n').flatMap((line) => {
     const [own = '', rest = ''] = line.split(' - ');
-    const fields = own.split(' ');
-    const [, , device = '', root = '', target, flags] = fields;
-    if (fields.length < 6 || target === undefined || flags === undefined) return [];
-    return [{ device, root: unescaped(root), target: unescaped(target), flags: flags.split(','), type: rest.split(' ')[0] ?? '' }];
+    const [, , device, root, target, flags] = own.split(' ');
+    const [type = '', , options = ''] = rest.split(' ');
+    if (device === undefined || root === undefined || target === undefined || flags === undefined) return [];
+    return [{ device, root: unescaped(root), target: unescaped(target), flags: flags.split(','), type, options: options.split(',') }];
   });
 }

@@ -7,7 +7,7 @@ import { capabilityNames, capabilitySets } from '../features/capabilities';
 import type { Cgroups } from '../features/feature';
 import type { IdMapEntry } from '../features/id-map';
 import { homeDirectory } from '../features/root/home';
-import { fixedTargets, isWritableMount, mayBePinned } from '../features/root/pins';
+import { covers, fixedTargets, isWritableMount, mayBePinned } from '../features/root/pins';
 import type { Spec } from '../features/spec';
 import { host } from '../host/host';
 import type { FactTexts } from '../launcher/fact-texts';
@@ -139,7 +139,8 @@ function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec
   if (cgroup && memory !== undefined && !(cgroup.memory !== undefined && cgroup.memory <= memory))
     fail('limits.memory', `${cgroup.memory}`);
   if (cgroup && pids !== undefined && cgroup.pids !== pids + 1) fail('limits.pids', `${cgroup.pids}`);
-  for (const mount of mounts ?? []) if (!isDevice(mount)) checkMount(spec, mount, fail);
+  const top = new Map((mounts ?? []).map((mount) => [mount.target, mount]));
+  for (const mount of mounts ?? []) if (!isDevice(mount)) checkMount(spec, mount, top.get(mount.target) === mount, fail);
   // A mount that is not at its target has been moved by a rename from outside.
   const lost = mounts && fixedTargets(spec).find(({ target }) => !mounts.some((mount) => mount.target === target));
   if (lost && spec.root !== 'host') fail(`the ${lost.type} at ${lost.target}`, 'that nothing is mounted there');
@@ -149,31 +150,37 @@ function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec
 // has the permitted capabilities because it is uid 0.
 function isExpected(spec: Spec, set: (typeof capabilitySets)[number], name: string): boolean {
   const { capabilities, namespaces, user } = spec;
-  const all = [...capabilities.bounding, ...capabilities.permitted];
   if (set === 'bounding' && !namespaces.user && namespaces.joined.user === undefined) return true;
-  return user.ids !== 'one' || capabilities[set].includes(name as never) || all.includes(name as never);
+  const isRoot = user.ids !== 'one' && (set === 'effective' || set === 'permitted');
+  return capabilities[set].includes(name as never) || (isRoot && capabilities.permitted.includes(name as never));
 }
 
 // A single device of the host, mounted at its own path or over a masked path. It is not a program, and only the device
 // itself can be written to.
-const isDevice = ({ root }: MountFact): boolean => host().devices.some((name) => root === `/${name}` || root.endsWith(`/dev/${name}`));
+const isDevice = ({ root, type }: MountFact): boolean => {
+  const isOfDevices = type === 'devtmpfs' || type === 'tmpfs';
+  return host().devices.some((name) => (isOfDevices && root === `/${name}`) || root.endsWith(`/dev/${name}`));
+};
 
-function checkMount(spec: Spec, { target, flags, type }: MountFact, fail: (control: string, found: string) => void): void {
+// A later mount at the same target hides an earlier one, which may therefore be writable.
+function checkMount(spec: Spec, { target, flags, type }: MountFact, isTop: boolean, fail: (control: string, found: string) => void): void {
   if (spec.root === 'host' || !spec.namespaces.mnt) return;
   if (!flags.includes('nosuid')) fail(`the mount at ${target}`, 'that set-id files work');
   if (!flags.includes('nodev') && !target.startsWith('/dev/') && !isMountOf(spec, 'dev', target) && target !== '/dev')
     fail(`the mount at ${target}`, 'that devices work');
-  if (!flags.includes('ro') && type !== 'proc' && !isWritable(spec, target)) fail(`the mount at ${target}`, 'that it is writable');
+  if (isTop && !flags.includes('ro') && type !== 'proc' && !isWritable(spec, target)) fail(`the mount at ${target}`, 'that it is writable');
 }
+
+const isReadOnly = (mount: Spec['mounts'][number]): boolean => mount.type === 'readonly' || (mount.type === 'bind' && mount.readonly);
 
 const isMountOf = (spec: Spec, type: string, target: string): boolean =>
   spec.mounts.some((mount) => mount.type === type && (target === mount.target || target.startsWith(`${mount.target}/`)));
 
 function isWritable(spec: Spec, target: string): boolean {
+  const nearest = spec.mounts.findLast((mount) => target === mount.target || covers(mount, target));
+  if (nearest?.target === target && isReadOnly(nearest)) return false;
   if (mayBePinned(spec, target)) return true;
   if (target === '/') return typeof spec.root === 'object';
   if (target === '/dev' || target.startsWith('/dev/') || ['/tmp', homeDirectory].includes(target)) return true;
-  return spec.mounts.some(
-    (mount) => (isWritableMount(mount) || mount.type === 'dev') && (target === mount.target || target.startsWith(`${mount.target}/`)),
-  );
+  return nearest !== undefined && (isWritableMount(nearest) || nearest.type === 'dev');
 }

@@ -1,4 +1,4 @@
-import { data, decode, opcode } from './bpf';
+import { data, decode, type Instruction, opcode } from './bpf';
 import type { actionOrder } from './policy';
 import { type Arch, archTables, syscallName } from './tables';
 
@@ -10,15 +10,16 @@ const comparisons: Readonly<Record<number, string>> = {
 
 /** Returns a filter as text, one instruction per line, with the names of the compared fields and system calls. */
 export function disassemble(filter: Uint8Array, arch: Arch): string {
-  let loaded = '';
-  const lines = decode(filter).map(({ code, jt, jf, k }, at) => {
+  const program = decode(filter);
+  const held = accumulators(program);
+  const lines = program.map(({ code, jt, jf, k }, at) => {
     const to = (offset: number) => `${at + 1 + offset}`;
+    const loaded = held[at] ?? 'A';
     const comparison = comparisons[code];
     if (comparison) return `if ${loaded} ${comparison} ${operand(loaded, k, arch)} goto ${to(jt)} else ${to(jf)}`;
     switch (code) {
       case opcode.loadWord:
-        loaded = wordName(k);
-        return `load ${loaded}`;
+        return `load ${wordName(k)}`;
       case opcode.and:
         return `and ${hex(k)}`;
       case opcode.jump:
@@ -32,6 +33,28 @@ export function disassemble(filter: Uint8Array, arch: Arch): string {
   return lines.map((line, at) => `${`${at}`.padStart(4)}  ${line}`).join('\n');
 }
 
+/**
+ * Returns the name of the word that the accumulator holds before each instruction. Undefined if the instruction cannot
+ * be reached, or is reached with different words. Jumps only go forward, so one pass is enough.
+ */
+function accumulators(program: readonly Instruction[]): readonly (string | undefined)[] {
+  const found: { name: string | undefined }[] = [];
+  const reach = (at: number, name: string | undefined) => {
+    const known = found[at];
+    if (!known) found[at] = { name };
+    else if (known.name !== name) known.name = undefined;
+  };
+  reach(0, undefined);
+  for (const [at, { code, jt, jf, k }] of program.entries()) {
+    const name = code === opcode.loadWord ? wordName(k) : found[at]?.name;
+    if (code === opcode.return) continue;
+    if (code === opcode.jump) reach(at + 1 + k, name);
+    else if (comparisons[code] === undefined) reach(at + 1, name);
+    else for (const offset of [jt, jf]) reach(at + 1 + offset, name);
+  }
+  return program.map((_, at) => found[at]?.name);
+}
+
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
 function wordName(offset: number): string {
@@ -41,7 +64,6 @@ function wordName(offset: number): string {
   return `arg${index}.${offset % 8 === 0 ? 'low' : 'high'}`;
 }
 
-// Jumps keep the accumulator, so a comparison refers to the last load before it in the listing.
 function operand(loaded: string, value: number, arch: Arch): string {
   if (loaded === 'nr' && value < (archTables[arch].foreignFrom ?? Number.POSITIVE_INFINITY))
     return `${value} (${syscallName(value, arch)})`;

@@ -38,6 +38,8 @@ export class Graph {
   }
 }
 
+const successors = (node: Node): readonly Node[] => ('yes' in node ? [node.no, node.yes] : 'next' in node ? [node.next] : []);
+
 /**
  * Returns the instructions of a filter. They are placed from the last to the first, because classic BPF only jumps
  * forward.
@@ -50,13 +52,7 @@ export function assemble(root: Node): readonly Instruction[] {
   // The offsets of a conditional jump have eight bits; an unconditional jump reaches further.
   const jump = (place: number) => push({ code: opcode.jump, jt: 0, jf: 0, k: distance(place) });
 
-  const place = (node: Node): number => {
-    const known = places.get(node.id);
-    if (known !== undefined) return known;
-    const at = lay(node);
-    places.set(node.id, at);
-    return at;
-  };
+  const place = (node: Node): number => places.get(node.id) ?? 0;
   const lay = (node: Node): number => {
     const { code, k } = node;
     if ('yes' in node) {
@@ -71,6 +67,15 @@ export function assemble(root: Node): readonly Instruction[] {
     if (distance(next) > 0) jump(next);
     return push({ code, jt: 0, jf: 0, k });
   };
-  place(root);
+  // Without recursion: the rules of one system call can be thousands of nodes deep.
+  const open = [root];
+  for (let node = open.at(-1); node; node = open.at(-1)) {
+    const next = successors(node).find(({ id }) => !places.has(id));
+    if (next) open.push(next);
+    else {
+      if (!places.has(node.id)) places.set(node.id, lay(node));
+      open.pop();
+    }
+  }
   return reversed.reverse();
 }

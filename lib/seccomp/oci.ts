@@ -80,7 +80,7 @@ export function readProfile(value: unknown, at: string, arch: Arch): OciProfile 
   if (given.listenerPath !== undefined) throw new OptionError(`${at}.listenerPath`, 'is not supported; use the option onSyscall');
   checkArch(given, at, arch);
   const unknown: string[] = [];
-  const otherwise = parseAction(given.defaultAction, given.defaultErrnoRet, `${at}.defaultAction`);
+  const otherwise = parseAction(given.defaultAction, given.defaultErrnoRet, at, 'defaultAction', 'defaultErrnoRet');
   const rules = optionalArray(given.syscalls, `${at}.syscalls`).map((entry, index) => readRule(entry, `${at}.syscalls[${index}]`, unknown));
   const named = optionalArray(given.flags, `${at}.flags`).map((flag) => flags[parseOneOf(flag, `${at}.flags`, Object.keys(flags))] ?? 0);
   return { otherwise, rules, flags: named.reduce((all, flag) => all | flag, 0), unknown };
@@ -108,8 +108,10 @@ function checkArch(given: Readonly<Record<string, unknown>>, at: string, arch: A
 
 function readRule(value: unknown, at: string, unknown: string[]): OciRule {
   const given = parseRecord(value, at);
-  const action = parseAction(given.action, given.errnoRet, `${at}.action`);
-  const named = given.name === undefined ? optionalArray(given.names, `${at}.names`) : [given.name];
+  const action = parseAction(given.action, given.errnoRet, at, 'action');
+  const isNamed = given.name !== undefined && given.name !== '';
+  if (isNamed && optionalArray(given.names, `${at}.names`).length > 0) throw new OptionError(`${at}.names`, 'cannot be combined with name');
+  const named = isNamed ? [given.name] : optionalArray(given.names, `${at}.names`);
   const names = named.map((name, index) => parseString(name, `${at}.names[${index}]`));
   for (const [index, name] of names.entries()) {
     if (isSyscallName(name) || isForeignSyscallName(name)) continue;
@@ -127,10 +129,13 @@ function readRule(value: unknown, at: string, unknown: string[]): OciRule {
   };
 }
 
-function parseAction(value: unknown, errnoRet: unknown, at: string): Action {
+function parseAction(value: unknown, errnoRet: unknown, owner: string, key: string, errnoKey = 'errnoRet'): Action {
+  const at = `${owner}.${key}`;
   if (value === 'SCMP_ACT_NOTIFY') throw new OptionError(at, 'SCMP_ACT_NOTIFY is not supported; use the option onSyscall');
   const kind = actions[parseOneOf(value, at, actionNames)];
-  return kind === 'errno' ? errno(errnoRet === undefined ? errnos.EPERM : parseInteger(errnoRet, `${at} errnoRet`, 0, 4095)) : { kind };
+  return kind === 'errno'
+    ? errno(errnoRet === undefined ? errnos.EPERM : parseInteger(errnoRet, `${owner}.${errnoKey}`, 0, 4095))
+    : { kind };
 }
 
 function readCondition(value: unknown, at: string): OpenCondition {
@@ -143,7 +148,7 @@ function readCondition(value: unknown, at: string): OpenCondition {
 }
 
 function readFilter(value: unknown, at: string): Filter {
-  const given = value === undefined ? {} : parseRecord(value, at);
+  const given = value === undefined || value === null ? {} : parseRecord(value, at);
   const strings = (key: string) => optionalArray(given[key], `${at}.${key}`).map((entry) => parseString(entry, `${at}.${key}`));
   const version = given.minKernel === undefined ? undefined : parseVersion(given.minKernel, `${at}.minKernel`);
   return { caps: strings('caps'), arches: strings('arches'), ...(version ? { minKernel: version } : {}) };

@@ -306,3 +306,36 @@ test('freezing leaves bytes and simple values alone, and ends in a cycle', () =>
   expect(bytes).toEqual(new Uint8Array([2]));
   for (const value of [null, undefined, 1, 'a', true]) expect([deepFreeze(value), bare(value)]).toEqual([value, value]);
 });
+
+describe('what is read of objects and arrays', () => {
+  test('a proxy in place of an array names an array', () => {
+    expect(thrown(() => parseArray(new Proxy([], {}), 'args')).message).toMatch(/expected an array, received a proxy/);
+  });
+
+  test('a file URL with a NUL is refused for the NUL', () => {
+    expect(thrown(() => parseHostPath(new URL('file:///a%00b'), 'source')).message).toMatch(/NUL|null/i);
+    expect(thrown(() => parseHostPath(new URL('file://host/a'), 'source')).message).toMatch(/expected a file: URL/);
+  });
+
+  test('a property of Object.prototype makes no method a value', () => {
+    const prototype = Object.prototype as { get?: unknown };
+    prototype.get = () => undefined;
+    try {
+      class Given {
+        readonly A = '1';
+      }
+      expect(Object.keys(parseRecord(new Given(), 'env'))).toEqual(['A']);
+    } finally {
+      delete prototype.get;
+    }
+  });
+
+  test('data below a frozen object is frozen too, and circles end', () => {
+    const inner = { b: 1 };
+    deepFreeze(Object.freeze({ inner }));
+    expect([Object.isFrozen(inner), Object.getPrototypeOf(inner)]).toEqual([true, null]);
+    const circle: { self?: unknown } = {};
+    circle.self = circle;
+    expect(Object.isFrozen(deepFreeze(circle))).toBe(true);
+  });
+});

@@ -70,3 +70,8 @@ describe('files', () => {
     expect(mounts).toEqual(parseMounts(readText('/proc/self/mountinfo')));
   });
 });
+
+test('a path that only begins like the root of a mount is not below it', () => {
+  const mount = { version: 1, directory: '/cg', root: '/a', options: [] } as const;
+  expect([directoryOf(mount, '/a/b'), directoryOf(mount, '/a'), directoryOf(mount, '/ab/c')]).toEqual(['/cg/b', '/cg', '/cg']);
+});

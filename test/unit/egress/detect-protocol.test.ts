@@ -135,3 +135,18 @@ describe('the binary header of the PROXY protocol', () => {
     }
   });
 });
+
+describe('the server name of a TLS greeting is the name that is passed on', () => {
+  test.each([
+    'good.test/.bad.test',
+    'good.test?x',
+    'good.test#x',
+    'good.test\\x',
+    '%67ood.test',
+    'go\tod.test',
+    'ｇood.test',
+    'good。test',
+  ])('%j is refused', (name) => {
+    expect(readGreeting(record(22, clientHello({ names: [[0, name]] })), false)).toEqual({ kind: 'unreadable' });
+  });
+});

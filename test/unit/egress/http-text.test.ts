@@ -117,7 +117,7 @@ describe('the host of a request', () => {
     ['a very long text', withHost('a'.repeat(300)), 'host', 'a'.repeat(255)],
     ['another host in the URL', withHost('a.test', 'http://b.test/'), 'host', 'Host names a.test, but the URL names b.test'],
     ['another port in the URL', withHost('a.test:81', 'http://a.test:82/'), 'host', 'Host and URL name different ports: 81 and 82'],
-    ['a malformed URL', withHost('a.test', 'http://'), 'host', ''],
+    ['a malformed URL', withHost('a.test', 'http://'), 'host', 'an empty host'],
     ['a * of another method', withHost('a.test', '*'), 'protocol', 'the request target is neither a path nor an http: URL'],
     ['another scheme', withHost('a.test', 'https://a.test/'), 'protocol', 'the request target is neither a path nor an http: URL'],
     ['no URL', without(withHost('a.test')), 'protocol', 'the request target is neither a path nor an http: URL'],
@@ -142,7 +142,7 @@ describe('all host names in a request', () => {
   test.each<[string, IncomingMessage, string]>([
     ['a name with a blank', withHost('a b'), 'a b'],
     ['a port that is too long', withHost('a.test:123456'), 'a.test:123456'],
-    ['a malformed URL', withHost('a.test', 'http://:x'), ''],
+    ['a malformed URL', withHost('a.test', 'http://:x'), 'an empty host'],
   ])('are refused with %s', (_, request, detail) => {
     expect(thrown(() => namesIn(request))).toMatchObject({ reason: 'host', detail });
   });

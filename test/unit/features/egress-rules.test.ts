@@ -7,6 +7,7 @@ import {
   parseEndpoint,
   parseRule,
   parseRules,
+  sentName,
 } from '../../../dist/features/egress-rules';
 import { thrown } from '../../support';
 
@@ -170,5 +171,30 @@ describe('host names', () => {
 
   test.each(['.', 'a-.test', 'a.test..', 'a.0x1f', 'a.0x', 'a b', 'a:b', 'u@a.test', `${long}${'d'.repeat(62)}`])('%j is none', (text) => {
     expect(normalName(text)).toBeUndefined();
+  });
+});
+
+describe('a name is not taken for another one', () => {
+  test.each(['good.test/24', 'good.test/x', 'good.test?x', 'good.test#x', 'good.test\\x', '%67ood.test', 'go\tod.test', 'good test'])(
+    '%j is no name',
+    (text) => {
+      expect(normalName(text)).toBeUndefined();
+      expect(thrown(() => parseRule(text, 'allow[0]'))).toMatchObject({ path: 'allow[0]' });
+      expect(thrown(() => parseEndpoint(`${text}:80`, 'redirect'))).toMatchObject({ path: 'redirect' });
+    },
+  );
+
+  test('international names are converted in rules, but not if a program sends them', () => {
+    expect(normalName('bücher.test')).toBe('xn--bcher-kva.test');
+    expect([sentName('bücher.test'), sentName('XN--bcher-kva.test.')]).toEqual([undefined, 'xn--bcher-kva.test']);
+  });
+
+  test.each(['[good.test]:80', '[*]:80', '[1.2.3.4]:80'])('%s is refused: brackets are for IPv6 addresses', (text) => {
+    expect(thrown(() => parseRule(text, 'allow[0]')).message).toMatch(/brackets are only for IPv6 addresses/);
+  });
+
+  test('a network of IPv4-mapped addresses never covers more than it says', () => {
+    expect(parseRule('::ffff:1.2.3.0/120', 'allow[0]')).toMatchObject({ cidr: { address: '1.2.3.0', prefix: 24 } });
+    expect(thrown(() => parseRule('::ffff:1.2.3.4/64', 'allow[0]')).message).toMatch(/at least 96/);
   });
 });

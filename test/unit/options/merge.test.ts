@@ -77,3 +77,13 @@ describe('rlimits of a preset', () => {
     });
   });
 });
+
+test('an iterator of the array that is merged onto adds nothing', () => {
+  const base = Object.assign([1], {
+    *[Symbol.iterator]() {
+      yield 9;
+      yield 9;
+    },
+  });
+  expect(mergeOption('mounts', base, [2])).toEqual([1, 2]);
+});

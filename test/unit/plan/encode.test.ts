@@ -125,3 +125,8 @@ describe('changes of an encoded plan', () => {
     expect(changePlan(plan, [], lastOpOf(lists, 2), [])).toEqual(plan);
   });
 });
+
+test('a long text of ASCII needs no more room than it has bytes', () => {
+  const text = 'x'.repeat(30 * 2 ** 20);
+  expect(encodePlan([[op('MakeDir', noSlot, text, 0o755)]], 0).length).toBeGreaterThan(text.length);
+});

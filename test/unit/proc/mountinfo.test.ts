@@ -8,9 +8,9 @@ test('mounts are read in their order', () => {
     '',
   ].join('\n');
   expect(parseMountLines(text)).toEqual([
-    { device: '8:1', root: '/', target: '/', flags: ['rw', 'relatime'], type: 'ext4' },
-    { device: '0:21', root: '/sub', target: '/proc', flags: ['ro', 'nosuid', 'nodev'], type: 'proc' },
-    { device: '0:22', root: '/', target: '/run', flags: ['rw'], type: 'tmpfs' },
+    { device: '8:1', root: '/', target: '/', flags: ['rw', 'relatime'], type: 'ext4', options: ['rw', 'errors=remount-ro'] },
+    { device: '0:21', root: '/sub', target: '/proc', flags: ['ro', 'nosuid', 'nodev'], type: 'proc', options: ['rw'] },
+    { device: '0:22', root: '/', target: '/run', flags: ['rw'], type: 'tmpfs', options: ['rw'] },
   ]);
 });
 
@@ -29,5 +29,5 @@ test.each(['', '1 0 8:1 / /a', '1 0 8:1 - ext4 none rw', 'text'])('the malformed
 });
 
 test('the type of a line without one is empty', () => {
-  expect(parseMountLines('1 0 8:1 / /a rw')).toEqual([{ device: '8:1', root: '/', target: '/a', flags: ['rw'], type: '' }]);
+  expect(parseMountLines('1 0 8:1 / /a rw')).toEqual([{ device: '8:1', root: '/', target: '/a', flags: ['rw'], type: '', options: [''] }]);
 });

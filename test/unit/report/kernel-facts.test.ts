@@ -177,6 +177,14 @@ describe('a difference from the options', () => {
     test('with several ids, root has the permitted capabilities', () => {
       const options: SandboxOptions = { user: { ids: 'range' }, capabilities: { permitted: ['CAP_KILL'] } };
       expect(message(options, with1('effective'))).toBe('');
+      for (const set of ['effective', 'permitted', 'bounding', 'inheritable', 'ambient'] as const)
+        expect(message(options, with1(set, 'CAP_SYS_ADMIN'))).toContain(`CAP_SYS_ADMIN in the ${set} set`);
+    });
+
+    test('a capability of the bounding set is not expected in others', () => {
+      const options: SandboxOptions = { capabilities: { bounding: ['CAP_KILL'] } };
+      expect(message(options, with1('bounding'))).toBe('');
+      expect(message(options, with1('effective'))).toContain('CAP_KILL in the effective set');
     });
   });
 
@@ -244,7 +252,8 @@ describe('a difference from the options', () => {
       ['the home directory', {}, mount('/home/sandbox', 'rw,nosuid,nodev'), ''],
       ['a directory beside the home directory', {}, mount('/home/other', 'rw,nosuid,nodev'), 'that it is writable'],
       ['devices in the temporary directory', {}, mount('/tmp', 'rw,nosuid'), 'the mount at /tmp: the kernel reports that devices work'],
-      ['a single device', {}, mount('/usr/null', 'rw', { root: '/null' }), ''],
+      ['a single device', {}, mount('/usr/null', 'rw', { root: '/null', type: 'devtmpfs' }), ''],
+      ['a directory that is called like a device', {}, mount('/usr/tty', 'rw', { root: '/tty' }), 'the mount at /usr/tty'],
       ['a single device of a /dev that is no mount', {}, mount('/usr/null', 'rw', { root: '/host/dev/null' }), ''],
       ['a file that is no device', {}, mount('/usr/passwd', 'rw', { root: '/passwd' }), 'the mount at /usr/passwd'],
       ['the root of the host, which is not isolated', { root: 'host' }, mount('/usr', 'rw'), ''],
@@ -264,6 +273,30 @@ describe('a difference from the options', () => {
         [{ ...bind, readonly: true }],
         [mount('/work', 'rw,nosuid,nodev')],
         'the mount at /work: the kernel reports that it is writable',
+      ],
+      [
+        'a read-only bind mount below a writable one',
+        [bind, { ...bind, target: '/work/sub', readonly: true }],
+        [mount('/work', 'rw,nosuid,nodev'), mount('/work/sub', 'rw,nosuid,nodev')],
+        'the mount at /work/sub: the kernel reports that it is writable',
+      ],
+      [
+        'a writable mount of the host below a read-only bind mount',
+        [{ ...bind, readonly: true }],
+        [mount('/work'), mount('/work/sub', 'rw,nosuid,nodev')],
+        'the mount at /work/sub: the kernel reports that it is writable',
+      ],
+      [
+        'a read-only mount over the temporary directory',
+        [{ type: 'readonly', target: '/tmp' }],
+        [mount('/tmp', 'rw,nosuid,nodev'), mount('/tmp')],
+        '',
+      ],
+      [
+        'a read-only mount over the temporary directory that is writable',
+        [{ type: 'readonly', target: '/tmp' }],
+        [mount('/tmp', 'rw,nosuid,nodev'), mount('/tmp', 'rw,nosuid,nodev')],
+        'the mount at /tmp: the kernel reports that it is writable',
       ],
       ['a tmpfs', [{ type: 'tmpfs', target: '/a' }], [mount('/a', 'rw,nosuid,nodev', { type: 'tmpfs' })], ''],
       ['a /dev of its own', [{ type: 'dev', target: '/d' }], [mount('/d', 'rw,nosuid')], ''],

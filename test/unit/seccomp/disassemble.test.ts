@@ -3,6 +3,7 @@ import { encode, opcode } from '../../../dist/seccomp/bpf';
 import { compile, returnValue } from '../../../dist/seccomp/compile';
 import { disassemble } from '../../../dist/seccomp/disassemble';
 import { type Action, allow, errno, kill, notify } from '../../../dist/seccomp/policy';
+import { defaultProfile } from '../../../dist/seccomp/profile';
 import { archTables } from '../../../dist/seccomp/tables';
 
 const list = (program: Parameters<typeof encode>[0], arch: 'x64' | 'arm64' = 'x64') =>
@@ -90,4 +91,15 @@ test.each(['x64', 'arm64'] as const)('a whole filter for %s starts with the chec
   expect(lines[0]).toBe('   0  load arch');
   expect(lines[1]).toContain(`if arch == 0x${archTables[arch].audit.toString(16)} goto 2 else `);
   expect(lines[2]).toBe('   2  load nr');
+});
+
+test('each comparison names the word that was loaded on the way to it', () => {
+  const text = disassemble(compile(defaultProfile({ nestedUserNamespaces: false, netlinkRoute: true }), 'x64'), 'x64');
+  const lines = text.split('\n').map((line) => line.slice(6));
+  // The order of a search by number: a comparison of the number is never shown as one of an argument.
+  for (const line of lines.filter((one) => /\(\w+\) goto/.test(one))) expect(line).toMatch(/^if nr /);
+  // Shared by two arguments that are masked before.
+  expect(lines.filter((line) => /^if A /.test(line)).length).toBeLessThan(3);
+  const argument = lines.findIndex((line) => line.startsWith('load arg'));
+  expect(lines[argument + 1]).toMatch(/^(if|and) /);
 });

@@ -206,3 +206,10 @@ describe('errors', () => {
     expect(thrown(() => read(rule({ errnoRet: 4096 }))).message).toContain('expected a whole number from 0 to 4095, received 4096');
   });
 });
+
+test('a rule has names or a name, not both; empty fields count as absent', () => {
+  const profile = (rule: object) => ({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ action: 'SCMP_ACT_ERRNO', ...rule }] });
+  expect(thrown(() => read(profile({ name: 'mount', names: ['umount2'] })))).toMatchObject({ path: 'oci.syscalls[0].names' });
+  expect(read(profile({ name: '', names: ['umount2'], includes: null })).rules[0]?.names).toEqual(['umount2']);
+  expect(thrown(() => read(profile({ names: ['mount'], errnoRet: 5000 })))).toMatchObject({ path: 'oci.syscalls[0].errnoRet' });
+});
