@@ -141,8 +141,8 @@ function parseVeth(value: unknown, at: string, index: number): InterfaceSpec {
   const network = given.network as Switch | undefined;
   if (network !== undefined && typeof network?.plug !== 'object')
     throw new OptionError(`${at}.network`, 'expected a Network', 'ERR_INVALID_ARG_TYPE');
-  if (network !== undefined && (given.hostName !== undefined || given.hostAddresses !== undefined))
-    throw new OptionError(`${at}.hostName`, 'is only for a veth without network: leave out network, or hostName and hostAddresses');
+  const own = (['hostName', 'hostAddresses'] as const).find((key) => given[key] !== undefined);
+  if (network !== undefined && own) throw new OptionError(`${at}.${own}`, 'is only for a veth without network: leave one of the two out');
   if (given.alias !== undefined && network === undefined) throw new OptionError(`${at}.alias`, 'requires option network of the same veth');
   return {
     kind: 'veth',

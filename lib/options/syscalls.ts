@@ -37,7 +37,7 @@ export interface SyscallCall {
    * close-on-exec unless `cloexec: false`.
    */
   injectFd(fd: number, options?: { readonly cloexec?: boolean }): SyscallAnswer;
-  /** Copies memory of the program, 1 MiB at most. Throws SysError EIO, ESRCH. */
+  /** Copies memory of the program, 1 MiB at most. Throws SysError EFAULT, ESRCH. */
   readMemory(address: bigint, length: number): Buffer;
   /** Copies a NUL-terminated string of at most `max` bytes (default: 4096). */
   readString(address: bigint, max?: number): string;

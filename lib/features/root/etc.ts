@@ -23,7 +23,7 @@ export function etcFiles(
     ['/etc/hosts', `127.0.0.1 localhost\n::1 localhost\n${name === 'localhost' ? '' : `127.0.1.1 ${name}\n`}${namedHosts(spec.network)}`],
     ['/etc/hostname', `${name}\n`],
     ['/etc/nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n'],
-    ['/etc/resolv.conf', resolvConf(network?.resolvers ?? [])],
+    ['/etc/resolv.conf', resolvConf(network?.resolvers ?? namedServers(spec.network))],
   ];
 }
 
@@ -33,6 +33,9 @@ const nameOf = ({ hostname, namespaces: { uts, joined } }: Spec): string =>
 
 const namedHosts = (network: Spec['network']): string =>
   typeof network === 'object' ? network.hosts.map(([address, names]) => `${address} ${names}\n`).join('') : '';
+
+// A shared network belongs to another sandbox; only the name servers of the option are known.
+const namedServers = (network: Spec['network']): readonly string[] => (typeof network === 'object' ? (network.dns ?? []) : []);
 
 const resolvConf = (resolvers: readonly string[]): string =>
   resolvers.length === 0 ? '# no network\n' : resolvers.map((address) => `nameserver ${address}\n`).join('');

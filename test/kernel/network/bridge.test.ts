@@ -180,6 +180,8 @@ describe('sharing', () => {
     await serve(one, 8080, 'shared');
     const { stdout } = await spawnIsolated(process.execPath, ['-e', ask('127.0.0.1', 8080)], { preset: 'node', network: { share: one } });
     expect(stdout).toBe('shared');
+    const named = await spawnIsolated('cat', ['/etc/resolv.conf'], { network: { share: one, dns: ['192.0.2.53'] } });
+    expect(named.stdout).toBe('nameserver 192.0.2.53');
     await one.close();
   });
 });
