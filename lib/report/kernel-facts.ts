@@ -146,13 +146,13 @@ function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec
   if (lost && spec.root !== 'host') fail(`the ${lost.type} at ${lost.target}`, 'that nothing is mounted there');
 }
 
-// A program without a user namespace of its own keeps the caller's bounding set. If several ids are mapped, root inside
-// has the permitted capabilities because it is uid 0.
+// A program without a user namespace of its own keeps the caller's bounding set. execve(2) makes ambient capabilities
+// effective; if several ids are mapped, root inside has the permitted capabilities because it is uid 0.
 function isExpected(spec: Spec, set: (typeof capabilitySets)[number], name: string): boolean {
   const { capabilities, namespaces, user } = spec;
   if (set === 'bounding' && !namespaces.user && namespaces.joined.user === undefined) return true;
-  const isRoot = user.ids !== 'one' && (set === 'effective' || set === 'permitted');
-  return capabilities[set].includes(name as never) || (isRoot && capabilities.permitted.includes(name as never));
+  const has = (one: (typeof capabilitySets)[number]) => capabilities[one].includes(name as never);
+  return has(set) || (set === 'effective' && (has('ambient') || (user.ids !== 'one' && has('permitted'))));
 }
 
 // A single device of the host, mounted at its own path or over a masked path. It is not a program, and only the device

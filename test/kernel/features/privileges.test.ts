@@ -93,8 +93,8 @@ describe('scheduling', () => {
 
   test.each<[object, string]>([
     [{ nice: 20 }, 'nice: expected a whole number'],
-    [{ scheduler: { policy: 'fifo' } }, 'scheduler.priority: is needed'],
-    [{ scheduler: { policy: 'other', runtime: 5000 } }, 'scheduler.runtime: is needed with'],
+    [{ scheduler: { policy: 'fifo' } }, 'scheduler.priority: is required'],
+    [{ scheduler: { policy: 'other', runtime: 5000 } }, 'scheduler.runtime: is required with'],
     [{ ioPriority: { class: 'idle', level: 3 } }, 'ioPriority.level: has no effect'],
     [{ affinity: [] }, 'affinity: expected at least one'],
     [{ oomScoreAdj: 1001 }, 'oomScoreAdj: expected'],
