@@ -16,7 +16,7 @@ module.exports = {
     'dist/features/egress-rules.js',
     'dist/launcher/{fact-texts,hints,outcome,record}.js',
     'dist/options/{command,merge}.js',
-    'dist/proc/mountinfo.js',
+    'dist/proc/{mountinfo,stat}.js',
     'dist/report/kernel-facts.js',
   ],
 };

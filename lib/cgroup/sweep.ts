@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { debuglog } from 'node:util';
-import { startedAt } from '../proc/start-time';
+import { startedAt } from '../proc/stat';
 
 const debug = debuglog('nsjs');
 
@@ -25,9 +25,9 @@ export function nextGroupName(): string {
 }
 
 /** Returns the process that a cgroup belongs to according to its name; undefined if it is not a sandbox's cgroup. */
-export function groupOwner(name: string): { readonly pid: number; readonly startedAt: string } | undefined {
+export function groupOwner(name: string): { readonly pid: number; readonly startedAt: number } | undefined {
   const [, pid, started] = /^nsjs-(\d+)-(\d+)-\d{9}$/.exec(name) ?? [];
-  return pid === undefined || started === undefined ? undefined : { pid: Number(pid), startedAt: started };
+  return pid === undefined || started === undefined ? undefined : { pid: Number(pid), startedAt: Number(started) };
 }
 
 /** Removes cgroups in `parents` whose processes died together with their keepers. Cgroups of living processes stay. */
@@ -40,7 +40,7 @@ export function sweep(parents: readonly string[]): void {
   }
 }
 
-function isAlive(owner: { readonly pid: number; readonly startedAt: string }): boolean {
+function isAlive(owner: { readonly pid: number; readonly startedAt: number }): boolean {
   try {
     return startedAt(owner.pid) === owner.startedAt;
   } catch {

@@ -5,6 +5,7 @@ import { controllers, type GroupDirectories } from '../cgroup/layout';
 import { groupOwner } from '../cgroup/sweep';
 import { boundedText } from '../proc/bounded-text';
 import { childrenOf } from '../proc/processes';
+import { msPerTick, parseStat } from '../proc/stat';
 import { StatsSource } from './source';
 import type { Stats } from './stats';
 
@@ -54,14 +55,11 @@ function describe(launcher: number): FoundSandbox | undefined {
   };
 }
 
-const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
-
 let bootedAt: number | undefined;
 
 function startOf(pid: number): number {
   bootedAt ??= Number(/^btime (\d+)$/m.exec(boundedText('/proc/stat'))?.[1] ?? 0) * 1000;
-  const text = boundedText(`/proc/${pid}/stat`);
-  return bootedAt + Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? 0) * msPerTick;
+  return bootedAt + (parseStat(boundedText(`/proc/${pid}/stat`))?.startTicks ?? 0) * msPerTick;
 }
 
 /** Returns the path of the cgroup that is named after the sandbox. Init's own cgroup may be a leaf of it. */

@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import { clearTimeout, setTimeout } from 'node:timers';
 import { boundedText } from '../proc/bounded-text';
 import { descendants } from '../proc/processes';
+import { parseStat } from '../proc/stat';
 
 /** A process in uninterruptible sleep (state D), which the kernel cannot kill until the sleep ends. */
 export interface StuckProcess {
@@ -47,8 +48,8 @@ export class StuckWatch {
 }
 
 function describe(pid: number): StuckProcess | undefined {
-  const [, name, state] = /\((.*)\) (\S)/s.exec(boundedText(`/proc/${pid}/stat`)) ?? [];
-  if (name === undefined || state !== 'D') return undefined;
+  const stat = parseStat(boundedText(`/proc/${pid}/stat`));
+  if (stat?.state !== 'D') return undefined;
   const waitsIn = boundedText(`/proc/${pid}/wchan`);
-  return { pid, name, waitsIn: waitsIn === '0' ? '' : waitsIn };
+  return { pid, name: stat.name, waitsIn: waitsIn === '0' ? '' : waitsIn };
 }

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { OptionError, SysError } from '../base/errors';
 import { parseInteger, parseObject, parseOneOf, parseString } from '../base/parse';
 import { type NamespaceType, namespaceTypes } from '../features/namespaces';
+import { startedAt } from '../proc/stat';
 import { AT } from '../sys/constants';
 import { FD_NSFS_ROOT, type FileHandle, nameToHandleAt, openByHandleAt } from '../sys/file';
 import { PidFd } from '../sys/pidfd';
@@ -32,7 +33,7 @@ export function referenceTo(fd: number, type: NamespaceType, inode: number): Nam
     if (!(error instanceof SysError)) throw error;
   }
   const [member] = membersOf(type, inode);
-  return member === undefined ? { type, inode, bootId } : { type, inode, bootId, pid: member, startTime: startTime(member) };
+  return member === undefined ? { type, inode, bootId } : { type, inode, bootId, pid: member, startTime: startedAt(member) };
 }
 
 /**
@@ -74,7 +75,7 @@ function openBy(reference: NamespaceReference, openOf: (process: PidFd, type: Na
   if (reference.handle) return openHandle(reference.handle);
   if (reference.pid === undefined) throw gone('the reference has neither a handle nor a pid');
   using process = openProcess(reference.pid);
-  if (startTime(reference.pid) !== reference.startTime) throw gone('its process has ended');
+  if (startedAt(reference.pid) !== reference.startTime) throw gone('its process has ended');
   return openOf(process, reference.type);
 }
 
@@ -98,12 +99,6 @@ function openProcess(pid: number): PidFd {
 
 function gone(hint: string): SysError {
   return new SysError({ errno: stale, syscall: 'open_by_handle_at', origin: 'namespace', hint });
-}
-
-// Field 22 of proc_pid_stat(5). The name in parentheses may contain spaces and parentheses.
-function startTime(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
 }
 
 const readBootId = () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();

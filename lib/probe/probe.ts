@@ -3,6 +3,7 @@ import { isNsjsError, SysError } from '../base/errors';
 import { cgroupLayout } from '../cgroup/layout';
 import { host } from '../host/host';
 import { pastaMissing } from '../network/setup/pasta';
+import { parseMountLines } from '../proc/mountinfo';
 import { spawnIsolated } from '../run/spawn';
 import type { SpawnOptions } from '../run/types';
 import { type ProbedCall, probeCalls } from './calls';
@@ -136,8 +137,8 @@ async function probeProc(userNamespaces: ProbedFeature): Promise<ProbedFeature> 
 }
 
 function probeNestedLimit(): ProbedFeature {
-  const options = mountOptions('/proc/sys') ?? mountOptions('/proc') ?? '';
-  if (!options.split(',').includes('ro')) return here;
+  const options = mountOptions('/proc/sys') ?? mountOptions('/proc') ?? [];
+  if (!options.includes('ro')) return here;
   return missing(
     '/proc/sys is read-only: nested user namespaces are refused by seccomp alone',
     'Docker: --security-opt systempaths=unconfined',
@@ -196,11 +197,8 @@ function seccompMode(): string | undefined {
   return /^Seccomp:\s*(\d)/m.exec(readText('/proc/self/status'))?.[1];
 }
 
-function mountOptions(target: string): string | undefined {
-  const line = readText('/proc/self/mountinfo')
-    .split('\n')
-    .findLast((entry) => entry.split(' ')[4] === target);
-  return line?.split(' ')[5];
+function mountOptions(target: string): readonly string[] | undefined {
+  return parseMountLines(readText('/proc/self/mountinfo')).findLast((mount) => mount.target === target)?.flags;
 }
 
 function readText(path: string): string {

@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { boundedText } from './bounded-text';
+import { msPerTick, parseStat } from './stat';
 
-const msPerTick = 10; // USER_HZ is 100 on every architecture that Node runs on
 const kilobyte = 1024;
 const maxProcesses = 4096;
 
@@ -41,7 +41,8 @@ export function readProcesses(init: number): ProcessTotals | undefined {
 export const residentMemory = (pid: number): number => readProcess(pid)?.memory ?? 0;
 
 /** Whether init or one of its descendants is running or runnable (state R). */
-export const isRunning = (init: number): boolean => descendants(init).some((pid) => /\) R /.test(boundedText(`/proc/${pid}/stat`)));
+export const isRunning = (init: number): boolean =>
+  descendants(init).some((pid) => parseStat(boundedText(`/proc/${pid}/stat`))?.state === 'R');
 
 /** Returns the pids of a process and its current descendants. Incomplete if there are more than about 4096. */
 export function descendants(pid: number): readonly number[] {
@@ -84,18 +85,13 @@ function threadsOf(pid: number): readonly string[] {
 
 // The CPU time includes that of children that have exited and been waited for.
 function readProcess(pid: number): Sample | undefined {
-  const stat = boundedText(`/proc/${pid}/stat`);
+  const stat = parseStat(boundedText(`/proc/${pid}/stat`));
   const status = boundedText(`/proc/${pid}/status`);
-  if (stat === '' || status === '') return undefined;
-  const fields = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number);
-  const [user = 0, system = 0, childUser = 0, childSystem = 0] = fields.slice(11, 15);
+  if (stat === undefined || status === '') return undefined;
   const size = (name: string) => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(status)?.[1] ?? 0);
   return {
-    userTicks: user + childUser,
-    systemTicks: system + childSystem,
+    userTicks: stat.userTicks + stat.childUserTicks,
+    systemTicks: stat.systemTicks + stat.childSystemTicks,
     memory: (size('RssAnon') + size('RssShmem')) * kilobyte,
     threads: size('Threads'),
   };

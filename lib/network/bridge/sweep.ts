@@ -3,7 +3,7 @@ import { debuglog } from 'node:util';
 import { decodeLink } from '../../netlink/decode';
 import { deleteLink, dumpLinks } from '../../netlink/link';
 import { deleteTable, dumpTables, tableName } from '../../netlink/nftables';
-import { startedAt } from '../../proc/start-time';
+import { startedAt } from '../../proc/stat';
 import { NetlinkSocket } from '../../sys/netlink-socket';
 import { tableOf } from './nft-rules';
 
@@ -23,7 +23,7 @@ function isAlive(mark: string): boolean {
   // A bridge without a mark may belong to anyone, and a process of another pid namespace cannot be checked.
   if (pid === undefined || Number(namespace) !== pidNamespace()) return true;
   try {
-    return startedAt(pid) === started;
+    return startedAt(pid) === Number(started);
   } catch {
     return false;
   }
