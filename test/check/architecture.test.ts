@@ -1,4 +1,4 @@
-// The files that docs/architecture.md names exist, and no value enters one twice on its way out.
+// Checks docs/architecture.md: the files that it names exist, and no value enters a file twice on its way out.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 

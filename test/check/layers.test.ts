@@ -1,4 +1,4 @@
-// The checker of the structure: each kind of import that is forbidden, injected into a tree that has none.
+// Tests the checker of the structure: each kind of forbidden import is added to a tree that has none.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,4 @@
-// The checker of words: what it forbids in code, comments and guides.
+// Tests the checker of wording in code, comments and guides.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ test.each([
   'of late',
   'tells of it',
   'the dearest',
-])('%s does not', (phrase) => {
+])('the phrase "%s" is an error', (phrase) => {
   expect(check(`One line.\nIt has ${phrase}.\n`)).toEqual([1, expect.stringMatching(/guide\.md:2: '.*': write /)]);
 });
 
@@ -42,16 +42,16 @@ test.each([
   ['code.ts', '// Of these it takes one.'],
   ['code.ts', '/** Who calls it waits. */'],
   ['code.cc', '// It waits: whatever comes.'.replace('whatever', 'Whatever')],
-])('%s: %s does not: a sentence begins with its subject', (name, line) => {
+])('%s: %s is an error, because a sentence begins with its subject', (name, line) => {
   expect(check(`${line}\n`, name)).toEqual([1, expect.stringContaining('name its subject')]);
 });
 
-test('questions and headings may begin so, and code is not prose', () => {
+test('questions and headings may begin with such words, and code is not checked', () => {
   expect(check('# What it reads\nWhat does it read?\n| What does it read? | text |\n')).toEqual([0, '']);
   expect(check("const text = 'What it reads.';\n", 'code.ts')).toEqual([0, '']);
 });
 
-test('a comment of more than 120 columns does not', () => {
+test('a comment of more than 120 columns is an error', () => {
   const line = (width: number) => `// ${'x'.repeat(width - 3)}\n`;
   expect(check(line(120), 'code.ts')).toEqual([0, '']);
   expect(check(line(121), 'code.ts')).toEqual([1, expect.stringContaining('a comment of 121 columns')]);

@@ -1,5 +1,5 @@
 // Linked into a test build of the launcher: in one process (0 keeper, 1 init, 2 the program's child) the n-th system
-// call fails with EIO, which none of the calls gives by itself. The test writes `role` and `nth` into the binary.
+// call fails with EIO, which none of the calls returns by itself. The test writes `role` and `nth` into the binary.
 #include <asm/unistd.h>
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// libFuzzer on the plan reader: whatever it accepts is walked in full, every argument as its kind says.
+// Runs libFuzzer on the plan reader. An accepted plan is read completely, each argument according to its kind.
 #include <cstdlib>
 #include <cstring>
 
@@ -30,7 +30,7 @@ void walk(const nsjs::Plan& plan, const nsjs::Op& op) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
-  // Of the exact size, so that reading beyond is seen.
+  // A buffer of the exact size, so that the sanitizer detects a read beyond it.
   auto* exact = static_cast<unsigned char*>(std::malloc(size == 0 ? 1 : size));
   std::memcpy(exact, data, size);
   nsjs::Plan plan;

@@ -1,5 +1,6 @@
-// The plan reader and file operations, built with a C library under AddressSanitizer and UBSan: every byte of a good
-// plan is changed in turn, every length cut, and random plans are read. What the reader accepts is walked in full.
+// Tests the plan reader and file operations, built with a C library under AddressSanitizer and UBSan: every bit of a
+// valid plan is changed in turn, the plan is truncated to every length, and random plans are read. The texts of an
+// accepted plan are read completely.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -25,7 +26,7 @@ struct Bytes {
 
 constexpr std::uint32_t kText = sizeof(nsjs::Header) + sizeof(nsjs::Op);
 
-// One operation with a text argument in the section `inside`.
+// Returns a plan with one operation in the section `inside`, which has a text argument.
 Bytes good_plan() {
   Bytes plan{};
   const nsjs::Header header{nsjs::kMagic, kText + 12, {0, 1, 0, 0, 0, 0}, 0, kText, {}};
@@ -39,7 +40,7 @@ Bytes good_plan() {
   return plan;
 }
 
-// On the heap and of the exact size, so that reading beyond is seen.
+// Copies the plan to a heap buffer of the exact size, so that the sanitizer detects a read beyond it.
 bool parses(const unsigned char* data, std::size_t size) {
   auto* exact = static_cast<unsigned char*>(std::malloc(size == 0 ? 1 : size));
   std::memcpy(exact, data, size);
@@ -68,7 +69,7 @@ void test_reader() {
       (void)parses(broken.data, broken.size);
     }
   }
-  passed++;  // nothing was read outside, or the sanitizer would have ended this program
+  passed++;  // otherwise the sanitizer would have aborted this program
 }
 
 void test_random_plans() {

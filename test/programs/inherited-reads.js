@@ -1,4 +1,5 @@
-// Prints what nsjs reads of Object.prototype, as JSON: every name that its code has is there, and tells who asked. Argument: the directory of the build.
+// Prints as JSON which properties nsjs reads from Object.prototype. An accessor for every name in the code of nsjs is
+// defined there and records the caller. Argument: the directory of the build.
 const { mkdtempSync, mkdirSync, readdirSync, readFileSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
@@ -10,10 +11,10 @@ const isRoot = process.geteuid() === 0;
 const files = readdirSync(build, { recursive: true })
   .filter((name) => name.endsWith('.js') && !/^cli\b/.test(name))
   .map((name) => join(build, name));
-// What is loaded later would be read with the names in place already.
+// All files are loaded first, because a file loaded later would run with the accessors already in place.
 for (const file of files.filter((path) => !path.endsWith('worker.js'))) require(file);
 
-// Asked for by the language itself, wherever there is an iterator or an await.
+// The language itself reads these for every iterator, await and property descriptor.
 const ofTheLanguage = ['next', 'return', 'then', 'value', 'get', 'set', 'writable', 'enumerable', 'configurable'];
 const names = new Set(files.flatMap((file) => readFileSync(file, 'utf8').match(/[A-Za-z_$][\w$]*/g) ?? []));
 for (const name of [...Object.getOwnPropertyNames(Object.prototype), ...ofTheLanguage]) names.delete(name);

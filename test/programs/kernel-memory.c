@@ -1,4 +1,5 @@
-// Takes as much of one kind of the kernel's memory, or of one of its counts, as it is given; says how many, and holds it until stdin ends.
+// Allocates as much kernel memory of one kind, or as many kernel objects, as the kernel grants. Prints how many, and
+// keeps them until EOF on stdin.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -85,7 +86,7 @@ static void tcp(void) {
   }
 }
 
-// Connections that nobody accepts, whose clients are gone.
+// Connections that are never accepted and whose clients have closed them.
 static void backlog(void) {
   const time_t end = time(0) + 4;
   for (;;) {
@@ -133,7 +134,8 @@ static void corked(void) {
   }
 }
 
-// Copies of what was sent, with the time it was sent at, asked for once or with each message; and errors of ICMP.
+// Fills error queues: with copies of sent messages and their timestamps, which are requested once or with each message,
+// and with ICMP errors.
 static void error_queue(int level, int option, int value, int by_message) {
   char control[CMSG_SPACE(sizeof value)] = {0};
   struct cmsghdr* header = (void*)control;
@@ -190,7 +192,7 @@ static void pipes(void) {
   }
 }
 
-// Open all the same when its queues are full.
+// Full queues stay open.
 static void mqueue(void) {
   for (int count = 0;; count++) {
     char name[32];

@@ -1,4 +1,5 @@
-// Asks for connections and prints how that went. Static, with a resolver of its own: it reads no file and follows no variable.
+// Opens connections and prints the results. Static, with its own resolver:
+// it reads no file and no environment variable.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,7 @@ static int open_to(const char* address, int port, int type) {
   errno = number;
   return -1;
 }
-// One question to that resolver, RFC 1035; the address that it answers, or none.
+// Sends one DNS query (RFC 1035) to a server. Stores the address of the answer and returns 0, or returns -1.
 static int ask(const char* server, const char* name, char* address) {
   unsigned char message[512] = {0x12, 0x34, 1, 0, 0, 1};
   int at = 12;
@@ -127,7 +128,7 @@ int main(int count, char** args) {
     for (int index = 0; index < wanted; index++) close(open_to(address, port, SOCK_STREAM));
     return 0;
   }
-  // many: how many answer when all are open at once
+  // many: prints how many connections are answered when all of them are open at the same time
   int* fds = calloc(wanted, sizeof *fds);
   int answered = 0;
   for (int index = 0; index < wanted; index++) fds[index] = open_to(address, port, SOCK_STREAM);

@@ -1,5 +1,5 @@
-// Attacks from inside, each harmless where it succeeds. Prints a line for each: ID OPEN|BLOCKED|NA detail.
-// The IDs are those of the catalogue in threats.test.ts. argv[1] is the host's name.
+// Attacks from inside, each harmless if it succeeds. Prints a line for each: ID OPEN|BLOCKED|NA detail.
+// The IDs are those of the catalogue of threats. argv[1] is the name of the host.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -35,14 +35,15 @@ static int say(const char* text) {
   return OPEN;
 }
 
-// A call that got past every filter and permission check, whatever came of it then.
+// Returns whether a call passed every filter and permission check, regardless of its result after that.
 static int reached(long result) {
   if (result >= 0) return OPEN;
   if (errno == ENOSYS || errno == EPERM || errno == EACCES || errno == EAFNOSUPPORT || errno == ESRCH) return BLOCKED;
   return say(strerror(errno));
 }
 
-// Runs what changes the process in a child; its answer is the exit code. A child that is killed was stopped.
+// Runs an attack that changes the process in a child, and returns its exit status. A child that was killed counts as
+// blocked.
 static int in_child(int (*attack)(void)) {
   const pid_t pid = fork();
   if (pid < 0) return NA;
@@ -199,7 +200,7 @@ static int b21(void) {
   return found;
 }
 
-// Whatever the calls answer: with any other limit than 1 a handler of the host runs.
+// The results of the calls do not matter: with any limit other than 1, a core dump handler of the host would run.
 static int b22_child(void) {
   const struct rlimit wanted[] = {{0, 0}, {0, 1}, {RLIM_INFINITY, RLIM_INFINITY}};
   for (unsigned index = 0; index < sizeof wanted / sizeof *wanted; index++) {
@@ -213,7 +214,7 @@ static int b22_child(void) {
 }
 static int b22(void) { return in_child(b22_child); }
 
-// Mounts only in a mount namespace of the child's own, so that the host never sees them.
+// Mounts only in the child's own mount namespace, so that the mounts never become visible on the host.
 static int mounts(const char* type) {
   if (unshare(CLONE_NEWNS) != 0 && reached(-1) == BLOCKED) return BLOCKED;
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return BLOCKED;
@@ -349,7 +350,7 @@ static int d02(void) {
 #endif
 }
 
-// ENOTTY says that the request arrived at a driver.
+// ENOTTY means that the request reached a driver.
 static int request(unsigned long number) {
   char byte = 'x';
   return syscall(SYS_ioctl, 0, number, &byte) == 0 || errno == ENOTTY;

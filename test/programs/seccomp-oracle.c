@@ -1,5 +1,5 @@
-// libseccomp's filter of a policy on stdin, as struct sock_filter[] on stdout. Lines: `default ACTION`, then
-// `rule ACTION NAME [INDEX OP VALUE MASK]…`; ACTION is SECCOMP_RET_* in hex.
+// Reads a policy from stdin and writes the filter that libseccomp compiles from it to stdout, as struct sock_filter[].
+// Lines: `default ACTION`, then `rule ACTION NAME [INDEX OP VALUE MASK]…`; ACTION is SECCOMP_RET_* in hexadecimal.
 #include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-# stuck-fs.pl DIRECTORY: a FUSE file system whose files nobody can look up: it answers FUSE_INIT and no other request.
+# stuck-fs.pl DIRECTORY: mounts a FUSE file system that blocks every access: it answers FUSE_INIT and no other request.
 use strict;
 use warnings;
 

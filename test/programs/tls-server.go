@@ -1,4 +1,5 @@
-// Two hosts on one address: TLS by server name, and HTTP in clear text. Arguments: address, ports of both, and two certificates with their keys.
+// Serves two hosts on one address: TLS by server name, and HTTP in clear text. Arguments: the address, the ports for
+// TLS and HTTP, and two certificates with their keys.
 package main
 
 import (

@@ -3,7 +3,7 @@ import { archiveEnd, encodeHeader, padding } from '../../dist/tar/writer';
 
 export type Made = Partial<TarEntry> & { readonly path: string; readonly data?: string };
 
-/** An archive of these entries, written without asking whether they make sense. */
+/** Returns an archive of these entries, without checking whether they are valid. */
 export function archive(...entries: readonly Made[]): Buffer {
   const parts = entries.flatMap(({ data = '', ...entry }) => {
     const bytes = Buffer.from(data);

@@ -1,4 +1,4 @@
-// A test that fails before it closes its sandbox must fail alone: neither the files after it, nor the end of the process.
+// Closes sandboxes that a failed test has left open: they must not disturb later files or keep the process alive.
 import { Sandbox } from 'nsjs';
 
 afterAll(async () => {

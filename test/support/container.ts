@@ -1,4 +1,4 @@
-// A container as Docker makes it by default: runc with Docker's capabilities, masks and seccomp profile.
+// A container with Docker's defaults: runc with Docker's capabilities, masks and seccomp profile.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -67,7 +67,7 @@ const capabilities = [
   'CAP_AUDIT_WRITE',
 ];
 
-/** A root of links into /usr; what is mounted on it runc makes itself. */
+/** Creates a root of links into /usr. runc creates the mount points in it. */
 function makeRoot(bundle: string): string {
   const root = join(bundle, 'root');
   mkdirSync(root);
@@ -79,7 +79,7 @@ export const hasRunc = isRoot && spawnSync('runc', ['--version']).error === unde
 
 let count = 0;
 
-/** Runs a program in it, with directories and files of the host at their own paths. */
+/** Runs a program in such a container, with directories and files of the host at their own paths. */
 export function runContainer({
   args,
   binds,

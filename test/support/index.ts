@@ -11,14 +11,14 @@ export async function output(command: string, args: readonly string[] = [], opti
   return (await spawnIsolated(command, args, { ...options, encoding: 'utf8' })).stdout;
 }
 
-/** Runs a shell command line inside. */
+/** Runs a shell command line inside and returns what it wrote to stdout. */
 export const sh = (line: string, options: SpawnOptions = {}): Promise<string> => output('/bin/sh', ['-c', line], options);
 
-/** As sh, but gives the whole result, whatever it is. */
+/** Like sh, but returns the whole result, also that of a failed program. */
 export const trySh = (line: string, options: SpawnOptions = {}): Promise<Result> =>
   spawnIsolated('/bin/sh', ['-c', line], { ...options, encoding: 'utf8', reject: false });
 
-/** The error a promise rejects with. */
+/** Returns the error with which a promise rejects. */
 export async function rejection(promise: PromiseLike<unknown>): Promise<Error & Record<string, unknown>> {
   try {
     await promise;
@@ -28,7 +28,7 @@ export async function rejection(promise: PromiseLike<unknown>): Promise<Error & 
   throw new Error('expected a rejection');
 }
 
-/** The error a function throws. */
+/** Returns the error that a function throws. */
 export function thrown(act: () => unknown): Error & Record<string, unknown> {
   try {
     act();
@@ -38,28 +38,31 @@ export function thrown(act: () => unknown): Error & Record<string, unknown> {
   throw new Error('expected an exception');
 }
 
-/** A directory of the test's own on the host, removed by the returned function. */
+/** Creates a temporary directory on the host. `remove` deletes it. */
 export function temporaryDirectory(): { readonly path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'nsjs-test-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** A test that needs something of the host; skipped by name where it is missing. */
+/**
+ * Defines a test that needs a feature of the host. Without the feature, the test is skipped and its title names the
+ * feature.
+ */
 export function testIf(available: boolean, feature: string, name: string, body: () => void | Promise<unknown>, timeoutMs?: number): void {
   const run = async () => void (await body());
   if (available) test(name, run, timeoutMs);
   else test.skip(`${name} (skipped: ${feature})`, run);
 }
 
-/** Where cgroups can be made here; its version is undefined where they cannot. */
+/** Where cgroups can be created here; `version` is undefined if they cannot. */
 export const cgroups = cgroupLayout();
 export const hasCgroups = cgroups.version !== undefined;
 
-/** In a guest without hardware virtualisation everything takes many times as long. */
+/** Everything takes many times as long in a guest without hardware virtualization. */
 export const isSlow = process.env.NSJS_IN_VM !== undefined;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
-/** This thread does nothing else for so long. */
+/** Blocks this thread for some milliseconds. */
 export const block = (ms: number) => Atomics.wait(sleeper, 0, 0, ms);
 
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

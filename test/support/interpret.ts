@@ -1,16 +1,16 @@
 import { data, decode, opcode } from '../../dist/seccomp/bpf';
 
-/** One system call as a filter sees it, `struct seccomp_data`. */
+/** One system call as a filter receives it, `struct seccomp_data`. */
 export interface Call {
   readonly nr: number;
   readonly arch: number;
   readonly args: readonly bigint[];
 }
 
-// Decoding takes most of the time, and one filter is tried with thousands of calls.
+// Kept, because decoding takes most of the time and a test runs one filter on thousands of calls.
 let decoded: { readonly filter: Uint8Array; readonly program: ReturnType<typeof decode> } | undefined;
 
-/** Runs a filter on one call and returns its SECCOMP_RET_* value. Throws where the kernel would refuse the filter. */
+/** Runs a filter on one call and returns its SECCOMP_RET_* value. Throws if the kernel would refuse the filter. */
 export function interpret(filter: Uint8Array, call: Call): number {
   if (decoded?.filter !== filter) decoded = { filter, program: decode(filter) };
   const { program } = decoded;

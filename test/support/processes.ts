@@ -9,7 +9,7 @@ const read = (path: string): string => {
   }
 };
 
-/** Pids of every process that is a launcher of nsjs or has `marker` among its arguments. */
+/** Returns the pid of every process that is a launcher of nsjs or has `marker` among its arguments. */
 export function sandboxProcesses(marker = '\0none'): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -22,7 +22,7 @@ export function sandboxProcesses(marker = '\0none'): readonly number[] {
 
 const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0);
 
-/** Launchers that descend from this process. */
+/** Returns the launchers that descend from this process. */
 export function ownLaunchers(): readonly number[] {
   return sandboxProcesses().filter((pid) => {
     let ancestor = pid;
@@ -31,14 +31,14 @@ export function ownLaunchers(): readonly number[] {
   });
 }
 
-/** Zombies and children of this process. */
+/** Returns the children of this process, zombies included. */
 export function ownChildren(): readonly string[] {
   return readdirSync('/proc/self/task').flatMap((task) => read(`/proc/self/task/${task}/children`).split(' ').filter(Boolean));
 }
 
 const hierarchies = ['/sys/fs/cgroup', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids'];
 
-/** Directories of cgroups that sandboxes of one process made. */
+/** Returns the cgroup directories that sandboxes of one process have created. */
 export function sandboxCgroups(pid: number | undefined = process.pid): readonly string[] {
   const own = read('/proc/self/cgroup')
     .split('\n')
@@ -53,14 +53,17 @@ export function sandboxCgroups(pid: number | undefined = process.pid): readonly 
     );
 }
 
-/** Without those of what this process holds for sandboxes that are yet to come. */
+/** Returns the number of open descriptors, after closing those that this process keeps for future sandboxes. */
 export function openDescriptors(): number {
   releaseKept();
   return readdirSync('/proc/self/fd').length;
 }
 export const mountCount = (): number => read('/proc/self/mountinfo').split('\n').length;
 
-/** A keeper ends a moment after its last word. Waits for that, a second at most, and until its descriptors are closed. */
+/**
+ * A keeper exits shortly after its last message. Waits for that, at most a second, and until its descriptors are
+ * closed.
+ */
 export async function keepersGone(): Promise<void> {
   const pause = () => new Promise((resolve) => setTimeout(resolve, 10));
   for (let waited = 0; waited < 1000 && ownChildren().length > 0; waited += 10) await pause();

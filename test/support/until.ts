@@ -11,7 +11,7 @@ export async function eventually(check: () => void): Promise<void> {
   check();
 }
 
-/** Waits until a condition holds. */
+/** Waits until a condition is true. */
 export async function until(check: () => boolean, ms = isSlow ? 60_000 : 10_000): Promise<void> {
   for (const end = Date.now() + ms; !check(); await sleep(20)) if (Date.now() > end) throw new Error('the condition never held');
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# delegated.sh UID DIRECTORY COMMAND …: in the guest, runs a command as a user whose cgroup was given to that user with every
-# controller (cgroups(7), delegation).
+# delegated.sh UID DIRECTORY COMMAND …: runs a command in the guest as a user, in a cgroup with every controller that is
+# delegated to this user (cgroups(7)).
 set -eu
 user=$1 directory=$2
 shift 2
@@ -11,7 +11,7 @@ for group in . delegated; do
 done
 for path in . cgroup.procs cgroup.threads cgroup.subtree_control own own/cgroup.procs; do chown "$user:$user" "delegated/$path"; done
 echo $$ >delegated/own/cgroup.procs
-# systemd of a user runs where the machine was booted with systemd only.
+# This directory means that the machine was booted with systemd, which is a condition for a user's systemd.
 mkdir -p /run/systemd/system
 cd "$directory"
 exec setpriv --reuid="$user" --regid="$user" --clear-groups env HOME=/tmp "$@"

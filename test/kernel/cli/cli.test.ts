@@ -15,13 +15,13 @@ test.each([
   [['probe', '--foo'], /--foo/],
   [['probe', 'more'], /more/],
   [['launcher', '--foo'], /--foo/],
-])('%j is refused by name', (words, message) => {
+])('%j is refused, and the error names the argument', (words, message) => {
   const { status, stdout, stderr } = nsjs(...words);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   expect(stderr).toMatch(message);
 });
 
-test('run passes output and exit code on', () => {
+test('run passes on the output and the exit code of the program', () => {
   expect(nsjs('run', '--', '/bin/sh', '-c', 'echo out; echo err >&2; exit 3')).toMatchObject({
     status: 3,
     stdout: 'out\n',
@@ -53,18 +53,18 @@ test('run takes mounts, limits, environment and working directory', () => {
   expect(result).toMatchObject({ status: 0, stdout: 'content1\n' });
 });
 
-test('a program ended by a signal, by time, or not found ends as in a shell', () => {
+test('exit codes follow the shell after a signal, a timeout and a missing command', () => {
   expect(nsjs('run', '--', '/bin/sh', '-c', 'kill -KILL $$').status).toBe(137);
   expect(nsjs('run', '--timeout', '100', '--', 'sleep', '10')).toMatchObject({ status: 143, stderr: expect.stringContaining('timeout') });
   expect(nsjs('run', '--', 'no-such-command')).toMatchObject({ status: 127, stderr: expect.stringContaining('ENOENT') });
 });
 
-test('the report names namespaces and limits', () => {
+test('the report lists namespaces and limits', () => {
   const { stderr } = nsjs('run', '--report', '--', 'true');
   expect(JSON.parse(stderr).report).toMatchObject({ noNewPrivileges: true, shared: ['time'], limits: { pids: 64 } });
 });
 
-test('a wrong word is answered with what to do', () => {
+test('an error about wrong arguments shows how to correct them', () => {
   expect(nsjs('run')).toMatchObject({ status: 2, stderr: expect.stringContaining('nsjs run -- ls /') });
   expect(nsjs('frobnicate')).toMatchObject({ status: 2, stderr: expect.stringContaining('--help') });
   expect(nsjs('run', '--memory', 'lots', '--', 'true')).toMatchObject({ status: 2, stderr: expect.stringContaining('limits.memory') });
@@ -74,12 +74,12 @@ test('explain prints every operation', () => {
   expect(nsjs('explain', '--', 'ls').stdout).toMatch(/^inside\s+(EnterRoot|PivotRoot\s+\$60)\s+# root$/m);
 });
 
-test('probe says what works', () => {
+test('probe reports the available features', () => {
   const { status, stdout } = nsjs('probe', '--json');
   expect([status, JSON.parse(stdout).features.sandbox]).toEqual([0, { available: true }]);
 });
 
-test('the launcher can be a file; another file is refused', async () => {
+test('the launcher can be a file; one that is modified, writable by others or missing is refused', async () => {
   const directory = temporaryDirectory();
   const launcherPath = join(directory.path, 'launcher');
   const { stdout } = spawnSync(process.execPath, [main, 'launcher']);
@@ -100,7 +100,7 @@ test('the launcher can be a file; another file is refused', async () => {
   directory.remove();
 });
 
-test('stats and top show the sandboxes of this machine, as a table and as data', async () => {
+test('stats and top list the sandboxes of this machine, as a table or as JSON', async () => {
   await using sandbox = await Sandbox.open({ limits: { memory: '100M', pids: 20 } });
   const run = sandbox.spawn('sleep', ['100'], { reject: false });
   await run.spawned;
@@ -121,7 +121,7 @@ test('stats and top show the sandboxes of this machine, as a table and as data',
   await run;
 });
 
-test('top takes a terminal over, redraws it, and gives it back at q', async () => {
+test('top uses the alternate screen of the terminal, redraws it, and restores the terminal on q', async () => {
   const checkout = join(__dirname, '../../..');
   await using sandbox = await Sandbox.open({ preset: 'node', terminal: true, mounts: [{ type: 'bind', source: checkout }] });
   const run = sandbox.spawn(process.execPath, [main, 'top', '--interval', '100'], { stdio: 'pty', reject: false });
@@ -136,7 +136,7 @@ test('top takes a terminal over, redraws it, and gives it back at q', async () =
   expect(text.lastIndexOf('\x1b[?1049l')).toBeGreaterThan(text.lastIndexOf('q quits'));
 });
 
-test('the name of a program steers no terminal', () => {
+test('control characters in the name of a program do not reach the terminal', () => {
   const sandbox = { id: 'nsjs-1', launcher: 1, init: 2, owner: 3, uid: 0, openedAt: 0, command: 'a\x1b[2Jb\nc\x9b1m' };
   const delta = {
     ms: 1000,
@@ -167,17 +167,17 @@ test('the name of a program steers no terminal', () => {
   );
 });
 
-describe('text that a program chose', () => {
-  // ESC and CSI, a line break, OSC 8, a bell, one that turns text, a zero-width space, half a pair.
+describe('text that a program controls', () => {
+  // ESC and CSI, line breaks, OSC 8, a bell, a right-to-left override, a zero-width space, a lone surrogate.
   const hostile = 'a\x1b[2J\x9b1m\nnsjs: ok\r\x1b]8;;x\x07\u202e\u200b\ud800z';
   const harmful = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e]|\n./;
 
-  test('is written as \\uXXXX; what is harmless stays', () => {
+  test('is written as \\uXXXX, except for harmless characters', () => {
     expect(printable(hostile)).toBe('a\\u001b[2J\\u009b1m\\u000ansjs: ok\\u000d\\u001b]8;;x\\u0007\\u202e\\u200b\\ud800z');
     expect(printable('Ä 日本 🎉 e\u0301 ~')).toBe('Ä 日本 🎉 e\u0301 ~');
   });
 
-  test('steers no terminal in messages', () => {
+  test('is written without control characters in messages', () => {
     const { stderr, status } = nsjs('run', '--', hostile.replace('/', ''));
     expect(status).toBe(127);
     expect(stderr).toContain('\\u001b[2J');
@@ -185,8 +185,8 @@ describe('text that a program chose', () => {
     expect(nsjs(hostile).stderr.trimEnd()).not.toMatch(harmful);
   });
 
-  test('steers no terminal in tables and data', async () => {
-    // The kernel's name of a process, and its arguments.
+  test('is written without control characters in tables and JSON', async () => {
+    // Sets the name of the process in the kernel; the arguments contain the hostile text as well.
     const line = `printf 'a\\033[2J\\n\\tb' > /proc/self/comm 2>/dev/null; read x`;
     await using sandbox = await Sandbox.open({ preset: 'container', hostname: 'inside' });
     const running = sandbox.spawn('/bin/sh', ['-c', line, hostile.replace('\ud800', '')], { stdio: ['pipe', 'pipe', 'pipe'] });

@@ -1,4 +1,5 @@
-// Programs that people run, under the presets they are meant for. What needs more is in docs/recipes.md, and here.
+// Common programs under the presets that are meant for them. Programs that need more options are at the end of this
+// file and in docs/recipes.md.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,7 +12,7 @@ const need = (command: string, name: string, body: () => Promise<unknown>) => te
 const presets = ['untrusted', 'node', 'build'] as const;
 
 describe.each(presets)('%s', (preset) => {
-  test('Node: modules, workers, child processes, files', async () => {
+  test('Node can use modules, workers, child processes and files', async () => {
     const script = `
       const { Worker } = require('worker_threads'); const { execFileSync } = require('child_process'); const fs = require('fs'); const zlib = require('zlib');
       fs.writeFileSync('/tmp/f', zlib.gzipSync('x'.repeat(1e6)));
@@ -23,13 +24,13 @@ describe.each(presets)('%s', (preset) => {
     );
   });
 
-  need('python3', 'Python: processes, locks, SQLite', async () => {
+  need('python3', 'Python can use processes, locks and SQLite', async () => {
     const script =
       'import multiprocessing as m, sqlite3, subprocess, tempfile\nwith m.Pool(2) as pool: print(sum(pool.map(abs, range(-5, 5))))\nc = sqlite3.connect(tempfile.mktemp()); c.execute("pragma journal_mode=wal"); c.execute("create table t (a)"); c.execute("insert into t values (7)"); print(c.execute("select a from t").fetchone()[0], subprocess.check_output(["echo", "sub"], text=True).strip())';
     expect(await sh(`/usr/bin/python3 -c '${script}'`, { preset })).toBe('25\n7 sub');
   });
 
-  need('sqlite3', 'SQLite: a data base in the home directory', async () => {
+  need('sqlite3', 'SQLite can create a database in the home directory', async () => {
     expect(
       await sh('sqlite3 ~/db "pragma journal_mode=wal; create table t(a); insert into t values (1), (2); select sum(a) from t"', {
         preset,
@@ -37,13 +38,13 @@ describe.each(presets)('%s', (preset) => {
     ).toBe('wal\n3');
   });
 
-  need('curl', 'curl: nothing is reached', async () => {
+  need('curl', 'curl cannot connect', async () => {
     const { exitCode, stderr } = await trySh('curl -sS --max-time 5 http://127.0.0.1:9/', { preset });
     expect(exitCode).not.toBe(0);
     expect(stderr).toMatch(/connect|refused/i);
   });
 
-  need('git', 'git: a repository, a commit, a clone', async () => {
+  need('git', 'git can create, commit to and clone a repository', async () => {
     const line =
       'cd /tmp && git init -q a && cd a && echo hi > f && git add f && git -c user.name=n -c user.email=e commit -qm first && git clone -q /tmp/a /tmp/b && git -C /tmp/b log --format=%s && git -C /tmp/b fsck';
     expect(await sh(line, { preset })).toBe('first');
@@ -62,7 +63,7 @@ describe('build', () => {
   });
   afterEach(() => directory.remove());
 
-  need('gcc', 'gcc and make: a project of several files', async () => {
+  need('gcc', 'gcc and make can build a project of several files', async () => {
     for (let index = 0; index < 8; index++)
       writeFileSync(join(directory.path, `f${index}.c`), `#include <stdio.h>\nint f${index}(void) { return ${index}; }\n`);
     writeFileSync(
@@ -74,19 +75,19 @@ describe('build', () => {
     expect(existsSync(join(directory.path, 'prog'))).toBe(true);
   });
 
-  testIf(has('java'), 'java', 'Java says its version', async () => {
+  testIf(has('java'), 'java', 'Java prints its version', async () => {
     const { stdout, stderr } = await trySh('java -Xmx256m -version 2>&1', options());
     expect(`${stdout}${stderr}`).toMatch(/version/);
   });
 
-  testIf(has('chromium'), 'chromium', 'Chromium says its version', async () => {
-    // Debian's starts by a script that reads its settings there.
+  testIf(has('chromium'), 'chromium', 'Chromium prints its version', async () => {
+    // Debian starts Chromium through a script that reads settings from this directory.
     const settings = { type: 'bind', source: '/etc/chromium.d' } as const;
     const given = options();
     expect(await sh('chromium --version 2>/dev/null', { ...given, mounts: [...(given.mounts ?? []), settings] })).toMatch(/Chromium/);
   });
 
-  test('jest runs a test suite inside', async () => {
+  test('Jest runs a test suite in the sandbox', async () => {
     const modules = realpathSync(join(__dirname, '../../../node_modules'));
     mkdirSync(join(directory.path, 'suite'));
     writeFileSync(
@@ -105,26 +106,26 @@ describe('build', () => {
   });
 });
 
-describe('what needs more than its preset', () => {
-  need('strace', 'a debugger: ptrace', async () => {
+describe('programs that need more than their preset', () => {
+  need('strace', 'a debugger needs ptrace', async () => {
     const line = 'strace -o /tmp/log true; grep -c execve /tmp/log';
     expect((await trySh(line)).stdout).not.toBe('1');
     expect(await sh(line, { seccomp: { allow: ['ptrace', 'process_vm_readv'] } })).toBe('1');
   });
 
-  test('network interfaces: netlink', async () => {
+  test('listing network interfaces needs netlink', async () => {
     const line = `"${process.execPath}" -p 'Object.keys(os.networkInterfaces()).length'`;
     expect((await trySh(line, { limits: { memory: '1G' } })).exitCode).not.toBe(0);
     expect(await sh(line, { netlink: true, limits: { memory: '1G' } })).toBe('1');
   });
 
-  test('facts about the machine: proc masked', async () => {
+  test('information about the CPUs needs masked proc', async () => {
     const line = `"${process.execPath}" -p 'os.cpus().length > 0'`;
     expect(await sh(line, { limits: { memory: '1G' } })).toBe('false');
     expect(await sh(line, { proc: 'masked', limits: { memory: '1G' } })).toBe('true');
   });
 
-  test('a shebang outside of /usr: a bind', async () => {
+  test('a script outside /usr needs a bind mount', async () => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'tool'), '#!/bin/sh\necho tool', { mode: 0o755 });
     execFileSync('chmod', ['755', directory.path]);

@@ -3,10 +3,10 @@ import { output, thrown } from '../../support';
 
 describe('capabilities', () => {
   const sets = (options: SpawnOptions = {}) => output('grep', ['^Cap', '/proc/self/status'], options);
-  test('every set is empty', async () => {
+  test('every set is empty by default', async () => {
     expect((await sets()).match(/0{16}/g)).toHaveLength(5);
   });
-  test('what is named is kept, in every set, and nothing else', async () => {
+  test('only the listed capabilities are kept, in every set', async () => {
     expect((await sets({ capabilities: ['CAP_NET_BIND_SERVICE', 'CAP_CHECKPOINT_RESTORE'] })).match(/0000010000000400/g)).toHaveLength(5);
   });
   test('no_new_privs and locked securebits are set', async () => {
@@ -14,7 +14,7 @@ describe('capabilities', () => {
     const call = process.arch === 'x64' ? 157 : 167;
     expect(await output('perl', ['-e', `print syscall(${call}, 27, 0, 0, 0, 0)`])).toBe(`${0x2 | 0x1 | 0xc | 0x20 | 0xc0}`);
   });
-  test('a wrong name is refused', () => {
+  test('an unknown name is refused', () => {
     expect(thrown(() => spawnIsolated('true', [], { capabilities: ['CAP_NET'] } as unknown as SpawnOptions))).toMatchObject({
       path: 'capabilities[0]',
     });

@@ -1,4 +1,4 @@
-// What of the host's own files is in the default root: the system's, and nothing else.
+// The default root contains the system files of the host and no other files of the host.
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,10 @@ const checkout = process.cwd();
 const namespace = isRoot ? ['-m'] : ['-Urm'];
 const canMount = spawnSync('unshare', [...namespace, 'true']).status === 0;
 
-/** Runs a script of Node in a mount namespace of its own, with more below /usr; prints what it logs. */
+/**
+ * Runs a Node script in a new mount namespace with additional `files`, after the shell commands in `more`. Returns its
+ * output.
+ */
 function onHost(files: Readonly<Record<string, string>>, more: string, script: string): string {
   const directory = temporaryDirectory();
   try {
@@ -41,7 +44,7 @@ const tree = {
 };
 
 describe('certificates', () => {
-  test('are there, and no private key beside them', async () => {
+  test('are present, and private keys are not', async () => {
     const found = await trySh('ls /etc/ssl; ls /etc/ssl/private; ls /etc/ssl/certs | head -1');
     expect(found.stdout.split('\n').slice(0, 2)).toEqual(['certs', 'openssl.cnf'].filter((name) => existsSync(`/etc/ssl/${name}`)));
     expect(found.stderr).toMatch(/private/);
@@ -49,8 +52,8 @@ describe('certificates', () => {
   });
 });
 
-describe('what runtimes keep outside /usr', () => {
-  // All of the list, and of those with versions one that no host has.
+describe('files of runtimes outside /usr', () => {
+  // Every directory in the list, and for names with a version one that no host has.
   const directories = [
     ...runtimeFiles().filter((path) => !statSync(path, { throwIfNoEntry: false })?.isFile()),
     '/etc/java-99-openjdk',
@@ -68,7 +71,7 @@ describe('what runtimes keep outside /usr', () => {
     'odbc.ini',
   ];
 
-  testIf(isRoot, 'root', 'is there for everybody, and holds nothing that is not for everybody', () => {
+  testIf(isRoot, 'root', 'are visible only if every user of the host may read them', () => {
     const plant = directories.map(
       (path) =>
         `mkdir -p ${path} && for m in 600 640 644; do echo $m > ${path}/planted$m; chmod $m ${path}/planted$m; done && mkdir -m 700 ${path}/closed && echo closed > ${path}/closed/planted644`,
@@ -90,7 +93,7 @@ describe('what runtimes keep outside /usr', () => {
     expect(found).toEqual([`${directories.length} 644`, 'looked']);
   });
 
-  test('and what the caller mounts there is the caller’s', async () => {
+  test('are replaced by mounts of the caller', async () => {
     const mounts = [
       { type: 'file', target: '/etc/os-release', data: 'ID=own' },
       { type: 'file', target: '/etc/services', data: 'own 1/tcp' },
@@ -100,7 +103,7 @@ describe('what runtimes keep outside /usr', () => {
     expect(await sh('readlink /etc/services', { mounts: [{ type: 'symlink', target: '/etc/services', to: '/x' }] })).toBe('/x');
   });
 
-  test('so that names of services and types are known, and Java runs where it is', async () => {
+  test('make service names and the OS release known, and let installed Java and fonts work', async () => {
     const python =
       "import socket, mimetypes, platform; print(socket.getservbyname('https'), platform.freedesktop_os_release()['ID'] != '')";
     if (existsSync('/etc/services')) expect(await sh(`python3 -c "${python}"`)).toBe('443 True');
@@ -109,10 +112,10 @@ describe('what runtimes keep outside /usr', () => {
   });
 });
 
-describe('what lies below /usr and is no part of the system', () => {
+describe('files below /usr that are not part of the system', () => {
   const mountIf = (name: string, body: () => void) => testIf(canMount, 'mount namespaces', name, body);
 
-  mountIf('is hidden: sources but those of kernels, and settings', () => {
+  mountIf('sources except kernel headers, and settings in /usr/local/etc, are hidden', () => {
     const line = 'cd /usr; find src local/etc -type f; touch src/x local/etc/x 2>/dev/null && echo written';
     for (const options of ['{}', "{ preset: 'node' }", "{ preset: 'build' }"])
       expect(
@@ -122,7 +125,7 @@ describe('what lies below /usr and is no part of the system', () => {
       ).toBe('src/linux-headers-1/Makefile');
   });
 
-  mountIf('in a long-lived sandbox, a pool, and from the second run on', () => {
+  mountIf('they are hidden in long-lived sandboxes, in pools and in repeated runs as well', () => {
     const line = 'cat /usr/src/notes /usr/src/app/.env /usr/local/etc/service.conf; cat /usr/src/linux-headers-1/Makefile';
     const script = `for (let run = 0; run < 3; run++) { ${inside(line)} }
       const sandbox = await nsjs.Sandbox.open(); console.log((await sandbox.spawn('/bin/sh', ['-c', ${JSON.stringify(line)}], { reject: false })).stdout); await sandbox.close();
@@ -132,7 +135,7 @@ describe('what lies below /usr and is no part of the system', () => {
     expect(found.match(/headers/g)).toHaveLength(5);
   });
 
-  mountIf('mounts of another device are hidden, directories and files, but the places of the system', () => {
+  mountIf('directories and files that are mounted from another device are hidden, except at system paths', () => {
     const more =
       `mount -t tmpfs none /usr/games && mkdir /usr/games/data && mount -t tmpfs none /usr/games/data && echo secret > /usr/games/data/f
       mount -t tmpfs none /usr/local/share && mkdir -p /usr/local/share/vol && mount -t tmpfs none /usr/local/share/vol && echo secret > /usr/local/share/vol/f
@@ -143,7 +146,7 @@ describe('what lies below /usr and is no part of the system', () => {
     expect(found).toContain('fine');
   });
 
-  mountIf('the application itself is hidden, wherever it lies, and never Node or npm', () => {
+  mountIf('the directory of the application is hidden wherever it is, but Node is not', () => {
     const app = '/usr/local/share/app';
     const more = `mount -t tmpfs none /usr/local/share && mkdir -p ${app}/bin && echo '{"name":"app"}' > ${app}/package.json && echo SECRET > ${app}/.env`;
     const script = `process.argv[1] = '${app}/bin/main.js'; require('node:fs').writeFileSync(process.argv[1], '');
@@ -153,7 +156,7 @@ describe('what lies below /usr and is no part of the system', () => {
     expect(found).toMatch(/^2$/m);
   });
 
-  mountIf('a module that is given by its path is there by itself, and binds of what is hidden work', () => {
+  mountIf('the module of forkIsolated is visible automatically, and hidden paths can be bound', () => {
     const fork = `const child = nsjs.forkIsolated('/usr/src/app/job.js'); child.on?.('message', () => {}); console.log((await child).stdout);`;
     expect(onHost(tree, '', fork)).toBe('42');
     const mounts = `{ mounts: [{ type: 'bind', source: '/usr/src/app' }, { type: 'file', target: '/usr/local/etc/own/deep', data: 'own' }, { type: 'tmpfs', target: '/usr/src/t' }] }`;
@@ -169,7 +172,7 @@ describe('what lies below /usr and is no part of the system', () => {
     );
   });
 
-  mountIf('preset landlock gives none of it either', () => {
+  mountIf('preset landlock gives no access to them either', () => {
     const found = onHost(
       tree,
       '',
@@ -185,11 +188,11 @@ describe('what lies below /usr and is no part of the system', () => {
 
 const dirnameOfNode = () => join(process.execPath, '..');
 
-describe('what counts as the system', () => {
+describe('paths that count as part of the system', () => {
   const mount = (device: string, target: string) => `1 1 ${device} / ${target} rw - ext4 x rw`;
   const found = (...lines: readonly string[]) => foreignMounts(parseMountLines([mount('8:1', '/'), ...lines].join('\n')));
 
-  test('drivers at any depth, and places that can be file systems of their own', () => {
+  test('drivers at any depth and directories that are often separate file systems count as system', () => {
     const system = [
       '/usr/lib/modules',
       '/usr/lib/x86_64-linux-gnu/libcuda.so.1',
@@ -202,14 +205,14 @@ describe('what counts as the system', () => {
     expect(found(...system.map((target) => mount('8:2', target)))).toEqual([]);
   });
 
-  test('not data, unless it is on the device of /usr', () => {
+  test('a mount with data is foreign unless it is on the device of /usr', () => {
     const data = ['/usr/data', '/usr/src/app', '/usr/share/nginx/html', '/usr/local/app', '/usr/libdata'];
     expect(found(...data.map((target) => mount('8:2', target)))).toEqual(data);
     expect(found(...data.map((target) => mount('8:1', target)))).toEqual([]);
     expect(found(mount('8:2', '/usr'), mount('8:2', '/usr/data'), mount('8:1', '/usr/other'))).toEqual(['/usr/other']);
   });
 
-  test('an application that holds directories of the system is none', () => {
+  test('npm, missing scripts and scripts outside /usr have no application directory', () => {
     expect(applicationDirectory(undefined)).toBeUndefined();
     expect(applicationDirectory('/nowhere/x.js')).toBeUndefined();
     expect(applicationDirectory(__filename)).toBeUndefined();

@@ -3,7 +3,7 @@ import { type SpawnOptions, spawnIsolated } from 'nsjs';
 import { output, sh, thrown } from '../../support';
 
 describe('hostname and domainname', () => {
-  test('the sandbox has its own names, the host keeps its', async () => {
+  test('the sandbox has its own names, and those of the host stay unchanged', async () => {
     const before = hostname();
     expect(await sh('uname -n; cat /proc/sys/kernel/domainname', { hostname: 'box', domainname: 'example', proc: 'full' })).toBe(
       'box\nexample',
@@ -11,10 +11,10 @@ describe('hostname and domainname', () => {
     expect(hostname()).toBe(before);
     expect(await output('uname', ['-n'])).toBe('sandbox');
   });
-  test('a name over 64 bytes is refused', () => {
+  test('a name longer than 64 bytes is refused', () => {
     expect(thrown(() => spawnIsolated('true', [], { hostname: 'x'.repeat(65) })).message).toMatch(/^hostname: /);
   });
-  test('a name for the host’s uts namespace is refused', () => {
+  test('a name is refused if the UTS namespace is shared with the host', () => {
     expect(thrown(() => spawnIsolated('true', [], { hostname: 'x', namespaces: { uts: false } })).message).toMatch(/^hostname: /);
   });
 });
@@ -24,7 +24,7 @@ describe('the host name', () => {
 print(name, socket.getfqdn(), socket.gethostbyname(name), socket.gethostbyaddr('127.0.0.1')[0], open('/etc/hostname').read().strip())`;
   const told = (options: SpawnOptions) => output('python3', ['-c', script], options);
 
-  test('resolves inside, by default and as it was given', async () => {
+  test('resolves in the sandbox, whether it is the default, set by the caller or shared with the host', async () => {
     expect(await told({})).toBe('sandbox sandbox 127.0.1.1 localhost sandbox');
     expect(await told({ hostname: 'box.example' })).toBe('box.example box.example 127.0.1.1 localhost box.example');
     expect(await told({ hostname: 'localhost' })).toBe('localhost localhost 127.0.0.1 localhost localhost');

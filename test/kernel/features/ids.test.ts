@@ -1,4 +1,4 @@
-// Sandboxes with more than one id: ranges of root's, subordinate ids of a user's.
+// Sandboxes with more than one id: ranges of ids for root, subordinate ids for other users.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,14 +14,14 @@ const answer = '0\n1234:4321\n33\nCapEff:\t0000000000000000';
 describe('as root', () => {
   const range = { user: { ids: 'range' }, capabilities } as const;
 
-  testIf(isRoot, 'root', '65,536 ids of its own, none of them the host’s root', async () => {
+  testIf(isRoot, 'root', 'a sandbox has 65,536 ids of its own, and none of them is root of the host', async () => {
     expect(await sh(script, range)).toBe(answer);
     const [inside = 1, outside = 0, count] = (await sh('cat /proc/self/uid_map', range)).trim().split(/\s+/).map(Number);
     expect([inside, count]).toEqual([0, 65_536]);
     expect(outside).toBeGreaterThanOrEqual(2_000_000_000);
   });
 
-  testIf(isRoot, 'root', 'no two sandboxes share one, and the report names the program’s', async () => {
+  testIf(isRoot, 'root', 'no two sandboxes share an id, and the report contains the id of the program on the host', async () => {
     const running = [1, 2].map(() => spawnIsolated('sleep', ['5'], { user: { ids: 'range', uid: 33, gid: 33 } }));
     await Promise.all(running.map((one) => one.spawned));
     const ids = running.map((one) => statSync(`/proc/${one.pid}`).uid);
@@ -32,11 +32,11 @@ describe('as root', () => {
     expect(one % 65_536).toBe((2_000_000_000 + 33) % 65_536);
   });
 
-  testIf(isRoot, 'root', 'its output is its own, whoever it is', async () => {
+  testIf(isRoot, 'root', 'a program with any of the ids can open /dev/stdout', async () => {
     expect(await sh('echo hi > /dev/stdout', { user: { ids: 'range', uid: 33, gid: 33 } })).toBe('hi');
   });
 
-  testIf(isRoot, 'root', 'files of a bind keep their ids, and what is made there belongs to the same on the host', async () => {
+  testIf(isRoot, 'root', 'files of a bind have the same ids inside and on the host, and set-id bits are refused', async () => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'f'), '');
     execFileSync('chown', ['33:33', join(directory.path, 'f')]);
@@ -46,9 +46,9 @@ describe('as root', () => {
     directory.remove();
   });
 
-  testIf(isRoot, 'root', 'neither user namespaces nor mounts are within reach', async () => {
+  testIf(isRoot, 'root', 'the program can neither create user namespaces nor change mounts', async () => {
     expect(await sh('unshare -U true 2>/dev/null || echo no; unshare -m true 2>/dev/null || echo no', range)).toBe('no\nno');
-    // The filter is one wall, the limit the other.
+    // The seccomp filter is one barrier. Without it, the limit on user namespaces still applies.
     const open = { ...range, seccomp: { allow: ['unshare', 'clone', 'mount', 'umount2'] }, landlock: 'off' } as const;
     expect(await sh('unshare -U true 2>&1 || true; umount /tmp 2>&1 || true', open)).toMatch(
       /No space left[\s\S]*(not permitted|superuser|must be root)/i,
@@ -58,7 +58,7 @@ describe('as root', () => {
     );
   });
 
-  testIf(isRoot, 'root', 'maps of one’s own', async () => {
+  testIf(isRoot, 'root', 'the caller can supply id maps', async () => {
     const ids = {
       uids: [
         { inside: 0, outside: 1_800_000_000, count: 10 },
@@ -72,7 +72,7 @@ describe('as root', () => {
   });
 });
 
-describe('wrong maps', () => {
+describe('invalid maps', () => {
   const entry = (inside: number, outside: number, count: number) => ({ inside, outside, count });
   test.each<[string, unknown, string]>([
     ['the root of the host', [entry(0, 0, 1)], 'user.ids.uids[0].outside: is 0'],
@@ -81,21 +81,21 @@ describe('wrong maps', () => {
     ['twice outside', [entry(0, 1000, 5), entry(9, 1002, 1)], 'user.ids.uids: outside 1002 is mapped twice'],
     ['too far', [entry(0, 4294967290, 10)], 'user.ids.uids[0]: exceeds the largest id'],
     ['nothing', [], 'user.ids.uids: expected 1 to 340'],
-  ])('%s', (_, uids, message) => {
+  ])('a map is refused: %s', (_, uids, message) => {
     expect(
       thrown(() => spawnIsolated('true', [], { user: { ids: { uids, gids: [entry(0, 1000, 1)] } } as NonNullable<SandboxOptions['user']> }))
         .message,
     ).toContain(message);
   });
 
-  test('an id that is not mapped, an inner namespace', () => {
+  test('maps are refused together with an inner namespace or an unmapped uid', () => {
     const ids = { uids: [entry(0, 1000, 1)], gids: [entry(0, 1000, 1)] };
     expect(thrown(() => spawnIsolated('true', [], { user: { ids, inner: true } })).message).toMatch(/^user.inner: /);
     if (isRoot) expect(thrown(() => spawnIsolated('true', [], { user: { ids, uid: 7 } })).message).toMatch(/^user.uid: 7/);
   });
 });
 
-test('subordinate ids are read with care', () => {
+test('invalid lines and entries of other users are ignored when subordinate ids are read', () => {
   const text = 'me:100000:65536\n# me:1:1\nother:200000:65536\n1000:300000:10\nme:0:5\nme:x:5\nme:1\nme:4294967290:10\n:1:1\nme:500000:1\n';
   expect(parseSubids(text, 'me', 1000)).toEqual([
     { start: 100_000, count: 65_536 },
@@ -105,13 +105,14 @@ test('subordinate ids are read with care', () => {
   expect(parseSubids(text, undefined, 5)).toEqual([]);
 });
 
-testIf(!isRoot, 'an unprivileged user', 'without subordinate ids a range is an error that says how to get them', () => {
+testIf(!isRoot, 'an unprivileged user', 'a range without subordinate ids is refused, and the error shows how to add them', () => {
   if (readFileSync('/etc/subuid', 'utf8').includes(`${process.geteuid?.()}`)) return;
   expect(thrown(() => spawnIsolated('true', [], { user: { ids: 'range' } })).message).toMatch(/^user.ids: .*usermod --add-subuids/);
 });
 
-// A user of its own on a machine of its own: files over the host's in a mount namespace that ends with the test.
-testIf(isRoot && existsSync('/usr/bin/newuidmap'), 'root and newuidmap', 'a user has the ids that /etc/subuid gives', () => {
+// The test user and its subordinate ids exist only in a mount namespace that ends with the test: files are mounted over
+// /etc/passwd, /etc/subuid and /etc/subgid.
+testIf(isRoot && existsSync('/usr/bin/newuidmap'), 'root and newuidmap', 'a user can use the ids that /etc/subuid grants', () => {
   const directory = temporaryDirectory();
   chmodSync(directory.path, 0o755);
   const put = (name: string, text: string) => writeFileSync(join(directory.path, name), text);

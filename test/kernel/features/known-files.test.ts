@@ -1,4 +1,4 @@
-// Whether paths of the host lead to the same files still, by the directories that hold them.
+// Whether paths on the host still resolve to the same files, judged by the directories that contain them.
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { areSameFiles, identify, KnownFiles } from '../../../dist/host/file-ids';
@@ -29,14 +29,14 @@ test.each([
   ['what a link leads to is replaced', () => replace('a/file')],
   ['a link leads elsewhere', () => [rmSync(at('link')), symlinkSync('b/file', at('link'))]],
   ['a directory on the way is a link that leads elsewhere', () => [rmSync(at('way')), symlinkSync('b', at('way'))]],
-] as const)('not where %s', (_, change) => {
+] as const)('a change is detected if %s', (_, change) => {
   const known = new KnownFiles([at('a/file'), at('link'), at('way/file')]);
   expect(known.areSame()).toBe(true);
   change();
   expect([known.areSame(), known.areSame()]).toEqual([false, false]);
 });
 
-test('a file that becomes a link to itself is followed from then on', () => {
+test('a file that was moved and replaced by a link to it is followed through the link', () => {
   const known = new KnownFiles([at('a/file')]);
   expect(known.areSame()).toBe(true);
   renameSync(at('a/file'), at('b/moved'));
@@ -46,7 +46,7 @@ test('a file that becomes a link to itself is followed from then on', () => {
   expect(known.areSame()).toBe(false);
 });
 
-test('where files are written, or others come and go beside them', () => {
+test('writes to a file and other files in its directory do not count as a change', () => {
   const known = new KnownFiles([at('a/file'), at('link')]);
   writeFileSync(at('a/file'), 'more');
   expect(known.areSame()).toBe(true);
@@ -56,7 +56,7 @@ test('where files are written, or others come and go beside them', () => {
   expect(known.areSame()).toBe(true);
 });
 
-test('what was looked at a moment ago is looked at again, however often it is the same', async () => {
+test('a replacement is detected even after many recent checks found no change', async () => {
   const known = new KnownFiles([at('a/file')]);
   for (let round = 0; round < 50; round++) {
     expect(known.areSame()).toBe(true);
@@ -66,7 +66,7 @@ test('what was looked at a moment ago is looked at again, however often it is th
   expect(known.areSame()).toBe(false);
 });
 
-test('with times, what is changed in place is no longer the same', async () => {
+test('with timestamps, a change in place counts as a different file', async () => {
   const [timed, untimed] = [identify([at('a')], 1), identify([at('a')])];
   await new Promise((resolve) => setTimeout(resolve, 20));
   utimesSync(at('a'), 1, 1);

@@ -3,17 +3,17 @@ import { hasCgroups, output, rejection, sh, testIf, thrown, trySh } from '../../
 
 const eat = (megabytes: number) => ['-e', `my @a; push @a, "x" x 1048576 for 1..${megabytes}; print "ate"`];
 
-test('past the memory limit the program does not get on', async () => {
+test('a program that exceeds the memory limit fails', async () => {
   const result = await spawnIsolated('perl', eat(300), { limits: { memory: '64M' }, reject: false });
   expect(result.stdout).toBe('');
   expect(result.exitCode === 0).toBe(false);
 });
 
-test('below the memory limit it does', async () => {
+test('a program below the memory limit succeeds', async () => {
   expect(await output('perl', eat(100), { limits: { memory: '256M' } })).toBe('ate');
 });
 
-testIf(hasCgroups, 'cgroups', 'with a cgroup the reason is oom, the peak is told', async () => {
+testIf(hasCgroups, 'cgroups', 'with a cgroup the reason is oom, and the peak memory is reported', async () => {
   const result = await spawnIsolated('perl', eat(300), { limits: { memory: '64M' }, reject: false });
   expect(result).toMatchObject({ reason: 'oom', signal: 'SIGKILL', exitCode: null });
   expect(result.limits.oomKills).toBeGreaterThan(0);
@@ -21,12 +21,12 @@ testIf(hasCgroups, 'cgroups', 'with a cgroup the reason is oom, the peak is told
   expect(result.report.cgroup?.directories.length).toBeGreaterThan(0);
 });
 
-testIf(hasCgroups, 'cgroups', 'memory is that of the whole sandbox, files in memory included', async () => {
+testIf(hasCgroups, 'cgroups', 'the memory limit applies to the whole sandbox, including files on tmpfs', async () => {
   const result = await trySh('head -c 60M /dev/zero > /tmp/a; head -c 60M /dev/zero > ~/b; echo done', { limits: { memory: '64M' } });
   expect(result.limits.oomKills).toBeGreaterThan(0);
 });
 
-testIf(!hasCgroups, 'a user without cgroups', 'without a cgroup the report says that limits hold per process', async () => {
+testIf(!hasCgroups, 'a user without cgroups', 'without a cgroup the report states that limits apply per process', async () => {
   const { report } = await spawnIsolated('true');
   expect(report.cgroup).toBeUndefined();
   expect(report.dropped).toEqual([
@@ -36,20 +36,20 @@ testIf(!hasCgroups, 'a user without cgroups', 'without a cgroup the report says 
   ]);
 });
 
-testIf(!hasCgroups, 'a user without cgroups', 'a cgroup that is required and missing is an error', async () => {
+testIf(!hasCgroups, 'a user without cgroups', 'a required cgroup that is not available causes an error', async () => {
   expect(await rejection(spawnIsolated('true', [], { cgroup: 'require' }))).toMatchObject({
     code: 'ERR_NSJS_UNSUPPORTED',
     hint: expect.any(String),
   });
 });
 
-test('past the pids limit fork fails', async () => {
+test('fork fails above the pids limit', async () => {
   const result = await trySh('for i in $(seq 30); do sleep 5 & done; echo end', { limits: { pids: 10 } });
   expect(`${result.stdout}${result.stderr}`).toMatch(/fork|Resource temporarily/);
   expect(result.durationMs).toBeLessThan(20_000);
 });
 
-test('as many processes as the limit says can run', async () => {
+test('as many processes as the pids limit allows can run', async () => {
   expect(await sh('for i in $(seq 9); do sleep 0.3 & done; wait; echo all', { limits: { pids: 10 } })).toBe('all');
 });
 
@@ -58,18 +58,18 @@ test('a fork bomb ends with its sandbox', async () => {
   expect(result.durationMs).toBeLessThan(25_000);
 });
 
-test('cpuTime ends a program that spins', async () => {
+test('cpuTime ends a program in a busy loop', async () => {
   const result = await trySh('while :; do :; done', { limits: { cpuTime: 1000 }, timeout: 20_000 });
   expect(result).toMatchObject({ reason: 'timeout', signal: 'SIGKILL', limits: { time: 'cpuTime' } });
 });
 
-test('wallTime kills at its moment, whatever the program does', async () => {
+test('wallTime kills the program on time even if it ignores signals', async () => {
   const result = await trySh('trap "" TERM INT; sleep 60 & wait; sleep 60', { limits: { wallTime: 300 } });
   expect(result).toMatchObject({ reason: 'timeout', signal: 'SIGKILL' });
   expect(result.durationMs).toBeLessThan(5 * 300 + 500);
 });
 
-test('fileSize and openFiles are limits of each process', async () => {
+test('fileSize and openFiles limit each process', async () => {
   expect((await trySh('head -c 2M /dev/zero > /tmp/x', { limits: { fileSize: '1M' } })).exitCode).not.toBe(0);
   expect(await sh('ulimit -n', { limits: { openFiles: 77 } })).toBe('77');
 });

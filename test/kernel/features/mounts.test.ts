@@ -15,18 +15,18 @@ const bind = (options: Partial<Extract<Mount, { type: 'bind' }>> = {}): SpawnOpt
   mounts: [{ type: 'bind', source: directory.path, target: '/data', ...options }],
 });
 
-test('a bind is read-only unless it says otherwise', async () => {
+test('a bind is read-only by default', async () => {
   expect(await sh('cat /data/file', bind())).toBe('content');
   expect((await trySh('echo x > /data/file', bind())).stderr).toContain('Read-only file system');
   expect(readFileSync(join(directory.path, 'file'), 'utf8')).toBe('content');
 });
 
-test('a writable bind writes on the host', async () => {
+test('writes to a writable bind reach the host', async () => {
   await sh('echo -n changed > /data/file', bind({ readonly: false }));
   expect(readFileSync(join(directory.path, 'file'), 'utf8')).toBe('changed');
 });
 
-test('binds have no set-id files and no devices', async () => {
+test('binds are mounted with nosuid and nodev', async () => {
   expect(await sh("grep ' /data ' /proc/self/mountinfo", bind({ readonly: false }))).toMatch(/ rw,nosuid,nodev/);
 });
 
@@ -44,20 +44,20 @@ test('the program cannot leave a set-id file on the host', async () => {
   expect(lstatSync(join(directory.path, 't')).isFile()).toBe(true);
 });
 
-test('a source below a directory that is closed to others can be bound', async () => {
+test('a source below a directory that other users cannot enter can be bound', async () => {
   const closed = join(directory.path, 'closed');
   mkdirSync(join(closed, 'open'), { recursive: true });
   writeFileSync(join(closed, 'open/file'), 'deep');
   expect(await sh('cat /data/file', bind({ source: join(closed, 'open') }))).toBe('deep');
 });
 
-test('tmpfs has limits', async () => {
+test('the size and the mode of a tmpfs are applied', async () => {
   const mounts = [{ type: 'tmpfs', target: '/scratch', size: '1M', inodes: 20, mode: 0o700 }] as const;
   expect(await sh("stat -c '%a' /scratch", { mounts })).toBe('700');
   expect((await trySh('head -c 3M /dev/zero > /scratch/x', { mounts })).stderr).toContain('No space left');
 });
 
-test('file, symlink and dir make what they say', async () => {
+test('mounts of type file, symlink and dir create their targets', async () => {
   const mounts = [
     { type: 'file', target: '/etc/app/config.json', data: '{"a":1}', mode: 0o444 },
     { type: 'symlink', target: '/link', to: '/etc/app/config.json' },
@@ -66,13 +66,13 @@ test('file, symlink and dir make what they say', async () => {
   expect(await sh('cat /link; ls -A /empty/dir; stat -c %a /etc/app/config.json', { mounts })).toBe('{"a":1}444');
 });
 
-test('a file can replace one in a read-only bind', async () => {
+test('a file mount can replace a file in a read-only bind', async () => {
   const mounts = [...(bind().mounts ?? []), { type: 'file', target: '/data/file', data: 'replaced' }] as const;
   expect(await sh('cat /data/file', { mounts })).toBe('replaced');
   expect(readFileSync(join(directory.path, 'file'), 'utf8')).toBe('content');
 });
 
-test('more can be mounted below the temporary directory', async () => {
+test('mounts below the temporary directory work', async () => {
   const mounts = [
     { type: 'bind', source: directory.path, target: '/tmp/deep/data' },
     { type: 'file', target: '/tmp/deep/file', data: 'fixed' },
@@ -92,13 +92,13 @@ test('a mask hides a file and a directory', async () => {
   expect(await sh('cat /data/file; ls -A /data/dir; touch /data/dir/x 2>&1 | grep -o Read-only', { mounts })).toBe('Read-only');
 });
 
-test('a missing source names origin, call, errno and what to do', async () => {
+test('an error about a missing source contains the origin, the code, the errno and a hint', async () => {
   const error = await rejection(spawnIsolated('true', [], bind({ source: '/nonexistent' })));
   expect(error).toMatchObject({ name: 'SysError', code: 'ENOENT', errno: -2, origin: 'mounts[0]', path: '/nonexistent' });
   expect(error.hint).toMatch(/does not exist|must exist/);
 });
 
-test('a target that is a link out of the root is refused', async () => {
+test('a target that leads out of the root through a link is refused', async () => {
   symlinkSync('/etc', join(directory.path, 'link'));
   const mounts = [...(bind().mounts ?? []), { type: 'tmpfs', target: '/data/link/x' }] as const;
   const error = await rejection(spawnIsolated('true', [], { mounts }));

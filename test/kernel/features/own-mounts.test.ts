@@ -1,4 +1,5 @@
-// Run by root a sandbox starts from a mount namespace that has nothing of the host; by a user from a copy of the host's, which it leaves.
+// A sandbox that root runs starts from a mount namespace without mounts of the host. A sandbox that another user runs
+// starts from a copy of the host's mount namespace and then leaves the host's root.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { explain, Sandbox, spawnIsolated } from 'nsjs';
@@ -6,11 +7,11 @@ import { isRoot, sh, temporaryDirectory, testIf } from '../../support';
 import { keepersGone, openDescriptors } from '../../support/processes';
 
 const operations = (options = {}) => explain(options).steps.map(({ operation }) => operation);
-// Goes up from a directory outside of its root, as far as there is a way.
+// Tries to escape from a chroot: starting outside its root, the program goes up as far as it can.
 const up =
   'mkdir "/tmp/x"; chroot "/tmp/x" or die "chroot: $!"; chdir ".." for 1 .. 50; chroot "." or die "again: $!"; print join " ", sort glob "/*"';
 
-testIf(isRoot, 'root', 'what needs the host, or may mount a procfs of its own, starts from a copy', () => {
+testIf(isRoot, 'root', 'a sandbox that needs paths of the host or has no procfs starts from a copy', () => {
   expect(operations()).toContain('EnterRoot');
   expect(operations()).not.toContain('PivotRoot');
   const directory = temporaryDirectory();
@@ -26,11 +27,11 @@ testIf(isRoot, 'root', 'what needs the host, or may mount a procfs of its own, s
   }
 });
 
-testIf(!isRoot, 'a user', 'a user has nothing else to start from', () => {
+testIf(!isRoot, 'a user', 'a sandbox of an unprivileged user always starts from a copy', () => {
   expect(operations()).toContain('PivotRoot');
 });
 
-test('who may change its root finds nothing above it', async () => {
+test('a program that may change its root finds nothing above it', async () => {
   const directories = (await sh('ls -A /')).split('\n').map((name) => `/${name}`);
   const { stdout } = await spawnIsolated('perl', ['-e', up], {
     capabilities: ['CAP_SYS_CHROOT'],
@@ -41,12 +42,12 @@ test('who may change its root finds nothing above it', async () => {
   expect(await sandbox.spawn('perl', ['-e', up])).toMatchObject({ stdout });
 });
 
-// umount2("/", MNT_DETACH), setns into its own mount namespace, and a look round.
+// Detaches the root with umount2("/", MNT_DETACH), enters its own mount namespace again with setns, and lists files.
 const under = `use Config; my ($umount, $setns) = $Config{archname} =~ /aarch64/ ? (39, 268) : (166, 308);
   open my $ns, "<", "/proc/self/ns/mnt" or die "open: $!"; my $root = "/"; syscall $umount, $root, 2; syscall $setns, fileno $ns, 0x20000;
   print join " ", sort glob "/* /proc/[1-9]* /proc/c*"`;
 
-test('who may unmount its root finds nothing under it', async () => {
+test('a program that may unmount its root finds nothing of the host under it', async () => {
   const { stdout } = await spawnIsolated('perl', ['-e', under], {
     user: { inner: false },
     capabilities: 'all',
@@ -57,12 +58,13 @@ test('who may unmount its root finds nothing under it', async () => {
     reject: false,
   });
   const found = stdout.split(' ');
-  // Of a user its own root, which can't be unmounted; of root that or what is under it: no file of the host, no process.
+  // If a user runs nsjs, the program sees its own root, which cannot be unmounted. If root runs nsjs, it sees that root
+  // or the mount under it. Neither contains a file of the host or a process.
   expect(found).not.toContain('/root');
   if (!found.includes('/usr')) expect(found.filter((path) => path !== '')).toEqual(['/proc']);
 });
 
-test('where there is no procfs nobody may mount one', async () => {
+test('a program without a procfs cannot mount one', async () => {
   const mount =
     'my ($t, $d) = ("proc", "/tmp"); exit(syscall($^O eq "linux" && `uname -m` =~ /aarch64/ ? 40 : 165, $t, $d, $t, 0, 0) == 0 ? 0 : 7)';
   const line = `exec unshare -mp --fork perl -e '${mount}'`;
@@ -72,12 +74,12 @@ test('where there is no procfs nobody may mount one', async () => {
 
 const nodeScript = `require(${JSON.stringify(require.resolve('nsjs'))}).spawnIsolated('ls', ['/']).then(({ stdout }) => console.log(stdout.length), ({ code, syscall }) => console.log(code, syscall))`;
 
-testIf(isRoot, 'root', 'without CAP_SYS_CHROOT it starts from a copy of what there is', () => {
+testIf(isRoot, 'root', 'without CAP_SYS_CHROOT a sandbox starts from a copy of the host’s mounts', () => {
   const text = execFileSync('setpriv', ['--bounding-set', '-sys_chroot', process.execPath, '-e', nodeScript], { encoding: 'utf8' });
   expect(Number(text)).toBeGreaterThan(3);
 });
 
-testIf(isRoot, 'root', 'a process in a chroot gets no sandbox that has left it', () => {
+testIf(isRoot, 'root', 'a process in a chroot cannot create a sandbox that escapes from it', () => {
   const directory = temporaryDirectory();
   try {
     const line = `mount --rbind / "$0" && exec chroot "$0" "$1" -e "$2"`;
@@ -89,7 +91,7 @@ testIf(isRoot, 'root', 'a process in a chroot gets no sandbox that has left it',
   }
 });
 
-test('no mount of the host is to be seen', async () => {
+test('no mount of the host is visible', async () => {
   const targets = (text: string) =>
     text
       .trim()
@@ -97,13 +99,13 @@ test('no mount of the host is to be seen', async () => {
       .map((line) => line.split(' ')[4]);
   const inside = targets(await sh('cat /proc/self/mountinfo'));
   expect(inside).toContain('/');
-  // Of the host's only what is bound, with what is mounted below it.
+  // Of the host's mounts only those that are bound are visible, with the mounts below them.
   const own = ['/', '/proc', '/tmp', '/dev', '/dev/shm', '/usr'];
   for (const target of targets(readFileSync('/proc/self/mountinfo', 'latin1')))
     if (target !== undefined && !own.includes(target) && !target.startsWith('/usr/')) expect(inside).not.toContain(target);
 });
 
-test('what sandboxes start from is made anew now and then, and nothing of it adds up', async () => {
+test('the mount namespace that sandboxes start from is recreated repeatedly without leaking descriptors', async () => {
   await Promise.all(Array.from({ length: 8 }, () => sh('true')));
   await keepersGone();
   const before = openDescriptors();

@@ -18,7 +18,7 @@ describe('capabilities', () => {
     expect(await sets({})).toEqual({ CapInh: 0, CapPrm: 0, CapEff: 0, CapBnd: 0, CapAmb: 0 });
   });
 
-  test('a list fills every set', async () => {
+  test('a list of capabilities applies to every set', async () => {
     const all = bit(7) + bit(38);
     expect(await sets({ capabilities: ['CAP_SETUID', 'CAP_PERFMON'] })).toEqual({
       CapInh: all,
@@ -29,14 +29,14 @@ describe('capabilities', () => {
     });
   });
 
-  test('each set has its own', async () => {
+  test('each set can have its own list', async () => {
     const capabilities = {
       permitted: ['CAP_KILL', 'CAP_CHOWN'],
       inheritable: ['CAP_KILL'],
       ambient: ['CAP_KILL'],
       bounding: ['CAP_KILL', 'CAP_MKNOD'],
     } as const;
-    // execve(2) leaves a program without file capabilities what is ambient.
+    // After execve(2), a program without file capabilities has only the ambient ones as permitted and effective.
     expect(await sets({ capabilities })).toEqual({
       CapInh: bit(5),
       CapPrm: bit(5),
@@ -50,11 +50,11 @@ describe('capabilities', () => {
     ['effective', { effective: ['CAP_KILL'] }, 'capabilities.effective: CAP_KILL is not in the permitted set'],
     ['ambient', { permitted: ['CAP_KILL'], ambient: ['CAP_KILL'] }, 'capabilities.ambient: CAP_KILL is not in the inheritable set'],
     ['a name', { permitted: ['KILL'] }, 'capabilities.permitted[0]: expected the name of a capability'],
-  ])('%s is checked', (_, capabilities, message) => {
+  ])('invalid capabilities are refused: %s', (_, capabilities, message) => {
     expect(thrown(() => parseSandboxOptions({ capabilities } as SandboxOptions)).message).toContain(message);
   });
 
-  test('securebits by name', async () => {
+  test('securebits can be set by name', async () => {
     const script = 'print syscall(157, 27, 0, 0, 0, 0)';
     expect(await output('perl', ['-e', script])).toBe(`${0b11101111}`);
     expect(await output('perl', ['-e', script], { securebits: ['NOROOT', 'NOROOT_LOCKED'] })).toBe('3');
@@ -62,13 +62,13 @@ describe('capabilities', () => {
 });
 
 describe('scheduling', () => {
-  test('nice, affinity, oom score', async () => {
+  test('the nice value, the CPU affinity and the OOM score are applied', async () => {
     expect(await sh('nice; nproc; cat /proc/self/oom_score_adj', { nice: own + 7, affinity: [0], oomScoreAdj: 500 })).toBe(
       `${own + 7}\n1\n500`,
     );
   });
 
-  test('policy and share of the disk', async () => {
+  test('the scheduling policy and the I/O priority are applied', async () => {
     expect(
       await sh('chrt -p $$; ionice', {
         scheduler: { policy: 'batch' },
@@ -79,7 +79,7 @@ describe('scheduling', () => {
     ).toMatch(/SCHED_BATCH[\s\S]*idle/);
   });
 
-  testIf(!isRoot, 'an unprivileged user', 'what needs a right that is missing is an error of the kernel', async () => {
+  testIf(!isRoot, 'an unprivileged user', 'an option that needs a missing privilege causes an error of the kernel', async () => {
     expect(await rejection(spawnIsolated('true', [], { nice: -5 }))).toMatchObject({
       code: 'EACCES',
       syscall: 'setpriority',
@@ -98,25 +98,25 @@ describe('scheduling', () => {
     [{ ioPriority: { class: 'idle', level: 3 } }, 'ioPriority.level: has no effect'],
     [{ affinity: [] }, 'affinity: expected at least one'],
     [{ oomScoreAdj: 1001 }, 'oomScoreAdj: expected'],
-  ])('%j is wrong', (options, message) => {
+  ])('%j is refused', (options, message) => {
     expect(thrown(() => parseSandboxOptions(options as SandboxOptions)).message).toContain(message);
   });
 });
 
 describe('hardening', () => {
-  test('memory that was written cannot be executed', async () => {
+  test('memory cannot be both writable and executable', async () => {
     const script = 'import mmap\ntry:\n mmap.mmap(-1, 4096, prot=7)\n print("mapped")\nexcept PermissionError: print("refused")';
     expect(await output('/usr/bin/python3', ['-c', script])).toBe('mapped');
     expect(await output('/usr/bin/python3', ['-c', script], { memoryDenyWriteExecute: 'require' })).toBe('refused');
   });
 
-  test('speculation is off for good', async () => {
+  test('speculative store bypass is disabled permanently', async () => {
     const { stdout, report } = await trySh('grep -i store_bypass /proc/self/status', { speculation: { storeBypass: 'prefer' } });
     if (report.dropped.some(({ control }) => control === 'speculation.storeBypass')) expect(stdout).not.toMatch(/force mitigated/);
     else expect(stdout).toMatch(/force mitigated/);
   });
 
-  test('what the machine lacks is an error if required, and told if preferred', async () => {
+  test('an unsupported feature causes an error if required, and is reported if preferred', async () => {
     const error = await trySh('true', { coreScheduling: 'require' }).then(
       () => undefined,
       (reason: Error) => reason,
@@ -130,7 +130,7 @@ describe('hardening', () => {
     } else expect(dropped).toEqual([]);
   });
 
-  testIf(process.arch === 'x64', 'x64', 'the time stamp counter', async () => {
+  testIf(process.arch === 'x64', 'x64', 'access to the time stamp counter can be denied', async () => {
     const { signal } = await trySh('exec date', { tscDeny: 'require' });
     expect([null, 'SIGSEGV']).toContain(signal);
     expect(
@@ -140,7 +140,7 @@ describe('hardening', () => {
     ).toBe('2');
   });
 
-  test('personality', async () => {
+  test('the personality is applied', async () => {
     expect(await sh('uname -m', { personality: 'linux32' })).toMatch(/i686|armv/);
     const place = () =>
       output('/usr/bin/python3', ['-c', 'import ctypes; print(ctypes.addressof(ctypes.c_int()))'], {
@@ -150,7 +150,7 @@ describe('hardening', () => {
     expect(await place()).toBe(await place());
   });
 
-  test('labels of modules that are not there are refused', async () => {
+  test('labels of unavailable security modules are refused', async () => {
     if (readFileSync('/proc/mounts', 'utf8').includes('selinuxfs')) return;
     expect(await rejection(spawnIsolated('true', [], { selinuxLabel: 'system_u:system_r:container_t:s0' }))).toMatchObject({
       code: 'ERR_NSJS_UNSUPPORTED',
@@ -158,7 +158,7 @@ describe('hardening', () => {
     expect(thrown(() => parseSandboxOptions({ apparmorProfile: 'a b' })).message).toMatch(/^apparmorProfile: /);
   });
 
-  test('they hold for later programs of a sandbox as well', async () => {
+  test('the options apply to later programs of a sandbox as well', async () => {
     const sandbox = await Sandbox.open({ nice: own + 3, memoryDenyWriteExecute: 'prefer' });
     expect((await sandbox.spawn('nice')).stdout).toBe(`${own + 3}`);
     await sandbox.close();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { spawnIsolated } from 'nsjs';
 import { output, rejection, sh, temporaryDirectory, trySh } from '../../support';
 
-test('the root is read-only and holds only what was put there', async () => {
+test('the root is read-only and contains only the expected directories', async () => {
   expect((await sh('ls /')).split('\n').filter((name) => !/^(bin|sbin|lib\w*|opt)$/.test(name))).toEqual([
     'dev',
     'etc',
@@ -18,12 +18,12 @@ test('the root is read-only and holds only what was put there', async () => {
   expect((await trySh('touch /usr/x')).stderr).toContain('Read-only file system');
 });
 
-test('nothing of the old root is mounted', async () => {
+test('no mount of the old root remains', async () => {
   const targets = (await sh('cut -d" " -f5 /proc/self/mountinfo')).split('\n');
   expect(targets.filter((target) => /^\/(sys|run|boot|mnt|srv|root|old)/.test(target))).toEqual([]);
 });
 
-test('temporary directory and home are writable and small', async () => {
+test('the temporary directory and the home directory are writable and limited in size', async () => {
   expect(await sh('echo a > /tmp/a; echo b > ~/b; cat /tmp/a ~/b')).toBe('a\nb');
   const full = await trySh('head -c 2M /dev/zero > /tmp/big', { scratch: { size: '1M' } });
   expect(full.stderr).toContain('No space left on device');
@@ -31,7 +31,7 @@ test('temporary directory and home are writable and small', async () => {
   expect(many.stderr).toContain('No space left on device');
 });
 
-test('the devices are the harmless ones', async () => {
+test('/dev contains only harmless devices', async () => {
   expect((await sh('ls /dev')).split('\n')).toEqual([
     'fd',
     'full',
@@ -48,7 +48,7 @@ test('the devices are the harmless ones', async () => {
   expect(await sh('echo x > /dev/null; head -c 4 /dev/zero | wc -c; echo to stdout > /dev/stdout')).toBe('4\nto stdout');
 });
 
-test('an empty root holds nothing', async () => {
+test('an empty root contains only the mounts of the caller', async () => {
   const mounts = [
     { type: 'bind', source: '/usr' },
     { type: 'symlink', target: '/lib64', to: 'usr/lib64' },
@@ -57,7 +57,7 @@ test('an empty root holds nothing', async () => {
   expect(await output('/usr/bin/ls', ['/'], { root: 'empty', mounts })).toBe('lib\nlib64\nusr');
 });
 
-test('a directory can be the root, read-only', async () => {
+test('a directory can be the root and is read-only', async () => {
   const directory = temporaryDirectory();
   try {
     for (const name of ['usr', 'proc', 'dev', 'tmp', 'data']) mkdirSync(join(directory.path, name));
@@ -78,11 +78,11 @@ test('a directory can be the root, read-only', async () => {
   }
 });
 
-test('the host’s root can stay', async () => {
+test('the host’s root can be kept', async () => {
   expect(await sh('test -e /etc/os-release && echo here', { root: 'host' })).toBe('here');
 });
 
-test('a root directory that is missing is a system error that names the option', async () => {
+test('a missing root directory causes a system error that names the option', async () => {
   expect(await rejection(spawnIsolated('true', [], { root: '/nonexistent/root' }))).toMatchObject({
     name: 'SysError',
     code: 'ENOENT',

@@ -1,4 +1,4 @@
-// The filter on the kernel: every call is tried by a program that runs under it.
+// The filter in the kernel: a program that runs under the filter tries every system call.
 import { readFileSync } from 'node:fs';
 import { seccompFilter, spawnIsolated } from 'nsjs';
 import { decide, type Policy } from '../../../dist/seccomp/policy';
@@ -9,8 +9,8 @@ import { output } from '../../support';
 const profile = (name: string) =>
   JSON.parse(readFileSync(`${__dirname}/../../../test/data/${name}-default-seccomp.json`, 'utf8')) as object;
 
-describe('a filter on the kernel', () => {
-  // Calls that would end or block the prober, or that need memory of their own to be harmless.
+describe('a filter in the kernel', () => {
+  // Calls that would end or block the test program, or that are harmless only with memory of their own.
   const unsafe = new Set([
     'exit',
     'exit_group',
@@ -71,12 +71,12 @@ describe('a filter on the kernel', () => {
     'prlimit64',
     'sendfile',
     'splice',
-    // These two the kernel takes before any filter, for its own trampolines; from elsewhere they end in SIGILL.
+    // The kernel handles these two before any filter, for its own trampolines; calls from elsewhere raise SIGILL.
     'uretprobe',
     'uprobe',
   ]);
 
-  test('what the filter refuses is refused, what it allows arrives in the kernel', async () => {
+  test('every call that the policy refuses fails with the errno of the policy', async () => {
     const policy: Policy = defaultProfile({ nestedUserNamespaces: false, netlinkRoute: false });
     const arch = process.arch as Arch;
     const args = [-1n, 0n, 0n, 0n, 0n, 0n].map((value) => BigInt.asUintN(64, value));
@@ -92,7 +92,7 @@ describe('a filter on the kernel', () => {
     }
   });
 
-  test('rules with distinct errno answer just that', async () => {
+  test('calls in deny fail with EPERM', async () => {
     const deny = ['sethostname', 'getpgrp', 'mincore', 'uname'];
     const numbers = deny.map((name) => archTables[process.arch as Arch].numbers[name]).filter((number) => number !== undefined);
     const { stdout } = await spawnIsolated(
@@ -104,14 +104,14 @@ describe('a filter on the kernel', () => {
   });
 });
 
-test('a program runs under each, refused what the profile refuses', async () => {
+test('a program runs under each container profile, and a call that the profile refuses fails', async () => {
   for (const name of ['moby', 'podman']) {
     const seccomp = { docker: profile(name) };
     expect(await output('perl', ['-e', 'print syscall(321, 0, 0, 0), " ", $!+0'], { seccomp })).toBe('-1 1');
   }
 });
 
-test('an unsafe profile does not open user namespaces', async () => {
+test('a profile that allows user namespaces does not enable them', async () => {
   const { stdout } = await spawnIsolated('/bin/sh', ['-c', 'unshare -U true; echo $?'], {
     seccomp: { podman: profile('podman') },
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -119,7 +119,7 @@ test('an unsafe profile does not open user namespaces', async () => {
   expect(stdout).toBe('1');
 });
 
-test('equal policies have one hash, and the report names it', async () => {
+test('equal policies have the same hash, and the report contains it', async () => {
   const { report } = await spawnIsolated('true', [], { seccomp: { deny: ['getpgrp'] } });
   expect(report.seccomp?.hash).toBe(seccompFilter({ seccomp: { deny: ['getpgrp'] } })?.hash);
   expect(report.seccomp?.hash).not.toBe(seccompFilter({ seccomp: 'default' })?.hash);

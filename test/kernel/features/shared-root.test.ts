@@ -1,4 +1,4 @@
-// What is made before it is asked for: roots that sandboxes of root share, and network namespaces that wait for one.
+// Resources that are created before they are needed: roots that sandboxes of root share, and spare network namespaces.
 import { execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
@@ -9,7 +9,10 @@ import { isRoot, sh, sleep, temporaryDirectory, testIf } from '../../support';
 import { keepersGone, openDescriptors } from '../../support/processes';
 
 const rootOnly = (name: string, body: () => Promise<void>) => testIf(isRoot, 'root', name, body);
-/** The file system of the root by its device number, and who owns it: of one that is shared nobody does. */
+/**
+ * Returns the device number of the root's file system and the owner of the root. A shared root belongs to an id that
+ * is not mapped (65534).
+ */
 const look = (options: SpawnOptions = {}): Promise<string> => sh("stat -c '%d %u' /", options);
 
 async function looks(count: number, options: SpawnOptions = {}): Promise<readonly string[]> {
@@ -21,10 +24,10 @@ async function looks(count: number, options: SpawnOptions = {}): Promise<readonl
 const shared = / 65534$/;
 const own = / 1000$/;
 
-describe('a root that is shared', () => {
+describe('a shared root', () => {
   beforeEach(() => releaseKept());
 
-  rootOnly('from the second sandbox on, by all with the same options', async () => {
+  rootOnly('is used from the second sandbox on, by all sandboxes with the same options', async () => {
     const [first, second, third] = await looks(3);
     expect(first).toMatch(own);
     expect(second).toMatch(shared);
@@ -32,21 +35,21 @@ describe('a root that is shared', () => {
     await using sandbox = await Sandbox.open();
     expect((await sandbox.spawn('stat', ['-c', '%d %u', '/'])).stdout).toBe(second);
     expect(await look({ limits: { memory: '64M' }, capabilities: ['CAP_CHOWN'], env: { A: '1' } })).toBe(second);
-    // Its /etc/hosts has the name.
+    // Another host name needs another root, because /etc/hosts contains the name.
     const [, other = ''] = await looks(2, { hostname: 'other' });
     expect(other).toMatch(shared);
     expect(other).not.toBe(second);
     expect(await sh('cat /etc/hosts', { hostname: 'other' })).toContain(' other');
   });
 
-  rootOnly('looks as one of its own, but for who owns it', async () => {
+  rootOnly('looks like an unshared root, except for its owner', async () => {
     const line = 'find / -xdev -printf "%p %y %m %l %s\\n" | sort; cut -d" " -f5,6 /proc/self/mountinfo | sort; cat /etc/passwd /etc/hosts';
     const first = await sh(line);
     expect(await sh(line)).toBe(first);
     expect(await sh(line)).toBe(first);
   });
 
-  rootOnly('nobody can write to it, nor take it apart', async () => {
+  rootOnly('cannot be written to, remounted or unmounted by a program', async () => {
     await looks(2);
     const options = {
       capabilities: 'all',
@@ -64,7 +67,7 @@ describe('a root that is shared', () => {
     expect(await sh('cat /etc/passwd')).toContain('sandbox');
   });
 
-  rootOnly('has nothing in it that a caller wrote, nor what its program could not enter', async () => {
+  rootOnly('is not used if the root has private data of the caller or a directory that its program could not enter', async () => {
     const secret = { mounts: [{ type: 'file', target: '/secret', data: 'x', mode: 0o600 }] } as const;
     expect((await looks(3, secret))[2]).toMatch(own);
     expect(await sh('cat /secret', secret)).toBe('x');
@@ -74,7 +77,7 @@ describe('a root that is shared', () => {
     expect(await sh('ls /closed', closed)).toBe('');
   });
 
-  rootOnly('what only the sandbox has is mounted into it', async () => {
+  rootOnly('is completed by the mounts that only one sandbox has', async () => {
     const directory = temporaryDirectory();
     const options = {
       mounts: [
@@ -92,8 +95,8 @@ describe('a root that is shared', () => {
     directory.remove();
   });
 
-  // Mounts and files of a mount namespace of its own.
-  rootOnly('follows what is mounted on the host, and which files are there', async () => {
+  // The script runs in a separate mount namespace, in which it changes mounts and files.
+  rootOnly('follows changes of mounts and files on the host', async () => {
     const directory = temporaryDirectory();
     const script = `const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
       const { unshare } = require(${JSON.stringify(require.resolve('nsjs/sys'))});
@@ -148,7 +151,7 @@ describe('a root that is shared', () => {
     ]);
   });
 
-  rootOnly('what was mounted elsewhere covers nothing of it', async () => {
+  rootOnly('is not covered by mounts of other directories', async () => {
     const options = {
       mounts: [
         { type: 'dev', target: '/tmp/dev' },
@@ -159,12 +162,12 @@ describe('a root that is shared', () => {
     for (const owner of [1000, 65534, 65534]) expect(await sh(line, options)).toBe(`/shm\n1777 1000\n755 ${owner}`);
   });
 
-  rootOnly('is not for who is root inside, or has rights over its mounts', async () => {
+  rootOnly('is not used if the program is root inside or has rights over its mounts', async () => {
     for (const options of [{ user: { ids: 'range' } }, { user: { inner: false } }, { nestedUserNamespaces: true }] as const)
       expect((await looks(3, options)).filter((text) => shared.test(text))).toEqual([]);
   });
 
-  rootOnly('what is written to it fails alike', async () => {
+  rootOnly('refuses writes and reads with the same errors as an unshared root', async () => {
     const line = 'for path in /etc/passwd /etc/new /usr/new; do (: > $path) 2>&1; mkdir $path 2>&1; chmod 700 $path 2>&1; done; true';
     const first = await sh(line);
     expect(first).toContain('Read-only file system');
@@ -181,8 +184,8 @@ describe('a root that is shared', () => {
     expect(await sh(refused, odd)).toBe(refusal);
   });
 
-  // In a process of its own: in this one there are others' as well.
-  rootOnly('is given back when nobody has asked for it in a while, as is a network namespace', async () => {
+  // Runs in a separate process, because this one also has descriptors of other tests.
+  rootOnly('is released after some time without use, as is a spare network namespace', async () => {
     const script = `const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
       const { readdirSync, readlinkSync } = require('node:fs');
       const link = (fd) => { try { return readlinkSync('/proc/self/fd/' + fd); } catch { return ''; } };
@@ -213,7 +216,7 @@ describe('a root that is shared', () => {
       .split('\n')
       .map((line) => line.split(' ').map(Number));
     const more = rest.map((line) => line.map((count, index) => count - (first?.[index] ?? 0)));
-    // Mount namespaces, network namespaces, the file that tells of the host's mounts.
+    // Descriptors of mount namespaces, of network namespaces, and of the file that lists the host's mounts.
     expect(more.slice(0, 3)).toEqual([
       [2, 1, 1],
       [1, 1, 1],
@@ -223,8 +226,8 @@ describe('a root that is shared', () => {
   });
 });
 
-describe('a network namespace that was there', () => {
-  test('is of one sandbox alone, with loopback', async () => {
+describe('a network namespace that was created in advance', () => {
+  test('belongs to one sandbox only and has a working loopback interface', async () => {
     const line = `perl -MSocket -e 'socket my $s, AF_INET, SOCK_STREAM, 0; bind $s, sockaddr_in(8080, INADDR_LOOPBACK) or die "bind: $!";
       listen $s, 1; socket my $c, AF_INET, SOCK_STREAM, 0; connect $c, sockaddr_in(8080, INADDR_LOOPBACK) or die "connect: $!"; print "ok\\n"';
       readlink /proc/self/ns/net; sleep 1`;
@@ -232,7 +235,7 @@ describe('a network namespace that was there', () => {
     for (let round = 0; round < 4; round++) {
       const program = spawnIsolated('/bin/sh', ['-c', line]);
       await program.spawned;
-      // Time to make one for the next.
+      // Time to create a namespace for the next sandbox.
       await sleep(10);
       found.push(
         ...(await Promise.all([program, sh(line), sh(line)])).map((result) => (typeof result === 'string' ? result : result.stdout)),
@@ -243,7 +246,7 @@ describe('a network namespace that was there', () => {
     }
   });
 
-  rootOnly('only where nobody inside has rights over it', async () => {
+  rootOnly('is used only if no program inside has rights over it', async () => {
     const ownerOf = async (options: SpawnOptions) => {
       const program = spawnIsolated('sleep', ['100'], { ...options, reject: false });
       await program.spawned;
@@ -268,7 +271,7 @@ describe('a network namespace that was there', () => {
   });
 });
 
-rootOnly('nobody waits for the thread that makes one when this process changes its ids', async () => {
+rootOnly('a change of ids in this process does not wait for the thread that creates network namespaces', async () => {
   const script = `const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
     (async () => {
       for (let round = 0; round < 20; round++) {
@@ -282,8 +285,8 @@ rootOnly('nobody waits for the thread that makes one when this process changes i
   expect(execFileSync(process.execPath, ['-e', script], { encoding: 'utf8', timeout: 20_000 })).toBe('done\n');
 });
 
-rootOnly('what is kept is given up for a sandbox that lacks descriptors', async () => {
-  // A sandbox takes eleven for a moment.
+rootOnly('kept resources are released for a sandbox that lacks descriptors', async () => {
+  // Starting a sandbox needs eleven descriptors for a short time.
   const script = `const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
     const { openSync, closeSync } = require('node:fs');
     (async () => {
@@ -302,7 +305,7 @@ rootOnly('what is kept is given up for a sandbox that lacks descriptors', async 
   );
 });
 
-rootOnly('threads have their own, and leave nothing', async () => {
+rootOnly('worker threads have their own resources and leave no descriptors', async () => {
   const code = `const { parentPort } = require('node:worker_threads');
     const { spawnIsolated } = require(${JSON.stringify(require.resolve('nsjs'))});
     (async () => { for (let index = 0; index < 4; index++) await spawnIsolated('true'); parentPort.postMessage('done'); })();

@@ -1,5 +1,5 @@
-// The hosts that refuse a part of what nsjs needs: each must answer with a typed error that names cause and fix, or
-// with the degradation that was preferred.
+// Hosts that refuse a part of what nsjs needs. On each, nsjs must fail with a typed error that names cause and fix, or
+// run with the preferred degradation.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,7 +9,7 @@ import { hasRunc, runContainer } from '../../support/container';
 const library = join(__dirname, '../../../dist/index.js');
 const checkout = dirname(dirname(library));
 
-/** A program for Node that spawns with the given options and prints what came of it as JSON. */
+/** Returns a Node script that spawns with the given options and prints the outcome as JSON. */
 const attempt = (options: string) => `
   const { spawnIsolated, probe } = require(${JSON.stringify(library)});
   (async () => {
@@ -49,7 +49,7 @@ test('with user.max_user_namespaces = 0 the error names the cause and the fix', 
   });
 });
 
-test('where /proc is covered by other mounts, proc is refused, or left out and reported', () => {
+test('if other mounts cover /proc, proc is refused, or omitted and reported if preferred', () => {
   const cover = 'unshare -m true; mount -t tmpfs none /proc/sys 2>/dev/null';
   const run = (options: string) =>
     JSON.parse(
@@ -63,7 +63,7 @@ test('where /proc is covered by other mounts, proc is refused, or left out and r
   expect(preferred.features.proc).toMatchObject({ available: false, reason: expect.stringContaining('covered') });
 });
 
-testIf(isRoot, 'root', 'in a chroot the error leads to probe, and probe says so', () => {
+testIf(isRoot, 'root', 'in a chroot the error refers to probe, and probe reports the chroot', () => {
   const directory = temporaryDirectory();
   const names = ['usr', 'bin', 'lib', 'lib64', 'etc', 'dev', 'proc', 'sys', 'tmp', 'run'].filter((name) => existsSync(`/${name}`));
   const line = `cd ${directory.path} && for d in ${names.join(' ')}; do mkdir $d && mount --rbind /$d $d; done && mkdir -p .${checkout} && mount --bind ${checkout} .${checkout} &&
@@ -79,7 +79,7 @@ testIf(isRoot, 'root', 'in a chroot the error leads to probe, and probe says so'
   directory.remove();
 });
 
-/** Runs Node in a container that runc makes as Docker would, with the host's /usr. */
+/** Runs Node in a container that runc creates with the settings of Docker and the host's /usr. */
 function inContainer(options: string, seccomp: boolean) {
   const { stdout, stderr } = runContainer({ args: [process.execPath, '-e', attempt(options)], binds: ['/usr', checkout], seccomp });
   try {
@@ -89,7 +89,7 @@ function inContainer(options: string, seccomp: boolean) {
   }
 }
 
-testIf(hasRunc, 'runc and root', 'in Docker’s default container the error names the seccomp filter around', () => {
+testIf(hasRunc, 'runc and root', 'in a default Docker container probe names the seccomp filter as the cause', () => {
   const answer = inContainer('{}', true);
   expect(answer).toMatchObject({ name: 'SysError', syscall: 'clone3', origin: 'namespaces', hint: expect.any(String) });
   expect(answer.features.userNamespaces).toMatchObject({
@@ -99,7 +99,7 @@ testIf(hasRunc, 'runc and root', 'in Docker’s default container the error name
   });
 });
 
-testIf(hasRunc, 'runc and root', 'in a container without seccomp, with Docker’s masks, it runs where proc is only preferred', () => {
+testIf(hasRunc, 'runc and root', 'in a container with Docker’s masked paths and no seccomp, nsjs runs if proc is only preferred', () => {
   const strict = inContainer('{}', false);
   expect(strict).toMatchObject({ name: 'SysError', code: 'EPERM', origin: 'proc', hint: expect.stringContaining('proc') });
   const answer = inContainer("{ proc: 'prefer', reject: false }", false);
@@ -108,7 +108,7 @@ testIf(hasRunc, 'runc and root', 'in a container without seccomp, with Docker’
   expect(dropped).toEqual(expect.arrayContaining(['nestedUserNamespaces', 'proc']));
 });
 
-testIf(hasRunc, 'runc and root', 'in Docker’s default container the preset landlock runs, and says what it lacks', () => {
+testIf(hasRunc, 'runc and root', 'in a default Docker container the preset landlock runs and reports what it lacks', () => {
   const answer = inContainer("{ preset: 'landlock', reject: false }", true);
   expect(answer.stdout).toMatch(/^0/);
   expect(answer.dropped.map(({ control }: { control: string }) => control)).toEqual(

@@ -1,10 +1,11 @@
-// Language runtimes and document tools as a distribution installs them, half of which lies outside /usr: a real program in each.
+// Language runtimes and document tools as a distribution installs them, with many of their files outside /usr. Each
+// runs a real program.
 import { spawnSync } from 'node:child_process';
 import { sh, testIf } from '../../support';
 
 const has = (program: string) => spawnSync('which', [program]).status === 0;
 
-/** By program that must be there: a line of the shell, and what it prints. */
+/** For each program, which must be installed: a shell command and its expected output. */
 const programs: Readonly<Record<string, readonly [line: string, printed: string | RegExp]>> = {
   python3: [`python3 -c 'import json, sqlite3, ssl, xml.etree.ElementTree as e; print(e.fromstring("<a b=\\"7\\"/>").get("b"))'`, '7'],
   perl: [`perl -MJSON::PP -MDigest::SHA=sha1_hex -e 'print decode_json(q({"a":[7]}))->{a}[0], length sha1_hex("")'`, '740'],

@@ -1,4 +1,4 @@
-// A host without anything in /usr/bin but env: all programs and libraries lie in a store, as on NixOS and Guix.
+// A host with only env in /usr/bin: all programs and libraries are in a store, as on NixOS and Guix.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -7,7 +7,10 @@ import { isRoot, temporaryDirectory, testIf } from '../../support';
 const checkout = process.cwd();
 const hasTools = ['/usr/bin/patchelf', '/bin/busybox'].every((path) => existsSync(path));
 
-/** Makes such a host below a directory: busybox for a shell and its tools, and this Node with its libraries. */
+/**
+ * Creates such a host below a directory, with busybox as its shell and tools, and this Node with its libraries. Returns
+ * the path of Node.
+ */
 function makeHost(root: string, store: string): string {
   const at = (path: string) => join(root, path);
   const [tools, libraries, node, system] = ['aaa-tools', 'bbb-libraries', 'ccc-node', 'ddd-system'].map((name) => `${store}/${name}`);
@@ -52,7 +55,7 @@ function makeHost(root: string, store: string): string {
 testIf(
   isRoot && hasTools,
   'root, patchelf and busybox',
-  'programs of a store run',
+  'programs from a store run',
   () => {
     for (const store of ['/nix/store', '/gnu/store']) {
       const directory = temporaryDirectory();

@@ -1,4 +1,4 @@
-// Cases that a first version got wrong.
+// Edge cases that are easy to get wrong.
 import { spawnSync } from 'node:child_process';
 import { createReadStream, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const node = (script: string, before = '') =>
     timeout: 20_000,
   });
 
-test('what a listener throws is an uncaught exception, and other sandboxes go on', () => {
+test('an exception in a listener becomes an uncaught exception, and other sandboxes continue', () => {
   const { status, stdout } = node(`
     const { spawnIsolated } = require('nsjs');
     process.on('uncaughtException', ({ message }) => console.log('uncaught', message));
@@ -25,7 +25,7 @@ test('what a listener throws is an uncaught exception, and other sandboxes go on
   expect([status, stdout]).toEqual([0, 'uncaught boom\nexited,exited\n']);
 });
 
-test('what fails after a callback is not laid to the next spawn', () => {
+test('an unrelated exception after a callback is not attributed to the next spawn', () => {
   const { stdout } = node(`
     const { spawnIsolated } = require('nsjs');
     process.on('uncaughtException', ({ message }) => console.log('uncaught', message));
@@ -39,13 +39,13 @@ test('what fails after a callback is not laid to the next spawn', () => {
   expect(stdout).toBe('uncaught unrelated\nfine\n');
 });
 
-test('in the host’s pid namespace a program that stops init is killed at its time all the same', async () => {
+test('in the host’s pid namespace wallTime is enforced even if the program stops init', async () => {
   const result = await trySh('kill -STOP $PPID; exec sleep 20', { proc: 'off', namespaces: { pid: false }, limits: { wallTime: 500 } });
   expect(result).toMatchObject({ reason: 'timeout' });
   expect(result.durationMs).toBeLessThan(10_000);
 });
 
-test('in the host’s pid namespace no file of the root chooses whom init kills', async () => {
+test('in the host’s pid namespace no file of the root controls which processes init kills', async () => {
   const directory = temporaryDirectory();
   for (const name of ['proc/thread-self', 'usr']) mkdirSync(join(directory.path, name), { recursive: true });
   const victim = spawnIsolated('sleep', ['30'], { reject: false });
@@ -65,23 +65,23 @@ test('in the host’s pid namespace no file of the root chooses whom init kills'
   directory.remove();
 });
 
-test('an option that is undefined leaves what the preset says', async () => {
+test('an undefined option keeps the value of the preset', async () => {
   const limits = { memory: undefined, pids: undefined } as unknown as NonNullable<SpawnOptions['limits']>;
   const { report } = await spawnIsolated('true', [], { limits });
   expect(report.limits).toMatchObject({ memory: 512 * 2 ** 20, pids: 64 });
 });
 
-test('an inherited option counts', async () => {
+test('an option that is inherited from a prototype is used', async () => {
   expect((await spawnIsolated('uname', ['-n'], Object.create({ hostname: 'inherited' }))).stdout).toBe('inherited');
 });
 
-test('a caller with low limits can still spawn by the preset', () => {
+test('a caller with low rlimits can still spawn with the default preset', () => {
   const script =
     "require('nsjs').spawnIsolated('/bin/sh', ['-c', 'ulimit -Hn']).then(({ stdout }) => console.log(stdout), ({ message }) => console.log(message))";
   expect(node(script, 'ulimit -n 400;').stdout).toBe('400\n');
 });
 
-test('output that was cut is no success, however late it shows', async () => {
+test('truncated output causes a rejection, however late it is detected', async () => {
   const loop = async () => {
     for await (const line of spawnIsolated('/bin/sh', ['-c', 'echo first; head -c 60000 /dev/zero | tr "\\0" "\\n"'], {
       maxBuffer: 1000,
@@ -92,19 +92,19 @@ test('output that was cut is no success, however late it shows', async () => {
   expect(await rejection(loop())).toMatchObject({ reason: 'output' });
 });
 
-test('a line without end ends the sandbox instead of filling memory', async () => {
+test('an endless line ends the sandbox instead of filling memory', async () => {
   const loop = async () => {
     for await (const _ of spawnIsolated('cat', ['/dev/zero'], { buffer: false, maxBuffer: '1M' }));
   };
   expect(await rejection(loop())).toMatchObject({ reason: 'output' });
 });
 
-test('a source of input that fails rejects', async () => {
+test('an input stream that fails rejects the promise', async () => {
   expect(await rejection(spawnIsolated('cat', [], { input: createReadStream('/nonexistent') }))).toMatchObject({ code: 'ENOENT' });
   expect(await rejection(spawnIsolated('cat', [], { input: Readable.from([{ a: 1 }]) }))).toMatchObject({ path: 'input' });
 });
 
-test('what is ended before it runs settles every promise', async () => {
+test('a program that is killed before it starts settles every promise', async () => {
   const running = spawnIsolated('sleep', ['10'], { reject: false });
   running.kill('SIGKILL');
   expect(await running).toMatchObject({ reason: 'killed' });
@@ -112,29 +112,29 @@ test('what is ended before it runs settles every promise', async () => {
   await Promise.allSettled([running.spawned]);
 });
 
-test('a directory does not go in as a descriptor', () => {
+test('the descriptor of a directory is refused', () => {
   expect(thrown(() => spawnIsolated('true', [], { stdio: ['ignore', 'pipe', 'pipe', openSync('/', 'r')] })).message).toMatch(
     /^stdio\[3\]: .*directory/,
   );
 });
 
-test('naming a capability twice does not count it twice', async () => {
+test('a capability that is listed repeatedly counts once', async () => {
   const many = Array.from({ length: 41 }, () => 'CAP_KILL' as const);
   expect(await sh("grep -c '0000000000000020$' /proc/self/status", { capabilities: many })).toBe('5');
 });
 
-test('the sandbox cannot use up the inotify instances of its user', async () => {
+test('the sandbox cannot exhaust the inotify instances of its user', async () => {
   const call = process.arch === 'x64' ? 294 : 26;
   expect(Number(await output('perl', ['-e', `my $n = 0; $n++ while $n < 500 && syscall(${call}, 0) >= 0; print $n`]))).toBeLessThan(33);
 });
 
-test('other protocols than TCP and UDP are refused', async () => {
+test('protocols other than TCP and UDP are refused', async () => {
   const script =
     'use Socket; for my $p (0, 6, 17, 132, 136, 262) { print socket(my $s, AF_INET, $p == 17 ? SOCK_DGRAM : SOCK_STREAM, $p) ? "open " : 0+$!, " " }';
   expect(await output('perl', ['-e', script])).toMatch(/^open {2}open {2}open {2}97 97 97 $/);
 });
 
-testIf(isRoot, 'root', 'after a killed keeper the blocking form cleans up as well', async () => {
+testIf(isRoot, 'root', 'the synchronous form cleans up after its keeper is killed', async () => {
   const script = `
     const { spawnIsolatedSync } = require('nsjs');
     const { spawn } = require('node:child_process');
@@ -146,7 +146,7 @@ testIf(isRoot, 'root', 'after a killed keeper the blocking form cleans up as wel
   expect(sandboxCgroups(Number(pid))).toEqual([]);
 });
 
-test('abort ends an asChildProcess with error and close', async () => {
+test('asChildProcess emits error and close after an abort', async () => {
   const child = spawnIsolated('sleep', ['10'], { signal: AbortSignal.timeout(50) }).asChildProcess();
   const seen: string[] = [];
   child.on('error', ({ code }) => seen.push(code));
@@ -154,7 +154,7 @@ test('abort ends an asChildProcess with error and close', async () => {
   expect(seen).toEqual(['ABORT_ERR']);
 });
 
-test('programs of every kind run', async () => {
+test('Perl and Node programs run', async () => {
   expect(spawnIsolatedSync('perl', ['-e', 'print 1']).stdout).toBe('1');
   expect(await output(process.execPath, ['-p', '1+1'])).toBe('2');
 });

@@ -1,4 +1,4 @@
-// Errors that a person meets: each says what is wrong, where, and what to write instead.
+// Errors that users encounter. Each message states what is wrong, where, and what to write instead.
 import { execFile } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -15,7 +15,7 @@ const file = (name: string, text: string, mode = 0o755) => {
 };
 const mounts = [{ type: 'bind', source: directory.path, target: '/job' }] as const;
 
-/** What each way to start it says. */
+/** Returns the error message for a command, after checking that each way to start it produces the same message. */
 async function says(command: string, options: { readonly cwd?: string } = {}): Promise<string> {
   const all = { mounts, ...options };
   const error = await rejection(spawnIsolated(command, [], all));
@@ -27,7 +27,7 @@ async function says(command: string, options: { readonly cwd?: string } = {}): P
 }
 
 describe('a program that does not start', () => {
-  test('says what its first line lacks', async () => {
+  test('has an error that explains a bad #! line or a missing permission', async () => {
     expect(await says(`/job/${file('none', '#!/opt/none/python\nx\n')}`)).toMatch(/ENOENT.*interpreter \/opt\/none\/python is not/);
     expect(await says(`/job/${file('arguments', '#! /opt/none/env python\nx\n')}`)).toMatch(/interpreter \/opt\/none\/env is not/);
     expect(await says(`/job/${file('crlf', '#!/bin/sh\r\necho a\r\n')}`)).toMatch(/CRLF.*'\/bin\/sh'.*line endings/);
@@ -35,7 +35,7 @@ describe('a program that does not start', () => {
     expect(await says(`/job/${file('data', '#!/bin/sh\n', 0o644)}`)).toMatch(/EACCES.*chmod \+x/);
   });
 
-  test('a path says where it was looked for', async () => {
+  test('has an error that states where the program was looked for', async () => {
     file('job', '#!/bin/sh\n');
     expect(await says('./job')).toMatch(/ENOENT.*\/job does not exist inside.*cwd/);
     expect(await says('./nothing', { cwd: '/job' })).toMatch(/\/job\/nothing does not exist inside/);
@@ -46,7 +46,7 @@ describe('a program that does not start', () => {
 });
 
 describe('mounts', () => {
-  test('a file on a directory and the reverse', async () => {
+  test('a file on a directory and a directory on a file are refused', async () => {
     file('f', 'x');
     const on = async (source: string, target: string) =>
       (await rejection(spawnIsolated('true', [], { mounts: [{ type: 'bind', source: join(directory.path, source), target }] }))).message;
@@ -54,14 +54,14 @@ describe('mounts', () => {
     expect(await on('', '/usr/bin/env')).toMatch(/mounts\[0\].*(different kinds|file|directory)/);
   });
 
-  test('what is to be read-only or hidden, and is not there', async () => {
+  test('a readonly or mask mount without an existing target is refused', async () => {
     for (const type of ['readonly', 'mask'] as const)
       expect((await rejection(spawnIsolated('true', [], { mounts: [{ type, target: '/none' }] }))).message).toMatch(
         /ENOENT.*(exist|nothing at the target)/,
       );
   });
 
-  test('seven hundred of them', async () => {
+  test('700 mounts work, and an error about too many states the maximum', async () => {
     const many = Array.from({ length: 700 }, (_, index) => {
       mkdirSync(join(directory.path, `many/${index}`), { recursive: true });
       return { type: 'bind', source: join(directory.path, `many/${index}`), target: `/m/${index}` } as const;
@@ -78,7 +78,7 @@ describe('mounts', () => {
   });
 });
 
-test('a directory that can be written with preset container: one error says all that works', async () => {
+test('one error about a writable directory with preset container lists all alternatives', async () => {
   const writable = [{ type: 'bind', source: directory.path, target: '/w', readonly: false }] as const;
   const { message } = thrown(() => spawnIsolated('true', [], { preset: 'container', mounts: writable }));
   expect(message).toMatch(/mounts\[0\]\.readonly: .*seccomp: 'default'.*nestedUserNamespaces: false.*overlay/);
@@ -93,7 +93,7 @@ test('a directory that can be written with preset container: one error says all 
   await spawnIsolated('true', [], { preset: 'container', mounts: [{ type: 'overlay', lower: directory.path, target: '/w' }] });
 });
 
-test('an option that is misspelt has a suggestion, at every level', () => {
+test('an error about a misspelled option contains a suggestion, at every level', () => {
   expect(thrown(() => spawnIsolated('true', [], { timout: 5 } as object)).message).toMatch(/^timout: .*did you mean 'timeout'/);
   expect(thrown(() => spawnIsolated('true', [], { limits: { Memory: 5 } } as object)).message).toMatch(
     /^limits\.Memory: .*did you mean 'memory'/,
@@ -109,13 +109,13 @@ describe('an addon that does not load', () => {
   };
   const dist = join(process.cwd(), 'dist');
 
-  test('says that Node keeps addons out', async () => {
+  test('has an error that names the setting of Node that forbids addons', async () => {
     expect(await load(['--no-addons'], dist)).toMatch(/--no-addons/);
     const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
     expect(await load([permission, '--allow-fs-read=*'], dist)).toMatch(/permission model.*--allow-addons/);
   });
 
-  test('or that it was bundled, and where it was looked for', async () => {
+  test('has an error that mentions bundling and the places where it was looked for', async () => {
     for (const name of ['native/addon.js', 'base/errors.js', 'base/parse.js']) {
       mkdirSync(join(directory.path, 'app/out', dirname(name)), { recursive: true });
       cpSync(join(dist, name), join(directory.path, 'app/out', name));

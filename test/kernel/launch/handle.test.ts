@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { Sandbox, SandboxPool, type SyscallCall, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { rejection, thrown } from '../../support';
 
-/** How a Node process ends that runs a script with nsjs. */
+/** Runs a script with nsjs in a separate Node process. Returns its exit code and output. */
 async function ends(script: string) {
   const text = `const { spawnIsolated, Sandbox, SandboxPool } = require(${JSON.stringify(join(process.cwd(), 'dist'))});
     process.on('warning', (warning) => console.log('warning', warning.name));
@@ -20,16 +20,16 @@ async function ends(script: string) {
   );
 }
 
-describe('whatever the caller does to its streams, the promise settles', () => {
+describe('the promise settles whatever the caller does to the streams', () => {
   const both = (title: string, body: (spawn: typeof spawnIsolated) => Promise<unknown>) => {
-    test(`${title}, alone`, () => body(spawnIsolated));
-    test(`${title}, in a sandbox`, async () => {
+    test(`${title}, in a one-shot run`, () => body(spawnIsolated));
+    test(`${title}, in a long-lived sandbox`, async () => {
       await using sandbox = await Sandbox.open();
       await body(((...args: Parameters<Sandbox['spawn']>) => sandbox.spawn(...args)) as typeof spawnIsolated);
     });
   };
 
-  both('setEncoding', async (spawn) => {
+  both('setEncoding does not change the result', async (spawn) => {
     for (const encoding of ['utf8', 'latin1', 'hex', 'base64', 'utf16le'] as const) {
       const running = spawn('printf', ['a\\303\\244bcde']);
       running.stdout?.setEncoding(encoding);
@@ -45,7 +45,7 @@ describe('whatever the caller does to its streams, the promise settles', () => {
     expect(found).toEqual(['a', 'b']);
   });
 
-  both('read line by line, slowly, or after its end, none of it is lost', async (spawn) => {
+  both('no output is lost if it is read line by line, slowly, or after the end', async (spawn) => {
     for (let round = 0; round < 60; round++) {
       const found: string[] = [];
       for await (const line of spawn('printf', ['a\\nb\\n'])) found.push(line);
@@ -66,7 +66,7 @@ describe('whatever the caller does to its streams, the promise settles', () => {
     expect(left).toBe(60_000);
   });
 
-  test('its methods work on their own, and the promise is taken as it is', async () => {
+  test('its methods work when detached, and Promise.resolve returns the same promise', async () => {
     const running = spawnIsolated('sleep', ['100'], { reject: false });
     const { spawned, kill, stats, pid } = running;
     expect([pid, Promise.resolve(running) === running, running.then(() => {}).constructor]).toEqual([undefined, true, Promise]);
@@ -76,7 +76,7 @@ describe('whatever the caller does to its streams, the promise settles', () => {
     expect((await running).reason).toBe('killed');
   });
 
-  both('paused, destroyed, or with a listener that reads nothing', async (spawn) => {
+  both('streams can be paused, destroyed or left unread', async (spawn) => {
     const paused = spawn('head', ['-c', '30000', '/dev/zero']);
     paused.stdout?.pause();
     expect((await paused).stdout).toHaveLength(30_000);
@@ -93,8 +93,8 @@ describe('whatever the caller does to its streams, the promise settles', () => {
   });
 });
 
-describe('output that is cut', () => {
-  test('is cut between characters', async () => {
+describe('truncated output', () => {
+  test('ends between characters', async () => {
     const text = 'aä€😀'; // 1, 2, 3 and 4 bytes
     const whole = [0, 1, 1, 3, 3, 3, 6, 6, 6, 6];
     for (const [maxBuffer, bytes] of whole.entries()) {
@@ -104,19 +104,19 @@ describe('output that is cut', () => {
       expect(spawnIsolatedSync('printf', ['%s', text], options).stdout).toBe(expected);
       expect((await spawnIsolated('printf', ['%s', text], { ...options, encoding: 'buffer' })).stdout).toHaveLength(maxBuffer);
     }
-    // What was not cut is as it is.
+    // An incomplete character at the end of output that was not truncated is kept.
     expect((await spawnIsolated('printf', ['a\\303'])).stdout).toBe('a\ufffd');
   });
 
-  test('and bytes are all there', async () => {
+  test('binary output keeps its final line break, and text does not', async () => {
     expect((await spawnIsolated('printf', ['a\\r\\n'], { encoding: 'buffer' })).stdout.toString()).toBe('a\r\n');
     expect(spawnIsolatedSync('printf', ['a\\n'], { encoding: 'buffer' }).stdout.toString()).toBe('a\n');
     expect((await spawnIsolated('printf', ['a\\r\\n'])).stdout).toBe('a');
   });
 
-  test('more than a string can hold is refused at once', () => {
+  test('a maxBuffer larger than a string or buffer can be is refused immediately', () => {
     expect(thrown(() => spawnIsolated('true', [], { maxBuffer: '1G' }))).toMatchObject({ path: 'maxBuffer' });
-    // Newer versions of Node have no limit that a number could pass.
+    // In newer versions of Node no safe integer exceeds the maximum length of a buffer.
     if (constants.MAX_LENGTH < Number.MAX_SAFE_INTEGER)
       expect(thrown(() => spawnIsolatedSync('true', [], { maxBuffer: 2 ** 53 - 1, encoding: 'buffer' }))).toMatchObject({
         path: 'maxBuffer',
@@ -124,7 +124,7 @@ describe('output that is cut', () => {
   });
 });
 
-describe('what nobody waits for', () => {
+describe('programs whose promise is not awaited', () => {
   test.each([
     ['a sandbox that is closed', "const s = await Sandbox.open(); const p = s.spawn('sleep', ['9']); await s.close();"],
     [
@@ -142,17 +142,17 @@ describe('what nobody waits for', () => {
     ['an awaited exited', "const p = spawnIsolated('false'); await p.exited;"],
     ['a listener for error', "spawnIsolated('/none').events.on('error', () => {});"],
     ['a ChildProcess', "spawnIsolated('/none').asChildProcess().on('error', () => {});"],
-  ])('%s does not end this process', async (_, script) => {
+  ])('%s does not crash the caller’s process', async (_, script) => {
     expect(await ends(script)).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
-  test('a listener of its end that throws leaves the promise to settle', async () => {
+  test('the promise settles even if an exit listener throws', async () => {
     const script = `process.on('uncaughtException', () => {}); const s = await Sandbox.open(); const p = s.spawn('sleep', ['9'], { reject: false });
       p.events.on('exit', () => { throw new Error('mine') }); await p.spawned; await s.close(); console.log((await p).reason)`;
     expect(await ends(script)).toEqual({ code: 0, stdout: 'killed\n', stderr: '' });
   });
 
-  test('ends it where nobody knows of a failure, and tells who waits', async () => {
+  test('an unhandled failure ends the process, and an awaited one rejects the promise', async () => {
     expect((await ends("spawnIsolated('false');")).code).toBe(1);
     expect((await ends("spawnIsolated('/none');")).code).toBe(1);
     const running = spawnIsolated('sleep', ['9']);
@@ -160,7 +160,7 @@ describe('what nobody waits for', () => {
     expect(await rejection(running)).toMatchObject({ code: 'ERR_NSJS_EXIT', reason: 'killed' });
   });
 
-  test('one signal for many programs and sandboxes warns of nothing', async () => {
+  test('one AbortSignal for many programs and sandboxes causes no warning', async () => {
     const script = `const c = new AbortController(); const { signal } = c;
       const s = await Sandbox.open({ limits: { pids: 100 } }, { signal });
       const all = Array.from({ length: 20 }, (_, i) => (i % 2 ? s.spawn('sleep', ['9'], { signal }) : spawnIsolated('sleep', ['9'], { signal })).catch((e) => e.code));
@@ -169,7 +169,7 @@ describe('what nobody waits for', () => {
   });
 });
 
-test('a signal for a sandbox and a program in it is an AbortError of the program', async () => {
+test('an AbortSignal for a sandbox and a program in it rejects the program with an AbortError', async () => {
   const controller = new AbortController();
   const { signal } = controller;
   const sandbox = await Sandbox.open({}, { signal });
@@ -184,7 +184,7 @@ test('a signal for a sandbox and a program in it is an AbortError of the program
 describe('AsyncLocalStorage', () => {
   const storage = new AsyncLocalStorage<string>();
 
-  test('is the caller’s in every event and handler', async () => {
+  test('has the caller’s store in every event and handler', async () => {
     await using sandbox = await Sandbox.open();
     await using pool = await SandboxPool.open();
     const spawns = [

@@ -1,4 +1,4 @@
-// How options are read: what counts, what is skipped, what is refused, and how options come together.
+// How options are read: which properties count, are ignored or are refused, and how options are merged.
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,7 +12,7 @@ import { sh, thrown } from '../../support';
 
 const parse = (options: object) => parseSandboxOptions(options as SandboxOptions);
 
-/** Runs `act` while Object.prototype has more properties than it should. */
+/** Runs `act` while Object.prototype has additional properties. */
 async function polluted<T>(properties: Readonly<Record<string, unknown>>, act: () => T | Promise<T>): Promise<T> {
   const prototype = Object.prototype as unknown as Record<string, unknown>;
   for (const [key, value] of Object.entries(properties)) prototype[key] = value;
@@ -51,7 +51,7 @@ describe('a polluted Object.prototype', () => {
     expect(await polluted({ mask: 0n, when, width: 32, errno: 0, allow: ['@mount'] }, filters)).toEqual(clean);
   });
 
-  test('changes nothing that is nested in an option, nor what was left out of one', async () => {
+  test('changes neither nested options nor omitted ones', async () => {
     const more = {
       memory: 2 ** 40,
       readonly: false,
@@ -81,8 +81,8 @@ describe('a polluted Object.prototype', () => {
     });
   });
 
-  test('leaves a sandbox its filter and its namespaces', async () => {
-    // Every option's name, and words of nsjs's own.
+  test('does not weaken the filter and the namespaces of a sandbox', async () => {
+    // The names of all options, and names of internal properties of nsjs.
     const names = [
       ...sandboxKeys,
       'timeout',
@@ -106,13 +106,13 @@ describe('a polluted Object.prototype', () => {
     expect(status).not.toMatch(/^root$/m);
   });
 
-  test('of another realm is skipped as well', () => {
+  test('is ignored in another realm as well', () => {
     const context = createContext({});
     const options = runInContext(`Object.prototype.seccomp = 'off'; ({ hostname: 'inside', limits: { pids: 7 } })`, context) as object;
     const spec = parse(options);
     expect(spec.seccomp).not.toBe('off');
     expect(spec.limits.pids).toBe(7);
-    // Also where that realm has taken parts of it away.
+    // The same applies if that realm has deleted parts of its Object.prototype.
     const bare = createContext({});
     const other = `delete Object.prototype.constructor; delete Object.prototype.hasOwnProperty;
       Object.prototype.seccomp = 'off'; Object.defineProperty(Object.prototype, 'root', { value: 'host' }); ({ hostname: 'inside' })`;
@@ -121,22 +121,22 @@ describe('a polluted Object.prototype', () => {
     expect(less.seccomp).not.toBe('off');
   });
 
-  test('is not even asked', async () => {
+  test('is never read', async () => {
     const program = join(process.cwd(), 'test/programs/inherited-reads.js');
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [program, join(process.cwd(), 'dist')]);
     expect({ found: JSON.parse(stdout), stderr }).toEqual({ found: [], stderr: '' });
   }, 60_000);
 });
 
-describe('what counts as given', () => {
-  test('properties of Object.create(defaults), at every level', () => {
+describe('properties that count as options', () => {
+  test('properties inherited through Object.create(defaults) count at every level', () => {
     const defaults = { limits: Object.create({ pids: 9 }), hostname: 'base' };
     const spec = parse(Object.create(defaults));
     expect(spec.limits.pids).toBe(9);
     expect(spec.hostname).toBe('base');
   });
 
-  test('fields and accessors of classes', () => {
+  test('fields and accessors of classes count', () => {
     class Base {
       get limits() {
         return { pids: 11 };
@@ -169,11 +169,11 @@ describe('what counts as given', () => {
     expect([run.limits.pids, timeout]).toEqual([11, 77]);
   });
 
-  test('objects without a prototype', () => {
+  test('properties of objects without a prototype count', () => {
     expect(parse(Object.assign(Object.create(null), { limits: Object.assign(Object.create(null), { pids: 3 }) })).limits.pids).toBe(3);
   });
 
-  test('each property once', () => {
+  test('each property is read once', () => {
     const counts: Record<string, number> = {};
     const counting = (values: Readonly<Record<string, unknown>>, name: string) =>
       Object.defineProperties(
@@ -202,7 +202,7 @@ describe('what counts as given', () => {
   });
 });
 
-describe('what cannot be read for certain is refused', () => {
+describe('objects that cannot be read reliably are refused', () => {
   test.each([
     ['a proxy', () => new Proxy({}, {}), 'a proxy'],
     ['a proxy as a prototype', () => Object.create(new Proxy({}, {})), 'proxy'],
@@ -222,7 +222,7 @@ describe('what cannot be read for certain is refused', () => {
   });
 });
 
-describe('options on top of options', () => {
+describe('merging of options', () => {
   const base = () => new SandboxBuilder({ limits: { memory: '64M', pids: 3 }, env: { A: '1' }, user: { uid: 5 }, rlimits: { nofile: 64 } });
 
   test.each([
@@ -236,30 +236,30 @@ describe('options on top of options', () => {
     expect(base().with(change as SandboxOptions).options).toEqual(base().options);
   });
 
-  test('undefined removes a variable of the environment, also one of the defaults', () => {
+  test('undefined removes an environment variable, even a default one', () => {
     const spec = parseSandboxOptions(base().with({ env: { A: undefined, LANG: undefined } } as SandboxOptions).options);
     expect(spec.env.A).toBeUndefined();
     expect(spec.env.LANG).toBeUndefined();
   });
 
-  test('inherited limits are merged too', () => {
+  test('inherited limits are merged as well', () => {
     expect(base().with({ limits: Object.create({ pids: 8 }) }).options.limits).toEqual({ memory: '64M', pids: 8 });
   });
 
-  test('mounts come behind those there are', () => {
+  test('new mounts are appended to the existing ones', () => {
     const [one, two] = ['/a', '/b'].map((target) => ({ type: 'dir', target }) as const);
     expect(new SandboxBuilder({ mounts: [one as never] }).mount(two as never).options.mounts).toEqual([one, two]);
   });
 
-  test('a limit of a preset stays beside an undefined one', () => {
+  test('an undefined limit keeps the limit of the preset', () => {
     expect(parse({ preset: 'node', limits: { memory: undefined, pids: undefined } }).limits).toEqual(parse({ preset: 'node' }).limits);
   });
 });
 
-describe('capabilities of a preset are for root', () => {
+describe('capabilities of a preset apply to root only', () => {
   const sets = (options: SandboxOptions) => parseSandboxOptions(options).capabilities;
 
-  test('another user has none in force, and the same bounding set', async () => {
+  test('another user has only the bounding set', async () => {
     const { bounding, ...others } = sets({ preset: 'container', user: { uid: 1000, gid: 1000 } });
     expect(bounding).toContain('CAP_CHOWN');
     expect(Object.values(others).flat()).toEqual([]);
@@ -267,19 +267,19 @@ describe('capabilities of a preset are for root', () => {
     expect(status).toMatch(/CapInh:\t0+\nCapPrm:\t0+\nCapEff:\t0+\nCapBnd:\t[0-9a-f]*[1-9a-f][0-9a-f]*\nCapAmb:\t0+/);
   });
 
-  test('root, and who asks for them, has them', () => {
+  test('root has them, and any user can have capabilities that are requested explicitly', () => {
     expect(sets({ preset: 'container' }).effective).toContain('CAP_CHOWN');
     expect(sets({ preset: 'container', user: { uid: 1000 }, capabilities: ['CAP_KILL'] }).ambient).toEqual(['CAP_KILL']);
     expect(sets({ preset: 'none', user: { uid: 1000 } }).effective).toEqual([]);
   });
 
-  test('the builder makes no difference', () => {
+  test('SandboxBuilder follows the same rule', () => {
     const builder = new SandboxBuilder({ preset: 'container' }).with({ user: { uid: 1000 } });
     expect(sets(builder.options).permitted).toEqual([]);
   });
 });
 
-test('a program of a sandbox with a network of its own may have its own environment and limits', async () => {
+test('a program of a sandbox with an egress policy can have its own environment, cwd and umask', async () => {
   const options = { network: { egress: { allow: ['example.test:80'], proxy: true } } } as const;
   await using sandbox = await Sandbox.open(options);
   const { stdout } = await sandbox.spawn('/bin/sh', ['-c', 'echo $A $HTTP_PROXY; pwd; umask'], {

@@ -7,7 +7,7 @@ import { keepersGone, openDescriptors } from '../../support/processes';
 const onTerminal = (script: string, options = {}) =>
   spawnIsolated('/bin/sh', ['-c', script], { stdio: 'pty', reject: false, encoding: 'utf8', ...options });
 
-/** Waits until the terminal has shown a text. */
+/** Waits until the output of the terminal matches the pattern, and returns the output. */
 async function shown(running: IsolatedProcess<string | Buffer>, pattern: RegExp): Promise<string> {
   let text = '';
   running.stdout?.on('data', (chunk) => {
@@ -18,7 +18,7 @@ async function shown(running: IsolatedProcess<string | Buffer>, pattern: RegExp)
   return text;
 }
 
-test('all three are one terminal of its own, of the size that was asked for', async () => {
+test('stdin, stdout and stderr are one new terminal of the requested size', async () => {
   const { stdout, stderr } = await onTerminal('tty; stty size; echo $TERM; echo err >&2; ls /dev/pts | tr "\\n" " "', {
     tty: { columns: 100, rows: 30 },
   });
@@ -26,7 +26,7 @@ test('all three are one terminal of its own, of the size that was asked for', as
   expect(stderr).toBe('');
 });
 
-test('streams are there at once, and are one; what is typed early waits', async () => {
+test('stdin and stdout are one stream that exists immediately and keeps early input', async () => {
   const running = onTerminal('read line; echo "got $line"; stty size');
   expect(running.stdin).toBe(running.stdout);
   expect(running.stderr).toBeNull();
@@ -34,15 +34,15 @@ test('streams are there at once, and are one; what is typed early waits', async 
   expect((await running).stdout).toBe('early\r\ngot early\r\n24 80');
 });
 
-test('input ends as from a keyboard', async () => {
+test('the end of the input reaches the program as EOF', async () => {
   expect((await onTerminal('stty -echo; cat', { input: 'typed\n' })).stdout).toContain('typed');
 });
 
-test('input that ends in the middle of a line ends all the same', async () => {
+test('EOF reaches the program even if the input ends in the middle of a line', async () => {
   expect((await onTerminal('stty -echo; cat', { input: 'no newline' })).stdout).toContain('no newline');
 });
 
-test('a program that does not read what is typed holds up nothing', async () => {
+test('a program that does not read its input does not block this process', async () => {
   const running = onTerminal('sleep 100', { input: 'x'.repeat(1_000_000), timeout: 300, killGrace: 100 });
   let ticks = 0;
   const timer = setInterval(() => ticks++, 10);
@@ -59,7 +59,7 @@ test('resize: the program gets SIGWINCH and the new size', async () => {
   expect(thrown(() => running.resize(-1, 10))).toMatchObject({ path: 'columns' });
 });
 
-test('job control: Ctrl-Z stops, fg goes on, Ctrl-C ends', async () => {
+test('job control: Ctrl-Z stops a program, fg continues it, and Ctrl-C ends it', async () => {
   const running = spawnIsolated('/bin/bash', ['--norc', '--noprofile', '-i'], { stdio: 'pty', reject: false, env: { PS1: '> ' } });
   const type = (text: string) => running.stdin?.write(text);
   await shown(running, /> $/);
@@ -76,7 +76,7 @@ test('job control: Ctrl-Z stops, fg goes on, Ctrl-C ends', async () => {
   expect(await running).toMatchObject({ exitCode: 3, reason: 'exited' });
 });
 
-test('programs can open more terminals, none of them the host’s', async () => {
+test('programs can open more terminals, and none of them belongs to the host', async () => {
   const { stdout } = await onTerminal('script -qc "tty" /dev/null');
   expect(stdout).toMatch(/\/dev\/pts\/1/);
   const sandbox = await Sandbox.open({ terminal: true });
@@ -89,8 +89,8 @@ test('programs can open more terminals, none of them the host’s', async () => 
   await sandbox.close();
 });
 
-test('G01, G02: nothing can be typed into a terminal from inside, in either word half of the request', async () => {
-  // As ioctl(2) itself: the request is a 64-bit register of which the kernel reads 32.
+test('G01, G02: ioctl cannot inject input into a terminal, even with upper bits in the request', async () => {
+  // Makes the raw system call: the request is a 64-bit register, of which the kernel reads 32 bits.
   const script = `
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
@@ -101,7 +101,7 @@ for request in (0x5412, 0x5412 | 1 << 32, 0x541c, 0x541d, 0x5423):
   expect(stdout.split('\r\n')).toEqual(Array(5).fill('-1 1'));
 });
 
-test('G04: the caller’s own terminal is out of reach', () => {
+test('G04: the program cannot reach the terminal of the caller', () => {
   const program = `require('nsjs').spawnIsolated('/bin/sh', ['-c', 'tty; : < /dev/tty && echo reached'], { reject: false }).then(({ stdout, stderr }) => console.log(stdout, stderr))`;
   const text = execFileSync('script', ['-qc', `${process.execPath} -e ${JSON.stringify(program)}`, '/dev/null'], {
     cwd: __dirname,
@@ -112,7 +112,7 @@ test('G04: the caller’s own terminal is out of reach', () => {
   expect(text).not.toContain('reached');
 });
 
-test('bad input', async () => {
+test('invalid uses of a terminal are refused', async () => {
   expect(thrown(() => spawnIsolated('true', [], { tty: { columns: 5 } }))).toMatchObject({ path: 'tty' });
   expect(thrown(() => onTerminal('true', { tty: { columns: -1 } }))).toMatchObject({ path: 'tty.columns' });
   expect(thrown(() => onTerminal('true', { newSession: false }))).toMatchObject({ path: 'newSession' });
@@ -128,7 +128,7 @@ test('bad input', async () => {
   });
 });
 
-test('nothing is left of terminals', async () => {
+test('terminals leave no descriptors open', async () => {
   await onTerminal('true');
   await keepersGone();
   await sleep(100);
@@ -140,7 +140,7 @@ test('nothing is left of terminals', async () => {
   expect(openDescriptors()).toBe(before);
 });
 
-test('the example gives a shell, and ends with its exit code', () => {
+test('the example runs a shell and ends with its exit code', () => {
   const command = `${process.execPath} ${join(__dirname, '../../../dist-examples/shell.js')}; echo "code $?"`;
   const text = execFileSync('script', ['-qc', command, '/dev/null'], { encoding: 'utf8', input: 'echo $((6 * 7)); uname -n; exit 4\n' });
   expect(text).toMatch(/42[\s\S]*box[\s\S]*code 4/);

@@ -1,4 +1,4 @@
-// Values of other realms, as Jest, jsdom and node:vm have them; and timers that others have replaced.
+// Values of other realms, as in Jest, jsdom and node:vm, and timers that other code has replaced.
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { thrown } from '../../support';
 const realm = createContext({ URL: class URL extends globalThis.URL {} });
 const foreign = <T>(text: string): T => runInContext(text, realm) as T;
 
-test('bytes, URLs, arrays and objects of another realm are understood', async () => {
+test('bytes, URLs, arrays and objects of another realm are accepted', async () => {
   expect((await spawnIsolated('cat', [], { input: foreign<Uint8Array>('new Uint8Array([104, 105])') })).stdout).toBe('hi');
   expect(spawnIsolatedSync('cat', [], { input: foreign<Uint8Array>('new Uint8Array([104, 105])') }).stdout).toBe('hi');
   const mounts = foreign<object[]>(
@@ -25,13 +25,13 @@ test('bytes, URLs, arrays and objects of another realm are understood', async ()
   expect(thrown(() => spawnIsolated('true', [], { input: foreign('({ pipe() {} })') as Readable }))).toMatchObject({ path: 'input' });
 });
 
-test('a stream of a library is read as one of node:stream', async () => {
+test('a stream of a library is read like one of node:stream', async () => {
   const source = Readable.from(['a', 'b']);
   const like = { pipe: source.pipe.bind(source), on: source.on.bind(source), [Symbol.asyncIterator]: () => source[Symbol.asyncIterator]() };
   expect((await spawnIsolated('cat', [], { input: like as unknown as Readable })).stdout).toBe('ab');
 });
 
-test('timers of a browser’s kind in the global scope change nothing', async () => {
+test('global timer functions that return numbers, as in browsers, do not affect nsjs', async () => {
   const script = `for (const name of ['setTimeout', 'setInterval', 'setImmediate']) { const own = globalThis[name]; globalThis[name] = (...args) => { own(...args); return 1; }; }
     const { spawnIsolated, Sandbox, SandboxPool } = require(${JSON.stringify(join(process.cwd(), 'dist'))});
     (async () => {
@@ -42,8 +42,8 @@ test('timers of a browser’s kind in the global scope change nothing', async ()
   expect((await promisify(execFile)(process.execPath, ['-e', script])).stdout).toBe('timeout\na\nb\n');
 });
 
-describe('numbers of open(2)', () => {
-  test('are those of node:fs here', () => {
+describe('flags of open(2)', () => {
+  test('match those of node:fs on this architecture', () => {
     const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_DIRECTORY, O_NOFOLLOW } = constants;
     expect(openFlags).toMatchObject({
       readOnly: O_RDONLY,
@@ -57,20 +57,20 @@ describe('numbers of open(2)', () => {
     });
   });
 
-  test('and on each architecture the kernel’s', () => {
+  test('match those of the kernel on each architecture', () => {
     expect(openFlagsOf('x64')).toMatchObject({ directory: 0x10000, nofollow: 0x20000, path: 0x200000, cloexec: 0x80000 });
     expect(openFlagsOf('arm64')).toMatchObject({ directory: 0x4000, nofollow: 0x8000, path: 0x200000, cloexec: 0x80000 });
   });
 });
 
-test('a handler of a call that only another architecture has is passed over', () => {
+test('a handler of a call that exists only on another architecture is ignored', () => {
   const given = { onSyscall: { mkdir: () => {}, mkdirat: () => {} } };
   expect([...(parseSyscalls(given, 'x64')?.handlers.keys() ?? [])]).toEqual(['mkdir', 'mkdirat']);
   expect([...(parseSyscalls(given, 'arm64')?.handlers.keys() ?? [])]).toEqual(['mkdirat']);
   expect(thrown(() => parseSyscalls({ onSyscall: { mkdri: () => {} } }, 'arm64'))).toMatchObject({ path: 'onSyscall.mkdri' });
 });
 
-test('what is masked is told apart from what can be written', () => {
+test('masked paths are distinguished from other paths', () => {
   const { proc, mounts } = parseSandboxOptions({ preset: 'node', mounts: [{ type: 'mask', target: '/opt' }] });
   const masked = (path: string) => isMasked({ proc, mounts }, path);
   expect(['/proc/sysrq-trigger', '/opt/x', '/opt'].map(masked)).toEqual([true, true, true]);

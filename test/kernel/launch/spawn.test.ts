@@ -9,7 +9,7 @@ import { ExitError, forkIsolated, isNsjsError, type Result, type SpawnOptions, s
 import { rejection, sh, sleep, thrown, trySh } from '../../support';
 
 describe('the promise', () => {
-  test('is a real one, with streams and events at once', async () => {
+  test('is an instance of Promise and has its streams immediately', async () => {
     const running = spawnIsolated('echo', ['hello']);
     expect(running).toBeInstanceOf(Promise);
     expect(running.pid).toBeUndefined();
@@ -36,27 +36,27 @@ describe('the promise', () => {
     expect(isNsjsError(error)).toBe(true);
   });
 
-  test('resolves all the same with reject: false', async () => {
+  test('resolves after a failure with reject: false', async () => {
     expect(await trySh('exit 3')).toMatchObject({ exitCode: 3, reason: 'exited' });
   });
 
-  test('a signal is told as the kernel told it', async () => {
+  test('reports a signal only if the kernel reported one', async () => {
     expect(await trySh('kill -SEGV $$')).toMatchObject({ exitCode: null, signal: 'SIGSEGV', reason: 'signaled' });
     expect(await trySh('exit 137')).toMatchObject({ exitCode: 137, signal: null, reason: 'exited' });
   });
 
-  test('a command that does not exist inside is ENOENT, as in child_process', async () => {
+  test('a command that does not exist in the sandbox causes ENOENT, as in child_process', async () => {
     const error = await rejection(spawnIsolated('no-such-command', ['a']));
     expect(error).toMatchObject({ code: 'ENOENT', errno: -2, syscall: 'spawn no-such-command', path: 'no-such-command', spawnargs: ['a'] });
     expect((await rejection(spawnIsolated('/opt/x/y'))).hint).toMatch(/add \{type: 'bind'/);
   });
 
-  test('a command that is no program is EACCES', async () => {
+  test('a command that is not executable causes EACCES', async () => {
     expect(await rejection(spawnIsolated('/etc/passwd'))).toMatchObject({ code: 'EACCES' });
   });
 });
 
-describe('bad input throws at once', () => {
+describe('invalid input throws immediately', () => {
   test.each([
     ['', undefined, {}, 'command'],
     ['a\0b', undefined, {}, 'command'],
@@ -87,7 +87,7 @@ describe('bad input throws at once', () => {
     expect(error instanceof TypeError || error instanceof RangeError || error.name.startsWith('Option')).toBe(true);
   });
 
-  test('options are read once: later changes and getters do not matter', async () => {
+  test('each option is read once, even if it is a getter', async () => {
     let reads = 0;
     const options = {
       get hostname() {
@@ -101,17 +101,17 @@ describe('bad input throws at once', () => {
 });
 
 describe('stopping', () => {
-  test('timeout: killSignal, then the reason says so', async () => {
+  test('a timeout ends the program, and the reason is timeout', async () => {
     expect(await trySh('sleep 30', { timeout: 200 })).toMatchObject({ reason: 'timeout' });
   });
 
-  test('what ignores killSignal gets SIGKILL after the grace', async () => {
+  test('a program that ignores killSignal gets SIGKILL after killGrace', async () => {
     const result = await trySh('trap "" TERM; while :; do sleep 0.1; done', { timeout: 200, killGrace: 200 });
     expect(result).toMatchObject({ reason: 'timeout', signal: 'SIGKILL' });
     expect(result.durationMs).toBeLessThan(5 * 400);
   });
 
-  test('abort rejects with an AbortError once everything is gone', async () => {
+  test('abort rejects with an AbortError after all processes have ended', async () => {
     const controller = new AbortController();
     const running = spawnIsolated('sleep', ['30'], { signal: controller.signal });
     await running.spawned;
@@ -121,20 +121,20 @@ describe('stopping', () => {
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
   });
 
-  test('a signal that is aborted already starts nothing', async () => {
+  test('an AbortSignal that is already aborted starts nothing', async () => {
     const running = spawnIsolated('true', [], { signal: AbortSignal.abort() });
     expect(running.stdout).toBeNull();
     expect(await rejection(running)).toMatchObject({ code: 'ABORT_ERR' });
   });
 
-  test('abort at once, before the program runs', async () => {
+  test('abort works before the program runs', async () => {
     const controller = new AbortController();
     const running = spawnIsolated('sleep', ['30'], { signal: controller.signal });
     controller.abort();
     expect(await rejection(running)).toMatchObject({ code: 'ABORT_ERR' });
   });
 
-  test('kill sends signals, also before the program runs', async () => {
+  test('kill sends signals, even before the program runs', async () => {
     const early = spawnIsolated('sleep', ['30'], { reject: false });
     expect(early.kill('SIGUSR1')).toBe(true);
     expect(await early).toMatchObject({ signal: 'SIGUSR1', reason: 'signaled' });
@@ -152,7 +152,7 @@ describe('stopping', () => {
     expect(await running.stop()).toMatchObject({ reason: 'killed' });
   });
 
-  test('leaving an `await using` block stops it', async () => {
+  test('leaving an `await using` block stops the program', async () => {
     let pid = 0;
     {
       await using running = spawnIsolated('sleep', ['30']);
@@ -162,7 +162,7 @@ describe('stopping', () => {
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
   });
 
-  test('a grandchild that keeps stdout open does not keep the result', async () => {
+  test('a grandchild that keeps stdout open does not delay the result', async () => {
     const result = await trySh('setsid sleep 60 & echo done');
     expect(result.stdout).toBe('done');
     expect(result.durationMs).toBeLessThan(10_000);
@@ -170,13 +170,13 @@ describe('stopping', () => {
 });
 
 describe('output and input', () => {
-  test('encoding and line breaks', async () => {
+  test('encoding and stripFinalNewline are applied', async () => {
     expect((await spawnIsolated('printf', ['a\\r\\n'])).stdout).toBe('a');
     expect((await spawnIsolated('printf', ['a\\n'], { stripFinalNewline: false })).stdout).toBe('a\n');
     expect((await spawnIsolated('printf', ['\\377'], { encoding: 'buffer' })).stdout).toEqual(Buffer.from([0xff]));
   });
 
-  test('past maxBuffer the sandbox ends, what came before is kept', async () => {
+  test('the sandbox ends if output exceeds maxBuffer, and earlier output is kept', async () => {
     const result = await spawnIsolated('yes', [], { maxBuffer: 1000, reject: false });
     expect(result.reason).toBe('output');
     expect(result.stdout).toHaveLength(999);
@@ -186,15 +186,15 @@ describe('output and input', () => {
     ['a string', 'hello'],
     ['bytes', Buffer.from('hello')],
     ['a stream', Readable.from(['hel', 'lo'])],
-  ])('input from %s', async (_, input) => {
+  ])('input can come from %s', async (_, input) => {
     expect((await spawnIsolated('cat', [], { input })).stdout).toBe('hello');
   });
 
-  test('much input that nobody reads is no error', async () => {
+  test('a large input that the program does not read is not an error', async () => {
     expect(await spawnIsolated('true', [], { input: Buffer.alloc(10 * 2 ** 20) })).toMatchObject({ exitCode: 0 });
   });
 
-  test('lines, one by one', async () => {
+  test('output can be iterated line by line', async () => {
     const seen: string[] = [];
     for await (const line of spawnIsolated('printf', ['one\\ntwo\\r\\nthr\\303\\251e'])) seen.push(line);
     expect(seen).toEqual(['one', 'two', 'thrée']);
@@ -226,7 +226,7 @@ describe('output and input', () => {
     expect((await running).stdout).toBe('');
   });
 
-  test('more descriptors, files and streams', async () => {
+  test('stdio accepts files and additional descriptors', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'nsjs-stdio-'));
     const file = openSync(join(directory, 'out'), 'w');
     const running = spawnIsolated('/bin/sh', ['-c', 'echo to file; echo to pipe >&3'], { stdio: ['ignore', file, 'inherit', 'pipe'] });
@@ -240,11 +240,11 @@ describe('output and input', () => {
     execFileSync('rm', ['-r', directory]);
   });
 
-  test('stdout of the program is a pipe of its own, never a socket', async () => {
+  test('stdout and stderr of the program are pipes, never sockets', async () => {
     expect(await sh('stat -L -c %F /proc/self/fd/1 /proc/self/fd/2')).toBe('fifo\nfifo');
   });
 
-  test('a socket goes in only when it is said to be one', async () => {
+  test('a socket is accepted only with socket: true', async () => {
     const server = createServer().listen(0);
     await new Promise((resolve) => server.once('listening', resolve));
     const fd = (server as unknown as { _handle: { fd: number } })._handle.fd;
@@ -259,7 +259,7 @@ describe('output and input', () => {
 });
 
 describe('events and ChildProcess', () => {
-  test('spawn, exit, close, in this order', async () => {
+  test('spawn, exit and close are emitted in this order', async () => {
     const seen: string[] = [];
     const running = spawnIsolated('true');
     running.events.on('spawn', () => seen.push('spawn'));
@@ -270,7 +270,7 @@ describe('events and ChildProcess', () => {
     expect(seen).toEqual(['spawn', 'exit 0', 'close exited']);
   });
 
-  test('asChildProcess is what libraries expect', async () => {
+  test('asChildProcess behaves like a ChildProcess', async () => {
     const child = spawnIsolated('/bin/sh', ['-c', 'cat; exit 5'], { stdio: 'pipe' }).asChildProcess();
     const closed = new Promise((resolve) => child.on('close', (code, signal) => resolve([code, signal])));
     let text = '';
@@ -286,7 +286,7 @@ describe('events and ChildProcess', () => {
 });
 
 describe('tracing', () => {
-  test('nsjs:spawn tells of the start and of the end', async () => {
+  test('nsjs:spawn publishes the start, the end and errors', async () => {
     const seen: unknown[] = [];
     const note = (kind: string) => (message: unknown) => seen.push([kind, (message as { error?: { code: string } }).error?.code]);
     const subscribers = { start: note('start'), end: () => {}, asyncStart: () => {}, asyncEnd: note('asyncEnd'), error: note('error') };
@@ -310,7 +310,7 @@ describe('forkIsolated', () => {
   const file = join(directory, 'child.js');
   afterAll(() => execFileSync('rm', ['-r', directory]));
 
-  test('messages go both ways', async () => {
+  test('messages can be sent in both directions', async () => {
     writeFileSync(
       file,
       "process.on('message', (m) => { process.send({ got: m, argv: process.argv.slice(2), cpus: require('os').cpus().length > 0 }); process.disconnect(); });",
@@ -322,7 +322,7 @@ describe('forkIsolated', () => {
     expect(await child).toMatchObject({ exitCode: 0 });
   });
 
-  test('messages that Node keeps for itself, and noise, are dropped', async () => {
+  test('internal messages of Node and invalid messages are dropped', async () => {
     writeFileSync(
       file,
       `const s = require('fs'); const fd = Number(process.env.FD ?? 3); s.writeSync(fd, '{"cmd":"NODE_HANDLE"}\\nnoise\\n{"__proto__":{"x":1}}\\n"end"\\n'); setTimeout(() => process.exit(), 50)`,
@@ -336,26 +336,26 @@ describe('forkIsolated', () => {
     expect(({} as { x?: number }).x).toBeUndefined();
   });
 
-  test('a message without end ends the sandbox', async () => {
+  test('an endless message ends the sandbox', async () => {
     writeFileSync(file, "const s = require('fs'); const b = Buffer.alloc(65536, 120); for (;;) try { s.writeSync(3, b) } catch {}");
     expect(await rejection(forkIsolated(file))).toMatchObject({ reason: 'ipc' });
   });
 });
 
 describe('spawnIsolatedSync', () => {
-  test('returns the result, throws the errors', () => {
+  test('returns the result and throws errors', () => {
     expect(spawnIsolatedSync('cat', [], { input: 'hello' })).toMatchObject({ stdout: 'hello', exitCode: 0, reason: 'exited' });
     expect(thrown(() => spawnIsolatedSync('false'))).toMatchObject({ code: 'ERR_NSJS_EXIT', exitCode: 1 });
     expect(thrown(() => spawnIsolatedSync('no-such-command'))).toMatchObject({ code: 'ENOENT' });
     expect(thrown(() => spawnIsolatedSync('true', [], { signal: new AbortController().signal })).message).toMatch(/^signal: /);
   });
 
-  test('much input and output at the same time', () => {
+  test('transfers large input and output at the same time', () => {
     const input = Buffer.alloc(3 * 2 ** 20, 'x');
     expect(spawnIsolatedSync('cat', [], { input, encoding: 'buffer' }).stdout.equals(input)).toBe(true);
   });
 
-  test('timeout, grace and maxBuffer', () => {
+  test('applies timeout, killGrace and maxBuffer', () => {
     const run = (line: string, options: SpawnOptions): Result =>
       spawnIsolatedSync('/bin/sh', ['-c', line], { ...options, encoding: 'utf8', reject: false });
     expect(run('sleep 30', { timeout: 200 })).toMatchObject({ reason: 'timeout', signal: 'SIGTERM' });

@@ -1,4 +1,4 @@
-// System calls that are handed to this process, and those it is told about.
+// System calls that this process handles for a program, and refused calls that are reported to it.
 import { closeSync, openSync } from 'node:fs';
 import { Sandbox, type SpawnOptions, type SyscallHandler, spawnIsolated, spawnIsolatedSync, type Violation } from 'nsjs';
 import { sleep, thrown } from '../../support';
@@ -9,7 +9,7 @@ const run = (line: string, options: SpawnOptions) =>
   spawnIsolated('/bin/sh', ['-c', line], { ...options, encoding: 'utf8', reject: false });
 
 describe('onSyscall', () => {
-  test('denies, returns, lets go on', async () => {
+  test('can deny a call, return a value or allow the call', async () => {
     const handler: SyscallHandler = (call) => {
       const path = call.readString(call.args[0] ?? 0n);
       if (path === '/tmp/quota') return call.deny('EDQUOT');
@@ -20,7 +20,7 @@ describe('onSyscall', () => {
     expect(stderr).toContain('Disk quota exceeded');
   });
 
-  test('gives the program a descriptor of this process', async () => {
+  test('can give the program a descriptor of this process', async () => {
     const onSyscall: Record<string, SyscallHandler> = {
       openat: async (call) => {
         if (call.readString(call.args[1] ?? 0n) !== '/virtual') return call.allow();
@@ -33,7 +33,7 @@ describe('onSyscall', () => {
     expect((await run('cat /virtual', { onSyscall })).stdout).toBe('Linux');
   });
 
-  test('makes calls possible that the filter refuses, but lets none of them through', async () => {
+  test('can emulate calls that the filter refuses, but cannot let them through', async () => {
     const seen: string[] = [];
     const mount = (answer: SyscallHandler) =>
       run(`perl -e 'my ($s, $t) = ("what\\0", "/tmp\\0"); $r = syscall(165, $s, $t, 0, 0, 0); print "$r ", $!+0'`, {
@@ -65,7 +65,7 @@ describe('onSyscall', () => {
     expect(stdout).toBe('38');
   });
 
-  test('memory that is not there is an error of the handler, not of this process', async () => {
+  test('invalid memory of the program causes an exception in the handler only', async () => {
     const errors: string[] = [];
     const { stdout } = await run(`perl -e 'syscall(83, -1, 0); print $!+0'`, {
       onSyscall: {
@@ -82,7 +82,7 @@ describe('onSyscall', () => {
     expect([stdout, errors.length]).toEqual(['14', 1]);
   });
 
-  test('holds for children and later programs, many at a time', async () => {
+  test('applies to many concurrent children of a program, but not to later programs', async () => {
     let count = 0;
     const sandbox = await Sandbox.open();
     const onSyscall: Record<string, SyscallHandler> = {
@@ -103,7 +103,7 @@ describe('onSyscall', () => {
     await sandbox.close();
   });
 
-  test('a program that is killed while it waits leaves nothing', async () => {
+  test('a program that is killed while a call is pending leaks no descriptors', async () => {
     const before = openDescriptors();
     const running = spawnIsolated('mkdir', ['/tmp/x'], { onSyscall: { mkdir: () => new Promise(() => {}) }, reject: false });
     await running.spawned;
@@ -120,16 +120,16 @@ describe('onSyscall', () => {
     [{ violations: 1 }, 'violations: expected'],
     [{ usedSyscalls: [] }, 'usedSyscalls: expected a Set'],
     [{ violations: true, seccomp: 'off' }, "seccomp: 'off' installs no filter"],
-  ])('%j is wrong', (options, message) => {
+  ])('%j is refused', (options, message) => {
     expect(thrown(() => spawnIsolated('true', [], options as SpawnOptions)).message).toContain(message);
   });
 
-  test('needs the asynchronous form', () => {
+  test('is refused in the synchronous form', () => {
     expect(thrown(() => spawnIsolatedSync('true', [], { violations: true })).message).toMatch(/^onSyscall: /);
   });
 });
 
-test('what the filter refuses is told, and refused all the same', async () => {
+test('calls that the filter refuses are reported and still fail', async () => {
   const running = spawnIsolated(
     'perl',
     ['-e', 'syscall(165, 1, 2, 3, 4, 5); print $!+0; my $p = "/tmp\\0"; syscall(90, $p, 04755); print " ", $!+0'],
@@ -145,7 +145,7 @@ test('what the filter refuses is told, and refused all the same', async () => {
   expect(seen.find(({ syscall }) => syscall === 'chmod')).toMatchObject({ errno: 1 });
 });
 
-test('a policy that was learned lets the same program run, and no other call', async () => {
+test('a policy of recorded calls lets the same program run and refuses other calls', async () => {
   const usedSyscalls = new Set<string>();
   const line = 'echo hi > /tmp/f; cat /tmp/f';
   expect((await run(line, { usedSyscalls })).stdout).toBe('hi');
@@ -162,8 +162,9 @@ test('a policy that was learned lets the same program run, and no other call', a
   ).toBe('38');
 });
 
-// The filter hands over a copy of the registers; what they point to is the program's to change until the handler copies it.
-test('D22: a handler that does the work itself is not fooled by memory that changes', async () => {
+// The filter passes a copy of the registers. The program can change the memory that they point to until the handler
+// copies it.
+test('D22: a handler that performs the call itself is not deceived by memory that changes', async () => {
   const program = `
 import ctypes, threading
 libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,5 @@
-// Ends that are read late, because this process did something else meanwhile: what ended in time was not stopped.
+// Exit notifications that are read late because the event loop was blocked: a program that ended in time is not
+// reported as stopped by a time limit.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type Result, Sandbox, spawnIsolated } from 'nsjs';
@@ -11,7 +12,7 @@ const eat = 'exec perl -e \'my @a; push @a, "x" x 1048576 for 1..200\'';
 test.each([
   ['the timeout', { timeout: 15 * unit }],
   ['the wall clock', { limits: { wallTime: 15 * unit } }],
-])('%s of a run', async (_, options) => {
+])('a blocked event loop does not trigger %s of a one-shot run that ended in time', async (_, options) => {
   const handle = spawnIsolated('/bin/sh', rests(2), { reject: false, ...options });
   await handle.spawned;
   block(25 * unit);
@@ -21,7 +22,7 @@ test.each([
 test.each([
   ['the timeout', { timeout: 15 * unit }],
   ['the wall clock', { limits: { wallTime: 15 * unit } }],
-])('%s of one of many', async (_, options) => {
+])('a blocked event loop does not trigger %s of a program in a sandbox that ended in time', async (_, options) => {
   await using sandbox = await Sandbox.open();
   const handle = sandbox.spawn('/bin/sh', rests(2), { reject: false, ...options });
   await handle.spawned;
@@ -29,7 +30,7 @@ test.each([
   expect(await handle).toMatchObject({ reason: 'exited', exitCode: 0 });
 });
 
-test('in the blocking form', async () => {
+test('spawnIsolatedSync does not report a timeout if this process was stopped and the program ended in time', async () => {
   const code = `
     const { spawnIsolatedSync } = require(${JSON.stringify(require.resolve('nsjs'))});
     process.stdout.write('go');
@@ -47,7 +48,7 @@ test('in the blocking form', async () => {
   await once(child, 'exit');
 });
 
-testIf(hasCgroups, 'cgroups', 'two that ran out of memory are both told so', async () => {
+testIf(hasCgroups, 'cgroups', 'two programs that run out of memory are both reported as oom', async () => {
   await using sandbox = await Sandbox.open({ limits: { memory: '64M' } });
   const both = [1, 2].map(() => sandbox.spawn('/bin/sh', ['-c', eat], { reject: false }));
   const third = sandbox.spawn('/bin/sh', ['-c', 'kill -TERM $$'], { reject: false });
@@ -61,7 +62,7 @@ testIf(hasCgroups, 'cgroups', 'two that ran out of memory are both told so', asy
   expect(await third).toMatchObject({ reason: 'signaled', limits: { oomKills: 0 } });
 });
 
-testIf(hasCgroups, 'cgroups', 'so are three at about the same time, and one that kills itself later is not', async () => {
+testIf(hasCgroups, 'cgroups', 'three programs that run out of memory together report oom, one that kills itself does not', async () => {
   for (let round = 0; round < (isSlow ? 1 : 10); round++) {
     await using sandbox = await Sandbox.open({ limits: { memory: '64M' } });
     const three = [1, 2, 3].map(() => sandbox.spawn('/bin/sh', ['-c', eat], { reject: false }));

@@ -11,7 +11,7 @@ const directories = [...new Set(Object.values(cgroups.version === undefined ? {}
 
 const groupsNow = () => directories.flatMap((directory) => readdirSync(directory).filter((name) => name.startsWith('nsjs-')));
 
-testIf(hasCgroups && isRoot, 'cgroups of root', 'cgroup.parent: sandboxes are made there, and it stays', async () => {
+testIf(hasCgroups && isRoot, 'cgroups of root', 'cgroup.parent: cgroups of sandboxes are created in it, and it remains', async () => {
   const parent = `/nsjs-test-${process.pid}/web`;
   const { report } = await spawnIsolated('true', [], { cgroup: { parent } });
   const made = (report.cgroup?.directories ?? []).map((directory) => join(directory, '..'));
@@ -28,7 +28,7 @@ testIf(hasCgroups && isRoot, 'cgroups of root', 'cgroup.parent: sandboxes are ma
   for (const root of [...new Set(made)].map((directory) => directory.slice(0, directory.indexOf('/web')))) {
     for (const directory of [join(root, 'web'), root]) if (existsSync(directory)) rmdirSync(directory);
   }
-  // What other hierarchies have of it.
+  // Directories of the same name in the other hierarchies.
   for (const mount of parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')))
     for (const directory of [join(mount.directory, parent), join(mount.directory, parent, '..')])
       if (existsSync(directory)) rmdirSync(directory);
@@ -37,7 +37,7 @@ testIf(hasCgroups && isRoot, 'cgroups of root', 'cgroup.parent: sandboxes are ma
 testIf(
   cgroups.version === 1 && isRoot,
   'cgroups of version 1 of root',
-  'oomGroup: that a group above ran out of memory ends nobody else',
+  'oomGroup: a parent cgroup that runs out of memory does not end the other sandboxes in it',
   async () => {
     const parent = `/nsjs-test-above-${process.pid}`;
     const { report } = await spawnIsolated('true', [], { cgroup: { parent } });
@@ -51,19 +51,19 @@ testIf(
     expect(Number(readFileSync(join(memory, 'memory.failcnt'), 'latin1'))).toBeGreaterThan(0);
     expect(await still).toMatchObject({ reason: 'exited', exitCode: 0, limits: { oomKills: 0 } });
     for (const directory of new Set(made)) rmdirSync(directory);
-    // Those that were made for no limit of these runs.
+    // Directories in hierarchies that none of these limits uses.
     for (const mount of parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')))
       if (existsSync(join(mount.directory, parent))) rmdirSync(join(mount.directory, parent));
   },
 );
 
-testIf(hasCgroups, 'cgroups', 'cgroup.parent: a group that cannot be made is an error with its path', async () => {
+testIf(hasCgroups, 'cgroups', 'cgroup.parent: an invalid path or an unknown option is refused by name', async () => {
   for (const parent of ['relative', '/a/../b', '/', '/a//b', ''])
     expect(thrown(() => spawnIsolated('true', [], { cgroup: { parent } }))).toMatchObject({ path: 'cgroup.parent' });
   expect(thrown(() => spawnIsolated('true', [], { cgroup: { parents: '/a' } as object }))).toMatchObject({ path: 'cgroup.parents' });
 });
 
-testIf(hasCgroups, 'cgroups', 'what a process left that died goes, what the living have stays', async () => {
+testIf(hasCgroups, 'cgroups', 'cgroups of dead processes are removed, those in use and those of others remain', async () => {
   const [directory = ''] = directories;
   const dead = join(directory, 'nsjs-4194303-1-000000000');
   const young = join(directory, 'nsjs-4194302-1-000000000');
@@ -79,7 +79,7 @@ testIf(hasCgroups, 'cgroups', 'what a process left that died goes, what the livi
   for (const path of [young, other]) rmdirSync(path);
 });
 
-testIf(hasCgroups, 'cgroups', 'a killed process leaves no group', async () => {
+testIf(hasCgroups, 'cgroups', 'a process that is killed leaves no cgroup behind', async () => {
   const script = join(__dirname, '../../security/leaks/spawner.js');
   const child: ChildProcess = fork(script, [], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   await new Promise((resolve) => child.stdout?.once('data', resolve));
@@ -89,7 +89,7 @@ testIf(hasCgroups, 'cgroups', 'a killed process leaves no group', async () => {
   expect(of()).toEqual([]);
 });
 
-testIf(hasCgroups, 'cgroups', 'threads of one process name their groups apart', async () => {
+testIf(hasCgroups, 'cgroups', 'threads of one process use different cgroup names', async () => {
   const script = `const { spawnIsolated } = require(${JSON.stringify(process.cwd())}); const { parentPort } = require('node:worker_threads');
     spawnIsolated('sleep', ['0.3']).then(({ report }) => parentPort.postMessage(report.cgroup.directories[0]));`;
   const told = await Promise.all(

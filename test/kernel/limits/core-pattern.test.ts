@@ -1,4 +1,5 @@
-// A core_pattern that is a pipe runs a program of the host as root, whatever the limit of core files is, unless that is 1.
+// If core_pattern starts with a pipe symbol, the kernel runs a host program as root whatever RLIMIT_CORE is, unless
+// RLIMIT_CORE is 1.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { spawnIsolated } from 'nsjs';
@@ -8,7 +9,7 @@ const setting = '/proc/sys/kernel/core_pattern';
 const handler = '/run/nsjs-core-handler';
 const mark = '/run/nsjs-core-handled';
 
-/** Whether the handler has run. */
+/** Returns whether the handler has run, and resets that. */
 async function isHandled(): Promise<boolean> {
   await sleep(1000);
   const isThere = existsSync(mark);
@@ -16,8 +17,8 @@ async function isHandled(): Promise<boolean> {
   return isThere;
 }
 
-// Of a guest alone: the setting is the whole machine's.
-testIf(isRoot && isSlow, 'root of a guest', 'no handler runs for a sandbox that lowers its core limit', async () => {
+// Only in a virtual machine: the setting applies to the whole machine.
+testIf(isRoot && isSlow, 'root of a guest', 'no core handler runs for a program in a sandbox that sets its core limit to 0', async () => {
   const before = readFileSync(setting, 'utf8');
   writeFileSync(handler, `#!/bin/sh\n: > ${mark}\n`, { mode: 0o755 });
   writeFileSync(setting, `|${handler}`);

@@ -1,5 +1,5 @@
-// Reads and writes of a real block device, held to so many bytes or operations in a second: a loop device over a file in memory, with a
-// file system of its own, mounted in a mount namespace of this test's own.
+// Limits of bytes and operations per second on a real block device: a loop device over an image file, with its own
+// file system, mounted in a separate mount namespace.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,10 @@ import { cgroups, isRoot, isSlow, sh, temporaryDirectory, testIf, thrown } from 
 const hasIo = cgroups.version !== undefined && 'io' in cgroups.parents;
 const mebibyte = 2 ** 20;
 
-/** A program of Node in a mount namespace where `device` is mounted on `directory`; what it prints, read as JSON. */
+/**
+ * Runs a Node program in a mount namespace where a new loop device is mounted on `disk` in the variable `directory`.
+ * Returns the JSON that it prints.
+ */
 function withDisk(program: string): unknown {
   const directory = temporaryDirectory();
   const image = join(directory.path, 'image');
@@ -36,7 +39,7 @@ function withDisk(program: string): unknown {
 
 const hasLoop = isRoot && existsSync('/dev/loop-control') && spawnSync('losetup', ['--find']).status === 0;
 
-testIf(hasIo && hasLoop, 'the io controller and loop devices', 'io: bytes and operations of a disk, within 15 %', () => {
+testIf(hasIo && hasLoop, 'the io controller and loop devices', 'io: rates of bytes and operations are within 15 % of the limit', () => {
   const rates = { writeBytes: 2 * mebibyte, readBytes: 4 * mebibyte, writeOperations: 40, readOperations: 60 };
   const got = withDisk(`
     const mounts = [{ type: 'bind', source: directory + '/disk', target: '/d', readonly: false }];
@@ -56,7 +59,7 @@ testIf(hasIo && hasLoop, 'the io controller and loop devices', 'io: bytes and op
   for (const name of Object.keys(rates) as (keyof typeof rates)[]) {
     const rate = done[name] / got[name].seconds;
     process.stderr.write(`io.${name}: ${Math.round(rate)} in a second of ${rates[name]}\n`);
-    // What an emulated machine cannot do in time is no more than the limit all the same.
+    // An emulated machine may be too slow to reach the limit, but must not exceed it either.
     expect(rate / rates[name]).toBeLessThan(1.15);
     if (!isSlow) expect(rate / rates[name]).toBeGreaterThan(0.85);
   }
@@ -64,7 +67,7 @@ testIf(hasIo && hasLoop, 'the io controller and loop devices', 'io: bytes and op
   expect(got.readBytes.usage.ioRead).toBeGreaterThanOrEqual(6 * mebibyte);
 });
 
-testIf(hasIo, 'the io controller', 'io: what is no disk is refused, by the option', async () => {
+testIf(hasIo, 'the io controller', 'io: a device that is not a disk is refused with the name of the option', async () => {
   const limits = (device: string) => ({ limits: { io: [{ device, readBytes: mebibyte }] } });
   expect(thrown(() => spawnIsolated('true', [], limits('/proc')))).toMatchObject({
     path: 'limits.io[0].device',

@@ -1,4 +1,5 @@
-// Each limit is proven by a program that runs into it: what it got, what it was refused, and what the host counted.
+// Each limit is tested by a program that reaches it: what the program obtained, the error it got, and what the host
+// counted.
 import { cpus } from 'node:os';
 import { type Limits, Sandbox, spawnIsolated } from 'nsjs';
 import { cgroups, hasCgroups, isSlow, rejection, sh, sleep, temporaryDirectory, testIf, trySh } from '../../support';
@@ -11,7 +12,7 @@ const twoCpus = cpus().length >= 2;
 const perl = (program: string, limits: Limits, timeout = 60_000) =>
   spawnIsolated('perl', ['-e', program], { limits, timeout, reject: false, encoding: 'utf8' });
 
-testIf(hasCgroups, 'cgroups', 'memory: never more than the limit, of whatever kind', async () => {
+testIf(hasCgroups, 'cgroups', 'memory: a program never exceeds the limit, whatever kind of memory it uses', async () => {
   const limit = 48 * mebibyte;
   for (const program of [
     'my @a; for (1..200) { push @a, "x" x 1048576; print "$_\\n"; $| = 1 }',
@@ -26,26 +27,26 @@ testIf(hasCgroups, 'cgroups', 'memory: never more than the limit, of whatever ki
   }
 });
 
-testIf(hasCgroups, 'cgroups', 'memory: what fits is had', async () => {
+testIf(hasCgroups, 'cgroups', 'memory: a program below the limit runs to its end', async () => {
   const result = await perl('my $a = "x" x (20 * 1048576); print length $a', { memory: '64M' });
   expect(result).toMatchObject({ reason: 'exited', exitCode: 0, stdout: `${20 * mebibyte}` });
 });
 
-testIf(isVersion2, 'cgroups of version 2', 'memoryHigh: slows down and takes back, and kills nobody', async () => {
-  // Only a little above it: the further, the longer the kernel makes it wait.
+testIf(isVersion2, 'cgroups of version 2', 'memoryHigh: the program is slowed down and its memory reclaimed, not killed', async () => {
+  // Only slightly above the limit: the further above, the longer the kernel delays the program.
   const result = await trySh('head -c 20M /dev/zero > /tmp/x; echo done', { limits: { memory: '512M', memoryHigh: '20M' } });
   expect(result).toMatchObject({ reason: 'exited', stdout: 'done', limits: { oomKills: 0 } });
   expect(result.limits.memoryHigh).toBeGreaterThan(0);
 });
 
-testIf(isVersion2, 'cgroups of version 2', 'unified: what has no option is written as it is', async () => {
+testIf(isVersion2, 'cgroups of version 2', 'unified: cgroup files without an option of their own are written unchanged', async () => {
   const { report } = await spawnIsolated('true', [], { limits: { unified: { 'memory.zswap.max': '0' } } });
   expect(report.limits.unified).toEqual({ 'memory.zswap.max': '0' });
   const failing = spawnIsolated('true', [], { limits: { unified: { 'memory.nonsense': '1' } } });
   await expect(failing).rejects.toMatchObject({ code: 'ENOENT', origin: 'limits.unified.memory.nonsense' });
 });
 
-testIf(hasCgroups, 'cgroups', 'oomGroup: a program with limits of its own is one of it', async () => {
+testIf(hasCgroups, 'cgroups', 'oomGroup: a program with its own limits belongs to the group as well', async () => {
   const sandbox = await Sandbox.open({ limits: { memory: '40M', oomGroup: true } });
   const other = sandbox.spawn('sleep', ['100'], { reject: false });
   await other.spawned;
@@ -55,12 +56,12 @@ testIf(hasCgroups, 'cgroups', 'oomGroup: a program with limits of its own is one
   expect((await other).reason).toBe('oom');
 });
 
-testIf(cgroups.version === 1, 'cgroups of version 1', 'oomGroup: a limit of memory of one program is refused', async () => {
+testIf(cgroups.version === 1, 'cgroups of version 1', 'oomGroup: a memory limit of one program is refused', async () => {
   await using sandbox = await Sandbox.open({ limits: { memory: '40M', oomGroup: true } });
   expect(await rejection(sandbox.spawn('true', [], { limits: { memory: '20M' } }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
 });
 
-testIf(hasCgroups, 'cgroups', 'oomGroup: all of it ends when one of it is killed', async () => {
+testIf(hasCgroups, 'cgroups', 'oomGroup: all processes end when one of them is killed', async () => {
   const line = 'sleep 100 & perl -e \'my @a; push @a, "x" x 1048576 for 1..300\'; echo went on';
   const all = await trySh(line, { limits: { memory: '40M', oomGroup: true }, timeout: 60_000 });
   expect(all).toMatchObject({ reason: 'oom', stdout: '', signal: 'SIGKILL' });
@@ -70,7 +71,7 @@ testIf(hasCgroups, 'cgroups', 'oomGroup: all of it ends when one of it is killed
 });
 
 const count = `my $n = 1; while (1) { my $p = fork; last unless defined $p; if (!$p) { sleep 100 } $n++ } print "$n $!"`;
-testIf(hasCgroups, 'cgroups', 'pids: exactly so many, init not counted', async () => {
+testIf(hasCgroups, 'cgroups', 'pids: exactly as many processes can exist as the limit allows, not counting init', async () => {
   for (const limit of [1, 2, 7, 40]) {
     const result = await perl(count, { pids: limit });
     expect(result.stdout).toBe(`${limit} Resource temporarily unavailable`);
@@ -83,15 +84,15 @@ const spin = (processes: number) => `for i in $(seq ${processes}); do while :; d
 const spinMs = 3000;
 const points = 0.05;
 
-/** CPUs' worth of time that each program gets in the same 3 s: what its group counts, by the time that has really passed. */
+/** Returns how many CPUs each program uses in the same 3 s: CPU time of its cgroup divided by elapsed time. */
 async function shares(line: string, limits: readonly Limits[]): Promise<number[]> {
-  // Without a limit of time nothing would count the CPU time of a single run on version 1.
+  // On version 1 the CPU time of a one-shot run is only counted if it has a time limit.
   const runs = limits.map((each) => spawnIsolated('/bin/sh', ['-c', line], { limits: { ...each, wallTime: 100 * spinMs }, reject: false }));
   await Promise.all(runs.map((run) => run.spawned));
   await sleep(spinMs / 10);
   const before = runs.map((run) => run.stats());
   await sleep(spinMs);
-  // All are read before one is killed: what one no longer takes, the others get.
+  // Read all of them before killing any: the others would get the CPU time that is freed.
   const after = runs.map((run) => run.stats());
   for (const run of runs) run.kill('SIGKILL');
   await Promise.all(runs);
@@ -102,9 +103,9 @@ async function shares(line: string, limits: readonly Limits[]): Promise<number[]
   });
 }
 
-testIf(has('cpu'), 'the cpu controller', 'cpu: within 5 points over 3 s, and what was waited is told', async () => {
+testIf(has('cpu'), 'the cpu controller', 'cpu: the share is within 0.05 of the limit over 3 s, and throttling is reported', async () => {
   for (const [cpu, processes] of [[0.25, 1], [0.5, 3], ...(twoCpus && !isSlow ? ([[1.5, 4]] as const) : [])] as const) {
-    // With a weight that others of this machine do not come up to.
+    // With a weight far above that of other cgroups of the machine.
     const [got = 0] = await shares(spin(processes), [{ cpu, cpuWeight: 10_000 }]);
     process.stderr.write(`cpu ${cpu}: got ${got.toFixed(3)}\n`);
     expect(Math.abs(got - cpu)).toBeLessThanOrEqual(points);
@@ -114,29 +115,29 @@ testIf(has('cpu'), 'the cpu controller', 'cpu: within 5 points over 3 s, and wha
   expect(limits.cpuThrottled?.ms).toBeGreaterThan(50);
 });
 
-testIf(has('cpu') && has('cpuset'), 'the cpuset controller', 'cpuWeight: shares of one CPU as the weights are', async () => {
+testIf(has('cpu') && has('cpuset'), 'the cpuset controller', 'cpuWeight: programs share one CPU in proportion to weights', async () => {
   const [heavy = 0, light = 0] = await shares(
     spin(1),
     [80, 20].map((cpuWeight) => ({ cpuWeight, cpus: [0] })),
   );
   process.stderr.write(`weights 80 and 20: got ${heavy.toFixed(3)} and ${light.toFixed(3)}\n`);
-  // Others of this machine take their part of the CPU: what counts is how the rest is shared.
+  // Other processes of the machine use the CPU too: only the ratio of the two counts.
   expect(Math.abs(heavy / (heavy + light) - 0.8)).toBeLessThanOrEqual(points);
 });
 
-testIf(has('cpuset'), 'the cpuset controller', 'cpus: no other one can be had', async () => {
+testIf(has('cpuset'), 'the cpuset controller', 'cpus: a program cannot use any other CPU', async () => {
   expect(await sh('nproc; grep Cpus_allowed_list /proc/self/status | cut -f2', { limits: { cpus: '0' } })).toBe('1\n0');
   const last = cpus().length - 1;
   expect(await sh('taskset -c 0-99 grep Cpus_allowed_list /proc/self/status | cut -f2', { limits: { cpus: [last] } })).toBe(`${last}`);
   await expect(spawnIsolated('true', [], { limits: { cpus: [8191] } })).rejects.toMatchObject({ origin: 'limits.cpus', syscall: 'write' });
 });
 
-testIf(has('hugetlb'), 'the hugetlb controller', 'hugetlb: a group of its own limits huge pages', async () => {
+testIf(has('hugetlb'), 'the hugetlb controller', 'hugetlb: the limit of huge pages is set and reported', async () => {
   const { report } = await spawnIsolated('true', [], { limits: { hugetlb: { '2MB': '4M' } } });
   expect(report.limits.hugetlb).toEqual({ '2MB': 4 * mebibyte });
 });
 
-test('tmpfs: exactly so many bytes and inodes', async () => {
+test('tmpfs: exactly as many bytes and inodes fit as the limits allow', async () => {
   const options = { scratch: { size: '3M', inodes: 20 } } as const;
   const line = (directory: string) =>
     `cat /dev/zero > ${directory}/x; stat -c %s ${directory}/x; rm ${directory}/x; i=0; while touch ${directory}/$i; do i=$((i+1)); done; ls ${directory} | wc -l`;
@@ -149,7 +150,7 @@ test('tmpfs: exactly so many bytes and inodes', async () => {
   expect(own.stdout).toBe(`${3 * mebibyte}\n19`);
 });
 
-test('the changes of an overlay in memory: exactly so many bytes', async () => {
+test('overlay: changes in memory cannot exceed the size limit', async () => {
   const lower = temporaryDirectory();
   const options = { mounts: [{ type: 'overlay', target: '/o', lower: [lower.path], size: '2M', inodes: 100 } as const] };
   const { stdout, stderr } = await trySh('cat /dev/zero > /o/x; du -k /o/x | cut -f1', options);
@@ -159,13 +160,13 @@ test('the changes of an overlay in memory: exactly so many bytes', async () => {
   expect(stderr).toContain('No space left on device');
 });
 
-test('fileSize: exactly so many bytes, and the signal for it', async () => {
+test('fileSize: a file grows exactly to the limit, then the program gets SIGXFSZ', async () => {
   const { stdout, stderr } = await trySh('head -c 5M /dev/zero > /tmp/x; echo $?; stat -c %s /tmp/x', { limits: { fileSize: '1M' } });
   expect(stdout).toBe(`153\n${mebibyte}`);
   expect(stderr).toMatch(/File size limit exceeded/);
 });
 
-test('openFiles: exactly so many descriptors', async () => {
+test('openFiles: exactly as many descriptors can be open as the limit allows', async () => {
   const program = 'my @f; while (open my $f, "<", "/dev/null") { push @f, $f } print scalar(@f) + 3, " $!"';
   expect((await perl(program, { openFiles: 50 })).stdout).toBe('50 Too many open files');
 });

@@ -1,4 +1,5 @@
-// The kernel's own memory, and what it counts by user: one sandbox leaves the machine and the others theirs.
+// Kernel memory, and resources that the kernel counts per user: one sandbox cannot exhaust those of the host and of
+// other sandboxes.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { machineMemory, socketMemory } from '../../../dist/monitor/socket-memory
 import { hasCgroups, isRoot, isSlow, output, sleep, testIf } from '../../support';
 
 const program = join(__dirname, '../../../build/test/kernel-memory');
-// Not bound: the file system of the tests may be one that cannot be id-mapped.
+// As data, not as a bind mount: the file system of the tests may not support id-mapped mounts.
 const mounts = [{ type: 'file', target: '/take', data: readFileSync(program), mode: 0o755 }] as const;
 const mebibyte = 2 ** 20;
 const kinds = execFileSync(program, { encoding: 'utf8' }).trim().split('\n');
@@ -19,12 +20,12 @@ const tcpMemory = () => (Number(/^TCP: .* mem (\d+)/m.exec(readFileSync('/proc/n
 
 interface Taker {
   readonly running: IsolatedProcess<string | Buffer>;
-  /** How many it got; what it was told then. Undefined once its sandbox has ended. */
+  /** Number of objects it got, and the error message that followed. Undefined if its sandbox ended first. */
   readonly taken: Promise<{ readonly count: number; readonly reason: string } | undefined>;
   release(): Promise<void>;
 }
 
-/** Takes all that is given of a kind, and holds it until it is released. */
+/** Starts a program that takes as many objects of a kind as it can get and holds them until it is released. */
 function take(sandbox: Sandbox, kind: string): Taker {
   const running = sandbox.spawn('/take', [kind], { stdio: ['pipe', 'pipe', 'pipe'], reject: false });
   let text = '';
@@ -51,11 +52,11 @@ function take(sandbox: Sandbox, kind: string): Taker {
 const openFive = (options: SandboxOptions): Promise<readonly Sandbox[]> =>
   Promise.all(Array.from({ length: 5 }, () => Sandbox.open({ mounts, ...options })));
 
-describe('memory of the kernel', () => {
+describe('kernel memory', () => {
   testIf(
     isRoot && hasCgroups && !isSlow,
     'root with cgroups',
-    'five sandboxes of 256M take no more of the machine than that, whatever kind they take',
+    'five sandboxes with a limit of 256M each stay within it, whatever kind of kernel memory they use',
     async () => {
       const limit = 256;
       const rows: string[] = [];
@@ -93,7 +94,7 @@ describe('memory of the kernel', () => {
     600_000,
   );
 
-  testIf(!isSlow, 'a fast machine', 'sockets of a network made within the sandbox count as well', async () => {
+  testIf(!isSlow, 'a fast machine', 'sockets of network namespaces that are created inside a sandbox are counted as well', async () => {
     const line = 'ip link set lo up; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do (sleep 30 | /take netlink) & done; sleep 20';
     const { reason } = await spawnIsolated('unshare', ['-Urn', 'sh', '-c', line], {
       preset: 'container',
@@ -104,7 +105,7 @@ describe('memory of the kernel', () => {
     expect(reason).toBe('oom');
   });
 
-  test('what sockets hold is counted once the memory of all of them has grown', () => {
+  test('socket memory of a sandbox is counted in full once that of the machine has grown', () => {
     const protocols = 'protocol  size sockets  memory\nTCP   2432   3   1  no\nUNIX  1024  9  -1\nNETLINK   1096      2      -1\nbroken\n';
     expect(socketMemory(protocols, true)).toBe(3 * 24 * 1024 + 2 * 256 * 1024);
     expect(socketMemory('', true)).toBe(0);
@@ -114,14 +115,14 @@ describe('memory of the kernel', () => {
     );
   });
 
-  testIf(!isSlow, 'hardware virtualisation', 'connections that nobody accepts end their sandbox, in time', async () => {
+  testIf(!isSlow, 'hardware virtualisation', 'connections that nobody accepts end their sandbox at its memory limit', async () => {
     await using sandbox = await Sandbox.open({ mounts, limits: { memory: '64M' } });
     const taker = take(sandbox, 'backlog');
     expect(await taker.taken).toBeUndefined();
     expect(await taker.running.catch((error) => error)).toMatchObject({ reason: 'oom' });
   });
 
-  test('sizes of queues are answered and left as they are; what holds more is refused', async () => {
+  test('setsockopt of queue sizes succeeds without effect; options that would hold more memory are refused', async () => {
     const script = `import socket
 s = socket.socket(); before = s.getsockopt(1, 8); s.setsockopt(1, 8, 1 << 30); s.setsockopt(1, 7, 1 << 30)
 u = socket.socket(2, 2); u.setsockopt(0, 11, 1)
@@ -137,13 +138,13 @@ s.setsockopt(1, 2, 1); s.setsockopt(6, 1, 1); print('usual')`;
   });
 });
 
-// What the kernel counts for a user, and a sandbox may take of it: by kind, where in another program it would be missed.
+// Kinds of objects that the kernel counts per user and whose lack would break other programs of the user.
 const counted = ['inotify', 'mqueue', 'terminals', 'signals', 'epoll', 'pipes', 'locks'] as const;
 
-/** 500 sets of epoll with 500 files each. */
+/** Number of watches that one program takes: 500 epoll instances with 500 files each. */
 const watchesOfTaker = 250_000;
 
-/** What a process of the host needs of each of them; 0 is well. */
+/** Python program that needs a little of each kind, as host processes do. Exit status 0 means that it got all. */
 const needs = `
 import os, sys, ctypes, select, signal
 libc = ctypes.CDLL(None, use_errno=True)
@@ -160,9 +161,10 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN + 1]); check('sigqueue
 print('well')
 `;
 
-describe('what the kernel counts by user', () => {
-  test('five sandboxes that take all of it at once leave a sixth one and the host theirs', async () => {
-    // Run by a user watches of epoll have no share, as the report says. Where five processes could take all there are, they get fewer descriptors.
+describe('resources that the kernel counts per user', () => {
+  test('five sandboxes that take all they can leave enough for a sixth one and for the host', async () => {
+    // For an unprivileged user there is no limit of epoll watches per sandbox, as the report states. Where five
+    // processes could take all watches, they get fewer descriptors.
     const watches = Number(readFileSync('/proc/sys/fs/epoll/max_user_watches', 'latin1'));
     const few = isRoot || watches > 8 * watchesOfTaker ? {} : { openFiles: 256 };
     const sandboxes = await openFive({ terminal: true, limits: { memory: '256M', ...few } });
@@ -172,7 +174,7 @@ describe('what the kernel counts by user', () => {
       for (const kind of counted) expect([kind, found.filter(([name, count]) => name === kind && count > 0).length]).toEqual([kind, 5]);
       expect(spawnSync('python3', ['-c', needs], { encoding: 'utf8' })).toMatchObject({ stdout: 'well\n', stderr: '' });
       expect(await output('python3', ['-c', needs], { terminal: true })).toBe('well');
-      // By Node itself, in this process.
+      // An inotify watch by Node, in this process.
       watch('/tmp').close();
     } finally {
       await Promise.all(takers.map(({ taker }) => taker.release()));
@@ -180,7 +182,7 @@ describe('what the kernel counts by user', () => {
     }
   });
 
-  test('and so do five that may nest namespaces', async () => {
+  test('five sandboxes that may nest namespaces leave enough for others as well', async () => {
     const sandboxes = await openFive({ preset: 'container' });
     const takers = sandboxes.map((sandbox) => take(sandbox, 'networks'));
     try {
@@ -194,12 +196,12 @@ describe('what the kernel counts by user', () => {
     }
   });
 
-  testIf(isRoot, 'root', 'the user namespace of a sandbox is counted for its own id', async () => {
+  testIf(isRoot, 'root', 'the user namespace of a sandbox is charged to the host id of the sandbox', async () => {
     await using sandbox = await Sandbox.open();
     expect(sandbox.namespace('user').inspect().ownerUid).toBeGreaterThanOrEqual(1_900_000_000);
   });
 
-  test('a sandbox has a share of instances, watches and terminals', async () => {
+  test('a sandbox is limited to a share of inotify watches, message queues and terminals', async () => {
     await using sandbox = await Sandbox.open({ mounts, terminal: true });
     const counts: Record<string, number> = {};
     for (const kind of ['inotify', 'terminals', 'mqueue']) {

@@ -1,4 +1,4 @@
-// A thousand sandboxes at once: all start, all are listed, all close, and nothing is left.
+// A thousand sandboxes at the same time: all start, all are listed, all close, and nothing is left.
 import { readFileSync } from 'node:fs';
 import { type IsolatedProcess, Sandbox, spawnIsolated } from 'nsjs';
 import { findSandboxes } from '../../../dist/monitor/discover';
@@ -29,7 +29,7 @@ async function medianSpawn(): Promise<number> {
 testIf(
   fits && !isSlow,
   `${most * descriptorsEach} descriptors, and a machine that is not emulated`,
-  `${most} sandboxes at once`,
+  `${most} sandboxes run at the same time and leave nothing behind`,
   async () => {
     await (await Sandbox.open()).close();
     await medianSpawn();
@@ -57,7 +57,7 @@ testIf(
     try {
       each = `${Math.round(launchers.reduce((sum, pid) => sum + pssOf(pid), 0) / 50)} KB of launcher and init`;
     } catch {
-      // Init of a user's sandbox shows its memory to nobody.
+      // For an unprivileged user, the memory of init is not readable.
     }
     const own = Math.round((process.memoryUsage().rss - before.memory) / most / 1024);
     process.stderr.write(`${told.join('; ')}; each: ${each} (Pss), ${own} KB of this process\n`);

@@ -7,7 +7,7 @@ import { rejection, thrown } from '../../support';
 import { mebibyte } from './load';
 
 describe('metrics', () => {
-  test("Prometheus: cAdvisor's names, and what stats tell", async () => {
+  test("Prometheus: the text has cAdvisor's names and the values of stats()", async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '128M' } });
     await using other = await Sandbox.open();
     const text = prometheusMetrics();
@@ -21,7 +21,7 @@ describe('metrics', () => {
     expect(prometheusMetrics([sandbox])).not.toContain(other.id);
   });
 
-  test('Prometheus: served over HTTP', async () => {
+  test('Prometheus: the handler serves the text over HTTP', async () => {
     await using sandbox = await Sandbox.open();
     const server = createServer(prometheusHandler()).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
@@ -40,7 +40,7 @@ describe('metrics', () => {
     expect(body).toContain(sandbox.id);
   });
 
-  test('OpenTelemetry: observed when it collects, runs are counted', async () => {
+  test('OpenTelemetry: sandboxes are measured at each collection, and runs are counted by reason', async () => {
     class Reader extends MetricReader {
       protected override async onForceFlush(): Promise<void> {}
       protected override async onShutdown(): Promise<void> {}

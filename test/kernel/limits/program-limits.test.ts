@@ -6,7 +6,7 @@ import { until } from '../../support/until';
 import { eat, hasCpu, spin } from './load';
 
 describe('limits of one program', () => {
-  testIf(hasCgroups, 'cgroups', 'it is held to its own, the others are not', async () => {
+  testIf(hasCgroups, 'cgroups', 'they apply to that program and not to the others', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '256M' } });
     const [small, large] = await Promise.all([
       sandbox.spawn('perl', eat(60), { limits: { memory: '32M' }, reject: false }),
@@ -18,12 +18,12 @@ describe('limits of one program', () => {
     expect(await sandbox.spawn('perl', ['-e', count], { limits: { pids: 5 } })).toMatchObject({ stdout: '5' });
   });
 
-  testIf(hasCgroups, 'cgroups', 'the sandbox holds it as well', async () => {
+  testIf(hasCgroups, 'cgroups', 'the limits of the sandbox apply as well', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '32M' } });
     expect(await sandbox.spawn('perl', eat(60), { limits: { memory: '128M' }, reject: false })).toMatchObject({ reason: 'oom' });
   });
 
-  testIf(hasCpu, 'the cpu controller', 'CPU time is its own', async () => {
+  testIf(hasCpu, 'the cpu controller', 'the cpu limit and the statistics are those of the program', async () => {
     await using sandbox = await Sandbox.open();
     const run = sandbox.spawn('/bin/sh', spin, { limits: { cpu: 0.2, wallTime: 3000 }, reject: false });
     await run.spawned;
@@ -34,7 +34,7 @@ describe('limits of one program', () => {
     await run;
   });
 
-  testIf(hasCgroups, 'cgroups', 'its groups go with it', async () => {
+  testIf(hasCgroups, 'cgroups', 'the cgroups of a program are removed when it ends', async () => {
     await using sandbox = await Sandbox.open();
     const before = { groups: sandboxCgroups().length, descriptors: openDescriptors() };
     for (let round = 0; round < 5; round++)
@@ -43,14 +43,14 @@ describe('limits of one program', () => {
     expect(openDescriptors()).toBeLessThanOrEqual(before.descriptors);
   });
 
-  testIf(!hasCgroups, 'a user without cgroups', 'what needs a group is an error that says so', async () => {
+  testIf(!hasCgroups, 'a user without cgroups', 'a limit that needs a cgroup is refused with ERR_NSJS_UNSUPPORTED', async () => {
     await using sandbox = await Sandbox.open();
     expect(await rejection(sandbox.spawn('true', [], { limits: { pids: 5 } }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
   });
 });
 
-describe('limits of one program, and how they end', () => {
-  test('however short its time is, it is over', async () => {
+describe('time limits of one program', () => {
+  test('even the shortest wallTime ends the program with reason timeout', async () => {
     await using sandbox = await Sandbox.open({ limits: { pids: 200 } });
     for (const wallTime of [1, 2, 3, 5, 10]) {
       const runs = Array.from({ length: 20 }, () =>
@@ -60,7 +60,7 @@ describe('limits of one program, and how they end', () => {
     }
   });
 
-  testIf(hasCgroups, 'cgroups', "the clock of a program that could not start is not the next one's", async () => {
+  testIf(hasCgroups, 'cgroups', 'wallTime of a program that could not start does not apply to the next one', async () => {
     await using sandbox = await Sandbox.open({ limits: { pids: 2 } });
     const first = sandbox.spawn('sleep', ['100'], { reject: false });
     const second = sandbox.spawn('sleep', ['100'], { reject: false });
@@ -74,7 +74,7 @@ describe('limits of one program, and how they end', () => {
   });
 
   test.each(['untrusted', 'none'] as const)(
-    'CPU time and idleness hold under preset %s, with a limit of memory beside them',
+    'cpuTime and idle are enforced under preset %s, together with a memory limit',
     async (preset) => {
       await using sandbox = await Sandbox.open({ preset });
       const spinning = '(while :; do :; done) & (while :; do :; done) & wait';
@@ -90,14 +90,14 @@ describe('limits of one program, and how they end', () => {
     },
   );
 
-  testIf(hasCpu, 'the cpu controller', 'a neighbour that uses all CPU time up stops no clock', async () => {
+  testIf(hasCpu, 'the cpu controller', 'wallTime is enforced while another program uses up all CPU time of the sandbox', async () => {
     await using sandbox = await Sandbox.open({ limits: { cpu: 0.3 } });
     const wallTime = 2000;
     const run = sandbox.spawn('sleep', ['100'], { limits: { wallTime }, reject: false });
     await run.spawned;
     const before = Date.now();
     void sandbox.spawn('/bin/sh', ['-c', 'for i in $(seq 5); do while :; do :; done & done; wait'], { reject: false });
-    // Init, which tells, waits for CPU time like the rest of it.
+    // Poll /proc: init, which sends the exit record, waits for CPU time like the rest of the sandbox.
     await until(() => /^$|\) Z /.test(readText(`/proc/${run.pid}/stat`)));
     expect(Date.now() - before).toBeLessThan(wallTime + (isSlow ? 20_000 : 1000));
     expect(await run).toMatchObject({ reason: 'timeout' });

@@ -1,11 +1,11 @@
-// Ways to die, and the reason that is told for each: never a wrong one, however often.
+// Ways in which a program can end, and the reason that is reported for each: never a wrong one, in many rounds.
 import { readFileSync } from 'node:fs';
 import { type Result, Sandbox, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { childrenOf } from '../../../dist/proc/processes';
 import { block, cgroups, hasCgroups, isSlow } from '../../support';
 
 const rounds = Number(process.env.NSJS_ROUNDS ?? (isSlow ? 2 : 50));
-// So many at a time: enough to make ends meet each other, not so many that time limits lose their meaning.
+// Runs at a time: enough that exits coincide, not so many that load makes the time limits meaningless.
 const width = isSlow ? 2 : 5;
 const has = (name: 'cpu') => hasCgroups && cgroups.version !== undefined && name in cgroups.parents;
 
@@ -27,7 +27,7 @@ const perl =
   (): Promise<Ended> =>
     spawnIsolated('perl', ['-e', program], { reject: false, ...options });
 
-/** Starts a program, and does something to it once it runs. */
+/** Starts a program and calls `act` once it runs. */
 const started =
   (line: string, act: (run: ReturnType<typeof spawnIsolated>, abort: AbortController) => void, options: SpawnOptions = {}) =>
   async () => {
@@ -38,7 +38,7 @@ const started =
     return handle as Promise<Ended>;
   };
 
-/** As the program of a long-lived sandbox, beside another one that must live on. */
+/** Runs the program in a long-lived sandbox, next to another one that must survive. */
 const inside =
   (line: string, options: SpawnOptions = {}, opened = {}) =>
   async (): Promise<Ended> => {
@@ -50,7 +50,10 @@ const inside =
     return result;
   };
 
-/** As the program of a sandbox whose init is killed from outside; that another ran out of memory before is nothing to it. */
+/**
+ * Runs a program in a sandbox whose init is then killed from outside. An earlier OOM kill of another program must not
+ * affect the reason.
+ */
 const insideKilled = async (): Promise<Ended> => {
   await using sandbox = await Sandbox.open(hasCgroups ? { limits: { memory: '40M' } } : {});
   if (hasCgroups && (await sandbox.spawn('/bin/sh', ['-c', `exec ${bomb}`], { reject: false })).reason !== 'oom') throw new Error('no oom');
@@ -63,7 +66,7 @@ const insideKilled = async (): Promise<Ended> => {
   return handle;
 };
 
-/** The launcher or init of a run, killed from outside. */
+/** Starts a run whose keeper or init is then killed from outside. */
 const killed = (which: 'keeper' | 'init') => async (): Promise<Ended> => {
   const handle = spawnIsolated('sleep', ['100'], { reject: false });
   await handle.spawned;
@@ -192,13 +195,13 @@ test.each(Object.entries(ways))('%s', async (_, [expected, die]) => {
   }
 });
 
-test('a loop that is busy meanwhile changes none of them', async () => {
+test('a blocked event loop changes none of the reasons', async () => {
   const all = Object.entries(ways);
   const batch = 6;
   for (let first = 0; first < all.length; first += batch) {
     const some = all.slice(first, first + batch);
     const ends = some.map(([, [, die]]) => die());
-    // All that happens in that time is told at once, from the start of each to its end.
+    // Afterwards all events of that time are read in one go, from the start of each program to its exit.
     block(isSlow ? 2000 : 1000);
     for (const [index, end] of (await Promise.all(ends)).entries()) {
       const [name = '', [expected]] = some[index] ?? ['', [{ reason: '' }]];

@@ -5,8 +5,8 @@ import { hasCgroups, isSlow, sleep, testIf, thrown } from '../../support';
 import { until } from '../../support/until';
 import { eat, hasCpu, mebibyte, spin } from './load';
 
-describe('numbers', () => {
-  test('stats tell what the sandbox uses', async () => {
+describe('statistics', () => {
+  test('stats() returns what the sandbox uses', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '128M', pids: 30 } });
     const run = sandbox.spawn('perl', ['-e', 'my $a = "x" x (20 * 1048576); print STDERR "ready\n"; 1 while 1'], { reject: false });
     await new Promise((resolve) => run.stderr?.once('data', resolve));
@@ -21,7 +21,7 @@ describe('numbers', () => {
     expect(Object.keys(after.network ?? {})).toEqual(['lo']);
   });
 
-  test('a single run has them too, as long as it runs', async () => {
+  test('stats() works for a one-shot run while it runs', async () => {
     const run = spawnIsolated('sleep', ['100'], { reject: false });
     expect(thrown(() => run.stats())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
     await run.spawned;
@@ -31,7 +31,7 @@ describe('numbers', () => {
     expect(thrown(() => run.stats())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
   });
 
-  test('monitor gives samples with what has changed, until it is closed', async () => {
+  test('monitor() yields samples with the changes since the last one until the sandbox is closed', async () => {
     const sandbox = await Sandbox.open();
     void sandbox.spawn('/bin/sh', spin, { reject: false });
     const seen: MonitorSample[] = [];
@@ -52,7 +52,7 @@ describe('numbers', () => {
     }
   });
 
-  test('monitor ends with its signal, and refuses what is no interval', async () => {
+  test('monitor() ends when its signal is aborted, and refuses invalid options', async () => {
     await using sandbox = await Sandbox.open();
     const controller = new AbortController();
     const ended = (async () => {
@@ -66,7 +66,7 @@ describe('numbers', () => {
     expect(thrown(() => sandbox.monitor({ intervall: 100 } as object))).toMatchObject({ path: 'intervall' });
   });
 
-  testIf(hasCgroups, 'cgroups', 'memory of its own that is almost used up is an event of the program', async () => {
+  testIf(hasCgroups, 'cgroups', 'a program whose own memory limit is almost reached gets a limit event', async () => {
     await using sandbox = await Sandbox.open();
     const told: LimitEvent[] = [];
     const run = sandbox.spawn('perl', ['-e', 'my $a = "x" x (18 * 1048576); sleep 2'], {
@@ -81,14 +81,14 @@ describe('numbers', () => {
         stats: expect.objectContaining({ memory: expect.objectContaining({ limit: 40 * mebibyte }) }),
       }),
     );
-    // One that listens too late starts nothing.
+    // A listener that is added after the end starts no timer.
     const timers = jest.spyOn(globalThis, 'setInterval');
     run.events.on('limit', () => {});
     expect(timers).not.toHaveBeenCalled();
     timers.mockRestore();
   });
 
-  test('numbers come again once there are descriptors again', () => {
+  test('stats() works again once descriptors are available again', () => {
     const code = `
       const { closeSync, openSync } = require('node:fs');
       const { Sandbox } = require(${JSON.stringify(require.resolve('nsjs'))});
@@ -106,7 +106,7 @@ describe('numbers', () => {
     expect(stdout.split('\n').slice(-2)).toEqual(['true', '']);
   });
 
-  testIf(hasCgroups, 'cgroups', 'limits that are met are events', async () => {
+  testIf(hasCgroups, 'cgroups', 'reaching a limit of the sandbox emits limit events', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '64M', pids: 5, ...(hasCpu ? { cpu: 0.2 } : {}) } });
     const kinds = new Set<LimitEvent['kind']>();
     const told = new Set<unknown>();
@@ -124,7 +124,7 @@ describe('numbers', () => {
     expect([...told]).toEqual([sandbox.id]);
   });
 
-  test('its end is told: why, and what it used', async () => {
+  test('the close event has the reason and the usage of the sandbox', async () => {
     const told: unknown[] = [];
     const onClose = (message: unknown) => told.push(message);
     subscribe('nsjs:sandbox:close', onClose);
@@ -144,7 +144,7 @@ describe('numbers', () => {
   });
 });
 
-test('one sample is what its type says', async () => {
+test('one sample matches its type', async () => {
   await using sandbox = await Sandbox.open();
   const { time, cpu, memory, pids }: Stats = sandbox.stats();
   expect(Date.now() - time).toBeLessThan(isSlow ? 10_000 : 1000);

@@ -1,4 +1,4 @@
-// A program in uninterruptible sleep cannot be killed: it is told, and ends when the kernel lets it.
+// A program in uninterruptible sleep cannot be killed: this is reported, and it ends when the kernel allows it.
 import { type ChildProcess, fork, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,10 @@ import { isRoot, isSlow, temporaryDirectory, testIf } from '../../support';
 const hasFuse = isRoot && process.arch === 'x64' && existsSync('/dev/fuse') && spawnSync('unshare', ['-m', 'true']).status === 0;
 const program = join(process.cwd(), 'test/programs/stuck-fs.pl');
 
-/** In a mount namespace of its own: what is stuck in it is let go when the file system's server is killed. */
+/**
+ * Script for a separate mount namespace. Processes that are stuck in the file system continue when its server is
+ * killed.
+ */
 const script = (directory: string) => `
   const { spawn } = require('node:child_process');
   const { Sandbox, spawnIsolated } = require(${JSON.stringify(process.cwd())});

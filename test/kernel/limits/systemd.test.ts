@@ -9,13 +9,13 @@ const systemd = ['/lib/systemd/systemd', '/usr/lib/systemd/systemd'].find((path)
 
 const isVersion2 = cgroups.version === 2;
 
-// It wants to see that the machine was booted with it.
+// systemd requires that the machine was booted with it.
 const isBooted = existsSync('/run/systemd/system');
 
 testIf(
   isVersion2 && isBooted && systemd !== undefined,
   'systemd, and cgroups of version 2',
-  'sandboxes in a scope that systemd made',
+  'sandboxes run in a scope that systemd created',
   async () => {
     const runtime = temporaryDirectory();
     const group = join((cgroups.version === 2 && cgroups.parents.memory) || '', `nsjs-test-manager-${process.pid}`);
@@ -65,12 +65,12 @@ testIf(
   },
 );
 
-testIf(!isVersion2, 'cgroups of version 1', 'on version 1 there is none', async () => {
+testIf(!isVersion2, 'cgroups of version 1', 'systemdScope() is refused on version 1', async () => {
   expect(await rejection(systemdScope())).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', hint: expect.any(String) });
   expect(await rejection(systemdScope({ manager: 'nobody' as 'user' }))).toMatchObject({ path: 'manager' });
 });
 
-testIf(isVersion2, 'cgroups of version 2', 'whoever answers in another way is an error', async () => {
+testIf(isVersion2, 'cgroups of version 2', 'systemdScope() fails with ERR_NSJS_DBUS if the bus rejects the connection', async () => {
   const runtime = temporaryDirectory();
   const server = createServer((socket) => socket.end('REJECTED\r\n')).listen(join(runtime.path, 'bus'));
   await new Promise((resolve) => server.once('listening', resolve));

@@ -1,4 +1,4 @@
-// Limits of time hold whatever the program does, and whatever this process does.
+// Time limits are enforced whatever the program and this process do.
 import { execFileSync } from 'node:child_process';
 import { Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { hasCgroups, isSlow, sleep, testIf, trySh } from '../../support';
@@ -16,18 +16,18 @@ const ways = {
   'under ptrace or stopped as a whole': 'sleep 100 & kill -STOP -1; sleep 100',
 } as const;
 
-test.each(Object.entries(ways))('wallTime ends what is %s', async (_, line) => {
+test.each(Object.entries(ways))('wallTime ends a program that is %s', async (_, line) => {
   const result = await trySh(line, { limits: { wallTime: 400 } });
   expect(result).toMatchObject({ reason: 'timeout', signal: 'SIGKILL', stdout: '', limits: { time: 'wallTime' } });
   expect(result.durationMs).toBeGreaterThanOrEqual(395);
   expect(result.durationMs).toBeLessThan(400 + slack);
 });
 
-test('wallTime ends it at its moment while the loop of this process is blocked', async () => {
+test('wallTime ends a program on time while the event loop is blocked', async () => {
   const run = spawnIsolated('sleep', ['100'], { limits: { wallTime: 300 }, reject: false });
   await run.spawned;
   const pid = run.pid ?? 0;
-  // Nothing of this process runs meanwhile; the shell looks after it.
+  // The event loop is blocked until the shell has checked whether the program still exists.
   const seen = execFileSync('/bin/sh', ['-c', `sleep ${(300 + slack) / 1000}; test -e /proc/${pid} && echo there || echo gone`], {
     encoding: 'utf8',
   });
@@ -35,12 +35,12 @@ test('wallTime ends it at its moment while the loop of this process is blocked',
   expect(await run).toMatchObject({ reason: 'timeout', limits: { time: 'wallTime' } });
 });
 
-test('wallTime holds in a blocking call', () => {
+test('wallTime is enforced in spawnIsolatedSync', () => {
   const result = spawnIsolatedSync('sleep', ['100'], { limits: { wallTime: 200 }, reject: false });
   expect(result).toMatchObject({ reason: 'timeout', limits: { time: 'wallTime' } });
 });
 
-test('wallTime of a sandbox ends it and all its programs', async () => {
+test('wallTime of a sandbox ends the sandbox and all its programs', async () => {
   const sandbox = await Sandbox.open({ limits: { wallTime: 500 } });
   const programs = [1, 2].map(() => sandbox.spawn('sleep', ['100'], { reject: false }));
   expect(await sandbox.ended).toMatchObject({ reason: 'timeout', limits: { time: 'wallTime' } });
@@ -48,8 +48,8 @@ test('wallTime of a sandbox ends it and all its programs', async () => {
   expect(sandbox.closed).toBe(true);
 });
 
-test('a sandbox that a limit ends before it is open says so', async () => {
-  // So much to mount that no machine has it done within the limit.
+test('a sandbox that a time limit ends before it is open rejects with the name of the limit', async () => {
+  // So many mounts that no machine can set them up within the limit.
   const mounts = Array.from({ length: 150 }, (_, index) => ({ type: 'tmpfs', target: `/tmp/${index}` }) as const);
   await expect(Sandbox.open({ mounts, limits: { wallTime: 1 } })).rejects.toMatchObject({
     code: 'ERR_NSJS_CLOSED',
@@ -57,7 +57,7 @@ test('a sandbox that a limit ends before it is open says so', async () => {
   });
 });
 
-test('limits of time of one program leave the others alone', async () => {
+test('time limits of one program do not affect the others', async () => {
   await using sandbox = await Sandbox.open();
   const other = sandbox.spawn('sleep', ['100'], { reject: false });
   const result = await sandbox.spawn('/bin/sh', ['-c', 'trap "" TERM; sleep 100 & sleep 100'], {
@@ -72,7 +72,7 @@ test('limits of time of one program leave the others alone', async () => {
   expect(await other).toMatchObject({ reason: 'killed' });
 });
 
-testIf(hasCgroups, 'cgroups', 'what a program with limits of its own leaves running ends with it', async () => {
+testIf(hasCgroups, 'cgroups', 'processes that a program with its own limits leaves behind end with it', async () => {
   await using sandbox = await Sandbox.open();
   const others = () => sandbox.stats().pids.current - 1;
   await sandbox.spawn('/bin/sh', ['-c', 'sleep 100 & setsid sleep 100 &'], { limits: { wallTime: 60_000 } });
@@ -82,7 +82,7 @@ testIf(hasCgroups, 'cgroups', 'what a program with limits of its own leaves runn
   expect(others()).toBe(1);
 });
 
-test('cpuTime counts the whole tree, not one process', async () => {
+test('cpuTime counts all processes of the program together', async () => {
   const line = 'for i in 1 2 3; do while :; do :; done & done; wait';
   const result = await trySh(line, { limits: { cpuTime: 800 }, timeout: 60_000 });
   expect(result).toMatchObject({ reason: 'timeout', limits: { time: 'cpuTime' } });
@@ -91,11 +91,11 @@ test('cpuTime counts the whole tree, not one process', async () => {
   expect(used).toBeLessThan(800 + slack);
 });
 
-test('cpuTime is not wall time: what sleeps may go on', async () => {
+test('cpuTime does not count time that a program sleeps', async () => {
   expect(await trySh('sleep 1; echo done', { limits: { cpuTime: 500 } })).toMatchObject({ reason: 'exited', stdout: 'done' });
 });
 
-test('idle ends what does nothing, and not what does a little', async () => {
+test('idle ends a program that does nothing, but not one that does a little', async () => {
   const still = await trySh('sleep 100', { limits: { idle: 400 } });
   expect(still).toMatchObject({ reason: 'timeout', limits: { time: 'idle' } });
   expect(still.durationMs).toBeLessThan(400 * 2 + slack);
@@ -103,13 +103,13 @@ test('idle ends what does nothing, and not what does a little', async () => {
   expect(await trySh(line, { limits: { idle: 1000 } })).toMatchObject({ reason: 'exited', stdout: 'done' });
 });
 
-testIf(hasCgroups, 'cgroups', 'a program that may use next to no CPU is gone in time all the same', async () => {
+testIf(hasCgroups, 'cgroups', 'wallTime ends a program with a very low cpu limit on time', async () => {
   const result = await trySh('for i in $(seq 30); do while :; do :; done & done; wait', { limits: { cpu: 0.01, wallTime: 500 } });
   expect(result).toMatchObject({ reason: 'timeout', limits: { time: 'wallTime' } });
   expect(result.durationMs).toBeLessThan(500 + slack);
 });
 
-test('a timeout is told as one, and from a limit apart', async () => {
+test('the timeout of the call is reported as such, apart from time limits', async () => {
   expect(await trySh('sleep 100', { timeout: 200 })).toMatchObject({ reason: 'timeout', limits: { time: 'timeout' } });
   expect((await trySh('exit 137')).limits.time).toBeUndefined();
 });

@@ -6,19 +6,19 @@ import { until } from '../../support/until';
 import { eat, hasCpu, mebibyte, spin } from './load';
 
 describe('update', () => {
-  testIf(cgroups.version === 1, 'cgroups of version 1', 'oomGroup can neither be given nor taken while it runs', async () => {
+  testIf(cgroups.version === 1, 'cgroups of version 1', 'oomGroup cannot be turned off while the sandbox runs', async () => {
     await using sandbox = await Sandbox.open({ limits: { oomGroup: true } });
     expect(thrown(() => sandbox.update({ oomGroup: false }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
     expect(sandbox.limits).toMatchObject({ oomGroup: true });
   });
 
-  testIf(hasCpu, 'the cpu controller', 'less than the kernel counts is refused', async () => {
+  testIf(hasCpu, 'the cpu controller', 'a cpu limit below what the kernel can enforce is refused', async () => {
     await using sandbox = await Sandbox.open({ limits: { cpu: 1, cpuPeriod: 10 } });
     expect(thrown(() => sandbox.update({ cpu: 0.05 }))).toMatchObject({ name: 'OptionRangeError' });
     expect(sandbox.limits).toMatchObject({ cpu: 1 });
   });
 
-  testIf(hasCgroups, 'cgroups', 'a limit of memory can be raised and lowered while it runs', async () => {
+  testIf(hasCgroups, 'cgroups', 'the memory limit can be raised and lowered while the sandbox runs', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '32M' } });
     expect(await sandbox.spawn('perl', eat(50), { reject: false })).toMatchObject({ reason: 'oom' });
     sandbox.update({ memory: '128M' });
@@ -28,7 +28,7 @@ describe('update', () => {
     expect(await sandbox.spawn('perl', eat(50), { reject: false })).toMatchObject({ reason: 'oom' });
   });
 
-  testIf(hasCpu, 'the cpu controller', 'a limit of CPU time holds from the moment it is set', async () => {
+  testIf(hasCpu, 'the cpu controller', 'a new cpu limit is enforced from the moment it is set', async () => {
     await using sandbox = await Sandbox.open({ limits: { cpu: 1 } });
     void sandbox.spawn('/bin/sh', spin, { reject: false });
     await until(() => sandbox.stats().cpu.usageMs > 300);
@@ -41,7 +41,7 @@ describe('update', () => {
     expect(after.cpu.throttledPeriods).toBeGreaterThan(0);
   });
 
-  testIf(hasCgroups, 'cgroups', 'if one limit is refused all stay as they are', async () => {
+  testIf(hasCgroups, 'cgroups', 'if one limit is refused, none of them changes', async () => {
     await using sandbox = await Sandbox.open({ limits: { memory: '64M', pids: 20, cpus: '0' } });
     const error = thrown(() => sandbox.update({ memory: '128M', pids: 30, cpus: '8000' }));
     expect(error).toMatchObject({ name: 'SysError', origin: 'limits.cpus' });
@@ -52,7 +52,7 @@ describe('update', () => {
   testIf(
     cgroups.version === 1 && hasCpu,
     'cgroups of version 1',
-    'what version 1 cannot hold is an error, and periods are kept',
+    'limits that version 1 cannot enforce are refused, and update() keeps cpuPeriod',
     async () => {
       await using sandbox = await Sandbox.open({ limits: { memory: '64M', cpu: 1, cpuPeriod: 10 } });
       expect(thrown(() => sandbox.update({ oomGroup: true }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
@@ -73,7 +73,7 @@ describe('update', () => {
     },
   );
 
-  test('what holds from the start cannot change', async () => {
+  test('limits that are fixed from the start, invalid values and closed sandboxes are refused', async () => {
     await using sandbox = await Sandbox.open();
     for (const name of ['wallTime', 'cpuTime', 'idle', 'fileSize', 'openFiles'])
       expect(thrown(() => sandbox.update({ [name]: 100 }))).toMatchObject({ path: `limits.${name}` });
@@ -84,7 +84,7 @@ describe('update', () => {
     expect(thrown(() => sandbox.stats())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
   });
 
-  testIf(!hasCgroups, 'a user without cgroups', 'without cgroups nothing can change', async () => {
+  testIf(!hasCgroups, 'a user without cgroups', 'update() is refused without cgroups', async () => {
     await using sandbox = await Sandbox.open();
     expect(thrown(() => sandbox.update({ memory: '64M' }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
   });

@@ -1,4 +1,4 @@
-// limits.pids where only RLIMIT_NPROC can hold it, which counts every process of the user.
+// limits.pids where only RLIMIT_NPROC can enforce it. RLIMIT_NPROC counts every process of the user.
 import { readdirSync, readFileSync } from 'node:fs';
 import { Sandbox, spawnIsolated } from 'nsjs';
 import { hasCgroups, isRoot, sleep, testIf, trySh } from '../../support';
@@ -6,7 +6,7 @@ import { hasCgroups, isRoot, sleep, testIf, trySh } from '../../support';
 const isApproximate = !isRoot && !hasCgroups;
 const uid = process.getuid?.() ?? 0;
 
-/** Tasks of this user now. */
+/** Returns the current number of tasks of this user. */
 function tasks(): number {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -21,13 +21,16 @@ function tasks(): number {
     }, 0);
 }
 
-/** A bomb of Python's: each process also does `more`. */
+/** Returns a fork bomb in Python whose processes each execute `more`. */
 const python = (more: string) => [
   'python3',
   '-c',
   `import os, time\nwhile True:\n  try:\n    if os.fork() == 0: ${more}\n  except OSError: time.sleep(0.05)`,
 ];
-/** What each does, and its limit: with more sessions than these the scheduler leaves this process no time to kill them. */
+/**
+ * Kind, limits.pids and command of each bomb. With more sessions than this the scheduler leaves this process no time
+ * to kill them.
+ */
 const bombs: readonly (readonly [string, number, readonly string[]])[] = [
   ['of a shell', 1000, ['/bin/sh', '-c', 'f() { f | f & }; while :; do f; sleep 0.05; done']],
   ['whose processes each have a session', 600, python('os.setsid()')],
@@ -35,7 +38,7 @@ const bombs: readonly (readonly [string, number, readonly string[]])[] = [
 ];
 
 describe('a user, preset landlock', () => {
-  testIf(isApproximate, 'a user without a cgroup', 'a program starts about limits.pids processes, however many the user has', async () => {
+  testIf(isApproximate, 'a user without a cgroup', 'a program can start about limits.pids processes, whatever the user has', async () => {
     const line = 'n=0; while [ $n -lt 60 ]; do (sleep 5 & echo started) 2>/dev/null || break; n=$((n+1)); done | wc -l';
     const { stdout, report } = await trySh(line, { preset: 'landlock', limits: { pids: 20 } });
     expect(Number(stdout)).toBeGreaterThan(5);
@@ -45,7 +48,7 @@ describe('a user, preset landlock', () => {
   });
 
   for (const [kind, pids, [command = '', ...args]] of bombs)
-    testIf(isApproximate, 'a user without a cgroup', `a fork bomb ${kind} stays within it and is gone within 5 s of the kill`, async () => {
+    testIf(isApproximate, 'a user without a cgroup', `a fork bomb ${kind} stays within limits.pids and is killed within 5 s`, async () => {
       const before = tasks();
       const running = spawnIsolated(command, args, {
         preset: 'landlock',
@@ -54,14 +57,14 @@ describe('a user, preset landlock', () => {
         reject: false,
       });
       await running.spawned;
-      // Shells that may not fork end, all at once: how many there were at a time is what counts.
+      // Shells that cannot fork exit, all of them together: therefore the highest number seen counts.
       let most = 0;
       for (let looks = 0; looks < 400 && most < pids * 0.6; looks++) {
         most = Math.max(most, tasks() - before);
         await sleep(25);
       }
       expect(most).toBeGreaterThan(pids / 2);
-      // init and what else of this process's own has come meanwhile
+      // The slack is for init and for tasks that this process has started in the meantime.
       expect(most).toBeLessThan(pids + 100);
       const since = performance.now();
       running.kill('SIGKILL');
@@ -71,7 +74,7 @@ describe('a user, preset landlock', () => {
       expect(tasks() - before).toBeLessThan(50);
     });
 
-  testIf(isApproximate, 'a user without a cgroup', 'a limit of the caller that is lower stays', async () => {
+  testIf(isApproximate, 'a user without a cgroup', 'a lower limit that the caller sets is kept', async () => {
     const { stdout } = await spawnIsolated('bash', ['-c', 'ulimit -u'], {
       preset: 'landlock',
       limits: { pids: 1000 },

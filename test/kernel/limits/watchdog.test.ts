@@ -1,7 +1,7 @@
 import { spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { hasCgroups, testIf } from '../../support';
 
-test('a blocking call is watched as well', () => {
+test('idle and cpuTime are enforced in spawnIsolatedSync as well', () => {
   const still = spawnIsolatedSync('sleep', ['100'], { limits: { idle: 300 }, timeout: 30_000, reject: false });
   expect(still).toMatchObject({ reason: 'timeout', limits: { time: 'idle' } });
   const line = 'for i in 1 2 3; do while :; do :; done & done; wait';
@@ -9,7 +9,7 @@ test('a blocking call is watched as well', () => {
   expect(busy).toMatchObject({ reason: 'timeout', limits: { time: 'cpuTime' } });
 });
 
-testIf(!hasCgroups, 'a user without cgroups', 'the watchdog ends what takes too much memory together, and says what it can', async () => {
+testIf(!hasCgroups, 'a user without cgroups', 'the watchdog ends processes that exceed the memory limit together', async () => {
   const line = 'for i in 1 2 3 4 5 6; do perl -e \'my $a = "x" x (10 * 1048576); sleep 100\' & done; wait';
   const result = await spawnIsolated('/bin/sh', ['-c', line], { limits: { memory: '64M' }, timeout: 30_000, reject: false });
   expect(result).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });

@@ -4,7 +4,7 @@ import { Fd, Namespace, PidFd } from 'nsjs';
 import { rejection, thrown } from '../../support';
 
 describe('descriptors', () => {
-  test('Fd: closed twice is closed once; given away it is no longer its own', () => {
+  test('Fd: close() after release() leaves the descriptor open', () => {
     const fd = new Fd(Namespace.open('self', 'net').release());
     const number = fd.release();
     fd.close();
@@ -12,7 +12,7 @@ describe('descriptors', () => {
     expect([fd.closed, again.fd]).toEqual([true, number]);
   });
 
-  test('PidFd: kill, exited, info, getfd', async () => {
+  test('PidFd: kill, exited, info and getfd work on a child process, and bad arguments are refused', async () => {
     const child = spawn('sleep', ['100'], { stdio: 'ignore' });
     using process_ = PidFd.open(child.pid ?? 0);
     expect([process_.alive, process_.info().pid]).toEqual([true, child.pid]);
@@ -28,7 +28,7 @@ describe('descriptors', () => {
     expect(thrown(() => PidFd.from(-1, 5))).toMatchObject({ path: 'fd' });
   });
 
-  test('PidFd: closed while the end is waited for; waited for twice, and aborted', async () => {
+  test('PidFd: exited() can be called twice and aborted, and rejects if the PidFd is closed', async () => {
     const child = spawn('sleep', ['100'], { stdio: 'ignore' });
     const closed = PidFd.open(child.pid ?? 0);
     const waiting = [closed.exited(), closed.exited()];
@@ -42,7 +42,7 @@ describe('descriptors', () => {
     expect(await both).toEqual([expect.objectContaining({ status: 9 }), expect.objectContaining({ status: 9 })]);
   });
 
-  test('what is forgotten warns', () => {
+  test('a namespace that is garbage-collected without being closed causes a warning', () => {
     const script = `
       process.on('warning', (warning) => { console.log(warning.name, warning.message.replace(/\\d+/, 'N')); });
       (() => { require('nsjs').Namespace.open('self', 'net'); })();

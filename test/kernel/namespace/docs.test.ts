@@ -1,4 +1,4 @@
-// The example on each page of docs/namespaces runs as it stands and prints what the page says.
+// The example on each page of docs/namespaces runs unchanged and prints the output that the page shows.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,11 +7,11 @@ import { namespaceTypes } from 'nsjs';
 const directory = join(__dirname, '../../../docs/namespaces');
 const block = (text: string, kind: string) => new RegExp(`\`\`\`${kind}\\n(.*?)\`\`\``, 's').exec(text)?.[1] ?? '';
 
-test('there is a page for each type', () => {
+test('the documentation has a page for each type', () => {
   expect(readdirSync(directory).sort()).toEqual(['README.md', ...namespaceTypes.map((type) => `${type}.md`)].sort());
 });
 
-test.each(namespaceTypes)('the example of %s', (type) => {
+test.each(namespaceTypes)('the example for %s prints the documented output', (type) => {
   const text = readFileSync(join(directory, `${type}.md`), 'utf8');
   for (const word of ['**Share**', '**Nest**', '**Pin**']) expect(text).toContain(word);
   expect(execFileSync(process.execPath, ['-e', block(text, 'js')], { cwd: __dirname, encoding: 'utf8' })).toBe(block(text, 'text'));

@@ -32,11 +32,11 @@ beforeAll(async () => {
 });
 afterAll(() => sandbox.close());
 
-test('equals lsns before and after, where these two agree', () => {
+test('the list equals that of lsns for all namespaces that do not change in the meantime', () => {
   const before = lsns();
   const listed = listNamespaces().namespaces.map(normal);
   const after = new Map(lsns().map((one) => [key(one), JSON.stringify(one)]));
-  // The lsns process itself, and Node's own number of processes, come and go.
+  // The lsns process itself and the number of processes of Node change between the calls.
   const stable = before.filter((one) => after.get(key(one)) === JSON.stringify(one) && !one.command.startsWith('lsns'));
   const ours = new Map(listed.map((one) => [key(one), one]));
   expect(stable.length).toBeGreaterThanOrEqual(4);
@@ -49,7 +49,7 @@ test('equals lsns before and after, where these two agree', () => {
   for (const one of listed) expect(before.some((other) => key(other) === key(one)) || !after.has(key(one))).toBe(true);
 });
 
-test('by process, with owners and parents, as a tree', () => {
+test('namespaces are found by process, with their owners, and form a tree', () => {
   const { namespaces, byProcess } = listNamespaces();
   const own = byProcess.get(process.pid);
   expect(own?.net).toBe(namespaces.find(({ type, processes }) => type === 'net' && processes.includes(process.pid))?.inode);
@@ -66,14 +66,15 @@ test('by process, with owners and parents, as a tree', () => {
     return undefined;
   };
   const tree = namespaceTree(namespaces);
-  // A user sees no process in the outer one: init hides its own. What it owns is at the top then.
+  // An unprivileged user sees no process in the outer user namespace because init hides its own. The namespaces that
+  // it owns are then at the top of the tree.
   const below = find(tree, outer)?.children ?? tree;
   expect(find(tree, outer) !== undefined).toBe(isRoot);
   expect(below.map(({ namespace }) => namespace.type)).toEqual(expect.arrayContaining(['net', 'mnt', 'uts']));
   expect(listNamespaces({ types: ['uts'] }).namespaces.every(({ type }) => type === 'uts')).toBe(true);
 });
 
-test('nsjs ls: a table, a tree, JSON', () => {
+test('nsjs ls prints a table, a tree or JSON', () => {
   expect(cli().split('\n')[0]).toMatch(/^NS +TYPE +NPROCS +PID +USER +COMMAND$/);
   expect(cli()).toContain('sleep 1000');
   expect(cli('--tree', '--type', 'user,net')).toMatch(/[└├]─\d+ +user/);

@@ -9,7 +9,7 @@ import { eventually } from '../../support/until';
 import { inodeOf } from './inode';
 
 describe('open', () => {
-  test.each(namespaceTypes)('%s: of this process, by number, by PidFd, by path, by descriptor', (type) => {
+  test.each(namespaceTypes)('%s: a namespace can be opened by pid, PidFd, path, URL and Namespace', (type) => {
     using self = Namespace.open('self', type);
     using process_ = PidFd.open(process.pid);
     const targets = [process.pid, process_, `/proc/self/ns/${type}`, new URL(`file:///proc/self/ns/${type}`), self] as const;
@@ -19,7 +19,7 @@ describe('open', () => {
     }
   });
 
-  test('what is none, or of another type, is refused', () => {
+  test('a target that is not a namespace or has another type is refused', () => {
     expect(thrown(() => Namespace.open('self', 'nonsense' as NamespaceType))).toMatchObject({ path: 'type' });
     expect(thrown(() => Namespace.open('/proc/self/ns/uts', 'net'))).toMatchObject({
       path: 'target',
@@ -36,7 +36,7 @@ describe('open', () => {
     expect(thrown(() => Namespace.reopen({ ...own.toJSON(), inode: 1 }))).toMatchObject({ code: 'ESTALE' });
   });
 
-  test('closed, it says so', () => {
+  test('a closed namespace throws ERR_NSJS_CLOSED', () => {
     const ns = Namespace.open('self', 'uts');
     ns.close();
     ns.close();
@@ -46,13 +46,13 @@ describe('open', () => {
     expect(thrown(() => ns.spawn('true'))).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
   });
 
-  test('a process number that was given to another process meanwhile does not lead there', async () => {
+  test('a PidFd whose pid has been reused does not lead to the new process', async () => {
     const child = spawn('sleep', ['100'], { stdio: 'ignore' });
     using held = PidFd.open(child.pid ?? 0);
     child.kill('SIGKILL');
     await once(child, 'exit');
     expect(held.alive).toBe(false);
-    // A process with the very number, where that can be had; otherwise none, which must be no match either.
+    // Root can start a process with exactly that pid. Otherwise no process has it, which must not match either.
     const reused = isRoot ? spawnWithPid(child.pid ?? 0) : undefined;
     expect(thrown(() => Namespace.open(held, 'net'))).toMatchObject({ code: 'ESRCH' });
     expect(thrown(() => held.kill(0))).toMatchObject({ code: 'ESRCH' });
@@ -72,7 +72,7 @@ function spawnWithPid(pid: number): () => void {
 }
 
 describe('create', () => {
-  test.each(namespaceTypes.filter((type) => type !== 'user'))('%s: a new one, alive by its descriptor, gone with it', async (type) => {
+  test.each(namespaceTypes.filter((type) => type !== 'user'))('%s: a new namespace lives until its descriptor is closed', async (type) => {
     const ns = await Namespace.create(type);
     expect(ns.inode).not.toBe(inodeOf(type));
     const owner = ns.owner();
@@ -88,7 +88,7 @@ describe('create', () => {
     await eventually(() => expect(thrown(() => Namespace.reopen(reference).close())).toMatchObject({ code: 'ESTALE' }));
   });
 
-  test('several at once; programs run in all of them', async () => {
+  test('several namespaces are created together, and a program runs in all of them', async () => {
     await using set = await Namespace.create(['net', 'uts', 'ipc'], { hostname: 'made' });
     expect([...set].map(({ type }) => type).sort()).toEqual([...(isRoot ? [] : ['user']), 'ipc', 'net', 'uts'].sort());
     const script = 'uname -n; readlink /proc/self/ns/net /proc/self/ns/uts /proc/self/ns/ipc';
@@ -97,7 +97,7 @@ describe('create', () => {
     expect(thrown(() => set.get('time'))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
   });
 
-  test('a pid namespace is held until it is let go', async () => {
+  test('a pid namespace has a process that keeps it alive until it is disposed of', async () => {
     const ns = await Namespace.create('pid');
     expect(ownChildren().length).toBeGreaterThan(0);
     await ns[Symbol.asyncDispose]();
@@ -105,7 +105,7 @@ describe('create', () => {
     expect(ownChildren()).toEqual([]);
   });
 
-  test('programs run in each of them', async () => {
+  test('a confined program runs in a namespace of each type', async () => {
     for (const type of namespaceTypes) {
       const ns = await Namespace.create(type);
       const { stdout } = await ns.spawn('/bin/sh', [
@@ -119,7 +119,7 @@ describe('create', () => {
     }
   });
 
-  test('bad input', async () => {
+  test('bad input is refused', async () => {
     expect(await rejection(Namespace.create([]))).toMatchObject({ path: 'types' });
     expect(await rejection(Namespace.create(['net', 'net']))).toMatchObject({ path: 'types' });
     expect(await rejection(Namespace.create('net', { signal: 5 as unknown as AbortSignal }))).toMatchObject({ path: 'signal' });
@@ -130,7 +130,7 @@ describe('create', () => {
 });
 
 describe('inspect', () => {
-  test('tells what lsns tells', async () => {
+  test('inspect() returns type, inode, owner, parent, members and id maps', async () => {
     const running = spawnIsolated('sleep', ['100'], { reject: false });
     await running.spawned;
     const { namespaces } = running.report ?? { namespaces: { user: 0 } };
@@ -140,7 +140,8 @@ describe('inspect', () => {
     expect(info.parent).toBe(info.owner);
     expect(info.uidMap).toEqual([{ inside: expect.any(Number), outside: expect.any(Number), count: 1 }]);
     using parent = user.parent();
-    // Run by root it belongs to the sandbox's own host id, so that root is not charged for what is counted by user.
+    // If root runs nsjs, the namespace belongs to the host id of the sandbox, so that resources that the kernel counts
+    // per user are not charged to root.
     expect(parent?.inspect().ownerUid).toBe(isRoot ? info.uidMap?.[0]?.outside : process.geteuid?.());
     using uts = Namespace.open(running.pid ?? 0, 'uts');
     expect(uts.parent()).toBeNull();
@@ -149,7 +150,7 @@ describe('inspect', () => {
     await running.stop(0);
   });
 
-  test('of a sandbox: each of its namespaces, and pids on both sides', async () => {
+  test('a sandbox returns each of its namespaces and translates pids in both directions', async () => {
     const sandbox = await Sandbox.open();
     const running = sandbox.spawn('sleep', ['100'], { reject: false });
     await running.spawned;

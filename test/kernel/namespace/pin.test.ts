@@ -7,7 +7,7 @@ import { isRoot, temporaryDirectory, testIf, thrown } from '../../support';
 import { inodeOf } from './inode';
 
 describe('run', () => {
-  testIf(isRoot, 'root', 'this thread is inside while the function runs, and back even if it throws', async () => {
+  testIf(isRoot, 'root', 'this thread is in the namespace while the function runs and returns even if it throws', async () => {
     await using ns = await Namespace.create('uts', { hostname: 'elsewhere' });
     const before = hostname();
     expect(ns.run(() => hostname())).toBe('elsewhere');
@@ -25,7 +25,7 @@ describe('run', () => {
     expect(readlinkSync('/proc/thread-self/ns/net')).toBe(`net:[${inodeOf('net')}]`);
   });
 
-  test('where a thread of Node cannot go the error names the alternatives', async () => {
+  test('a namespace that a thread of Node cannot enter is refused with the alternatives', async () => {
     await using mnt = await Namespace.create('mnt');
     expect(thrown(() => mnt.run(() => 0))).toMatchObject({ code: 'ERR_NSJS_THREAD', hint: expect.stringContaining('spawn()') });
     if (isRoot) return;
@@ -38,7 +38,7 @@ describe('run', () => {
 });
 
 describe('pin', () => {
-  testIf(isRoot, 'root', 'it lives on after its maker has exited, and is opened by its path', () => {
+  testIf(isRoot, 'root', 'a pinned namespace outlives the process that created it and can be opened by its path', () => {
     const directory = temporaryDirectory();
     const path = join(directory.path, 'pinned');
     const script = `const { Namespace } = require('nsjs'); Namespace.create('uts', { hostname: 'pinned' }).then((ns) => { ns.pin(${JSON.stringify(path)}); console.log(JSON.stringify(ns)); process.exit(); })`;
@@ -57,7 +57,7 @@ describe('pin', () => {
     directory.remove();
   });
 
-  test('without rights, or where nothing can be made, nothing is left', async () => {
+  test('pinning without privileges or at an unusable path fails and leaves nothing', async () => {
     const directory = temporaryDirectory();
     await using ns = await Namespace.create('uts');
     mkdirSync(join(directory.path, 'full'));
@@ -75,7 +75,7 @@ describe('pin', () => {
     directory.remove();
   });
 
-  test('what was written down in another life of the machine is stale', () => {
+  test('a reference from before a reboot or of a process that has ended is stale', () => {
     using ns = Namespace.open('self', 'net');
     expect(thrown(() => Namespace.reopen({ ...ns.toJSON(), bootId: 'another' }))).toMatchObject({
       code: 'ESTALE',

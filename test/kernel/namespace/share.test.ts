@@ -3,7 +3,7 @@ import { explain, Namespace, Sandbox, spawnIsolated } from 'nsjs';
 import { isRoot, rejection, sh, testIf, thrown } from '../../support';
 
 describe('share', () => {
-  test('two sandboxes with one network: a pod', async () => {
+  test('two sandboxes can share one network like a pod', async () => {
     const one = await Sandbox.open();
     using net = one.namespace('net');
     const two = await Sandbox.open({ namespaces: { net }, hostname: 'two' });
@@ -21,7 +21,7 @@ describe('share', () => {
     await one.close();
   });
 
-  test('what has joined can change nothing of it, nor make user namespaces', async () => {
+  test('a program that has joined a namespace has no capabilities and cannot create user namespaces', async () => {
     const one = await Sandbox.open();
     using net = one.namespace('net');
     const { stdout, stderr } = await net.spawn(
@@ -35,7 +35,7 @@ describe('share', () => {
     await one.close();
   });
 
-  test('with seccomp off the kernel’s own limit still refuses nested ones, in both', async () => {
+  test('with seccomp off, max_user_namespaces still prevents nested user namespaces in both', async () => {
     const one = await Sandbox.open({ seccomp: 'off' });
     using net = one.namespace('net');
     const tryIt = ['-c', 'unshare -U true 2>&1'] as const;
@@ -45,7 +45,7 @@ describe('share', () => {
     await one.close();
   });
 
-  test('a user namespace keeps its own limit, and root is out of reach before it enters one', async () => {
+  test('joining a user namespace keeps its limit, and a launcher of root is not dumpable before it joins', async () => {
     using user = await Namespace.create('user');
     for (let round = 0; round < 2; round++) expect((await user.spawn('id', ['-u'])).stdout).toMatch(/^\d+$/);
     const steps = explain({ namespaces: { user } }).steps.map(({ operation, args }) => `${operation} ${args.join(' ')}`);
@@ -55,7 +55,7 @@ describe('share', () => {
     expect(steps[enter - 1] === 'Dumpable 0').toBe(isRoot);
   });
 
-  test('ipc, uts, mnt of one in another', async () => {
+  test('a run can join the ipc and uts namespaces of a sandbox', async () => {
     const one = await Sandbox.open({ hostname: 'first' });
     using uts = one.namespace('uts');
     expect(await sh('uname -n', { namespaces: { uts } })).toBe('first');
@@ -65,7 +65,7 @@ describe('share', () => {
     await one.close();
   });
 
-  test('a type that does not fit, and a pid namespace, are refused with the alternative', async () => {
+  test('a namespace of the wrong type and a pid namespace are refused', async () => {
     const one = await Sandbox.open();
     using net = one.namespace('net');
     using pid = one.namespace('pid');
@@ -76,7 +76,7 @@ describe('share', () => {
     await one.close();
   });
 
-  testIf(!isRoot, 'an unprivileged user', 'a namespace that others own is refused with its cause', async () => {
+  testIf(!isRoot, 'an unprivileged user', 'a namespace that another user owns is refused with the cause', async () => {
     using net = Namespace.open('self', 'net');
     expect(await rejection(spawnIsolated('true', [], { namespaces: { net } }))).toMatchObject({
       code: 'EPERM',

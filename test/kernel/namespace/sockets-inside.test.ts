@@ -7,7 +7,7 @@ import { keepersGone, openDescriptors } from '../../support/processes';
 import { eventually } from '../../support/until';
 
 describe('sockets of this process inside', () => {
-  test('an HTTP server on port 80 is answered to a program inside, and to nobody else', async () => {
+  test('an HTTP server on port 80 is reachable for a program inside, but not from outside', async () => {
     const sandbox = await Sandbox.open();
     const server = createServer((_, response) => response.end('from outside'));
     await sandbox.net.listen(server, 80);
@@ -25,7 +25,7 @@ describe('sockets of this process inside', () => {
     await closed;
   });
 
-  test('http.request goes into the sandbox', async () => {
+  test('http.request reaches a server in the sandbox', async () => {
     const sandbox = await Sandbox.open();
     const serve = "require('http').createServer((q, r) => r.end('inside ' + q.url)).listen(8080, () => console.log('ready'))";
     const program = sandbox.spawn(process.execPath, ['-e', serve], { reject: false });
@@ -42,7 +42,7 @@ describe('sockets of this process inside', () => {
     await sandbox.close();
   });
 
-  test('UDP both ways', async () => {
+  test('UDP works in both directions', async () => {
     const sandbox = await Sandbox.open();
     const socket = await sandbox.net.udp(53);
     socket.on('message', (data, from) => socket.send(`echo ${data}`, from.port, from.address));
@@ -52,7 +52,7 @@ describe('sockets of this process inside', () => {
     await sandbox.close();
   });
 
-  test('sockets by type, and by way of a Namespace', async () => {
+  test('sockets can be created by type and through a Namespace', async () => {
     const sandbox = await Sandbox.open();
     using net = sandbox.namespace('net');
     const server = createServer((_, response) => response.end('by namespace'));
@@ -70,7 +70,7 @@ describe('sockets of this process inside', () => {
     await sandbox.close();
   });
 
-  test('closing the sandbox closes them, and no namespace stays alive', async () => {
+  test('closing the sandbox closes the sockets, and its network namespace ends', async () => {
     const before = openDescriptors();
     const sandbox = await Sandbox.open();
     using net = sandbox.namespace('net');
@@ -89,7 +89,7 @@ describe('sockets of this process inside', () => {
     expect(thrown(() => sandbox.net.connect(80))).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
   });
 
-  test('bad input', async () => {
+  test('bad input is refused', async () => {
     const sandbox = await Sandbox.open();
     expect(await rejection(sandbox.net.listen(createServer(), 70_000))).toMatchObject({ path: 'port' });
     expect(await rejection(sandbox.net.listen(createServer(), 80, 'name'))).toMatchObject({ path: 'host' });

@@ -1,4 +1,4 @@
-// What namespaces are for, use by use: the list that nsjs grew out of.
+// The common uses of namespaces, one by one.
 import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { hostname } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Sandbox, spawnIsolated } from 'nsjs';
 import { isRoot, output, sh, temporaryDirectory } from '../../support';
 
-test('PID 1 and unique pids: each sandbox counts from one, none sees another', async () => {
+test('pids: each sandbox counts from 1, and none sees the processes of another', async () => {
   const [one, two] = [await Sandbox.open(), await Sandbox.open()];
   const numbers = async (sandbox: Sandbox) =>
     (await sandbox.spawn('/bin/sh', ['-c', 'echo $$; cat /proc/1/comm 2>/dev/null; set -- /proc/[0-9]*; echo $#'])).stdout;
@@ -23,7 +23,7 @@ test('PID 1 and unique pids: each sandbox counts from one, none sees another', a
   await two.close();
 });
 
-test('own IP stack: interfaces, ports, routes and abstract sockets', async () => {
+test('network: each sandbox has its own interfaces, ports and routes', async () => {
   const serve =
     "const s = require('net').createServer((c) => c.end()); s.listen(8080, () => { console.log(Object.keys(require('os').networkInterfaces()).join()); })";
   const [one, two] = [
@@ -43,7 +43,7 @@ test('own IP stack: interfaces, ports, routes and abstract sockets', async () =>
   expect(await output('python3', ['-c', script])).toBe('101');
 });
 
-test('own mounts and volumes: what is mounted inside stays inside', async () => {
+test('mounts: volumes are shared, other mounts of a sandbox stay inside it', async () => {
   const directory = temporaryDirectory();
   const before = readFileSync('/proc/self/mountinfo', 'latin1');
   const volumes = [
@@ -61,7 +61,7 @@ test('own mounts and volumes: what is mounted inside stays inside', async () => 
   directory.remove();
 });
 
-test('own host and domain name', async () => {
+test('uts: each sandbox has its own host and domain name', async () => {
   const before = hostname();
   const script = 'uname -n; cat /proc/sys/kernel/domainname';
   expect(await sh(script, { hostname: 'one', domainname: 'first', proc: 'full' })).toBe('one\nfirst');
@@ -81,17 +81,17 @@ libc.sem_open.restype = ctypes.c_void_p
 semaphore = libc.sem_open(name, os.O_CREAT | os.O_EXCL, 0o600, 1)
 print(queue >= 0, memory >= 0, bool(semaphore), sorted(os.listdir('/dev/shm')))`;
 
-test('own message queues, semaphores and shared memory: System V', async () => {
+test('ipc: each sandbox has its own System V message queues, semaphores and shared memory', async () => {
   expect([await sh(systemV), await sh(systemV)]).toEqual(['1 1 1 ', '1 1 1 ']);
   expect(await sh('for kind in q m s; do ipcs -$kind | grep -c 0x; done | tr "\\n" " "')).toBe('0 0 0 ');
 });
 
-test('own message queues, semaphores and shared memory: POSIX', async () => {
+test('ipc: each sandbox has its own POSIX message queues, semaphores and shared memory', async () => {
   const expected = "True True True ['nsjs-test', 'sem.nsjs-test']";
   expect([await output('python3', ['-c', posix]), await output('python3', ['-c', posix])]).toEqual([expected, expected]);
 });
 
-test('mapped users: root inside is nobody in particular outside', async () => {
+test('user: root inside is an unprivileged user outside', async () => {
   const running = spawnIsolated('/bin/sh', ['-c', 'id -u; exec sleep 100'], { user: { uid: 0, gid: 0 }, reject: false });
   await Promise.all([running.spawned, new Promise((resolve) => running.stdout?.once('data', resolve))]);
   const [, uid] = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${running.pid}/status`, 'latin1')) ?? [];

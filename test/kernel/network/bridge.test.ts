@@ -13,7 +13,7 @@ import { inLab, lab, labNeeded } from './world';
 const hasPing = spawnSync('ping', ['-V']).status === 0;
 
 describe('sandboxes on one network', () => {
-  lab('have addresses, reach each other by address and by name, and nothing else', async () => {
+  lab('sandboxes reach each other by address and by name, and nothing else', async () => {
     const network = await Network.create({ subnet: ['10.77.0.0/24', 'fd00:77::/64'] });
     const [one, two, three] = [
       await open(network, 'one', { addresses: ['10.77.0.11/24', 'fd00:77::11/64'] }),
@@ -31,7 +31,7 @@ describe('sandboxes on one network', () => {
       expect(await answer(two, 'fd00:77::11', 80)).toBe('this is one');
       expect(await answer(three, 'one', 80)).toBe('this is one');
       expect(await answer(three, 'nobody', 80)).toBe('ENOTFOUND');
-      // Without a way out there is none.
+      // The network has no uplink.
       expect(await answer(two, '93.184.216.34', 80)).toMatch(/ENETUNREACH|EHOSTUNREACH/);
       const { stdout } = await three.spawn('/bin/sh', ['-c', 'ip -o link; ip -o addr; ip route'], { reject: false });
       expect(stdout).toContain('lan0');
@@ -44,7 +44,7 @@ describe('sandboxes on one network', () => {
     }
   });
 
-  testIf(inLab && hasPing, hasPing ? labNeeded : 'ping', 'ping, where its sockets are allowed', async () => {
+  testIf(inLab && hasPing, hasPing ? labNeeded : 'ping', 'ping works if its sockets are allowed', async () => {
     const network = await Network.create();
     const one = await open(network, 'one');
     const range = isRoot ? '0 2147483647' : '0 0';
@@ -52,7 +52,7 @@ describe('sandboxes on one network', () => {
       const { stdout, stderr } = await spawnIsolated('ping', ['-c', '1', '-W', '2', 'one'], {
         preset: 'node',
         seccomp: 'off',
-        // It keeps its capabilities for a moment, of which it has none.
+        // ping sets PR_SET_KEEPCAPS, which locked securebits forbid. It has no capabilities to keep.
         securebits: [],
         reject: false,
         network: { veth: { network }, sysctl: { 'net.ipv4.ping_group_range': range } },
@@ -64,7 +64,7 @@ describe('sandboxes on one network', () => {
     }
   });
 
-  lab('that is isolated cannot reach each other', async () => {
+  lab('isolated sandboxes cannot reach each other', async () => {
     const network = await Network.create({ isolated: true });
     const [one, two] = [await open(network, 'one'), await open(network, 'two')] as const;
     try {
@@ -78,7 +78,7 @@ describe('sandboxes on one network', () => {
     }
   });
 
-  lab('a single program, an alias twice, addresses that are taken or elsewhere', async () => {
+  lab('a one-shot run gets an address, and aliases and addresses that are in use or outside the subnet are refused', async () => {
     const network = await Network.create({ subnet: '10.78.0.0/29' });
     const one = await open(network, 'one');
     try {
@@ -98,7 +98,7 @@ describe('sandboxes on one network', () => {
       expect(await rejection(spawnIsolated('true', [], { network: { veth: { network, addresses: ['10.9.9.9/24'] } } }))).toMatchObject({
         code: 'ERR_NSJS_NETWORK',
       });
-      // A blocking call too; its address is free again afterwards.
+      // A blocking call works too; its address is free again afterwards.
       for (let index = 0; index < 8; index++) spawnIsolatedSync('true', [], { network: { veth: { network } } });
       expect(Object.keys(network.names)).toEqual(['one']);
     } finally {
@@ -108,7 +108,7 @@ describe('sandboxes on one network', () => {
     expect(await rejection(spawnIsolated('true', [], { network: { veth: { network } } }))).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
   });
 
-  lab('one that is open already is plugged in, and two networks meet in one', async () => {
+  lab('an open sandbox can be attached to two networks', async () => {
     const [left, right] = [await Network.create(), await Network.create()] as const;
     const [one, two, both] = [
       await open(left, 'one'),
@@ -118,7 +118,7 @@ describe('sandboxes on one network', () => {
     try {
       const attached = [left.attach(both, { name: 'left' }), right.attach(both, { name: 'right', alias: 'both' })];
       expect(attached.map((one) => one.interface)).toEqual(['left', 'right']);
-      // What fails leaves nothing in a sandbox that goes on.
+      // A failed attach leaves nothing behind in a sandbox that keeps running.
       expect(thrown(() => left.attach(both, { name: 'third', alias: 'Third', gateways: ['192.0.2.1'] }))).toMatchObject({
         code: 'ENETUNREACH',
       });
@@ -138,7 +138,7 @@ describe('sandboxes on one network', () => {
     }
   });
 
-  lab('what is inside cannot change the network', async () => {
+  lab('a program inside cannot change the network', async () => {
     const network = await Network.create();
     const { stdout } = await spawnIsolated(
       '/bin/sh',
@@ -153,7 +153,7 @@ describe('sandboxes on one network', () => {
     expect(stdout.split('\n').slice(0, 2)).toEqual(Array(2).fill('RTNETLINK answers: Operation not permitted'));
   });
 
-  userLab('as a user there is no uplink, and a sandbox of its own making cannot be plugged in', async () => {
+  userLab('an unprivileged user cannot use NAT, publish ports or attach a sandbox with its own network namespace', async () => {
     expect(await rejection(Network.create({ nat: true }))).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED' });
     const network = await Network.create();
     const sandbox = await Sandbox.open();
@@ -163,7 +163,7 @@ describe('sandboxes on one network', () => {
       code: 'ERR_NSJS_UNSUPPORTED',
     });
     await sandbox.close();
-    // This process is in it all the same.
+    // This process still has access to the network.
     const server = createHttp((_, response) => response.end('from Node'));
     await network.net?.listen(server, 8080, network.gateways[0]);
     const inside = await open(network, 'inside');
@@ -174,8 +174,8 @@ describe('sandboxes on one network', () => {
   });
 });
 
-describe('sharing', () => {
-  test("another sandbox's network", async () => {
+describe('a shared network', () => {
+  test('a program can use the network of another sandbox', async () => {
     const one = await Sandbox.open({ preset: 'node' });
     await serve(one, 8080, 'shared');
     const { stdout } = await spawnIsolated(process.execPath, ['-e', ask('127.0.0.1', 8080)], { preset: 'node', network: { share: one } });
@@ -186,7 +186,7 @@ describe('sharing', () => {
   });
 });
 
-describe('nothing stays', () => {
+describe('no interfaces, tables or descriptors remain', () => {
   lab('after many sandboxes with networks', async () => {
     const count = 500;
     const before = links();
@@ -211,7 +211,7 @@ describe('nothing stays', () => {
     expect(tables()).toEqual([]);
   });
 
-  rootLab('after kill -9: the next network sweeps', async () => {
+  rootLab('after kill -9, because the next network removes them', async () => {
     const script = `const { Network, Sandbox } = require(${JSON.stringify(require.resolve('nsjs'))});
       (async () => { const network = await Network.create({ nat: true, forwarding: true }); await Sandbox.open({ network: { veth: { network } } });
       console.log(network.name); setInterval(() => {}, 1000); })();`;

@@ -13,7 +13,7 @@ interface Reply {
   readonly error?: { readonly message: string };
 }
 
-/** One page in headless Chromium, by the DevTools protocol over pipes. */
+/** One page in headless Chromium, controlled by the DevTools protocol over pipes. */
 export class Browser {
   private readonly directory = mkdtempSync(join(tmpdir(), 'nsjs-test-'));
   private readonly child: ChildProcess;
@@ -56,7 +56,7 @@ export class Browser {
     return (result as { readonly value?: unknown } | undefined)?.value;
   }
 
-  /** Waits until it is true. */
+  /** Waits until an expression is true. */
   async until(expression: string, ms: number): Promise<void> {
     const end = performance.now() + ms;
     while ((await this.evaluate(expression)) !== true) {
@@ -73,7 +73,7 @@ export class Browser {
 
   async close(): Promise<void> {
     const gone = new Promise((resolve) => this.child.once('close', resolve));
-    // Its own process group.
+    // `detached` gave Chromium its own process group: this kills its descendants too.
     if (this.child.pid !== undefined) process.kill(-this.child.pid, 'SIGKILL');
     await gone;
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });

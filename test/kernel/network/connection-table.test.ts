@@ -1,4 +1,4 @@
-// What the kernel remembers of connections on the way out is charged to no cgroup.
+// The kernel's connection tracking entries for egress are charged to no cgroup.
 import { readFileSync } from 'node:fs';
 import { Sandbox } from '../../../dist';
 import { isRoot, testIf } from '../../support';
@@ -19,9 +19,9 @@ while sent < 60000:
 print(sent, refused)
 `;
 
-describe('the table of connections of a way out', () => {
-  // A thread of a user's cannot enter the sandbox's network to read it.
-  testIf(isRoot, 'root', 'stays small under a flood of questions to as many resolvers as there are', async () => {
+describe('the connection tracking table of egress', () => {
+  // Without root, a thread of this process cannot enter the network namespace of the sandbox to read the table.
+  testIf(isRoot, 'root', 'stays small under a flood of packets to many different resolvers', async () => {
     await using sandbox = await Sandbox.open({ network: { egress: { allow: ['good.test'], onConnect: () => 'deny' } } });
     const net = sandbox.namespace('net');
     const entries = () => net.run(() => Number(readFileSync('/proc/sys/net/netfilter/nf_conntrack_count', 'latin1')));

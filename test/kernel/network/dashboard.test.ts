@@ -8,7 +8,7 @@ import { inLab, labNeeded } from './world';
 
 const root = join(__dirname, '../../..');
 
-testIf(hasChromium && inLab, hasChromium ? labNeeded : 'Chromium', 'the dashboard shows what is allowed and what is refused', async () => {
+testIf(hasChromium && inLab, hasChromium ? labNeeded : 'Chromium', 'the dashboard shows allowed and refused connections', async () => {
   const example = spawn(process.execPath, [join(root, 'dist-examples/egress-dashboard.js'), '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = (await once(example.stdout, 'data')) as [Buffer];
   const browser = new Browser(1000, 720);
@@ -20,7 +20,7 @@ testIf(hasChromium && inLab, hasChromium ? labNeeded : 'Chromium', 'the dashboar
     expect(await browser.evaluate("document.querySelectorAll('tr.refused').length >= 3")).toBe(true);
     const picture = await browser.screenshot();
     expect(picture.subarray(1, 4).toString()).toBe('PNG');
-    // The picture in the docs is this one.
+    // This screenshot is the picture in the docs.
     const directory = process.env.NSJS_SCREENSHOTS;
     if (directory) {
       mkdirSync(directory, { recursive: true });

@@ -17,7 +17,7 @@ beforeEach(() => {
 });
 
 describe('onConnect', () => {
-  lab('sees what is asked for, and its answer counts', async () => {
+  lab('receives the name or the address and the port of each connection, and its decision is applied', async () => {
     const asked: Omit<EgressContext, 'program' | 'signal'>[] = [];
     const { stdout } = await egress(
       'curl -sS http://good.test/; curl -sS http://other.test/; echo $?; curl -sS http://moved.test/; curl -sS http://93.184.216.35/',
@@ -39,11 +39,11 @@ describe('onConnect', () => {
       { name: 'moved.test', port: 80, via: 'connect', listed: undefined },
       { address: '93.184.216.35', port: 80, via: 'connect', listed: undefined },
     ]);
-    // Names that no list has are not asked for before it has said yes.
+    // Names that are on no list are not resolved before onConnect has allowed the connection.
     expect(world.asked).toEqual(['good.test']);
   });
 
-  lab('cannot lead to the host by a name', async () => {
+  lab('cannot redirect to a special or denied address by a name', async () => {
     const { refused } = await egress('curl -sS http://local.test/; curl -sS http://good.test/', {
       resolve,
       deny: [`${outside}/32`],
@@ -53,7 +53,7 @@ describe('onConnect', () => {
     expect(world.seen).toEqual([]);
   });
 
-  lab('may speak for the server itself', async () => {
+  lab('may answer in place of the server by returning a stream', async () => {
     const { stdout } = await egress('curl -sS http://any.test/', {
       onConnect: () => ({
         stream: new Duplex({
@@ -68,7 +68,7 @@ describe('onConnect', () => {
     expect(stdout).toBe('hi');
   });
 
-  lab('cannot open what is special by saying yes to all', async () => {
+  lab('cannot allow a connection to a special address', async () => {
     const { stdout, refused } = await egress(
       'curl -sS http://127.0.0.2:8088/; curl -sS http://local.test:8088/; curl -sS http://10.1.1.1:8088/; echo',
       {
@@ -81,7 +81,7 @@ describe('onConnect', () => {
     expect(world.seen).toEqual([]);
   });
 
-  lab('refuses when it throws, answers nonsense, or takes too long', async () => {
+  lab('denies the connection if it throws, returns an invalid decision or takes too long', async () => {
     const answers = [
       () => {
         throw new Error('out of order');
@@ -101,8 +101,8 @@ describe('onConnect', () => {
   });
 });
 
-describe('proxies inside', () => {
-  lab('programs that follow the variables use them', async () => {
+describe('proxies inside the sandbox', () => {
+  lab('programs that read the proxy variables use the proxies', async () => {
     const { stdout, events } = await egress(
       'curl -sS http://good.test/a; curl -sS --cacert /ca.pem https://good.test/b; curl -sS --proxy "$ALL_PROXY" http://good.test/c; curl -sS http://bad.test/; echo; curl -sS https://bad.test/; echo $?',
       { allow: ['good.test'], resolve, proxy: true },
@@ -127,7 +127,7 @@ describe('proxies inside', () => {
     ['a request by path', 'GET / HTTP/1.1\\r\\nHost: good.test\\r\\n\\r\\n'],
   ];
   for (const [what, text] of sly) {
-    lab(`${what} is answered 403`, async () => {
+    lab(`${what} is answered with 403 or 400`, async () => {
       const { stdout } = await egress(
         `printf '${text}' | /probe tcp 127.0.0.1 3128`,
         { allow: ['good.test', '*'], resolve, proxy: true },
@@ -165,7 +165,7 @@ describe('options', () => {
     expect(thrown(() => spawnIsolated('true', [], { network: network as never }))).toMatchObject({ path });
   });
 
-  test('without a user namespace of its own a program would have rights over it', () => {
+  test('a network without a user namespace is refused, because the program would have rights over it', () => {
     const given = { namespaces: { user: false }, landlock: 'require', network: {} } as const;
     expect(thrown(() => spawnIsolated('true', [], given))).toMatchObject({ path: 'network' });
   });
@@ -174,7 +174,7 @@ describe('options', () => {
     expect(thrown(() => spawnIsolatedSync('true', [], { network: { egress: {} } }))).toMatchObject({ path: 'network.egress' });
   });
 
-  test('sysctls are in force, and those that the kernel refuses are errors', async () => {
+  test('sysctls are applied, and those that the kernel refuses are errors', async () => {
     const { stdout } = await spawnIsolated('cat', ['/proc/sys/net/ipv4/ip_default_ttl'], {
       preset: 'build',
       proc: 'full',

@@ -17,10 +17,10 @@ beforeEach(() => {
   world.asked = [];
 });
 
-describe('what is not allowed fails at once', () => {
+describe('denied traffic fails immediately', () => {
   const mounts = [{ type: 'bind', source: staticProbe, target: '/probe' }] as const;
 
-  lab('a name: it does not exist, and nobody outside was asked', async () => {
+  lab('a denied name does not resolve, and no outside resolver is queried', async () => {
     const started = performance.now();
     const { stdout, events } = await egress('curl -sS http://secret.attacker.test/; echo $?', { allow: ['good.test'], resolve });
     expect(stdout).toBe('6');
@@ -29,7 +29,7 @@ describe('what is not allowed fails at once', () => {
     expect(performance.now() - started).toBeLessThan(5000);
   });
 
-  lab('an address: refused by the kernel, with an event that names program and port', async () => {
+  lab('a connection to a denied address is refused by the kernel, with an event that has the address and the port', async () => {
     const { stdout, refused } = await egress(
       '/probe connect 1.2.3.4 443; /probe connect 2001:db8::1 443',
       { allow: ['good.test'], resolve },
@@ -42,14 +42,14 @@ describe('what is not allowed fails at once', () => {
     ]);
   });
 
-  lab('another port of an allowed name: reset', async () => {
+  lab('a connection to another port of an allowed name is reset', async () => {
     const { stdout, refused } = await egress('/probe named good.test 22', { allow: ['good.test:80'], resolve }, { mounts });
     expect(stdout).toBe('read: ECONNRESET');
     expect(refused).toEqual([expect.objectContaining({ name: 'good.test', port: 22, reason: 'unlisted' })]);
     expect(refused[0]?.program).toMatchObject({ command: 'probe' });
   });
 
-  lab('UDP, ping and raw sockets', async () => {
+  lab('UDP, ping and raw sockets are refused', async () => {
     const { stdout, refused } = await egress(
       '/probe udp 8.8.8.8 443; /probe raw; /probe ping 8.8.8.8',
       { allow: ['*'], resolve },
@@ -59,8 +59,8 @@ describe('what is not allowed fails at once', () => {
     expect(refused).toContainEqual(expect.objectContaining({ protocol: 'udp', address: '8.8.8.8', port: 443 }));
   });
 
-  lab('abstract sockets of the host', async () => {
-    // libuv makes one of a name that begins with a zero.
+  lab('abstract sockets of the host cannot be reached', async () => {
+    // libuv creates an abstract socket for a name that begins with a NUL.
     const server = createRaw((socket) => socket.end('host'));
     await new Promise<void>((resolve) => server.listen('\0nsjs-probe', resolve));
     const code =
@@ -74,7 +74,7 @@ describe('what is not allowed fails at once', () => {
     expect(stdout).toBe('ECONNREFUSED');
   });
 
-  lab('special addresses, however they are written, even with allow: *', async () => {
+  lab('special addresses are refused in every notation, even with allow: *', async () => {
     const addresses = [
       '169.254.169.254',
       '10.0.0.1',
@@ -91,7 +91,7 @@ describe('what is not allowed fails at once', () => {
     expect(world.seen).toEqual([]);
   });
 
-  lab('names that lead to special addresses', async () => {
+  lab('names that resolve to special addresses are refused', async () => {
     const hosts = ['local.test', 'mapped.test', 'metadata.test', 'private.test', 'zero.test'];
     const { stdout, refused } = await egress(hosts.map((host) => `curl -sS http://${host}:8088/; echo $?`).join('; '), {
       allow: ['*'],
@@ -102,14 +102,14 @@ describe('what is not allowed fails at once', () => {
     expect(world.seen).toEqual([]);
   });
 
-  lab('a name that leads elsewhere the second time', async () => {
+  lab('a name keeps its first address, even if it would resolve to another one later', async () => {
     let count = 0;
     const rebinding = () => (count++ === 0 ? [outside] : ['127.0.0.1']);
     const { stdout } = await egress('curl -sS http://rebind.test/; sleep 0.1; curl -sS http://rebind.test:8088/; echo $?', {
       allow: ['rebind.test'],
       resolve: rebinding,
     });
-    // It was looked up once; the second connection goes to the same address, where nobody listens on that port.
+    // The name was resolved once. The second connection goes to the same address, where nobody listens on that port.
     expect(stdout.split('\n')[0]).toBe('outside rebind.test /');
     expect(world.seen).toHaveLength(1);
   });
@@ -123,7 +123,7 @@ describe('what is not allowed fails at once', () => {
     expect(stdout.split('\n')).toEqual(['6', 'outside other.test /']);
   });
 
-  lab('a denied name is not reached by its address either', async () => {
+  lab('a denied name cannot be reached by its address either', async () => {
     const { stdout, refused } = await egress(
       `curl -sS -H 'Host: bad.test' http://${outside}/; echo $?; curl -sS -H 'Host: bad.test.:80' http://${outside}/; echo
        curl -skS --connect-to bad.test:443:${outside}:443 https://bad.test/; echo $?; curl -sS http://${outside}/ip; curl -sS -H 'Host: other.test' http://${outside}/
@@ -144,7 +144,7 @@ describe('what is not allowed fails at once', () => {
     expect(refused.map(({ reason, detail }) => [reason, detail])).toEqual(Array(3).fill(['denied', 'bad.test']));
   });
 
-  lab('a wildcard does not name what is above it', async () => {
+  lab('a wildcard does not match the name above it', async () => {
     const { stdout } = await egress('curl -sS http://www.wild.test/; curl -sS http://wild.test/; echo $?', {
       allow: ['*.wild.test'],
       resolve,
@@ -153,7 +153,7 @@ describe('what is not allowed fails at once', () => {
   });
 });
 
-describe('what a program gives up on', () => {
+describe('connections that a program closes early', () => {
   const opened: Socket[] = [];
   let asked: EgressContext[] = [];
   const silent = createRaw((socket) => opened.push(socket.resume()));
@@ -171,7 +171,7 @@ describe('what a program gives up on', () => {
     ['a request that is decided on', request, { onConnect: slowly }],
   ];
   for (const [what, text, options] of ways) {
-    lab(`${what}: no connection stays`, async () => {
+    lab(`${what}: no connection remains open`, async () => {
       opened.length = 0;
       asked = [];
       if (!silent.listening) await world.listen(silent, outside, 8120);

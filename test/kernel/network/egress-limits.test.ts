@@ -11,7 +11,7 @@ const world = new World();
 
 const { resolve } = world;
 
-/** The longest time that this thread did nothing else. */
+/** Returns the longest time in milliseconds for which the event loop was blocked. */
 async function busy(during: () => Promise<unknown>): Promise<number> {
   let longest = 0;
   let last = performance.now();
@@ -36,19 +36,19 @@ beforeEach(() => {
 describe('limits', () => {
   const probe = { mounts: [{ type: 'bind', source: staticProbe, target: '/probe' }] } as const;
 
-  lab('connections at one time', async () => {
+  lab('the number of simultaneous connections is limited', async () => {
     const { stdout, refused } = await egress('/probe many good.test 7 12', { allow: ['good.test:7'], connections: 4, resolve }, probe);
     expect(stdout).toBe('4 of 12');
     expect(refused.filter(({ reason }) => reason === 'limit').length).toBeGreaterThanOrEqual(8);
   });
 
-  lab('bytes over all', async () => {
+  lab('the total number of bytes is limited', async () => {
     const line = 'head -c 300000 /dev/zero | /probe send good.test 7 | wc -c';
     const { stdout } = await egress(line, { allow: ['good.test:7'], bytes: 200_000, resolve }, probe);
     expect(Number(stdout)).toBeLessThan(200_000);
   });
 
-  lab('a rate', async () => {
+  lab('the transfer rate is limited', async () => {
     const started = performance.now();
     const line = 'head -c 200000 /dev/zero | /probe send good.test 7 | wc -c';
     const { stdout } = await egress(line, { allow: ['good.test:7'], rate: 100_000, resolve }, probe);
@@ -56,7 +56,7 @@ describe('limits', () => {
     expect(performance.now() - started).toBeGreaterThan(1000);
   });
 
-  lab('a rate, of HTTP as well, and each answer once', async () => {
+  lab('the transfer rate of HTTP is limited too, and each connection is closed once', async () => {
     const { stdout, events } = await egress('curl -sS http://good.test/once', { allow: ['good.test'], rate: 50_000, resolve });
     expect(stdout).toBe('outside good.test /once');
     const started = performance.now();
@@ -65,7 +65,7 @@ describe('limits', () => {
     expect(events.filter(({ kind }) => kind === 'close')).toHaveLength(1);
   });
 
-  lab('requests that nobody waits for an answer to', async () => {
+  lab('the number of requests without an answer is limited', async () => {
     const silent = createRaw((socket) => socket.resume());
     await world.listen(silent, outside, 8093);
     const request = 'GET / HTTP/1.1\\r\\nHost: good.test:8093\\r\\n\\r\\n';
@@ -77,14 +77,14 @@ describe('limits', () => {
     expect(refused[0]).toMatchObject({ reason: 'limit', detail: 'requests' });
   });
 
-  lab('a flood leaves this process time for other things', async () => {
+  lab('a flood of connections does not block the event loop', async () => {
     const started = performance.now();
     let refused: readonly EgressEvent[] = [];
     const longest = await busy(async () => {
       ({ refused } = await egress('/probe flood good.test 22 10000', { allow: ['good.test:80'], resolve }, probe));
     });
     expect(refused.length).toBeGreaterThan(0);
-    // Of events no more than so many a second are told.
+    // At most 200 events per second are emitted.
     expect(refused.length).toBeLessThanOrEqual(200 * (2 + Math.ceil((performance.now() - started) / 1000)));
     expect(longest).toBeLessThan(1500);
   });
@@ -99,13 +99,13 @@ describe('a flood', () => {
     ['of questions', `(${question}) x 2300`],
     ['of nothing', '"\\0" x 65536'],
   ] as const) {
-    lab(`${what} over TCP leaves this process time for other things`, async () => {
+    lab(`${what} over TCP does not block the event loop`, async () => {
       const longest = await busy(() => egress(`perl -e '${dns(piece)}'`, { allow: ['good.test'], resolve }));
       expect(longest).toBeLessThan(1500);
     });
   }
 
-  lab('of questions in vain hides no connection', async () => {
+  lab('of denied lookups does not hide events about allowed connections', async () => {
     const code = `use Socket; for (1..3000) { gethostbyname("n$_.bad.test") }`;
     const sandbox = await Sandbox.open({ network: { egress: { allow: ['good.test'], resolve, proxy: true } } });
     const events: EgressEvent[] = [];
@@ -127,7 +127,7 @@ describe('a flood', () => {
 });
 
 describe('a long-lived sandbox', () => {
-  lab('tells of its way out, and counts by name', async () => {
+  lab('emits egress events and counts traffic by name', async () => {
     const sandbox = await Sandbox.open({ network: { egress: { allow: ['good.test'], resolve } } });
     try {
       const events: EgressEvent[] = [];
@@ -144,7 +144,7 @@ describe('a long-lived sandbox', () => {
     }
   });
 
-  lab('what is inside cannot change it', async () => {
+  lab('does not let a program inside change the routes', async () => {
     const { stdout } = await egress(
       'ip route add 10.0.0.0/8 dev lo 2>&1 | head -1; id -u',
       { allow: ['good.test'], resolve },
@@ -156,8 +156,8 @@ describe('a long-lived sandbox', () => {
   });
 });
 
-describe('a thread of its own', () => {
-  lab('decides by lists and by a function of this thread, tells and counts', async () => {
+describe('egress in a worker thread', () => {
+  lab('decides by lists and by a function of this thread, emits events and counts traffic', async () => {
     const asked: EgressContext[] = [];
     const sandbox = await Sandbox.open({
       network: {
@@ -200,7 +200,7 @@ describe('a thread of its own', () => {
   });
 });
 
-lab('a thread that is ended leaves nothing of its ways out', async () => {
+lab('terminating a thread closes the descriptors of the sandboxes that it opened', async () => {
   const code = `const { parentPort } = require('node:worker_threads');
     const { Sandbox } = require(${JSON.stringify(require.resolve('nsjs'))});
     const open = () => Sandbox.open({ network: { egress: { allow: ['good.test'] } } });

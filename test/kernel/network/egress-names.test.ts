@@ -15,7 +15,7 @@ beforeEach(() => {
   world.asked = [];
 });
 
-describe('a connection to a name is for that name', () => {
+describe('a connection to a name carries only requests for that name', () => {
   const send = (text: string, port = 80) => `printf '${text}' | /probe send good.test ${port}`;
   const mounts = () => [
     { type: 'bind', source: staticProbe, target: '/probe' } as const,
@@ -23,7 +23,7 @@ describe('a connection to a name is for that name', () => {
   ];
   const only = { allow: ['good.test'], resolve };
 
-  lab('TLS for another name, or for none, is cut', async () => {
+  lab('TLS for another name, or without a name, is refused', async () => {
     const { stdout, refused } = await egress(
       'curl -sS --cacert /ca.pem --connect-to other.test:443:good.test:443 https://other.test/; echo $?; curl -skS --connect-to 1.1.1.1:443:good.test:443 https://1.1.1.1/; echo $?',
       only,
@@ -73,7 +73,7 @@ describe('a connection to a name is for that name', () => {
     });
   }
 
-  lab('HTTP on another port as well', async () => {
+  lab('the host of a request is checked on other ports as well', async () => {
     const { refused } = await egress('curl -sS -H "Host: other.test" http://local.test:8088/', {
       allow: ['local.test:8088', '127.0.0.1'],
       resolve,
@@ -82,7 +82,7 @@ describe('a connection to a name is for that name', () => {
     expect(world.seen).toEqual([]);
   });
 
-  lab('bodies, keep-alive and WebSockets go through', async () => {
+  lab('request bodies, keep-alive and WebSockets work', async () => {
     const server = createServer((_, response) => response.end('no'));
     server.on('upgrade', (request, socket) => {
       socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello ${request.headers.host}`);
@@ -104,7 +104,7 @@ describe('a connection to a name is for that name', () => {
     expect(stdout).toContain('hello good.test:8090');
   });
 
-  lab('a request with a body neither ends the connection for those behind it nor cuts its answer', async () => {
+  lab('a request with a body neither ends the connection for later requests nor truncates its answer', async () => {
     const size = 30 << 20;
     const server = createServer((request, response) => {
       request.resume();
@@ -122,7 +122,7 @@ describe('a connection to a name is for that name', () => {
     expect(stdout).toBe(`1 2\n0 2\n0 ${size}\n0 2`);
   });
 
-  lab('a request in pieces, with pauses between them', async () => {
+  lab('a request that continues after a pause is refused if it names another host', async () => {
     let got = '';
     await world.listen(
       createRaw((socket) =>
@@ -140,7 +140,7 @@ describe('a connection to a name is for that name', () => {
     expect(got).toBe('GET / HT');
   });
 
-  lab('half a greeting of TLS reaches nobody', async () => {
+  lab('an incomplete ClientHello does not reach the server', async () => {
     let got = 0;
     await world.listen(
       createRaw((socket) =>
@@ -156,26 +156,26 @@ describe('a connection to a name is for that name', () => {
     expect(got).toBe(0);
   });
 
-  lab('a host that is to be taken off stays', async () => {
+  lab('a Host header that Connection lists is not removed', async () => {
     await egress(send('GET /off HTTP/1.1\\r\\nHost: good.test\\r\\nConnection: Host, close\\r\\n\\r\\n'), only, { mounts: mounts() });
     expect(world.seen).toEqual([expect.objectContaining({ host: 'good.test', url: '/off' })]);
   });
 
-  lab('a few bytes and an end are passed on', async () => {
+  lab('a stream that ends after a few bytes is passed on', async () => {
     const { stdout } = await egress("printf x | /probe send good.test 7; printf 'GET' | /probe send good.test 7", only, {
       mounts: mounts(),
     });
     expect(stdout).toBe('xGET');
   });
 
-  lab('an answer that may not be sent on is none, and this process goes on', async () => {
+  lab('a malformed response is not passed on, and this process keeps running', async () => {
     const odd = createRaw((socket) => socket.once('data', () => socket.end('HTTP/1.1 200 a\x01b\r\nX: \x07\r\nContent-Length: 0\r\n\r\n')));
     await world.listen(odd, outside, 8092);
     const { stdout } = await egress("curl -sS -o /dev/null -w '%{http_code}' http://good.test:8092/", only);
     expect(stdout).toMatch(/502|000/);
   });
 
-  lab('checkNames: false leaves it to the program', async () => {
+  lab('checkNames: false disables the check', async () => {
     const { stdout } = await egress('curl -sS -H "Host: other.test" http://good.test/', { ...only, checkNames: false });
     expect(stdout).toBe('outside other.test /');
   });

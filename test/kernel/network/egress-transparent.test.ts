@@ -22,7 +22,7 @@ beforeEach(() => {
   world.asked = [];
 });
 
-describe('without a variable set', () => {
+describe('without proxy variables', () => {
   lab('curl reaches an allowed name by HTTP and HTTPS', async () => {
     const { stdout, events } = await egress(
       'curl -sS http://good.test/a && curl -sS --cacert /ca.pem https://good.test/b',
@@ -35,7 +35,7 @@ describe('without a variable set', () => {
     expect(events.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['lookup', 'connect', 'close']));
   });
 
-  lab('so does fetch of Node', async () => {
+  lab('fetch of Node reaches an allowed name', async () => {
     const code = "fetch('http://good.test/n').then((r) => r.text()).then(console.log)";
     const result = await spawnIsolated(process.execPath, ['-e', code], {
       preset: 'node',
@@ -44,13 +44,13 @@ describe('without a variable set', () => {
     expect(result.stdout.trim()).toBe('outside good.test /n');
   });
 
-  lab('so does Python', async () => {
+  lab('Python reaches an allowed name', async () => {
     const code = "import urllib.request as u; print(u.urlopen('http://good.test/p').read().decode().strip())";
     const { stdout, stderr } = await egress(`/usr/bin/python3 -c "${code}"`, { allow: ['good.test:80'], resolve }, { preset: 'build' });
     expect({ stdout, stderr }).toEqual({ stdout: 'outside good.test /p', stderr: '' });
   });
 
-  lab('so does git by HTTPS', async () => {
+  lab('git reaches an allowed name by HTTPS', async () => {
     const repository = join(world.directory.path, 'repository');
     const git = (...args: string[]) => execFileSync('git', ['-C', repository, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args]);
     execFileSync('git', ['init', '-q', '-b', 'main', repository]);
@@ -78,7 +78,7 @@ describe('without a variable set', () => {
     expect({ stdout, stderr, exitCode }).toEqual({ stdout: 'first', stderr: '', exitCode: 0 });
   });
 
-  lab('so does a static program that has its own resolver', async () => {
+  lab('a static program with its own resolver reaches an allowed name', async () => {
     const mounts = [{ type: 'bind', source: staticProbe, target: '/probe' }] as const;
     const { stdout, refused } = await egress(
       '/probe lookup 8.8.8.8 good.test 80; /probe lookup 1.1.1.1 bad.test 80',
@@ -92,7 +92,7 @@ describe('without a variable set', () => {
     expect(refused).toEqual([]);
   });
 
-  lab('a name of IPv6 alone is reached, and an address of IPv6 that is listed', async () => {
+  lab('a name that has only an IPv6 address is reached, and so is a listed IPv6 address', async () => {
     const { stdout } = await egress(`curl -sS http://six.test/; curl -sS -g 'http://[${six}]/'`, {
       allow: ['six.test:80', `[${six}]:80`],
       resolve,
@@ -100,7 +100,7 @@ describe('without a variable set', () => {
     expect(stdout).toBe(`outside six.test /\noutside [${six}] /`);
   });
 
-  lab('a server that speaks first is heard at once', async () => {
+  lab('data of a server that speaks first is received immediately', async () => {
     const { stdout } = await egress(
       '/probe read 198.18.0.16 2222 || true; /probe named good.test 2222',
       { allow: ['good.test:2222'], resolve },
@@ -111,7 +111,7 @@ describe('without a variable set', () => {
     expect(stdout).toContain('hello from the server');
   });
 
-  lab('programs inside still reach each other by loopback', async () => {
+  lab('programs inside still reach each other over loopback', async () => {
     const code = `const s = require('net').createServer((c) => c.end('inside')).listen(80, '0.0.0.0', () =>
       require('net').connect(80, '127.0.0.1').on('data', (d) => { console.log(String(d)); s.close(); }));`;
     const result = await spawnIsolated(process.execPath, ['-e', code], {
@@ -122,13 +122,13 @@ describe('without a variable set', () => {
   });
 });
 
-describe('names of the outside', () => {
-  lab('are those of the name servers of this process, many at once', async () => {
+describe('name resolution', () => {
+  lab('uses the name servers of this process, with several queries at a time', async () => {
     const server = createSocket('udp4');
     server.on('message', (message, from) => {
       const query = decodeQuery(message);
       const known = query?.type === 1 && query.name.endsWith('.names.test');
-      // Not at once: several wait.
+      // The answer is delayed, so that several queries are pending at a time.
       if (query)
         setTimeout(() => server.send(encodeAnswer(query, { code: 0, addresses: known ? [outside] : [] }), from.port, from.address), 30);
     });
@@ -147,7 +147,7 @@ describe('names of the outside', () => {
 });
 
 describe('services', () => {
-  lab('a name that is a function, which adds what the program must not know', async () => {
+  lab('a function can answer for a name and add data that the program must not know', async () => {
     const services = {
       'api.local:80': (socket: Duplex) => {
         socket.once('data', (data: Buffer) => {
@@ -163,7 +163,7 @@ describe('services', () => {
 });
 
 describe('without nftables', () => {
-  lab('listeners on the named ports take connections', async () => {
+  lab('listeners on the allowed ports accept connections', async () => {
     const { stdout, report } = await egress(
       'curl -sS http://good.test/; curl -sS http://bad.test/; echo $?; /probe connect 1.2.3.4 9',
       {

@@ -5,7 +5,8 @@ import { inLab, labNeeded, World } from './world';
 const seconds = Number(process.env.NSJS_FUZZ_SECONDS ?? 8);
 const seed = Number(process.env.NSJS_FUZZ_SEED ?? Date.now() % 2 ** 31);
 
-// Runs inside: sends what is almost right, cut, doubled and with other bytes, to whatever there is, and closes in any way.
+// Runs inside. Sends input that is almost valid, truncated, duplicated or has changed bytes to every listener, and
+// closes connections in every way.
 const attacker = `
 const net = require('net'), dgram = require('dgram');
 let state = ${seed};
@@ -61,7 +62,7 @@ setTimeout(() => { console.log(done); process.exit(); }, ${seconds * 1000 + 1000
 const world = new World();
 afterAll(() => (inLab ? world.close() : undefined));
 
-testIf(inLab, labNeeded, `whatever is sent, this process goes on and no other host is reached (seed ${seed}, ${seconds} s)`, async () => {
+testIf(inLab, labNeeded, `no input crashes this process or reaches another host (seed ${seed}, ${seconds} s)`, async () => {
   await world.open();
   const failures: unknown[] = [];
   const onFailure = (error: unknown) => failures.push(error);
@@ -71,7 +72,7 @@ testIf(inLab, labNeeded, `whatever is sent, this process goes on and no other ho
   const { stdout, stderr } = await spawnIsolated(process.execPath, ['-e', attacker], {
     preset: 'node',
     reject: false,
-    // Node 22 warns that it reads the variables of a proxy.
+    // Node 22 warns when it reads the proxy variables.
     env: { NODE_NO_WARNINGS: '1' },
     network: {
       egress: {

@@ -37,8 +37,8 @@ beforeAll(async () => {
 });
 afterAll(() => sandbox.close());
 
-describe('this process reaches what listens inside', () => {
-  test('by an agent', async () => {
+describe('this process reaches servers inside the sandbox', () => {
+  test('an HTTP agent connects to a server', async () => {
     const text = await new Promise((resolve, reject) => {
       get({ agent: sandbox.net.agent, path: '/agent' }, (response) => response.on('data', (data) => resolve(String(data)))).on(
         'error',
@@ -48,7 +48,7 @@ describe('this process reaches what listens inside', () => {
     expect(text).toBe('/agent ');
   });
 
-  test('by fetch, with a body, a status and headers', async () => {
+  test('fetch supports a body, a status and headers', async () => {
     const response = await sandbox.net.fetch('http://localhost/a', { method: 'POST', body: 'hello' });
     expect(await response.text()).toBe('/a hello');
     expect(response.headers.get('x-method')).toBe('POST');
@@ -59,7 +59,7 @@ describe('this process reaches what listens inside', () => {
     expect(await rejection(sandbox.net.fetch('ftp://localhost/'))).toMatchObject({ name: 'OptionError' });
   });
 
-  test('by TLS', async () => {
+  test('fetch verifies TLS certificates', async () => {
     const directory = temporaryDirectory();
     const pem = ['-keyout', 'key.pem', '-out', 'cert.pem', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
     execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', ...pem], {
@@ -71,11 +71,11 @@ describe('this process reaches what listens inside', () => {
     directory.remove();
     const server = createHttps({ key, cert } as object, (_, response) => response.end('secure'));
     await sandbox.net.listen(server, 443, '127.0.0.1');
-    // Nobody vouches for it.
+    // The certificate is self-signed.
     expect(await rejection(sandbox.net.fetch('https://localhost/'))).toMatchObject({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
   });
 
-  test('by a port of the host', async () => {
+  test('a published port of the host leads to a server', async () => {
     const published = await sandbox.net.publish({ to: 80 });
     const text = await new Promise((resolve, reject) => {
       get({ port: published.port, path: '/p' }, (response) => response.on('data', (data) => resolve(String(data)))).on('error', reject);
@@ -87,7 +87,7 @@ describe('this process reaches what listens inside', () => {
     expect(await rejection(sandbox.net.publish({ to: 0 }))).toMatchObject({ path: 'to' });
   });
 
-  test('a published port ends with the sandbox', async () => {
+  test('a published port is closed with the sandbox', async () => {
     const other = await Sandbox.open();
     const { port } = await other.net.publish({ to: 80 });
     await other.close();
@@ -98,8 +98,8 @@ describe('this process reaches what listens inside', () => {
   });
 });
 
-describe('capture', () => {
-  testIf(hasTcpdump, 'tcpdump', 'is what tcpdump reads', async () => {
+describe('a packet capture', () => {
+  testIf(hasTcpdump, 'tcpdump', 'can be read by tcpdump', async () => {
     const directory = temporaryDirectory();
     const file = join(directory.path, 'frames.pcapng');
     const capture = sandbox.net.capture();
@@ -130,7 +130,7 @@ describe('capture', () => {
 describe('netlink', () => {
   const inside = () => netlink.NetlinkSocket.open('route', sandbox.net.namespaces);
 
-  test('makes and changes interfaces, addresses, routes, rules, neighbours and queues, and reads them again', () => {
+  test('creates and changes interfaces, addresses, routes, rules, neighbours and queues, and reads them back', () => {
     const route = inside();
     try {
       route.request(netlink.createVeth({ name: 'a0', mtu: 1400 }, { name: 'b0', mac: '02:00:00:00:00:09' }));
@@ -170,7 +170,7 @@ describe('netlink', () => {
     }
   });
 
-  test("a refusal has the kernel's own words", () => {
+  test('a refused request has the error text of the kernel as its hint', () => {
     const route = inside();
     const error = thrown(() => route.request(netlink.addRoute({ gateway: '203.0.113.1' }), 'the test'));
     route.close();
@@ -182,7 +182,7 @@ describe('netlink', () => {
     });
   });
 
-  test('a batch of nftables is made whole or not at all', () => {
+  test('a batch of nftables changes is applied completely or not at all', () => {
     const filter = netlink.NetlinkSocket.open('netfilter', sandbox.net.namespaces);
     const name = { family: 'inet', table: 'whole' } as const;
     const chain = netlink.newChain(name, 'c', { type: 'filter', hook: 'input', priority: 0 });
@@ -210,14 +210,14 @@ describe('netlink', () => {
     expect(tables()).toContain('whole');
     expect(filter.get(netlink.dumpRules('inet')).length).toBeGreaterThan(0);
     filter.batch([netlink.deleteTable(name)]);
-    // Several that fail at once leave nothing behind that the next would stumble over.
+    // Several errors in one batch do not disturb the next one.
     expect(thrown(() => filter.batch([wrong, wrong, wrong]))).toMatchObject({ code: 'ENOENT' });
     filter.batch([netlink.newTable(name)]);
     filter.batch([netlink.deleteTable(name)]);
     filter.close();
   });
 
-  testIf(!isRoot, 'a user without rights', 'who has no rights over a namespace is refused', () => {
+  testIf(!isRoot, 'a user without rights', 'a process without rights over a namespace is refused', () => {
     const own = netlink.NetlinkSocket.open();
     expect(thrown(() => own.request(netlink.createLink('bridge', { name: 'nsjs-no' })))).toMatchObject({ code: 'EPERM' });
     own.close();

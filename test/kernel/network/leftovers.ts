@@ -12,11 +12,11 @@ function dumped<T>(protocol: 'route' | 'netfilter', read: (socket: NetlinkSocket
   }
 }
 
-/** Names of the interfaces of this process's network namespace. */
+/** Returns the names of the interfaces in the network namespace of this process. */
 export const links = (): readonly string[] =>
   dumped('route', (socket) => socket.get(dumpLinks()).flatMap((message) => decodeLink(message)?.name ?? []));
 
-/** Names of its tables of nftables; none for who may not see them. */
+/** Returns the names of its nftables tables; none if this process may not list them. */
 export function tables(): readonly string[] {
   try {
     return dumped('netfilter', (socket) => socket.get(dumpTables('inet')).map(tableName));

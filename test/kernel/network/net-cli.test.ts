@@ -25,13 +25,13 @@ test('nsjs net prints interfaces, routes, rules and connections of a sandbox', a
   }
 });
 
-test('a sandbox that is not there is told of', () => {
+test('an unknown sandbox is an error', () => {
   const { status, stderr } = spawnSync(process.execPath, [cli, 'net', 'nobody'], { encoding: 'utf8' });
   expect(status).toBe(1);
   expect(stderr).toContain("no sandbox 'nobody'");
 });
 
-test('lines of /proc/net/tcp6, and text without facts', () => {
+test('lines of /proc/net/tcp6 are parsed, and a sandbox without facts is printed in one line', () => {
   const line =
     '   0: 00000000000000000000000001000000:EE49 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000  1000 0 1';
   expect(parseSockets(`head\n${line}\n`, 'tcp')).toEqual([
@@ -41,7 +41,7 @@ test('lines of /proc/net/tcp6, and text without facts', () => {
   expect(netText(sandbox, { interfaces: [], routes: [], rules: {}, connections: [] })).toBe('x of 3');
 });
 
-test('nsjs run --allow gives a way out, and tells what is refused', () => {
+test('nsjs run --allow enables egress and prints refused connections', () => {
   const run = spawnSync(
     process.execPath,
     [cli, 'run', '--allow', 'good.test:80', '--', '/bin/sh', '-c', 'curl -sS http://1.2.3.4/; curl -sS http://bad.test/'],

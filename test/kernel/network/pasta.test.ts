@@ -11,7 +11,7 @@ describe('pasta', () => {
   testIf(
     inLab && isRoot && !missing,
     missing?.reason ?? `${labNeeded}, as root`,
-    'a long-lived sandbox reaches what the host reaches, not the host itself',
+    'a long-lived sandbox reaches the networks of the host, but not the host itself',
     async () => {
       const there = await Sandbox.open({
         preset: 'node',
@@ -50,7 +50,7 @@ describe('pasta', () => {
     },
   );
 
-  test('is for long-lived sandboxes', () => {
+  test('is refused for a one-shot run', () => {
     expect(thrown(() => spawnIsolated('true', [], { network: { pasta: {} } }))).toMatchObject({ path: 'network.pasta' });
   });
 });

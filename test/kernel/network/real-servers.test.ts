@@ -1,4 +1,4 @@
-// Real servers with two hosts on one address: none answers for the one that a program may not reach.
+// Real servers with two hosts on one address: no server may answer for the host that the program may not reach.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -16,7 +16,7 @@ const source = join(process.cwd(), 'test/programs/tls-server.go');
 const has = (path: string) => existsSync(path);
 const resolve = (name: string) => (name === 'bad.test' ? [outside] : (names[name] ?? []));
 
-/** Ports of TLS and of HTTP in clear text, and how it is started. */
+/** Ports for TLS and for HTTP in clear text, and whether the server is installed. */
 const servers = {
   openssl: { tls: 9441, http: undefined, isThere: has('/usr/bin/openssl') },
   go: { tls: 9442, http: 9402, isThere: has('/usr/bin/go') && has(source) },
@@ -77,7 +77,7 @@ function start(name: Name): void {
   running.push(spawn(command, args, { stdio: 'ignore' }));
 }
 
-/** What a server answers to bytes, as text; from here, without a sandbox. */
+/** Sends bytes to a server directly, without a sandbox, and returns its answer as text. */
 async function ask(port: number, bytes: Buffer | string): Promise<string> {
   let text = '';
   await new Promise<void>((done) => {
@@ -106,8 +106,9 @@ async function isUp(port: number): Promise<void> {
 }
 
 /**
- * Sends each of the pieces on a connection of its own and returns the answers by name. The piece `right` is sent last and
- * alone, since openssl serves one connection at a time; its connection is held until the answer contains `wanted`.
+ * Sends each of the pieces on its own connection and returns the answers by name. The piece `right` is sent last and
+ * alone, because openssl serves one connection at a time; its connection is kept open until the answer contains
+ * `wanted`.
  */
 async function through(port: number, pieces: Readonly<Record<string, Buffer>>, mode: 'name' | 'address', wanted: string) {
   const mounts: Mount[] = [
@@ -131,7 +132,7 @@ const bad = clientHello({ names: [[0, 'bad.test']] });
 const good = clientHello({ names: [[0, 'good.test']] });
 const prefixed = (...prefix: readonly Buffer[]) => Buffer.concat([...prefix, record(22, bad)]);
 
-/** Greetings for the host that is not allowed. */
+/** Beginnings of TLS connections to the host that is not allowed. */
 const greetings: Readonly<Record<string, Buffer>> = {
   plain: record(22, bad),
   warning: prefixed(record(21, Buffer.of(1, 100))),
@@ -169,7 +170,10 @@ const greetings: Readonly<Record<string, Buffer>> = {
 
 const request = (text: string) => Buffer.from(text.replace(/\n/g, '\r\n').replaceAll('|', '\n'), 'latin1');
 const first = 'GET /1 HTTP/1.1\nHost: good.test:PORT\n\n';
-/** Requests of which one is for the host that is not allowed; PORT is the server's. */
+/**
+ * Requests to the host that is not allowed, some of them after another request. PORT is replaced with the server's
+ * port.
+ */
 const requests: Readonly<Record<string, string>> = {
   plain: 'GET /x HTTP/1.1\nHost: bad.test:PORT\n\n',
   second: `${first}GET /x HTTP/1.1\nHost: bad.test:PORT\n\n`,
@@ -210,14 +214,14 @@ for (const name of Object.keys(servers) as Name[]) {
   describe(name, () => {
     const inWorld = (title: string, body: () => Promise<unknown>) => testIf(inLab && isThere, inLab ? name : labNeeded, title, body);
 
-    inWorld('serves both hosts to who asks for them', async () => {
+    inWorld('serves both hosts without a sandbox', async () => {
       expect(await ask(tls, record(22, bad))).toContain('bad.test');
       expect(await ask(tls, record(22, good))).toContain('good.test');
       if (http !== undefined) expect(await ask(http, request('GET /x HTTP/1.1\nHost: bad.test\n\n'))).toContain('served bad.test');
     });
 
     for (const mode of ['name', 'address'] as const) {
-      inWorld(`shows a program the one by TLS that it may reach alone, by ${mode}`, async () => {
+      inWorld(`shows a program only the allowed host by TLS, with rules by ${mode}`, async () => {
         const { answers, refused } = await through(tls, { ...greetings, right: record(22, good) }, mode, 'good.test');
         expect(answers.get('right')).toContain('good.test');
         expect([...answers].filter(([, text]) => text.includes('bad.test')).map(([piece]) => piece)).toEqual([]);
@@ -225,7 +229,7 @@ for (const name of Object.keys(servers) as Name[]) {
       });
 
       if (http === undefined) continue;
-      inWorld(`answers no request for the other host, by ${mode}`, async () => {
+      inWorld(`answers no request for the other host, with rules by ${mode}`, async () => {
         const pieces = Object.fromEntries(
           Object.entries(requests).map(([piece, text]) => [piece, request(text.replaceAll('PORT', `${http}`))]),
         );

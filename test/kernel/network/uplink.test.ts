@@ -21,7 +21,7 @@ describe('an uplink', () => {
     if (inLab) await world.close();
   });
 
-  /** The Internet: another namespace with servers of its own, which is this host's neighbour. */
+  /** Simulates the Internet: another network namespace with its own servers, connected to this host. */
   async function internet() {
     const there = await Sandbox.open({
       preset: 'node',
@@ -70,11 +70,11 @@ describe('an uplink', () => {
     return there;
   }
 
-  rootLab('three sandboxes reach each other, and the Internet through NAT; a published port leads in; nothing else does', async () => {
+  rootLab('three sandboxes reach each other, the Internet through NAT, and are reached only through a published port', async () => {
     const there = await internet();
     const before = links();
     const servers = getServers();
-    // The host's resolver is one of the Internet.
+    // The host uses a resolver on the simulated Internet.
     setServers(['203.0.113.80']);
     const network = await Network.create({ subnet: ['10.79.0.0/24', 'fd00:79::/64'], nat: true, forwarding: true });
     const fixed = (last: number) => ({ addresses: [`10.79.0.${last}/24`, `fd00:79::${last}/64`], gateways: ['10.79.0.1', 'fd00:79::1'] });
@@ -103,16 +103,16 @@ describe('an uplink', () => {
       ]);
       const udp = `const s = require('dgram').createSocket('udp4').on('message', (m) => { console.log(String(m)); s.close(); }); s.send('echo', 7, '203.0.113.80');`;
       expect((await one.spawn(process.execPath, ['-e', udp])).stdout).toBe('echo');
-      // What listens on this host, its metadata service, and other networks' sandboxes are out of reach.
+      // Servers on this host, its metadata service and sandboxes of other networks are unreachable.
       expect(await answer(one, '93.184.216.34', 80)).toMatch(/ECONNREFUSED|EHOSTUNREACH/);
       expect(await answer(one, '169.254.169.254', 80)).toMatch(/EHOSTUNREACH|EACCES|ENETUNREACH/);
-      // In by the published port, from outside and from this host; past it from nowhere.
+      // The published port is reachable from outside and from this host.
       network.publish({ port: 8081, to: 'one', toPort: 8000 });
       expect(await answer(there, '203.0.113.1', 8081)).toBe('published');
       expect(await fromHere('203.0.113.1', 8081)).toBe('published');
-      // The host's own loopback stays its own.
+      // The port is not published on the loopback address of the host.
       expect(await fromHere('127.0.0.1', 8081)).toBe('ECONNREFUSED');
-      // Names are asked for at the gateway, and nowhere else on this host.
+      // DNS queries are allowed to the gateway, and to no other address of this host.
       const other = createSocket('udp4');
       other.on('message', (message, from) => other.send(message, from.port, from.address));
       await new Promise<void>((resolve) => other.bind(53, '93.184.216.34', resolve));
@@ -131,7 +131,7 @@ describe('an uplink', () => {
     expect(tables()).toEqual([]);
   });
 
-  rootLab('another network, and what is routed past the bridge, are out of reach', async () => {
+  rootLab('sandboxes of another network are unreachable', async () => {
     const [left, right] = [
       await Network.create({ nat: true, forwarding: true }),
       await Network.create({ nat: true, forwarding: true }),
@@ -143,19 +143,19 @@ describe('an uplink', () => {
     await Promise.all([left.close(), right.close()]);
   });
 
-  rootLab('isolated sandboxes do not meet by way of the host either', async () => {
+  rootLab('isolated sandboxes cannot reach each other through the host either', async () => {
     const network = await Network.create({ isolated: true, nat: true, forwarding: true });
     const [one, two] = [await open(network, 'one'), await open(network, 'two')] as const;
     await serve(one, 80, 'this is one');
     const [address = ''] = network.names.one ?? [];
-    // By the gateway's address, as if it were far away.
+    // Neither the bridge nor the gateway forwards packets between the two.
     const { stdout } = await two.spawn(process.execPath, ['-e', ask(address, 80)], { reject: false });
     expect(stdout).toMatch(/timeout|EHOSTUNREACH/);
     await Promise.all([one.close(), two.close()]);
     await network.close();
   });
 
-  rootLab('a host that forwards no packets is told of, and left alone', async () => {
+  rootLab('NAT is refused on a host that forwards no packets, and the setting of the host is not changed', async () => {
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
     const error = await rejection(Network.create({ nat: true }));
     expect(error).toMatchObject({ code: 'ERR_NSJS_UNSUPPORTED', hint: expect.stringContaining('sysctl -w net.ipv4.ip_forward=1') });
@@ -164,7 +164,7 @@ describe('an uplink', () => {
     expect(tables()).toEqual([]);
   });
 
-  rootLab('subnets never collide, on this host or between processes', async () => {
+  rootLab('networks have different subnets, and a subnet that overlaps another one is refused', async () => {
     const first = await Network.create({ subnet: '10.80.0.0/24' });
     expect(await rejection(Network.create({ subnet: '10.80.0.128/25' }))).toMatchObject({ code: 'ERR_NSJS_NETWORK' });
     const made = await Promise.all([Network.create(), Network.create(), Network.create()]);
@@ -172,7 +172,7 @@ describe('an uplink', () => {
     await Promise.all([first, ...made].map((network) => network.close()));
   });
 
-  rootLab('a veth to the host, a macvlan, a device that moves in', async () => {
+  rootLab('a sandbox can have a veth to the host, a macvlan or a device of the host', async () => {
     const there = await internet();
     const wired = await spawnIsolated('/bin/sh', ['-c', 'ip -o addr show; ip route'], {
       preset: 'node',

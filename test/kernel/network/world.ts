@@ -19,7 +19,7 @@ export const outside = '93.184.216.34';
 export const elsewhere = '93.184.216.35';
 export const six = '2606:2800:220:1::34';
 
-/** What names lead to, as the resolver of the outside has it. */
+/** Names and the addresses that the resolver outside returns for them. */
 export const names: Record<string, readonly string[]> = {
   'good.test': [outside],
   'other.test': [outside],
@@ -34,7 +34,7 @@ export const names: Record<string, readonly string[]> = {
   'nowhere.test': [],
 };
 
-/** Servers of the outside, and a certificate authority that vouches for their names. */
+/** Servers outside the sandbox, and a certificate authority that signs certificates for their names. */
 export class World {
   readonly directory = temporaryDirectory();
   readonly seen: { host: string | undefined; url: string | undefined; method: string | undefined; body: string }[] = [];
@@ -131,19 +131,19 @@ export class World {
   }
 }
 
-/** A run in a sandbox with a way out, and what happened there. */
+/** Runs a command line with egress; returns its result and its events. */
 export async function egress(line: string, options: EgressOptions, more: SpawnOptions = {}) {
   const events: EgressEvent[] = [];
   const run = spawnIsolated('/bin/sh', ['-c', line], { reject: false, ...more, encoding: 'utf8', network: { egress: options } });
   run.events.on('egress', (event) => events.push(event));
   const result = await run;
-  // What the kernel tells comes by itself.
+  // Events about packets that the kernel has refused arrive asynchronously.
   await new Promise((resolve) => setTimeout(resolve, 20));
   const refused = events.flatMap((event) => (event.kind === 'refused' ? [event] : []));
   return { ...result, events, refused };
 }
 
-/** What curl ends with when a connection is reset: before it looks, or after. */
+/** Exit status of curl for a reset connection: 7 while it connects, 56 while it reads. */
 export const reset = expect.stringMatching(/^(7|56)$/);
 
 export const staticProbe = join(__dirname, '../../../build/test/net-probe');

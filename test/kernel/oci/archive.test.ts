@@ -35,7 +35,7 @@ const fresh = (name: string) => join(work, `${name}-${count++}`);
 const unpack = (bytes: Buffer, directory = fresh('root'), options = {}) => unpackTar(Readable.from([bytes]), directory, options);
 
 describe('an archive', () => {
-  test('becomes a directory: files, directories, links, modes, times, long names', async () => {
+  test('becomes a directory with its files, links, modes, times and long names', async () => {
     const long = `d/${'n'.repeat(150)}/ü`;
     const directory = fresh('root');
     const answer = await unpack(
@@ -58,7 +58,7 @@ describe('an archive', () => {
     expect(readFileSync(join(directory, long), 'utf8')).toBe('long');
   });
 
-  test('is the same one that tar(1) writes, gzipped as well', async () => {
+  test('that tar(1) writes is unpacked without differences, also if it is gzipped', async () => {
     const source = fresh('source');
     mkdirSync(join(source, 'sub'), { recursive: true });
     writeFileSync(join(source, 'sub', `${'long'.repeat(40)}`), 'x'.repeat(100_000));
@@ -75,7 +75,7 @@ describe('an archive', () => {
     }
   });
 
-  testIf(isRoot, 'root', 'keeps the owners it names, and no others', async () => {
+  testIf(isRoot, 'root', 'keeps the owners of its entries, and is refused if an id is out of range', async () => {
     const directory = fresh('root');
     await unpack(archive({ path: 'f', uid: 33, gid: 44 }), directory);
     expect(statSync(join(directory, 'f'))).toMatchObject({ uid: 33, gid: 44 });
@@ -105,14 +105,14 @@ describe('an archive', () => {
       /more than 40 symbolic links/,
     ],
     ['a whiteout of the directory itself', [{ path: '.wh...', data: '' }], /not a valid whiteout/],
-  ])('with %s is refused, and nothing of it stays', async (_, entries, message) => {
+  ])('with %s is refused and leaves no directory', async (_, entries, message) => {
     const directory = fresh('root');
     const error = await rejection(unpack(archive(...entries), directory));
     expect(error).toMatchObject({ code: 'ERR_NSJS_ARCHIVE', message: expect.stringMatching(message) });
     expect(existsSync(directory)).toBe(false);
   });
 
-  test('that writes through its own link writes inside all the same', async () => {
+  test('that writes through its own symbolic link stays within the directory', async () => {
     const directory = fresh('root');
     const victim = fresh('victim');
     mkdirSync(victim);
@@ -130,7 +130,7 @@ describe('an archive', () => {
     expect(existsSync(join(directory, 'evil2'))).toBe(true);
   });
 
-  test('that grows past its limits is refused', async () => {
+  test('that exceeds maxSize or maxEntries is refused', async () => {
     const bomb = gzipSync(archive({ path: 'zeros', data: '\0'.repeat(20_000_000) }));
     expect(bomb.length).toBeLessThan(100_000);
     expect(await rejection(unpack(bomb, fresh('root'), { maxSize: '1M' }))).toMatchObject({
@@ -150,7 +150,7 @@ describe('an archive', () => {
     expect(await rejection(unpack(spoil(archive({ path: 'file', data: 'x'.repeat(1000) }))))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });
   });
 
-  test('into a directory that is there is an error that leaves it alone', async () => {
+  test('is not unpacked into an existing directory, which stays unchanged', async () => {
     const directory = fresh('root');
     mkdirSync(directory);
     expect(await rejection(unpack(archive({ path: 'f' }), directory))).toMatchObject({ code: 'EEXIST' });
@@ -158,7 +158,7 @@ describe('an archive', () => {
   });
 });
 
-test('an archive that is compressed in another way is told by its name', async () => {
+test('an archive in an unsupported compression format is refused with the name of the format', async () => {
   for (const [name, magic] of [
     ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
     ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]],
@@ -169,7 +169,7 @@ test('an archive that is compressed in another way is told by its name', async (
   }
 });
 
-test('archives that a stream of the host ends early are refused', async () => {
+test('an archive whose stream ends early is refused', async () => {
   const file = fresh('file');
   writeFileSync(file, archive({ path: 'f', data: 'x'.repeat(5000) }).subarray(0, 2000));
   expect(await rejection(unpackTar(createReadStream(file), fresh('root')))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });

@@ -27,7 +27,7 @@ let count = 0;
 
 const fresh = (name: string) => join(work, `${name}-${count++}`);
 
-/** A layout of these layers, as registries and builders write it. */
+/** Writes an OCI image layout with these layers, as registries and build tools do. Returns its directory. */
 function layout(layers: readonly Buffer[], change: (blobs: Map<string, Buffer>) => void = () => {}): string {
   const directory = fresh('layout');
   mkdirSync(join(directory, 'blobs/sha256'), { recursive: true });
@@ -69,7 +69,7 @@ describe('an image', () => {
     { path: 'opt/x/y', data: '3' },
   );
 
-  test('is its layers in order, with what they take away', async () => {
+  test('is unpacked as its layers in order, with their whiteouts applied', async () => {
     const second = archive(
       { path: 'etc/.wh.a' },
       { path: 'etc/c', data: 'new' },
@@ -113,7 +113,7 @@ describe('an image', () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  test('whose digest is a path is refused', async () => {
+  test('with a digest that contains a path is refused', async () => {
     const directory = layout([base]);
     writeFileSync(join(directory, 'index.json'), JSON.stringify({ manifests: [{ digest: 'sha256:../../../etc/passwd', size: 1 }] }));
     expect(await rejection(unpackImage(directory, fresh('image')))).toMatchObject({
@@ -123,13 +123,13 @@ describe('an image', () => {
   });
 });
 
-testIf(busybox !== undefined, 'busybox', 'a root file system runs, its changes are listed, exported and run elsewhere', async () => {
+testIf(busybox !== undefined, 'busybox', 'a root file system runs, and its changes can be listed, exported and reused', async () => {
   const source = fresh('busybox');
   for (const name of ['bin', 'etc', 'tmp', 'var/lib']) mkdirSync(join(source, name), { recursive: true });
   copyFileSync(busybox ?? '', join(source, 'bin/busybox'));
   chmodSync(join(source, 'bin/busybox'), 0o755);
   for (const applet of ['sh', 'ls', 'cat', 'rm', 'mkdir', 'id', 'ln', 'chown', 'mv']) symlinkSync('busybox', join(source, 'bin', applet));
-  // As images have it: what `dev` mounts must not be made in there.
+  // As in many images. The `dev` mount must not create its entries in this directory.
   mkdirSync(join(source, 'dev'));
   symlinkSync('/proc/self/fd', join(source, 'dev/fd'));
   writeFileSync(join(source, 'etc/os-release'), 'NAME=busybox\n');
@@ -162,7 +162,7 @@ testIf(busybox !== undefined, 'busybox', 'a root file system runs, its changes a
   const commit = fresh('commit');
   await sandbox.overlay().commit(commit);
   await sandbox.close();
-  // The directory below is as it was.
+  // The lower directory is unchanged.
   expect(readFileSync(join(directory, 'var/lib/old'), 'utf8')).toBe('old');
 
   const entries = new Map<string, TarEntry>();
@@ -171,7 +171,7 @@ testIf(busybox !== undefined, 'busybox', 'a root file system runs, its changes a
   expect(entries.get('var/lib/pkg/version')).toMatchObject({ type: expect.stringMatching(/file|link/), uid: 0 });
   expect([...entries.values()].filter(({ type }) => type === 'link')).toHaveLength(1);
 
-  // As a second layer of an image, and as a directory on top of the first.
+  // The changes are used as a second layer of an image, then as a directory on top of the lower one.
   const again = fresh('again');
   await unpackImage(layout([tar, layer]), again);
   const check = 'cat /etc/os-release /var/lib/now/version /var/lib/now/same; ls /var/lib';

@@ -10,7 +10,7 @@ test('every feature is available or has a reason and a fix', async () => {
   }
 });
 
-test('each primitive is told with the version that brought it', async () => {
+test('each system call is reported with the kernel version that introduced it', async () => {
   const before = openDescriptors();
   const { calls, kernel } = await probe();
   await keepersGone();

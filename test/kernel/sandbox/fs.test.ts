@@ -15,7 +15,7 @@ afterAll(() => sandbox.close());
 const line = (text: string, on = sandbox) => on.spawn('/bin/sh', ['-c', text], { reject: false });
 const code = async (promise: PromiseLike<unknown>) => (await rejection(promise)).code;
 
-test('writes and reads files, which belong to the sandbox', async () => {
+test('fs writes and reads files, which belong to the user of the sandbox', async () => {
   await sandbox.fs.mkdir('/tmp/a/b', { recursive: true });
   await sandbox.fs.writeFile('/tmp/a/b/f', 'hello', { mode: 0o600 });
   expect((await line('cat /tmp/a/b/f; stat -c "%a %u" /tmp/a/b/f; echo more >> /tmp/a/b/f')).stdout).toMatch(
@@ -29,7 +29,7 @@ test('writes and reads files, which belong to the sandbox', async () => {
   expect(await code(sandbox.fs.mkdir('/tmp/a/b'))).toBe('EEXIST');
 });
 
-test('lists directories by name and type', async () => {
+test('readdir() lists entries with name and type', async () => {
   await line('mkdir /tmp/list; cd /tmp/list; touch f; mkdir d; ln -s /etc/passwd l; mkfifo p');
   const found = [...(await sandbox.fs.readdir('/tmp/list'))].sort((a, b) => (a.name < b.name ? -1 : 1));
   expect(found).toEqual([
@@ -40,7 +40,7 @@ test('lists directories by name and type', async () => {
   ]);
 });
 
-test('no link leads anywhere, at the end of a path or on the way', async () => {
+test('symbolic links are not followed, neither at the end of a path nor within it', async () => {
   await line('ln -s /etc/passwd /tmp/evil; ln -s / /tmp/root; ln -s ../../../../etc /tmp/up; ln -s /proc/self/root /tmp/magic');
   for (const path of ['/tmp/evil', '/tmp/root/etc/passwd', '/tmp/up/passwd', '/tmp/magic/etc/passwd']) {
     expect(await code(sandbox.fs.readFile(path))).toBe('ELOOP');
@@ -52,7 +52,7 @@ test('no link leads anywhere, at the end of a path or on the way', async () => {
   expect(await code(sandbox.fs.rm('/tmp/up/passwd'))).toMatch(/ELOOP|ENOTDIR/);
 });
 
-test('FIFOs, devices, sockets and files without end are refused, and nothing waits', async () => {
+test('FIFOs, devices and files that are too large are refused without blocking', async () => {
   await line('mkfifo /tmp/fifo; truncate -s 1T /tmp/sparse 2>/dev/null || truncate -s 60M /tmp/sparse; mkdir /tmp/dir');
   for (const path of ['/tmp/fifo', '/dev/zero', '/dev/null', '/tmp/dir']) {
     expect(await code(sandbox.fs.readFile(path))).toMatch(/EINVAL|EISDIR/);
@@ -66,13 +66,13 @@ test('FIFOs, devices, sockets and files without end are refused, and nothing wai
   directory.remove();
 });
 
-test('what the host protects stays protected', async () => {
+test('read-only directories and the root cannot be changed', async () => {
   expect(await code(sandbox.fs.writeFile('/usr/bin/evil', 'x'))).toBe('EROFS');
   expect(await code(sandbox.fs.rm('/usr', { recursive: true }))).toMatch(/EBUSY|EROFS|EACCES/);
   expect(await code(sandbox.fs.rm('/'))).toBe('EINVAL');
 });
 
-test('removes trees, however deep and however named', async () => {
+test('rm() removes trees of any depth and with any names', async () => {
   await line(
     `cd /tmp && perl -e 'for (1 .. 3000) { mkdir "d" or die; chdir "d" or die } open F, ">", "end"; chdir "/tmp/d"; mkdir "x"; open F, ">", "x/\\xff\\xfe"'`,
   );
@@ -84,7 +84,7 @@ test('removes trees, however deep and however named', async () => {
   expect(await code(sandbox.fs.rm('/tmp/full'))).toBe('ENOTEMPTY');
 });
 
-test('copies in and out', async () => {
+test('copyIn() and copyOut() copy trees, and refuse links, existing targets and trees that are too large', async () => {
   const directory = temporaryDirectory();
   const from = join(directory.path, 'in');
   mkdirSync(join(from, 'sub'), { recursive: true });
@@ -95,7 +95,7 @@ test('copies in and out', async () => {
   expect(await code(sandbox.fs.copyIn(from, '/tmp/job'))).toBe('EEXIST');
   expect((await line('ls /tmp/job/sub')).stdout).toBe('run.sh');
 
-  // A link inside is refused, and what was copied of it is gone.
+  // A link in the tree is refused, and the part that was already copied is removed.
   expect(await code(sandbox.fs.copyOut('/tmp/job', join(directory.path, 'out')))).toBe('ELOOP');
   expect(existsSync(join(directory.path, 'out'))).toBe(false);
   await line('rm /tmp/job/link; chmod 4755 /tmp/job/sub/run.sh; echo data > /tmp/job/data');
@@ -108,7 +108,7 @@ test('copies in and out', async () => {
   directory.remove();
 });
 
-test('watches', async () => {
+test('watch() reports a new file', async () => {
   const abort = new AbortController();
   await sandbox.fs.mkdir('/tmp/watched');
   const seen: string[] = [];
@@ -123,8 +123,8 @@ test('watches', async () => {
   expect(seen[0]).toBe('new');
 });
 
-test('a path that changes under every call leads nowhere else', async () => {
-  // The directory and a link to the host's place of secrets change places without end.
+test('a path that changes during the calls does not lead out of the sandbox', async () => {
+  // The program keeps exchanging the directory and a link to /etc, where the host has secrets.
   const program = `
 use strict; my ($a, $b) = ("/tmp/race/dir\\0", "/tmp/race/link\\0");
 mkdir "/tmp/race"; mkdir "/tmp/race/dir"; open my $f, ">", "/tmp/race/dir/passwd"; print $f "inside"; close $f; symlink "/etc", "/tmp/race/link";
@@ -148,7 +148,7 @@ while (time < $end) { for (1 .. 1000) { syscall(316, -100, $a, -100, $b, 2) } la
   expect(answers.refused).toBeGreaterThan(0);
 }, 120_000);
 
-testIf(isRoot, 'root', 'what is written belongs to nobody of the host, among several ids too', async () => {
+testIf(isRoot, 'root', 'files that fs writes belong to an id of the sandbox, also with a range of ids', async () => {
   const directory = temporaryDirectory();
   const options: SandboxOptions = { user: { ids: 'range' }, capabilities: ['CAP_CHOWN'] };
   const own = await Sandbox.open(options);
@@ -159,18 +159,18 @@ testIf(isRoot, 'root', 'what is written belongs to nobody of the host, among sev
   directory.remove();
 });
 
-test('closed with its sandbox, and nothing stays open', async () => {
+test('fs is closed with its sandbox and leaves no descriptor open', async () => {
   const before = openDescriptors();
   const own = await Sandbox.open();
   await own.fs.writeFile('/tmp/f', 'x');
   await rejection(own.fs.readFile('/tmp/none'));
   await own.close();
   expect(await code(own.fs.readFile('/tmp/f'))).toBe('ERR_NSJS_CLOSED');
-  // The keeper's own end is told a moment later.
+  // The exit notification of the keeper arrives shortly after.
   await eventually(() => expect(openDescriptors()).toBeLessThanOrEqual(before));
 });
 
-test('links of the host are copied as links, not followed', async () => {
+test('copyIn() copies symbolic links of the host as links', async () => {
   const directory = temporaryDirectory();
   symlinkSync('/etc/passwd', join(directory.path, 'l'));
   await sandbox.fs.copyIn(directory.path, '/tmp/links');

@@ -6,7 +6,7 @@ import { mountCount, openDescriptors, ownLaunchers } from '../../support/process
 
 const line = (sandbox: Sandbox, text: string) => sandbox.spawn('/bin/sh', ['-c', text], { reject: false });
 
-test('an empty directory in memory, with its limits, into a sandbox that runs', async () => {
+test('a tmpfs with limits can be mounted in a running sandbox', async () => {
   const sandbox = await Sandbox.open();
   await sandbox.mount({ type: 'tmpfs', target: '/tmp/new', size: '1M' });
   expect(
@@ -19,7 +19,7 @@ test('an empty directory in memory, with its limits, into a sandbox that runs', 
   expect(await rejection(sandbox.mount({ type: 'tmpfs', target: '/tmp/x' }))).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
 });
 
-testIf(isRoot, 'root', 'a directory of the host, which the sandbox owns', async () => {
+testIf(isRoot, 'root', 'a host directory can be mounted, and the sandbox acts as its owner', async () => {
   const directory = temporaryDirectory();
   writeFileSync(join(directory.path, 'f'), 'host', { mode: 0o600 });
   const before = { mounts: mountCount(), descriptors: openDescriptors() };
@@ -41,7 +41,7 @@ testIf(isRoot, 'root', 'a directory of the host, which the sandbox owns', async 
   expect(mountCount()).toBe(before.mounts);
 });
 
-testIf(isRoot, 'root', 'a tree of mounts is a value: for a new sandbox, or one that runs; once', async () => {
+testIf(isRoot, 'root', 'a MountTree can be mounted once, in a new or in a running sandbox', async () => {
   const directory = temporaryDirectory();
   mkdirSync(join(directory.path, 'd'));
   writeFileSync(join(directory.path, 'd/f'), 'tree');
@@ -64,14 +64,14 @@ testIf(isRoot, 'root', 'a tree of mounts is a value: for a new sandbox, or one t
   directory.remove();
 });
 
-testIf(!isRoot, 'an unprivileged user', 'a user cannot copy mounts of the host, and is told what to do', async () => {
+testIf(!isRoot, 'an unprivileged user', 'an unprivileged user cannot mount host directories, and the error suggests copyIn()', async () => {
   expect(thrown(() => MountTree.copy('/tmp'))).toMatchObject({ code: 'EPERM', syscall: 'open_tree' });
   const sandbox = await Sandbox.open();
   expect((await rejection(sandbox.mount({ type: 'bind', source: '/tmp', target: '/tmp/x' }))).message).toMatch(/only root .*copyIn/);
   await sandbox.close();
 });
 
-test('a target that is a link, or changes into one, leads nowhere else', async () => {
+test('a target that is or becomes a symbolic link is not followed', async () => {
   const sandbox = await Sandbox.open();
   await line(sandbox, 'ln -s /usr /tmp/link; mkdir /tmp/race; mkdir /tmp/race/d; ln -s /usr /tmp/race/l');
   expect(await rejection(sandbox.mount({ type: 'tmpfs', target: '/tmp/link' }))).toMatchObject({ code: 'ELOOP' });
@@ -96,7 +96,7 @@ test('a target that is a link, or changes into one, leads nowhere else', async (
   await sandbox.close();
 }, 60_000);
 
-test('nothing stays of what mounts', async () => {
+test('mounting leaves no process and no descriptor behind', async () => {
   const before = openDescriptors();
   const sandbox = await Sandbox.open();
   const launchers = ownLaunchers().length;

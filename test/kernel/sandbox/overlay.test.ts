@@ -19,7 +19,7 @@ let count = 0;
 const fresh = (name: string) => join(work, `${name}-${count++}`);
 
 describe('an overlay', () => {
-  test('keeps its changes in a directory of the host, until they are discarded', async () => {
+  test('keeps its changes in a host directory until they are discarded', async () => {
     const [lower, upper] = [fresh('lower'), fresh('upper')];
     mkdirSync(lower);
     mkdirSync(upper, { mode: 0o700 });
@@ -37,7 +37,7 @@ describe('an overlay', () => {
     expect(readFileSync(join(lower, 'f'), 'utf8')).toBe('below');
   });
 
-  test('holds what it may, and no more', async () => {
+  test('is limited to its size and number of inodes', async () => {
     const lower = fresh('lower');
     mkdirSync(lower);
     const { stdout } = await spawnIsolated(
@@ -54,7 +54,7 @@ describe('an overlay', () => {
     expect(stdout).toBe('No space\nNo space');
   });
 
-  test('refuses a directory for changes that others may enter', async () => {
+  test('refuses an upper directory that other users can enter', async () => {
     const [lower, upper] = [fresh('lower'), fresh('upper')];
     mkdirSync(lower);
     mkdirSync(upper, { mode: 0o755 });
@@ -62,7 +62,7 @@ describe('an overlay', () => {
     expect(error).toMatchObject({ code: 'EACCES', origin: 'mounts[0].upper' });
   });
 
-  test('whose directories are missing is an error that names one', async () => {
+  test('with a missing directory is refused with the path of the directory', async () => {
     expect(await rejection(spawnIsolated('true', [], { root: { lower: '/nowhere' } }))).toMatchObject({
       code: 'ENOENT',
       origin: 'root',
@@ -70,7 +70,7 @@ describe('an overlay', () => {
     });
   });
 
-  test('asked for where there is none is an error', async () => {
+  test('that does not exist causes an error', async () => {
     const sandbox = await Sandbox.open();
     expect(() => sandbox.overlay()).toThrow('no overlay at /');
     await sandbox.close();

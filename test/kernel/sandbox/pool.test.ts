@@ -1,4 +1,4 @@
-// Sandboxes that wait for their program: each is for one, and what holds for a single run holds for it.
+// Sandboxes that wait for their program. Each runs one program, with the same guarantees as a one-shot run.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { type PoolOptions, type Report, Sandbox, type SandboxOptions, SandboxPoo
 import { hasCgroups, isSlow, rejection, sleep, testIf, thrown } from '../../support';
 import { keepersGone, openDescriptors, ownLaunchers, sandboxCgroups } from '../../support/processes';
 
-// Deadlines that are the feature: five-fold slack, and more where everything takes longer.
+// Slack for deadlines that are the feature under test: five-fold, and more on slow machines.
 const slack = 1000 * (isSlow ? 20 : 1);
 
 async function inPool(options: SandboxOptions, body: (pool: SandboxPool) => Promise<void>, size: PoolOptions = {}): Promise<void> {
@@ -23,10 +23,10 @@ async function refilled(pool: SandboxPool, count = 1): Promise<void> {
   expect(pool.ready).toBe(count);
 }
 
-// What differs from sandbox to sandbox.
+// Removes the parts of a report that differ between sandboxes.
 const comparable = ({ namespaces: _, hostId: __, cgroup, ...report }: Report) => ({ ...report, cgroup: cgroup?.version });
 
-test('what is in force is what holds for a single run', () =>
+test('the confinement is the same as that of a one-shot run', () =>
   inPool({}, async (pool) => {
     expect(pool.ready).toBe(1);
     const { report, stdout } = await pool.spawn('sh', ['-c', 'id -u; cat /proc/self/status | grep -E "NoNewPrivs|Seccomp:|CapBnd"']);
@@ -36,15 +36,15 @@ test('what is in force is what holds for a single run', () =>
     expect(report.namespaces.pid).toBeGreaterThan(0);
   }));
 
-test('nothing of one program is there for the next', () =>
+test('a program finds no files, processes or namespaces of the previous one', () =>
   inPool({}, async (pool) => {
     await pool.spawn('sh', ['-c', 'echo mine > /tmp/x; echo mine > ~/x; sleep 100 & echo $!']);
     await refilled(pool);
     const second = await pool.spawn('sh', ['-c', 'cat /tmp/x ~/x; ls /proc | grep -c "^[0-9]"'], { reject: false });
     expect(second.stderr.match(/No such file/g)).toHaveLength(2);
-    // The shell, ls and grep; init hides.
+    // The shell, ls and grep; init is hidden.
     expect(Number(second.stdout)).toBeLessThanOrEqual(4);
-    // Of one that is still there: the kernel gives numbers again.
+    // Compare with a sandbox that still exists, because the kernel reuses namespace numbers.
     const running = pool.spawn('sleep', ['100'], { reject: false });
     await running.spawned;
     const other = await pool.spawn('true');
@@ -56,7 +56,7 @@ test('nothing of one program is there for the next', () =>
     await running;
   }));
 
-test('another is set up while a program runs, and where none is ready a program gets one all the same', () =>
+test('the pool is refilled while a program runs, and a program gets a sandbox even if none is ready', () =>
   inPool(
     {},
     async (pool) => {
@@ -71,7 +71,7 @@ test('another is set up while a program runs, and where none is ready a program 
     { size: 2 },
   ));
 
-test('how a program ends is told as of a single run', () =>
+test('results and errors are the same as those of a one-shot run', () =>
   inPool({}, async (pool) => {
     const line = (text: string, options = {}) => pool.spawn('sh', ['-c', text], { reject: false, ...options });
     expect(await line('exit 3')).toMatchObject({ exitCode: 3, reason: 'exited' });
@@ -111,7 +111,7 @@ test('how a program ends is told as of a single run', () =>
     expect(await pool.spawn('sh', ['-c', 'echo $A; pwd'], { env: { A: 'b' }, cwd: '/tmp' })).toMatchObject({ stdout: 'b\n/tmp' });
   }));
 
-testIf(hasCgroups, 'cgroups', 'limits of its group hold, and are counted', () =>
+testIf(hasCgroups, 'cgroups', 'cgroup limits are enforced and counted', () =>
   inPool({ limits: { memory: '32M', pids: 8 } }, async (pool) => {
     const eater = await pool.spawn('perl', ['-e', '$x = "a" x (64 * 2 ** 20)'], { reject: false });
     expect(eater).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });
@@ -124,13 +124,13 @@ testIf(hasCgroups, 'cgroups', 'limits of its group hold, and are counted', () =>
   }),
 );
 
-test('limits of time start with the program, not with its sandbox', () =>
+test('time limits start with the program, not with its sandbox', () =>
   inPool({ limits: { wallTime: 500 } }, async (pool) => {
     await sleep(700);
     expect(pool.ready).toBe(1);
     expect(await pool.spawn('sleep', ['0.2'])).toMatchObject({ exitCode: 0 });
     await refilled(pool);
-    // Whatever it does, and this process does.
+    // The limit is enforced although the program stops itself and the event loop is blocked.
     const running = pool.spawn('sh', ['-c', 'trap "" TERM; sleep 100 & kill -STOP $$'], { reject: false });
     await running.spawned;
     execFileSync('sleep', ['0.7']);
@@ -141,7 +141,7 @@ test('limits of time start with the program, not with its sandbox', () =>
     expect(late.durationMs).toBeLessThan(500 + slack);
   }));
 
-test('CPU time and idle time are counted for all that the program starts', async () => {
+test('cpuTime and idle count all processes that the program starts', async () => {
   await inPool({ limits: { cpuTime: 300 } }, async (pool) => {
     const spinning = await pool.spawn('sh', ['-c', 'while :; do :; done & while :; do :; done'], { reject: false });
     expect(spinning).toMatchObject({ reason: 'timeout', limits: { time: 'cpuTime' } });
@@ -151,7 +151,7 @@ test('CPU time and idle time are counted for all that the program starts', async
   });
 });
 
-test('one that dies while it waits is replaced', () =>
+test('a waiting sandbox that dies is replaced', () =>
   inPool({}, async (pool) => {
     const [launcher = 0] = ownLaunchers();
     process.kill(launcher, 'SIGKILL');
@@ -161,7 +161,7 @@ test('one that dies while it waits is replaced', () =>
     await refilled(pool);
   }));
 
-test('its options are read as those of a sandbox, and a program has none of its own for the sandbox', async () => {
+test('a pool takes the options of a sandbox, and spawn() refuses them', async () => {
   await inPool({ env: { A: 'a' }, hostname: 'one' }, async (pool) => {
     expect(await pool.spawn('sh', ['-c', 'echo $A $(cat /etc/hostname)'])).toMatchObject({ stdout: 'a one' });
     expect(thrown(() => pool.spawn('true', [], { limits: { memory: '1G' } } as never))).toMatchObject({ path: 'limits' });
@@ -178,14 +178,14 @@ test('its options are read as those of a sandbox, and a program has none of its 
   expect(thrown(() => SandboxPool.open({ hostname: 3 } as never))).toMatchObject({ path: 'hostname' });
 });
 
-test('with verify the kernel is asked about the sandbox and about the program', () =>
+test('with verify, the report has the facts that the kernel reports on sandbox and program', () =>
   inPool({ verify: true }, async (pool) => {
     const { report } = await pool.spawn('true');
     expect(report.kernel).toMatchObject({ noNewPrivileges: true, seccomp: { mode: 2 } });
     expect(report.kernel?.mounts?.length).toBeGreaterThan(3);
   }));
 
-test('what cannot be set up is told when the pool is opened, and nothing is left', async () => {
+test('open() rejects if the sandboxes cannot be set up, and nothing is left', async () => {
   await keepersGone();
   const before = openDescriptors();
   const options: SandboxOptions = { mounts: [{ type: 'dir', target: '/usr/x' }] };
@@ -197,7 +197,7 @@ test('what cannot be set up is told when the pool is opened, and nothing is left
   expect(openDescriptors()).toBeLessThanOrEqual(before);
 });
 
-test('nothing is left of it once it is closed; what runs goes on', async () => {
+test('a closed pool leaves nothing behind, and running programs go on', async () => {
   const before = openDescriptors();
   const pool = await SandboxPool.open({}, { size: 3 });
   const running = pool.spawn('sh', ['-c', 'read x; echo $x'], { stdio: 'pipe' });
@@ -214,7 +214,7 @@ test('nothing is left of it once it is closed; what runs goes on', async () => {
   expect(openDescriptors()).toBeLessThanOrEqual(before);
 });
 
-test('a program that could not be asked for takes its sandbox with it', () => {
+test('a spawn() that fails for lack of descriptors also ends its sandbox', () => {
   const code = `const { openSync, closeSync } = require('node:fs');
     const { SandboxPool } = require(${JSON.stringify(require.resolve('nsjs'))});
     const sleep = () => new Promise((resolve) => setTimeout(resolve, 300));
@@ -235,7 +235,7 @@ test('a program that could not be asked for takes its sandbox with it', () => {
   expect(text).toBe('EMFILE\nEMFILE\nwent on\nleft \n');
 });
 
-test('without a pid namespace the launcher is out of reach as well', () =>
+test('without a pid namespace, the launcher is as protected as in a one-shot run', () =>
   inPool({ proc: 'off', namespaces: { pid: false } }, async (pool) => {
     const line = 'kill -9 $PPID 2>/dev/null; echo $?';
     const [late, single] = [
@@ -246,7 +246,7 @@ test('without a pid namespace the launcher is out of reach as well', () =>
     expect(late.stdout).toBe(single.stdout);
   }));
 
-test('a thread is not warned of descriptors that are not its own', async () => {
+test('a pool in a worker thread causes no warnings about descriptors', async () => {
   const code = `const { SandboxPool } = require(${JSON.stringify(require.resolve('nsjs'))});
     SandboxPool.open().then(async (pool) => { await pool.spawn('true'); await pool.close(); })`;
   const run = `new (require('node:worker_threads').Worker)(${JSON.stringify(code)}, { eval: true })`;
@@ -254,7 +254,7 @@ test('a thread is not warned of descriptors that are not its own', async () => {
   expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
 });
 
-test('one that nobody uses does not keep the process', () => {
+test('an unused pool does not keep the process alive', () => {
   const code = `require(${JSON.stringify(require.resolve('nsjs'))}).SandboxPool.open({}, { size: 2 }).then(() => console.log('open'))`;
   expect(execFileSync(process.execPath, ['-e', code], { encoding: 'utf8', timeout: 20 * slack })).toBe('open\n');
   expect(ownLaunchers().map((pid) => readFileSync(`/proc/${pid}/stat`, 'latin1'))).toEqual([]);

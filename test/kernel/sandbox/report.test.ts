@@ -1,4 +1,4 @@
-// What is in force, as the kernel tells it.
+// The confinement in force, as read back from the kernel.
 import { Sandbox, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { parseSandboxOptions } from '../../../dist/options/spec';
 import { factsError, parseMountinfo, parseStatus } from '../../../dist/report/kernel-facts';
@@ -6,8 +6,8 @@ import { isRoot } from '../../support';
 
 const nothing = { bounding: [], permitted: [], effective: [], inheritable: [], ambient: [] };
 
-describe('read back', () => {
-  test('a program: capabilities, filters, ids, every mount', async () => {
+describe('report.kernel', () => {
+  test('it has the capabilities, filters, ids and mounts of a program', async () => {
     const { report } = await spawnIsolated('true', [], { verify: true });
     const { kernel } = report;
     expect(kernel).toMatchObject({
@@ -18,7 +18,7 @@ describe('read back', () => {
       uidMap: [{ outside: 0, count: 1 }],
     });
     expect(kernel?.seccomp?.filters).toBeGreaterThan(0);
-    // Init counts as one.
+    // The limit of the cgroup includes init.
     if (report.cgroup && kernel?.cgroup) expect(kernel.cgroup).toEqual({ memory: 512 * 2 ** 20, pids: 65 });
     const at = (target: string) => kernel?.mounts?.find((mount) => mount.target === target);
     expect(at('/')).toMatchObject({ type: 'tmpfs', flags: expect.arrayContaining(['ro', 'nosuid', 'nodev']) });
@@ -27,11 +27,11 @@ describe('read back', () => {
     expect(spawnIsolatedSync('true', [], { verify: true }).report.kernel).toMatchObject({ capabilities: nothing });
   });
 
-  test('not unless it is asked for', async () => {
+  test('it is undefined for a one-shot run without verify', async () => {
     expect((await spawnIsolated('true')).report.kernel).toBeUndefined();
   });
 
-  test('a long-lived sandbox: its mounts when it opens, its programs as they start, however short', async () => {
+  test('a long-lived sandbox has it for its mounts and for each program, however short', async () => {
     const sandbox = await Sandbox.open();
     expect(sandbox.report.kernel?.mounts?.length).toBeGreaterThan(10);
     const all = await Promise.all(Array.from({ length: 20 }, () => sandbox.spawn('true')));
@@ -67,13 +67,13 @@ describe('read back', () => {
     ],
     ['several ids', isRoot ? { user: { ids: 'range' }, capabilities: ['CAP_CHOWN', 'CAP_SETUID'] } : {}],
     ['capabilities', { capabilities: { permitted: ['CAP_KILL'], inheritable: ['CAP_KILL'], ambient: ['CAP_KILL'] } }],
-  ])('with %s the kernel tells what was asked for', async (_, options) => {
+  ])('the kernel confirms the options: %s', async (_, options) => {
     const { report } = await spawnIsolated('/bin/sh', ['-c', ':'], { ...options, verify: true });
     expect(report.kernel).toBeDefined();
   });
 });
 
-describe('a difference is found', () => {
+describe('a difference between options and kernel is found', () => {
   const spec = parseSandboxOptions({});
   const status = (changes: Readonly<Record<string, string>>) => {
     const fields = {
@@ -125,7 +125,7 @@ describe('a difference is found', () => {
   });
 });
 
-test('limits of a cgroup that are not in force are found', () => {
+test('cgroup limits that are not in force are found', () => {
   const spec = parseSandboxOptions({});
   const message = (cgroup: { readonly memory?: number; readonly pids?: number }) => factsError(spec, { cgroup })?.message ?? '';
   expect(message({ memory: 512 * 2 ** 20, pids: 65 })).toBe('');
@@ -140,17 +140,17 @@ describe('selfTest', () => {
     ['build', { preset: 'build' }],
     ['empty', { root: 'empty' }],
     ['landlock', { preset: 'landlock' }],
-  ])('%s: every way out is blocked', async (name, options) => {
+  ])('%s: every escape attempt is blocked', async (name, options) => {
     const sandbox = await Sandbox.open(options);
     const results = await sandbox.selfTest();
     await sandbox.close();
     expect(results.length).toBeGreaterThan(30);
-    // getifaddrs(3) needs that one.
+    // getifaddrs(3) needs netlink sockets.
     const open = results.filter(({ blocked, attempt }) => !blocked && !(attempt === 'socket netlink' && ['node', 'build'].includes(name)));
     expect(open).toEqual([]);
   });
 
-  test('tells what is open where nothing is closed', async () => {
+  test('none: attempts that succeed are reported', async () => {
     const sandbox = await Sandbox.open({ preset: 'none' });
     const open = (await sandbox.selfTest()).filter(({ blocked }) => !blocked).map(({ attempt }) => attempt);
     await sandbox.close();

@@ -19,7 +19,7 @@ async function within(options: SandboxOptions, body: (sandbox: Sandbox) => Promi
 }
 
 describe('programs of one sandbox', () => {
-  test('share its files and its namespaces, and are confined alike', () =>
+  test('share its files and namespaces, and have the same confinement', () =>
     within({}, async (sandbox) => {
       await line(sandbox, 'echo kept > /tmp/file');
       expect((await line(sandbox, 'cat /tmp/file')).stdout).toBe('kept');
@@ -32,20 +32,21 @@ describe('programs of one sandbox', () => {
       expect(withoutIds(first)).toBe(withoutIds(alone));
     }));
 
-  test('see each other, and init as process 1', () =>
+  test('see each other, and cannot kill, stop or limit init', () =>
     within({}, async (sandbox) => {
       const one = sandbox.spawn('sleep', ['100'], { reject: false });
       await one.spawned;
       expect((await line(sandbox, 'cat /proc/*/comm')).stdout).toContain('sleep');
       expect((await line(sandbox, 'kill -9 1; kill -STOP 1; echo still here')).stdout).toBe('still here');
-      // The program's id is init's as well: what the kernel lets one id do to itself the filter must refuse.
+      // The program has the same uid as init. The kernel lets processes of one uid change each other's limits, so the
+      // seccomp filter must refuse it.
       expect((await line(sandbox, 'prlimit --pid 1 --nofile=0:0')).exitCode).not.toBe(0);
       expect(
         (await line(sandbox, 'prlimit --nofile=50:50 ulimit -n 2>/dev/null; prlimit --pid 1 --nofile >/dev/null && echo ok')).stdout,
       ).toBe('ok');
     }));
 
-  test('may have other environment, directory and limits each', () =>
+  test('can each have their own environment, directory, umask and limits', () =>
     within({ env: { A: '1', B: '2' } }, async (sandbox) => {
       const { stdout } = await sandbox.spawn('/bin/sh', ['-c', 'echo $A $B $C; pwd; ulimit -n; umask'], {
         env: { B: undefined, C: '3' },
@@ -56,15 +57,16 @@ describe('programs of one sandbox', () => {
       expect(stdout).toBe('1 3\n/tmp\n32\n0077');
     }));
 
-  test('run side by side, many at a time', () =>
+  test('run in parallel, many at a time', () =>
     within({ limits: { pids: 300 } }, async (sandbox) => {
       const results = await Promise.all(Array.from({ length: 100 }, (_, index) => sandbox.spawn('echo', [`${index}`])));
       expect(results.map(({ stdout }) => Number(stdout))).toEqual(Array.from({ length: 100 }, (_, index) => index));
     }));
 
-  test('what one has written is read, however busy this process is when it ends', () =>
+  test('lose no output if the event loop is blocked when they exit', () =>
     within({}, async (sandbox) => {
-      // Its end is told right after the first one's, before its output is looked for, and then the third one's end keeps the loop busy.
+      // The exit of the second program is read right after that of the first, before its output is read. The exit
+      // handler of the third one then blocks the event loop.
       const [first, second, third] = [1, 2, 3].map((tenths) => sandbox.spawn('/bin/sh', ['-c', `sleep 0.${tenths}; echo ${tenths}`]));
       first?.events.on('exit', () => block(600));
       third?.events.on('exit', () => block(300));
@@ -72,8 +74,8 @@ describe('programs of one sandbox', () => {
       expect(results.map((result) => result?.stdout)).toEqual(['1', '2', '3']);
     }));
 
-  // One that ends at once is still told of: its start before its end.
-  test('thousands that end as soon as they start leave the sandbox whole', () =>
+  // If a program exits immediately, its start is still reported before its exit.
+  test('can be started by the thousands and exit immediately, and the sandbox keeps working', () =>
     within({ limits: { pids: 300 } }, async (sandbox) => {
       for (let round = 0; round < 25; round++) {
         const running = Array.from({ length: 100 }, () => sandbox.spawn('true'));
@@ -81,7 +83,7 @@ describe('programs of one sandbox', () => {
       }
     }));
 
-  test('past the last place one is refused with an error', () =>
+  test('are refused with EAGAIN if 256 others are running', () =>
     within({ limits: { pids: 400 } }, async (sandbox) => {
       const running = Array.from({ length: 300 }, () => sandbox.spawn('sleep', ['100'], { reject: false, buffer: false }));
       for (const one of running) one.catch(() => {});
@@ -97,7 +99,7 @@ describe('programs of one sandbox', () => {
       expect(outcomes.filter((outcome) => outcome === 'runs')).toHaveLength(256);
     }));
 
-  test('the end of one is its own: exit code, signal, timeout, abort, missing command', () =>
+  test('each have their own result: exit code, signal, timeout, abort or missing command', () =>
     within({}, async (sandbox) => {
       expect(await line(sandbox, 'exit 3')).toMatchObject({ exitCode: 3, reason: 'exited' });
       expect(await line(sandbox, 'kill -SEGV $$')).toMatchObject({ signal: 'SIGSEGV', reason: 'signaled' });
@@ -115,7 +117,7 @@ describe('programs of one sandbox', () => {
       expect((await line(sandbox, 'echo goes on')).stdout).toBe('goes on');
     }));
 
-  test('what one leaves running does not keep its result, and ends with the sandbox', async () => {
+  test('can leave processes behind, which do not delay the result and end with the sandbox', async () => {
     const sandbox = await Sandbox.open();
     const { stdout } = await line(sandbox, 'setsid sleep 4242 & echo done');
     expect(stdout).toBe('done');
@@ -123,16 +125,16 @@ describe('programs of one sandbox', () => {
     expect(execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })).not.toContain('sleep 4242');
   });
 
-  test('output that comes late, but not too late, is kept', () =>
+  test('have their late output collected for a short time after they exit', () =>
     within({}, async (sandbox) => {
-      // On a busy machine it may come too late.
+      // On a busy machine the output may come too late.
       let stdout = '';
       for (let tries = 0; tries < 10 && stdout !== '1\n2\n3\n4\n5'; tries++)
         ({ stdout } = await line(sandbox, '(for i in 1 2 3 4 5; do echo $i; sleep 0.02; done) & exit 0'));
       expect(stdout).toBe('1\n2\n3\n4\n5');
     }));
 
-  testIf(hasCgroups, 'cgroups', 'lack of memory is told of the program that was killed for it', () =>
+  testIf(hasCgroups, 'cgroups', 'are reported as oom only if they were killed for lack of memory', () =>
     within({ limits: { memory: '64M' } }, async (sandbox) => {
       const greedy = 'const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));';
       expect(await sandbox.spawn(process.execPath, ['-e', greedy], { reject: false })).toMatchObject({ reason: 'oom', signal: 'SIGKILL' });
@@ -145,7 +147,7 @@ describe('programs of one sandbox', () => {
 });
 
 describe('the sandbox', () => {
-  test('its end ends every program in it; it is closed from then on', async () => {
+  test('close() ends all its programs and refuses new ones', async () => {
     const sandbox = await Sandbox.open();
     const running = sandbox.spawn('sleep', ['100'], { reject: false });
     await running.spawned;
@@ -158,7 +160,7 @@ describe('the sandbox', () => {
     await sandbox.close();
   });
 
-  test('close with a grace lets programs end by themselves', async () => {
+  test('close() with a grace period lets programs exit by themselves', async () => {
     const sandbox = await Sandbox.open();
     const running = line(sandbox, 'trap "echo bye; exit 0" TERM; echo ready; while :; do sleep 0.05; done');
     await new Promise((resolve) => running.stdout?.once('data', resolve));
@@ -166,7 +168,7 @@ describe('the sandbox', () => {
     expect(await running).toMatchObject({ stdout: 'ready\nbye', exitCode: 0 });
   });
 
-  test('pause stops every process, resume lets them go on; what is spawned meanwhile waits', () =>
+  test('pause() stops all processes until resume(), and programs that are spawned in between wait', () =>
     within({}, async (sandbox) => {
       const counting = sandbox.spawn('/bin/sh', ['-c', 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; done'], { reject: false });
       await counting.spawned;
@@ -184,7 +186,7 @@ describe('the sandbox', () => {
       expect(ticks()).not.toBe(before);
     }));
 
-  test('time passes for what is spawned while it is paused', () =>
+  test('timeout, abort and kill apply to programs that are spawned while it is paused', () =>
     within({}, async (sandbox) => {
       await sandbox.pause();
       const late = sandbox.spawn('echo', ['late'], { timeout: 100, killGrace: 100, reject: false });
@@ -200,7 +202,7 @@ describe('the sandbox', () => {
       expect((await line(sandbox, 'sleep 0.1; ls /tmp')).stdout).toBe('');
     }));
 
-  test('programs that are killed before they are let go on take nothing with them', () =>
+  test('killing programs before they are resumed does not harm the sandbox', () =>
     within({}, async (sandbox) => {
       for (let round = 0; round < 20; round++) {
         await sandbox.pause();
@@ -212,7 +214,7 @@ describe('the sandbox', () => {
       expect((await line(sandbox, 'echo still')).stdout).toBe('still');
     }));
 
-  test('pause and resume asked for at once are done one after the other; closed meanwhile they say so', async () => {
+  test('concurrent pause() and resume() calls run in order, and reject if the sandbox is closed', async () => {
     const sandbox = await Sandbox.open();
     await Promise.all([sandbox.pause(), sandbox.resume(), sandbox.pause(), sandbox.resume()]);
     expect((await sandbox.spawn('echo', ['runs'])).stdout).toBe('runs');
@@ -223,7 +225,7 @@ describe('the sandbox', () => {
     expect(await rejection(sandbox.pause())).toMatchObject({ code: 'ERR_NSJS_CLOSED' });
   });
 
-  test('a paused one closed with a grace goes on to end by itself', async () => {
+  test('close() with a grace period resumes a paused sandbox so that programs can exit', async () => {
     const sandbox = await Sandbox.open();
     const running = line(sandbox, 'trap "echo bye; exit 0" TERM; echo ready; while :; do sleep 0.05; done');
     await new Promise((resolve) => running.stdout?.once('data', resolve));
@@ -233,7 +235,7 @@ describe('the sandbox', () => {
     expect(await rejection(sandbox.close({ grace: -5 }))).toMatchObject({ path: 'grace' });
   });
 
-  test('signals that are sent while it is paused arrive, however many', async () => {
+  test('all signals that are sent while it is paused are delivered', async () => {
     const sandbox = await Sandbox.open();
     const running = sandbox.spawn('sleep', ['100'], { reject: false });
     await running.spawned;
@@ -245,7 +247,7 @@ describe('the sandbox', () => {
     await sandbox.close();
   });
 
-  test('a listener that throws keeps no result', () => {
+  test('a listener that throws does not prevent the result', () => {
     const script = `
       process.on('uncaughtException', () => {});
       require('nsjs').Sandbox.open().then(async (sandbox) => {
@@ -257,7 +259,7 @@ describe('the sandbox', () => {
     expect(execFileSync(process.execPath, ['-e', script], { cwd: __dirname, encoding: 'utf8', timeout: 20_000 })).toBe('0\n');
   });
 
-  test('a worker that ends leaves nothing of its sandboxes', async () => {
+  test('a worker thread that ends leaves nothing of its sandboxes behind', async () => {
     const body = "require('nsjs').Sandbox.open().then(() => require('node:worker_threads').parentPort.postMessage('open'))";
     const round = async () => {
       const worker = new Worker(body, { eval: true });
@@ -273,7 +275,7 @@ describe('the sandbox', () => {
     expect(ownLaunchers()).toEqual([]);
   });
 
-  test('a paused one can be closed', async () => {
+  test('a paused sandbox can be closed', async () => {
     const sandbox = await Sandbox.open();
     const running = sandbox.spawn('sleep', ['100'], { reject: false });
     await running.spawned;
@@ -282,7 +284,7 @@ describe('the sandbox', () => {
     expect(await running).toMatchObject({ signal: 'SIGKILL' });
   });
 
-  test('the keeper is killed: programs end, the reason says so, the sandbox is closed', async () => {
+  test('killing the keeper ends the programs with reason launcher, and no cgroup is left', async () => {
     const sandbox = await Sandbox.open();
     const running = sandbox.spawn('sleep', ['100'], { reject: false });
     await running.spawned;
@@ -293,7 +295,7 @@ describe('the sandbox', () => {
     expect(sandboxCgroups()).toEqual([]);
   });
 
-  test('what can not be set up rejects and leaves nothing', async () => {
+  test('a sandbox that cannot be set up is refused and leaves nothing', async () => {
     const before = openDescriptors();
     const mounts = [{ type: 'bind', source: '/nonexistent' }] as const;
     expect(await rejection(Sandbox.open({ mounts }))).toMatchObject({ code: 'ENOENT', origin: 'mounts[0]' });
@@ -306,8 +308,8 @@ describe('the sandbox', () => {
     expect(openDescriptors()).toBeLessThanOrEqual(before);
   });
 
-  test('aborted while it opens, it rejects with an AbortError', async () => {
-    // Also where it is open by then, and this process does not know.
+  test('open() rejects with an AbortError if it is aborted', async () => {
+    // With the second delay the sandbox is already open when it is aborted, but this process does not know yet.
     for (const busyMs of [0, 200]) {
       const controller = new AbortController();
       const opening = Sandbox.open({}, { signal: controller.signal });
@@ -317,7 +319,7 @@ describe('the sandbox', () => {
     }
   });
 
-  test('options of the sandbox are not for one program', () =>
+  test('spawn() refuses options that apply to the whole sandbox', () =>
     within({}, async (sandbox) => {
       for (const [options, path] of [
         [{ network: 'host' }, 'network'],
@@ -328,13 +330,13 @@ describe('the sandbox', () => {
       }
     }));
 
-  test('without a pid namespace programs run in it too', () =>
+  test('programs run in a sandbox without a pid namespace too', () =>
     within({ proc: 'off', namespaces: { pid: false } }, async (sandbox) => {
       expect(await sandbox.spawn('echo', ['one'])).toMatchObject({ stdout: 'one' });
       expect(await sandbox.spawn('echo', ['two'])).toMatchObject({ stdout: 'two' });
     }));
 
-  test('nothing remains of many', async () => {
+  test('many sandboxes leave nothing behind', async () => {
     await (await Sandbox.open()).close();
     await keepersGone();
     const before = { fds: openDescriptors(), mounts: mountCount() };
@@ -352,14 +354,14 @@ describe('the sandbox', () => {
     });
   });
 
-  test('an idle one does not keep the process alive', () => {
+  test('an idle sandbox does not keep the process alive', () => {
     const script = "require('nsjs').Sandbox.open().then(() => console.log('open'))";
     expect(execFileSync(process.execPath, ['-e', script], { cwd: __dirname, encoding: 'utf8', timeout: 20_000 })).toBe('open\n');
   });
 });
 
 describe('the builder', () => {
-  test('is immutable, adds up, and is its options as JSON', () => {
+  test('is immutable, merges options, and is serialized as its options', () => {
     const base = Sandbox.define({ hostname: 'one', limits: { pids: 10 } });
     const more = base
       .with({ hostname: 'two' })
@@ -380,7 +382,7 @@ describe('the builder', () => {
     expect(thrown(() => base.with({ hostname: '' }))).toMatchObject({ path: 'hostname' });
   });
 
-  test('opens, and a sandbox gives its options back', async () => {
+  test('can be derived from the options of an open sandbox', async () => {
     await within({ hostname: 'one' }, async (sandbox) => {
       const other = await Sandbox.open(sandbox.with({ hostname: 'other' }));
       expect((await other.spawn('uname', ['-n'])).stdout).toBe('other');

@@ -1,19 +1,19 @@
-// What a program of a long-lived sandbox has started, once it is ended.
+// Descendants of a program in a long-lived sandbox after the program has been ended.
 import { Sandbox } from 'nsjs';
 import { hasCgroups, rejection, testIf } from '../../support';
 
-/** Leaves a child, and one that has left its parent. Each writes one more line again and again. */
+/** Starts a child and an orphan. Each keeps appending lines to a file. */
 const line = `(while :; do echo >> /tmp/child; sleep 0.02; done) &
   setsid sh -c '(while :; do echo >> /tmp/orphan; sleep 0.02; done) & exit' ; sleep 0.1; echo ready; `;
 
-/** Which of the two write on, looked for `tries` times a tenth of a second. */
+/** Returns which of the two still write to their file, checked up to `tries` times every 0.1 s. */
 async function living(sandbox: Sandbox, tries: number): Promise<readonly string[]> {
   const look = `for f in child orphan; do a=$(cat /tmp/$f 2>/dev/null | wc -l); n=0
     while [ $n -lt ${tries} ]; do sleep 0.1; n=$((n+1)); [ "$(cat /tmp/$f 2>/dev/null | wc -l)" -gt "$a" ] && echo $f && break; done; done`;
   return (await sandbox.spawn('/bin/sh', ['-c', look], { reject: false })).stdout.split('\n').filter(Boolean);
 }
 
-// An absence is looked for shortly: it holds at once, or not at all.
+// A short check is enough for processes that must be gone: they are gone immediately or not at all.
 const shortly = 3;
 const patiently = 100;
 
@@ -37,7 +37,7 @@ const ways: Readonly<Record<string, (sandbox: Sandbox) => Promise<unknown>>> = {
   },
 };
 
-test('ends with it, also what has left its parent', async () => {
+test('when a program is ended, all its descendants end too, orphans included', async () => {
   for (const [name, end] of Object.entries(ways)) {
     await using sandbox = await Sandbox.open();
     await end(sandbox);
@@ -45,13 +45,13 @@ test('ends with it, also what has left its parent', async () => {
   }
 }, 30_000);
 
-testIf(!hasCgroups, 'a user without cgroups', 'by descent, and the report says what that does not find', async () => {
+testIf(!hasCgroups, 'a user without cgroups', 'processes are found by descent, and the report lists killTree as dropped', async () => {
   await using sandbox = await Sandbox.open();
   const { report } = await sandbox.spawn('true', [], { timeout: 5000 });
   expect(report.dropped.map(({ control }) => control)).toContain('killTree');
 });
 
-test('orphans that end beside it change nothing of how it ends', async () => {
+test('orphans that exit at the same time do not affect the result of the program', async () => {
   await using sandbox = await Sandbox.open();
   const ends = [
     ['(sleep 0.2 &) ; (exit 9 &) ; sleep 0.1; exit 5', { exitCode: 5, signal: null }],
@@ -63,7 +63,7 @@ test('orphans that end beside it change nothing of how it ends', async () => {
   expect((await sandbox.spawn('ps', ['ax', '-o', 'stat='])).stdout).not.toMatch(/^[ZT]/m);
 }, 30_000);
 
-test('goes on where it has ended by itself, or where that was asked for', async () => {
+test('descendants go on if the program exits by itself or killTree is false', async () => {
   await using sandbox = await Sandbox.open();
   await sandbox.spawn('/bin/sh', ['-c', `${line} exit 0`], { timeout: 5000, stdio: 'ignore' });
   expect(await living(sandbox, patiently)).toEqual(['child', 'orphan']);

@@ -4,7 +4,7 @@ import { thrown } from '../../support';
 import { asRoot, inNode } from './run';
 
 describe('capabilities', () => {
-  test('capget shows what capsh shows', () => {
+  test('capget returns the sets that /proc shows', () => {
     const { effective, permitted, inheritable } = sys.capget();
     const status = readFileSync('/proc/thread-self/status', 'latin1');
     const shown = (name: string) => BigInt(`0x${new RegExp(`^${name}:\\s+(\\w+)`, 'm').exec(status)?.[1]}`);
@@ -12,7 +12,7 @@ describe('capabilities', () => {
     expect(thrown(() => sys.capget(2 ** 22))).toMatchObject({ code: 'ESRCH' });
   });
 
-  test('capset gives up what can then not be had again', () => {
+  test('capset drops capabilities that cannot be regained', () => {
     const script = `
       const all = sys.capget();
       const few = { effective: 1n << 18n, permitted: (1n << 18n) | 1n, inheritable: 0n };
@@ -23,7 +23,7 @@ describe('capabilities', () => {
 });
 
 describe('confinement of a thread', () => {
-  test('seccompSetModeFilter: a filter of the compiler holds', () => {
+  test('seccompSetModeFilter installs a compiled filter, which is enforced', () => {
     const script = `
       const { compile } = require('../../../dist/seccomp/compile.js');
       const { allow, errno } = require('../../../dist/seccomp/policy.js');
@@ -34,14 +34,14 @@ describe('confinement of a thread', () => {
     expect(inNode(script)).toBe('0,EADDRNOTAVAIL,2,EINVAL');
   });
 
-  test('seccompActionAvail is what the kernel lists', () => {
+  test('seccompActionAvail matches the list of the kernel', () => {
     const listed = readFileSync('/proc/sys/kernel/seccomp/actions_avail', 'latin1');
     expect(sys.seccompActionAvail(0x7fff0000)).toBe(listed.includes('allow'));
     expect(sys.seccompActionAvail(0x7fc00000)).toBe(listed.includes('user_notif'));
     expect(sys.seccompActionAvail(0x12340000)).toBe(false);
   });
 
-  test('landlock: what no rule gives back is refused', () => {
+  test('landlock refuses access that no rule allows', () => {
     const script = `
       const { READ_FILE, READ_DIR } = sys.LANDLOCK_ACCESS_FS;
       const ruleset = sys.landlockCreateRuleset({ handledAccessFs: READ_FILE | READ_DIR, handledAccessNet: sys.LANDLOCK_ACCESS_NET.CONNECT_TCP });

@@ -23,7 +23,7 @@ describe('files', () => {
   });
   afterEach(() => directory.remove());
 
-  test('openat2 stays within the bounds it is given, also asynchronously', async () => {
+  test('openat2 obeys its resolve flags, and openat2Async creates a file', async () => {
     const root = openSync(directory.path, 'r');
     mkdirSync(join(directory.path, 'etc'));
     writeFileSync(join(directory.path, 'etc/hostname'), 'own');
@@ -47,7 +47,7 @@ describe('files', () => {
     closeSync(root);
   });
 
-  test('a FIFO that nobody writes does not hold the event loop', async () => {
+  test('opening a FIFO without a writer does not block the event loop', async () => {
     execFileSync('mkfifo', [join(directory.path, 'fifo')]);
     const opening = sys.openat2Async(sys.AT.FDCWD, join(directory.path, 'fifo'), { flags: constants.O_RDONLY });
     const writer = openSync(join(directory.path, 'fifo'), constants.O_RDWR);
@@ -55,7 +55,7 @@ describe('files', () => {
     closeSync(writer);
   });
 
-  test('nameToHandleAt and openByHandleAt: a namespace is found again while it lives', async () => {
+  test('openByHandleAt opens a live namespace or process by a handle of nameToHandleAt', async () => {
     const self = sys.pidfdOpen(process.pid);
     const net = sys.pidfdNamespace(self, 'net');
     const handle = sys.nameToHandleAt(net, '', sys.AT.EMPTY_PATH);
@@ -70,7 +70,7 @@ describe('files', () => {
     for (const fd of [self, net, again, samePid]) sys.close(fd);
   });
 
-  test('closeRange closes, or marks; dup copies', () => {
+  test('closeRange closes a range of descriptors or marks it close-on-exec, dup duplicates', () => {
     const script = `
       const high = () => fs.readdirSync('/proc/self/fd').map(Number).filter((fd) => fd >= 100).join('+');
       const zero = sys.memfdCreate('x', sys.MFD.CLOEXEC);
@@ -82,7 +82,7 @@ describe('files', () => {
     expect(inNode(script)).toBe('true,EINVAL,EBADF');
   });
 
-  test('memfdCreate makes a file that has no name', () => {
+  test('memfdCreate creates an anonymous file', () => {
     const fd = sys.memfdCreate('note', sys.MFD.CLOEXEC | sys.MFD.ALLOW_SEALING);
     writeSync(fd, 'text');
     expect(readFileSync(`/proc/self/fd/${fd}`, 'utf8')).toBe('text');

@@ -2,7 +2,7 @@ import { fspick, listmount, mount, pivotRoot, statmount, umount2 } from 'nsjs/sy
 import { thrown } from '../../support';
 import { asRoot, inNode } from './run';
 
-// In a mount namespace of its own: what findmnt(8) shows is what the calls have made.
+// Runs a script in a new mount namespace. The result of the calls is checked with findmnt(8).
 const inMounts = (script: string) =>
   inNode(
     `const { AT, MS, MNT, MOUNT_ATTR, FSCONFIG, OPEN_TREE, MOVE_MOUNT } = sys;
@@ -13,7 +13,7 @@ const inMounts = (script: string) =>
     asRoot('m'),
   );
 
-test('mount and umount2', () => {
+test('mount and umount2 mount and unmount a tmpfs and a bind mount', () => {
   const script = `
     sys.mount('none', '/mnt/a', 'tmpfs', MS.NOSUID | MS.NODEV, 'size=64k,mode=700');
     const shownHere = found('/mnt/a');
@@ -25,7 +25,7 @@ test('mount and umount2', () => {
   expect(inMounts(script)).toBe('tmpfs,true,true,tmpfs,,\nENODEV EINVAL');
 });
 
-test('fsopen, fsconfig, fsmount and moveMount; fspick changes what is there', () => {
+test('fsopen, fsconfig, fsmount and moveMount mount a file system, and fspick reconfigures it', () => {
   const script = `
     const context = sys.fsopen('tmpfs');
     sys.fsconfig(context, FSCONFIG.SET_STRING, 'size', '128k');
@@ -41,7 +41,7 @@ test('fsopen, fsconfig, fsmount and moveMount; fspick changes what is there', ()
   expect(inMounts(script)).toBe('EINVAL,true,true,true');
 });
 
-test('openTree clones, mountSetattr goes all the way down, moveMount goes beneath', () => {
+test('openTree clones a tree, mountSetattr changes it recursively, moveMount mounts beneath', () => {
   const script = `
     sys.mount('none', '/mnt/a', 'tmpfs'); fs.mkdirSync('/mnt/a/sub'); sys.mount('none', '/mnt/a/sub', 'tmpfs');
     const tree = sys.openTree(AT.FDCWD, '/mnt/a', OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | AT.RECURSIVE);
@@ -56,7 +56,7 @@ test('openTree clones, mountSetattr goes all the way down, moveMount goes beneat
   expect(inMounts(script)).toBe('EROFS,EROFS,none,private\nnone');
 });
 
-test('the asynchronous forms do the same on another thread', () => {
+test('the asynchronous functions act on the same mounts from another thread', () => {
   const script = `
     await sys.mountAsync('none', '/mnt/a', 'tmpfs', 0, 'size=64k');
     const context = sys.fsopen('tmpfs');
@@ -71,7 +71,7 @@ test('the asynchronous forms do the same on another thread', () => {
   expect(inMounts(script)).toBe('tmpfs+tmpfs+tmpfs,,ENODEV,EINVAL');
 });
 
-test('openTreeAttr does both at once', () => {
+test('openTreeAttr clones a tree and sets its attributes in one call', () => {
   const script = `
     const tree = sys.openTreeAttr(AT.FDCWD, '/mnt', OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC, { set: MOUNT_ATTR.RDONLY });
     sys.moveMount(tree, '', AT.FDCWD, '/mnt/a', MOVE_MOUNT.F_EMPTY_PATH);
@@ -79,7 +79,7 @@ test('openTreeAttr does both at once', () => {
   expect(inMounts(script)).toBe('true');
 });
 
-test('pivotRoot', () => {
+test('pivotRoot changes the root directory', () => {
   const script = `
     sys.mount('none', '/mnt/new', 'tmpfs'); fs.mkdirSync('/mnt/new/old'); fs.writeFileSync('/mnt/new/here', '');
     const bad = failure(() => sys.pivotRoot('/mnt/a', '/mnt/a'));
@@ -89,7 +89,7 @@ test('pivotRoot', () => {
   expect(inMounts(script)).toBe('EINVAL,here+old,true');
 });
 
-test('listmount and statmount show what findmnt shows', () => {
+test('listmount and statmount return the mounts that findmnt shows', () => {
   const script = `
     const all = JSON.parse(execFileSync('findmnt', ['-J', '-l', '-o', 'TARGET,FSTYPE,ID'], { encoding: 'utf8' })).filesystems;
     const ids = sys.listmount();
@@ -101,7 +101,7 @@ test('listmount and statmount show what findmnt shows', () => {
   expect(inMounts(script)).toBe('true,true,/mnt,true,false');
 });
 
-test('without rights each says so', () => {
+test('without privileges or with bad arguments each call throws the error of the kernel', () => {
   expect(thrown(() => statmount(1n))).toMatchObject({ code: expect.stringMatching(/EINVAL|ENOENT/), syscall: 'statmount' });
   expect(thrown(() => listmount(1n)).code).toMatch(/EINVAL|ENOENT/);
   expect(thrown(() => mount('none', '/nonexistent', 'tmpfs')).code).toMatch(/ENOENT|EPERM/);

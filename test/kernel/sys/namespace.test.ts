@@ -22,7 +22,7 @@ import {
 import { isRoot, sleep, testIf, thrown } from '../../support';
 import { asRoot, inNode } from './run';
 
-test('unshare, sethostname and setdomainname change this thread alone', () => {
+test('unshare, sethostname and setdomainname affect only the calling thread', () => {
   const script = `
     const before = fs.readlinkSync('/proc/thread-self/ns/uts');
     sys.unshare(sys.CLONE.NEWUTS);
@@ -30,11 +30,11 @@ test('unshare, sethostname and setdomainname change this thread alone', () => {
     const { Worker } = require('node:worker_threads');
     const other = await new Promise((resolve) => new Worker("require('worker_threads').parentPort.postMessage(require('fs').readlinkSync('/proc/thread-self/ns/uts'))", { eval: true }).once('message', resolve));
     console.log([execFileSync('uname', ['-n']), fs.readlinkSync('/proc/thread-self/ns/uts') === before, shown('/proc/sys/kernel/domainname').trim(), other === before].join());`;
-  // A thread that is started later begins where the one that starts it is.
+  // A new thread starts in the namespaces of the thread that creates it.
   expect(inNode(script, asRoot())).toBe('inside\n,false,dom,false');
 });
 
-test('setns enters and comes back, and takes only the type it is told', () => {
+test('setns enters a namespace and returns, and refuses one of another type', () => {
   const script = `
     const home = fs.openSync('/proc/thread-self/ns/net', 'r');
     const inode = () => fs.readlinkSync('/proc/thread-self/ns/net');
@@ -47,7 +47,7 @@ test('setns enters and comes back, and takes only the type it is told', () => {
   expect(inNode(script, asRoot('n'))).toBe('true,true,EINVAL');
 });
 
-test('what a thread of Node cannot do says so', () => {
+test('operations that a thread of Node cannot do throw the error of the kernel', () => {
   expect(thrown(() => unshare(CLONE.NEWUSER))).toMatchObject({ code: 'EINVAL', syscall: 'unshare', errno: -22 });
   expect(thrown(() => setns(0, 0))).toMatchObject({ code: 'EINVAL', syscall: 'setns' });
   const long = 'x'.repeat(65);
@@ -64,7 +64,7 @@ describe('ioctl_ns', () => {
   });
   afterEach(() => close(fd));
 
-  test('type, owner and its uid are what lsns shows', () => {
+  test('type, owner and uid of the owner are returned', () => {
     expect(nsType(fd)).toBe(CLONE.NEWNS);
     const owner = nsUserns(fd);
     expect(statSync(`/proc/self/fd/${owner}`).ino).toBe(open('user'));
@@ -76,7 +76,7 @@ describe('ioctl_ns', () => {
     expect(thrown(() => nsType(0))).toMatchObject({ code: 'ENOTTY' });
   });
 
-  test('a parent is the namespace above', () => {
+  test('the parent of a new user namespace is that of its creator', () => {
     const script = `
       const self = sys.pidfdOpen(process.pid); const own = sys.pidfdNamespace(self, 'user');
       const child = sys.clone3({ flags: sys.CLONE.NEWUSER, exec: '/bin/sleep', argv: ['sleep', '100'] });
@@ -87,7 +87,7 @@ describe('ioctl_ns', () => {
     expect(inNode(script)).toBe('true,true');
   });
 
-  test('numbers never come again; mounts are counted as in mountinfo', () => {
+  test('ids are the same for the same namespace, and mounts are counted as in mountinfo', () => {
     const twice = pidfdNamespace(pidfdOpen(process.pid), 'mnt');
     expect(nsId(twice)).toBe(nsId(fd));
     expect(nsId(fd)).toBeGreaterThan(0n);
@@ -96,7 +96,7 @@ describe('ioctl_ns', () => {
     close(twice);
   });
 
-  test('pids are translated as NSpid shows them', async () => {
+  test('pids are translated as NSpid in /proc shows them', async () => {
     const child = spawn('unshare', ['-Urpf', '--kill-child', 'sleep', '100'], { stdio: 'ignore' });
     let inner = 0;
     for (let tries = 0; tries < 100 && inner === 0; tries++) {

@@ -4,7 +4,7 @@ import * as sys from 'nsjs/sys';
 import { temporaryDirectory, testIf, thrown } from '../../support';
 import { inNode } from './run';
 
-test('what is no number, text or buffer is refused before the kernel sees it', () => {
+test('arguments of the wrong type or range are refused before the system call', () => {
   const anything = sys as unknown as Record<string, (...args: readonly unknown[]) => unknown>;
   const calls: readonly (readonly [string, readonly unknown[]])[] = [
     ['close', []],
@@ -26,7 +26,7 @@ test('what is no number, text or buffer is refused before the kernel sees it', (
   expect(thrown(() => sys.clone3({ exec: '/bin/true', beforeExec: async () => {} }))).toMatchObject({ path: 'beforeExec' });
 });
 
-testIf(existsSync('/usr/bin/strace'), 'strace', 'the kernel gets the structures that the man pages show', () => {
+testIf(existsSync('/usr/bin/strace'), 'strace', 'the kernel gets the structures that the man pages describe', () => {
   const script = `
     const root = sys.openat2(sys.AT.FDCWD, '/usr', { flags: 0o200000, resolve: sys.RESOLVE.NO_MAGICLINKS });
     failure(() => sys.mountSetattr(root, 'x', sys.AT.RECURSIVE, { set: sys.MOUNT_ATTR.RDONLY | sys.MOUNT_ATTR.NOSUID, propagation: sys.MS.PRIVATE }));

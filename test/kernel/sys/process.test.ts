@@ -39,7 +39,7 @@ afterEach(async () => {
 const sh = (line: string) => ({ exec: '/bin/sh', argv: ['sh', '-c', line] });
 
 describe('clone3', () => {
-  test('executes a program in namespaces of its own; maps are written before it runs', () => {
+  test('executes a program in new namespaces, with id maps that are written before it runs', () => {
     const script = `
       const child = sys.clone3({
         flags: sys.CLONE.NEWUSER | sys.CLONE.NEWUTS, exec: '/bin/sh', argv: ['sh', '-c', 'id -u; readlink /proc/self/ns/uts; echo "$A"; ls /proc/self/fd | tr "\\n" " "; echo; exit 7'],
@@ -53,7 +53,7 @@ describe('clone3', () => {
     expect(fds?.trim().split(' ')).toHaveLength(3);
   });
 
-  test('what exec answers is thrown, what beforeExec throws ends the child, and nothing is left', () => {
+  test('errors of execve and of beforeExec are thrown and leave no child behind', () => {
     const before = ownChildren().length;
     expect(thrown(() => clone3({ exec: '/nonexistent' }))).toMatchObject({ code: 'ENOENT', syscall: 'execve', path: '/nonexistent' });
     const refuse = () => {
@@ -65,7 +65,7 @@ describe('clone3', () => {
     expect(ownChildren()).toHaveLength(before);
   });
 
-  testIf(isRoot, 'root', 'takes the pid it is given, and starts in a group', () => {
+  testIf(isRoot, 'root', 'starts a process with a given pid, or in a given cgroup', () => {
     const free = 30_123;
     const made = clone3({ ...sh('exit 0'), setTid: [free] });
     expect(made.pid).toBe(free);
@@ -84,14 +84,14 @@ describe('clone3', () => {
 });
 
 describe('pidfds', () => {
-  test('pidfdOpen, pidfdSendSignal: this process and no other', async () => {
+  test('pidfdSendSignal reaches the process of the pidfd and fails once it has ended', async () => {
     pidfdSendSignal(pidfd, 15);
     expect(await new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)))).toBe('SIGTERM');
     expect(thrown(() => pidfdSendSignal(pidfd, 0))).toMatchObject({ code: 'ESRCH', syscall: 'pidfd_send_signal' });
     expect(thrown(() => pidfdOpen(2 ** 22))).toMatchObject({ code: expect.stringMatching(/ESRCH|EINVAL/) });
   });
 
-  test('pidfdGetfd copies a descriptor', async () => {
+  test('pidfdGetfd duplicates a descriptor of another process', async () => {
     await sleep(50);
     const copy = pidfdGetfd(pidfd, 0);
     expect(readlinkSync(`/proc/self/fd/${copy}`)).toBe('/dev/null');
@@ -99,7 +99,7 @@ describe('pidfds', () => {
     expect(thrown(() => pidfdGetfd(pidfd, 999))).toMatchObject({ code: 'EBADF' });
   });
 
-  test('pidfdInfo tells what /proc tells, and the status after the end', async () => {
+  test('pidfdInfo returns the values that /proc shows, and the exit status after the exit', async () => {
     const status = readFileSync(`/proc/${child.pid}/status`, 'latin1');
     const [, ruid, euid] = /^Uid:\s+(\d+)\s+(\d+)/m.exec(status) ?? [];
     expect(pidfdInfo(pidfd)).toMatchObject({ pid: child.pid, ppid: process.pid, ruid: Number(ruid), euid: Number(euid) });
@@ -109,7 +109,7 @@ describe('pidfds', () => {
   });
 
   test.each(['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'] as const)(
-    'pidfdNamespace: %s is the one of the process',
+    'pidfdNamespace opens the %s namespace of the process',
     (type) => {
       const fd = pidfdNamespace(pidfd, type);
       expect(statSync(`/proc/self/fd/${fd}`).ino).toBe(statSync(`/proc/${child.pid}/ns/${type}`).ino);
@@ -119,7 +119,7 @@ describe('pidfds', () => {
 });
 
 describe('waiting', () => {
-  test('waitid tells how a child ended, once, and nothing before', () => {
+  test('waitid returns the status of a child once, and null while it runs', () => {
     const made = clone3(sh('exec sleep 100'));
     expect(waitid(made.pidfd, W.EXITED | W.NOHANG)).toBeNull();
     pidfdSendSignal(made.pidfd, 9);
@@ -128,7 +128,7 @@ describe('waiting', () => {
     close(made.pidfd);
   });
 
-  test('waitidAsync leaves the event loop free', async () => {
+  test('waitidAsync does not block the event loop', async () => {
     const made = clone3(sh('sleep 0.2; exit 5'));
     let ticks = 0;
     const timer = setInterval(() => ticks++, 10);
@@ -141,7 +141,7 @@ describe('waiting', () => {
   });
 });
 
-test('prctl reads what /proc shows', () => {
+test('prctl returns the values that /proc shows', () => {
   const bounding = BigInt(`0x${/^CapBnd:\s+(\w+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1]}`);
   for (const bit of [0, 6, 21, 40]) expect(prctl(PR.CAPBSET_READ, bit)).toBe(Number((bounding >> BigInt(bit)) & 1n));
   expect(prctl(PR.GET_NO_NEW_PRIVS, 0, 0, 0, 0)).toBe(
@@ -150,7 +150,7 @@ test('prctl reads what /proc shows', () => {
   expect(thrown(() => prctl(9999))).toMatchObject({ code: 'EINVAL', syscall: 'prctl' });
 });
 
-test('getrlimit and prlimit agree with prlimit(1), and set what they are given', () => {
+test('getrlimit and prlimit agree with prlimit(1), and prlimit sets new limits', () => {
   const shown = execFileSync('prlimit', ['-p', `${child.pid}`, '--nofile', '--raw', '--noheadings', '-o', 'SOFT,HARD'], {
     encoding: 'utf8',
   });

@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
 
-/** The primitives change the process that calls them, so each test runs a Node of its own, in namespaces of its own where it says so. */
+/**
+ * Runs a script in a new Node process and returns its output, because the primitives change the calling process. `wrap`
+ * is a command that starts it, for example in new namespaces.
+ */
 export function inNode(script: string, wrap: readonly string[] = [], args: readonly string[] = []): string {
   const body = `const sys = require('nsjs/sys'); const fs = require('node:fs'); const { execFileSync } = require('node:child_process');
     const shown = (path) => fs.readFileSync(path, 'latin1');
@@ -10,5 +13,5 @@ export function inNode(script: string, wrap: readonly string[] = [], args: reado
   return execFileSync(command, rest, { cwd: __dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
-/** A user namespace in which the caller is root, and what else the flags of unshare(1) say. */
+/** Command that enters a user namespace in which the caller is root, with further flags of unshare(1). */
 export const asRoot = (flags = ''): readonly string[] => ['unshare', `-Ur${flags}`];

@@ -5,7 +5,7 @@ import * as sys from 'nsjs/sys';
 import { isRoot, thrown } from '../../support';
 
 describe('socketIn', () => {
-  test('sockets are born in the other namespace, this thread stays', async () => {
+  test('sockets are created in the other namespace, and this thread stays in its own', async () => {
     const sandbox = await Sandbox.open();
     const net = sandbox.namespace('net');
     const owner = isRoot ? undefined : sandbox.namespace('user');

@@ -1,4 +1,4 @@
-// Options of every kind: they are refused with a typed error, or lead to a plan that is no weaker than they say.
+// Options of every kind: they are refused with a typed error, or lead to a plan that is no weaker than they require.
 import fc from 'fast-check';
 import { explain, type SandboxOptions } from 'nsjs';
 import { presetNames } from '../../../dist/features';
@@ -88,7 +88,7 @@ const options = fc.record(
   { requiredKeys: [] },
 );
 
-/** A few keys at a time: of many, one is wrong nearly always. */
+/** A few options at a time: among many, nearly always one would be invalid. */
 const few = fc.tuple(options, fc.array(fc.nat(), { minLength: 1, maxLength: 4 })).map(([all, picks]) => {
   const keys = Object.keys(all) as (keyof typeof all)[];
   const chosen = picks.flatMap((pick) => (keys.length === 0 ? [] : [keys[pick % keys.length]]));
@@ -98,7 +98,7 @@ const few = fc.tuple(options, fc.array(fc.nat(), { minLength: 1, maxLength: 4 })
 const typed = ['OptionError', 'OptionRangeError', 'SysError', 'NsError'];
 const attr = { readonly: 1, nosuid: 2, nodev: 4 };
 
-test('options lead to a plan that keeps what they say, or to a typed error', () => {
+test('options lead to a plan that enforces them, or to a typed error', () => {
   let plans = 0;
   fc.assert(
     fc.property(few, (given) => {
@@ -124,7 +124,7 @@ test('options lead to a plan that keeps what they say, or to a typed error', () 
       checkBinds(spec, steps);
       if (spec.namespaces.mnt && spec.root !== 'host')
         expect(steps.some(({ operation }) => operation === 'PivotRoot' || operation === 'EnterRoot')).toBe(true);
-      // Once only where nothing of it can still be widened.
+      // The root `system` is always sealed read-only.
       if (spec.root === 'system' && spec.namespaces.mnt)
         expect(steps.some(({ operation, origin, args }) => operation === 'SetAttr' && origin === 'root' && args[1] === '1')).toBe(true);
     }),
@@ -144,7 +144,7 @@ function checkBinds(spec: ReturnType<typeof parseSandboxOptions>, steps: ReturnT
   }
 }
 
-test('nothing that is no options leads to anything but a typed error', () => {
+test('arbitrary values of options never lead to an error without a type', () => {
   fc.assert(
     fc.property(
       fc.dictionary(

@@ -1,4 +1,4 @@
-// What is read of the kernel, of archives and of images, broken in every way.
+// Damaged input from the kernel, archives and images.
 import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { NsError } from 'nsjs';
@@ -11,7 +11,7 @@ import { readTar } from '../../../dist/tar/reader';
 import { archiveEnd, encodeHeader, padding } from '../../../dist/tar/writer';
 
 const line = '36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue';
-/** A text with some of it changed. */
+/** A text with random changes. */
 const broken = (text: string) =>
   fc
     .array(fc.tuple(fc.nat(text.length), fc.string({ maxLength: 5 })), { maxLength: 6 })
@@ -25,7 +25,7 @@ const onlyTyped = (act: () => unknown): void => {
   }
 };
 
-test('mountinfo, status, maps and subuid: any text is read, and what is no line is passed over', () => {
+test('mountinfo, status, maps and subuid: any text is parsed, and malformed lines are skipped', () => {
   fc.assert(
     fc.property(fc.oneof(broken(`${line}\n${line}`), fc.string()), (text) => {
       for (const { target, flags } of parseMountinfo(text)) expect([typeof target, Array.isArray(flags)]).toEqual(['string', true]);
@@ -51,7 +51,7 @@ test('mountinfo, status, maps and subuid: any text is read, and what is no line 
   expect(parseMountinfo(line)).toEqual([{ target: '/mnt2', root: '/mnt1', type: 'ext3', flags: ['rw', 'noatime'] }]);
 });
 
-test('an image: any JSON is an error or what it says', () => {
+test('any JSON in an image is parsed or refused with a typed error', () => {
   const value = fc.anything({ maxDepth: 3, withNullPrototype: false });
   fc.assert(
     fc.property(value, (given) => onlyTyped(() => parseDescriptor(given, 'it'))),
@@ -78,7 +78,7 @@ test('an image: any JSON is an error or what it says', () => {
   );
 });
 
-test('a path of an archive never leads out', () => {
+test('a path of an archive never leads out of its directory', () => {
   fc.assert(
     fc.property(
       fc.array(fc.constantFrom('..', '.', '', 'a', 'b', '\0', '...', '.wh.a'), { maxLength: 6 }).map((parts) => parts.join('/')),
@@ -110,7 +110,7 @@ const whole = Buffer.concat([
   archiveEnd(),
 ]);
 
-test('an archive that is broken is a typed error, or other entries; it never hangs and never reads beyond', async () => {
+test('a damaged archive is a typed error or has other entries; the reader never hangs and never reads beyond the end', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { maxLength: 8 }),
@@ -137,7 +137,7 @@ test('an archive that is broken is a typed error, or other entries; it never han
   );
 });
 
-test('what is written is read back', async () => {
+test('entries are read back as they were written', async () => {
   const name = fc
     .string({ minLength: 1, maxLength: 300, unit: fc.constantFrom('a', 'ü', '-', ' ', '.', '😀') })
     .filter((text) => !/^\.+$/.test(text));

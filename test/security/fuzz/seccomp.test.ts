@@ -1,4 +1,4 @@
-// The filter compiler against its own definition, and against libseccomp's compiler.
+// Compares the filter compiler with its own specification and with the compiler of libseccomp.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -58,13 +58,13 @@ const { audit, numbers } = archTables.x64;
 const run = (filter: Uint8Array, name: string, given: readonly bigint[]) =>
   interpret(filter, { nr: numbers[name] ?? -1, arch: audit, args: given });
 
-/** Values around what the policy looks at. */
+/** Values near those that the policy compares. */
 const near = (of: Policy): bigint[] =>
   of.rules
     .flatMap(({ when = [] }) => when.flatMap(({ value }) => [value, value + 1n, value - 1n, value ^ (1n << 32n)]))
     .map((value) => BigInt.asUintN(64, value));
 
-test('any policy is decided as it says', () => {
+test('a compiled filter decides as its policy specifies', () => {
   fc.assert(
     fc.property(policy, fc.array(args, { minLength: 5, maxLength: 5 }), fc.nat(), (given, calls, seed) => {
       const filter = compile(given, 'x64');
@@ -82,7 +82,7 @@ test('any policy is decided as it says', () => {
   );
 });
 
-test('a condition without a width grants no more and denies no less than either reading', () => {
+test('a condition without a width allows no more and denies no less than either width', () => {
   fc.assert(
     fc.property(condition, args, fc.boolean(), (one, given, isGrant) => {
       const { width: _, ...open } = one;
@@ -94,7 +94,7 @@ test('a condition without a width grants no more and denies no less than either 
         otherwise: other,
       });
       const allowed = (of: Policy) => decide(of, 'read', given).kind === 'allow';
-      // Beyond 32 bits the value can only be meant as 64.
+      // Only the 64-bit reading applies to a value beyond 32 bits, or with a mask that covers only the low 32 bits.
       const readings =
         one.value > 0xffffffffn || (one.mask !== undefined && one.mask <= 0xffffffffn) ? [single(64)] : [single(32), single(64)];
       expect(allowed(both)).toBe(readings.every(allowed));
@@ -105,8 +105,8 @@ test('a condition without a width grants no more and denies no less than either 
 
 const oracle = join(__dirname, '../../../build/test/seccomp-oracle');
 
-testIf(existsSync(oracle) && process.arch === 'x64', 'libseccomp on x64', 'libseccomp decides the same', () => {
-  // One rule a call: what several mean together is libseccomp's own matter.
+testIf(existsSync(oracle) && process.arch === 'x64', 'libseccomp on x64', 'libseccomp makes the same decisions', () => {
+  // One rule per system call, because libseccomp has its own way to combine several.
   const scmp = fc.record(
     {
       index: condition.map(({ index }) => index),

@@ -11,7 +11,7 @@ const at = image.indexOf('NSJSFLT1') + 8;
 const directory = mkdtempSync(join(tmpdir(), 'nsjs-fault-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-// What a program can tell of its confinement; the same in every run that gets this far.
+// Prints how the program is confined. The output is the same in every run that starts the program.
 const confinement = [
   'grep -E "^(Cap|NoNewPrivs|Seccomp|Sig(Blk|Ign))" /proc/self/status',
   'echo $(ls /) $(ls /dev) $(ls /proc/self/fd) $(pwd) $(umask) $(ulimit -n) $(uname -n)',
@@ -29,10 +29,10 @@ type Run = (options: SpawnOptions) => Promise<Result>;
 const script = ['-c', confinement] as const;
 const alone: Run = async (options) => spawnIsolated('/bin/sh', script, { ...options, encoding: 'utf8', reject: false });
 
-// A group of its own, where one can be made.
+// The program has its own cgroup if one can be created.
 const ownLimits: Pick<SpawnOptions, 'limits'> = hasCgroups ? { limits: { memory: '64M', wallTime: 60_000, cpuTime: 60_000 } } : {};
 
-/** As the second program of a long-lived sandbox. */
+/** Runs the script as the second program of a long-lived sandbox. */
 const inSandbox: Run = async (options) => {
   const sandbox = await Sandbox.open(options);
   try {
@@ -44,12 +44,12 @@ const inSandbox: Run = async (options) => {
 };
 const hang = 10_000;
 
-/** In a sandbox that waited for it. */
+/** Runs the script in a sandbox that a pool has prepared. */
 const inPool: Run = async (options) => {
   const pool = await SandboxPool.open(options);
   try {
     const running = pool.spawn('/bin/sh', script, { timeout: hang, encoding: 'utf8', reject: false });
-    // The one that would take its place has the same fault.
+    // The sandbox that would replace it has the same fault.
     void pool.close();
     return await running;
   } finally {
@@ -57,7 +57,7 @@ const inPool: Run = async (options) => {
   }
 };
 
-/** One run with the launcher whose `nth` call in process `role` fails. */
+/** Runs with a launcher whose `nth` system call in process `role` fails. */
 async function spawnWithFault(role: number, nth: number, run: Run, options: SpawnOptions): Promise<Outcome> {
   const broken = Buffer.from(image);
   broken.writeUInt32LE(role, at);
@@ -78,11 +78,12 @@ async function spawnWithFault(role: number, nth: number, run: Run, options: Spaw
 }
 
 const roles = ['keeper', 'init', 'program'] as const;
-// EBUSY: a file that could not be closed keeps the root from being sealed. EACCES, ENOENT, ESRCH: init is gone when its maps are written.
-// EPROTO: a helper ended without a word.
+// EBUSY: a file that could not be closed prevents sealing the root. EACCES, ENOENT, ESRCH: init has exited before its
+// maps are written. EPROTO: a helper exited without a report.
 const codes = ['EIO', 'EBUSY', 'EACCES', 'ENOENT', 'ESRCH', 'EPROTO'];
 const limit = 2000;
-// So many runs in a row without an effect: the process has no more calls. Closing descriptors has none, many times over.
+// After this many runs in a row without an effect, the process has no more calls. A failure to close a descriptor has
+// no effect, and that happens many times in a row.
 const enough = 100;
 
 const everything = [
@@ -121,7 +122,7 @@ const everything = [
     },
   ],
 ] as [string, Run, SpawnOptions][];
-// The two that every other one is built on, where NSJS_FAULTS says so: all of them take four minutes.
+// NSJS_FAULTS=some selects the two on which the others are based: all of them take four minutes.
 const chosen = process.env.NSJS_FAULTS === 'some' ? everything.slice(0, 2) : everything;
 
 describe.each(chosen)('%s', (_, run, options) => {
@@ -129,11 +130,11 @@ describe.each(chosen)('%s', (_, run, options) => {
   beforeAll(async () => {
     whole = (await run(options)).stdout;
   });
-  // Paths of the sandbox's own cgroup, ids and the number of the session differ from run to run; nothing else does.
+  // Paths of the sandbox's own cgroup, ids and the session number differ between runs; nothing else does.
   const normal = (text: string) => text.replace(/19000\d{5}|[23]\d{9}/g, 'ID').replace(/^\d+ 0$/m, 'SESSION 0');
 
-  test.each(roles)('whichever call of %s fails, the program runs fully confined or not at all, and nothing remains', async (role) => {
-    // Of the run that `whole` comes from, or of the test before.
+  test.each(roles)('if any call of %s fails, the program runs fully confined or not at all, and nothing remains', async (role) => {
+    // Waits for the processes of the run that set `whole`, or of the previous test.
     await keepersGone();
     const before = { descriptors: openDescriptors(), mounts: mountCount(), processes: ownLaunchers().length };
     const seen = { errors: 0, silent: 0, whole: 0 };
@@ -154,7 +155,7 @@ describe.each(chosen)('%s', (_, run, options) => {
       }
       const { result } = outcome;
       expect([nth, result.reason]).not.toEqual([nth, 'timeout']);
-      // A program that was ended half-way has told the first half.
+      // A program that was killed has printed only the beginning.
       const expected = result.reason === 'exited' ? normal(whole) : normal(whole).slice(0, normal(result.stdout).length);
       if (result.stdout !== '') expect([nth, normal(result.stdout)]).toEqual([nth, expected]);
       clean = result.reason === 'exited' && result.exitCode === 0 ? clean + 1 : 0;

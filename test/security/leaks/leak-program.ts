@@ -1,4 +1,4 @@
-// Many spawns of every kind in one process; prints what is left. Run with --expose-gc by leaks.test.ts.
+// Spawns many programs of every kind in one process and prints what remains. leaks.test.ts runs it with --expose-gc.
 import { Sandbox, spawnIsolated } from 'nsjs';
 import { mountCount, openDescriptors, ownChildren, ownLaunchers, sandboxCgroups } from '../../support/processes';
 
@@ -37,7 +37,7 @@ const confinement: readonly (() => Promise<unknown>)[] = [
   },
 ];
 
-// All in one would take longer to settle than there are spawns.
+// With both lists in one run, memory use would need more spawns to settle than the run has.
 const chosen = process.argv[3] === 'confinement' ? confinement : kinds;
 
 const state = () => ({
@@ -60,7 +60,7 @@ function residentAfterGc(): number {
   return process.memoryUsage.rss();
 }
 
-// Streams close a turn of the loop after their results.
+// Streams close one turn of the event loop after their results.
 const settled = () => new Promise((resolve) => setTimeout(resolve, 200));
 
 async function main(): Promise<void> {

@@ -6,11 +6,11 @@ import { isRoot, sleep, testIf } from '../../support';
 import { sandboxCgroups, sandboxProcesses } from '../../support/processes';
 
 const program = (name: string) => join(__dirname, `${name}.js`);
-// A young generation that does not grow: what is measured is what nsjs keeps, not how V8 sizes its heap.
+// The young generation has a fixed size: the test measures what nsjs retains, not how V8 sizes its heap.
 const isLong = process.env.NSJS_TEST_QUICK === undefined;
 
 test.each(['running', 'confinement'])(
-  'after thousands of spawns of every kind (%s) nothing is left and memory stays',
+  'after thousands of spawns of every kind (%s) nothing remains and memory does not grow',
   (kinds) => {
     const count = isLong ? 2000 : 400;
     const { before, after, grown } = JSON.parse(
@@ -29,7 +29,7 @@ test.each(['running', 'confinement'])(
 const started = (child: ChildProcess) => new Promise((resolve) => child.stdout?.once('data', resolve));
 const ended = (child: ChildProcess) => new Promise((resolve) => child.once('exit', resolve));
 
-/** What is alive of the given run one second later. */
+/** Returns the processes of the given run that are still alive after up to one second. */
 async function remains(marker: string): Promise<readonly number[]> {
   for (let waited = 0; waited < 1000; waited += 20) {
     if (sandboxProcesses(marker).length === 0) return [];
@@ -38,12 +38,12 @@ async function remains(marker: string): Promise<readonly number[]> {
   return sandboxProcesses(marker);
 }
 
-/** The keeper removes the group as its last act: a second at most after Node is gone. */
+/** Waits up to a second: the keeper removes the cgroup as its last step, shortly after Node has exited. */
 async function cgroupsGone(pid: number | undefined): Promise<void> {
   for (let waited = 0; waited < 1000 && sandboxCgroups(pid).length > 0; waited += 20) await sleep(20);
 }
 
-test('kill -9 of Node at any moment: within a second no process lives, no cgroup stays', async () => {
+test('after kill -9 of Node at any moment, no process and no cgroup remains for more than a second', async () => {
   const rounds = isLong ? 200 : 40;
   for (let round = 0; round < rounds; round++) {
     const marker = `nsjs-kill-${process.pid}-${round}`;
@@ -58,7 +58,7 @@ test('kill -9 of Node at any moment: within a second no process lives, no cgroup
   }
 }, 600_000);
 
-test('process.exit() at any moment leaves nothing', async () => {
+test('process.exit() at any moment leaves nothing behind', async () => {
   for (let round = 0; round < 20; round++) {
     const marker = `nsjs-exit-${process.pid}-${round}`;
     const child = spawn(process.execPath, [program('spawner'), marker, 'exit'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -69,7 +69,7 @@ test('process.exit() at any moment leaves nothing', async () => {
   }
 }, 120_000);
 
-test('worker.terminate() at any moment leaves nothing, the process goes on', async () => {
+test('worker.terminate() at any moment leaves nothing behind, and the process continues', async () => {
   const marker = `nsjs-worker-${process.pid}`;
   const child = spawn(process.execPath, [program('spawner'), marker, 'workers'], { stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
@@ -85,7 +85,7 @@ test('worker.terminate() at any moment leaves nothing, the process goes on', asy
 
 const parentOf = (pid: number) => Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]);
 
-test('the keeper is killed: the sandbox ends with it, the reason says so, its cgroup is removed', async () => {
+test('if the keeper is killed, the sandbox ends, the result contains the reason and the cgroup is removed', async () => {
   const running = spawnIsolated('sleep', ['100'], { reject: false });
   await running.spawned;
   const keeper = parentOf(parentOf(running.pid ?? 0));
@@ -105,7 +105,7 @@ test('a program that stops itself is killed at its timeout', async () => {
   expect(result.reason).toBe('timeout');
 });
 
-testIf(isRoot, 'root', 'keeper and init together take less than 200 KB of memory', async () => {
+testIf(isRoot, 'root', 'keeper and init together use less than 200 KB of memory', async () => {
   const running = spawnIsolated('sleep', ['100'], { reject: false });
   await running.spawned;
   const init = parentOf(running.pid ?? 0);
@@ -119,7 +119,7 @@ testIf(isRoot, 'root', 'keeper and init together take less than 200 KB of memory
 
 const procfsRoot = 1;
 
-test('nothing of this process leaks into the launcher: environment, memory map, descriptors', async () => {
+test('environment, memory map and descriptors of this process do not leak into the launcher', async () => {
   await using running = spawnIsolated('sleep', ['100'], { reject: false, killGrace: 0 });
   await running.spawned;
   const init = parentOf(running.pid ?? 0);
@@ -127,7 +127,7 @@ test('nothing of this process leaks into the launcher: environment, memory map, 
     expect(readFileSync(`/proc/${pid}/cmdline`, 'latin1')).toBe('nsjs\0');
     if (!isRoot) continue;
     expect(readFileSync(`/proc/${pid}/environ`, 'latin1')).toBe('');
-    // The keeper has open what it will read of the sandbox's own groups at the end.
+    // The keeper holds open the files of the sandbox's own cgroups that it reads at the end.
     const links = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
     const others = links.filter((link) => !link.includes(`/nsjs-${process.pid}-`));
     expect(others.length).toBeLessThan(8);

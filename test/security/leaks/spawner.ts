@@ -1,4 +1,5 @@
-// Starts sandboxes without end, each with `marker` among its arguments; ended by leaks.test.ts in one way or another.
+// Starts sandboxes in an endless loop, each with `marker` among its arguments. leaks.test.ts ends this process in
+// different ways.
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { spawnIsolated } from 'nsjs';
 
@@ -14,7 +15,7 @@ async function spawnForever(): Promise<void> {
   }
 }
 
-/** Workers that are terminated at random moments, then the result. */
+/** Terminates workers at random moments and prints a line at the end. */
 async function terminateWorkers(): Promise<void> {
   for (let round = 0; round < 20; round++) {
     const worker = new Worker(__filename, { workerData: marker });

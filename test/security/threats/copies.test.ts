@@ -15,7 +15,7 @@ beforeEach(() => {
 afterEach(() => directory.remove());
 
 describe('copies', () => {
-  test('a source that is missing takes nothing away at the target', async () => {
+  test('copyIn of a missing source removes nothing at the target', async () => {
     const sandbox = await Sandbox.open();
     await sandbox.fs.mkdir('/home/sandbox/data');
     expect((await rejection(sandbox.fs.copyIn('/nonexistent', '/home/sandbox/data'))).code).toMatch(/ENOENT|EEXIST/);
@@ -23,7 +23,7 @@ describe('copies', () => {
     await sandbox.close();
   });
 
-  test('in from a directory that programs change: never what a link leads to', async () => {
+  test('copyIn from a directory that programs change never follows a link', async () => {
     const secret = join(directory.path, 'secret');
     const shared = join(directory.path, 'shared');
     mkdirSync(shared);
@@ -46,7 +46,7 @@ describe('copies', () => {
     racer.kill('SIGKILL');
   }, 60_000);
 
-  test('out to a directory that programs change: nothing is written beside', async () => {
+  test('copyOut to a directory that programs change writes nothing outside of it', async () => {
     const [shared, victim] = [join(directory.path, 'shared'), join(directory.path, 'victim')];
     for (const path of [shared, victim]) mkdirSync(path);
     chmodSync(shared, 0o777);
@@ -63,7 +63,7 @@ describe('copies', () => {
     expect(readdirSync(victim)).toEqual([]);
   }, 60_000);
 
-  test('of changes have limits', async () => {
+  test('commit and exportTar enforce maxSize, and diff refuses names that are not UTF-8', async () => {
     const sandbox = await Sandbox.open({ mounts: [{ type: 'overlay', target: '/o', lower: '/etc/ssl', size: '4M' }] });
     await sandbox.spawn('/bin/sh', ['-c', 'truncate -s 3G /o/sparse; echo x > /o/a; ln /o/a /o/b']);
     const changes = sandbox.overlay('/o');
@@ -85,7 +85,7 @@ describe('copies', () => {
   });
 });
 
-test('archives that never come are errors', async () => {
+test('archives that never deliver data are errors', async () => {
   const ended = Readable.from([]);
   ended.destroy();
   expect(await rejection(unpackTar(ended, join(directory.path, 'a')))).toMatchObject({ code: 'ERR_NSJS_ARCHIVE' });

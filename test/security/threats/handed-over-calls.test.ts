@@ -11,10 +11,10 @@ beforeEach(() => {
 
 afterEach(() => directory.remove());
 
-describe('system calls that are handed over', () => {
+describe('system calls that are passed to this process', () => {
   const run = (line: string, options: SpawnOptions) => spawnIsolated('perl', ['-e', line], { ...options, encoding: 'utf8', reject: false });
 
-  test('a flood of refused calls keeps nobody waiting', async () => {
+  test('a flood of refused calls does not delay the timeout', async () => {
     const line = 'for (1 .. 12) { fork or do { syscall(165, 0, 0, 0, 0, 0) while 1 } } 1 while wait > 0';
     const start = performance.now();
     const { reason } = await run(line, { violations: true, timeout: 500, killGrace: 0 });
@@ -22,7 +22,7 @@ describe('system calls that are handed over', () => {
     expect(performance.now() - start).toBeLessThan(5 * 500);
   });
 
-  test('sendmsg stays denied, whatever its flags', async () => {
+  test('sendmsg stays denied with any flags', async () => {
     const line =
       'socketpair(my $a, my $b, 1, 1, 0); for my $f (0, 0x4000, 0x4800) { $! = 0; syscall(46, fileno($a), 0, $f, 0x4800, 0, 0); print $!+0, " " }';
     expect((await run(line, { violations: true, seccomp: { deny: ['sendmsg'] } })).stdout).toBe('1 1 1 ');
@@ -34,7 +34,7 @@ describe('system calls that are handed over', () => {
     ['a name for an errno', { kind: 'deny', errno: 'EPERM' }],
     ['no errno', { kind: 'deny', errno: 0 }],
     ['a descriptor below zero', { kind: 'fd', fd: -1 }],
-  ])('an answer with %s is ENOSYS', async (_, answer) => {
+  ])('an answer with %s results in ENOSYS', async (_, answer) => {
     expect((await run('mkdir "/tmp/x"; print $!+0', { onSyscall: { mkdir: () => answer as SyscallAnswer } })).stdout).toBe('38');
   });
 });

@@ -14,7 +14,7 @@ afterEach(() => directory.remove());
 
 const writable = () => ({ type: 'bind', source: directory.path, target: '/out', readonly: false }) as const;
 
-describe('files that carry rights to the host', () => {
+describe('set-id bits and capabilities of files on the host', () => {
   test.each<[string, SandboxOptions]>([
     ['nested user namespaces: file capabilities', { nestedUserNamespaces: true }],
     ['CAP_SETFCAP: file capabilities', { capabilities: ['CAP_SETFCAP'], user: { uid: 0, gid: 0 } }],
@@ -23,11 +23,11 @@ describe('files that carry rights to the host', () => {
       { seccomp: { allow: [{ names: 'fchmodat', when: [{ index: 0, op: 'eq', value: 0xffffff9c, width: 32 }] }] } },
     ],
     ['io_uring', { seccomp: { allow: ['@aio'] } }],
-  ])('%s: no directory of the host can be written then', (_, options) => {
+  ])('%s: a writable bind mount is refused', (_, options) => {
     expect(thrown(() => spawnIsolated('true', [], { ...options, mounts: [writable()] })).message).toMatch(/^mounts\[0\]\.readonly: /);
   });
 
-  test('landlock alone: the same', () => {
+  test('preset landlock: write access is refused if set-id modes are allowed', () => {
     const landlock = { execute: ['system'], write: [directory.path] } as const;
     expect(
       thrown(() =>
@@ -36,7 +36,7 @@ describe('files that carry rights to the host', () => {
     ).toMatch(/^landlock: /);
   });
 
-  test('a profile of others makes no set-id file there, by no call', async () => {
+  test("with Podman's seccomp profile, no call creates a set-id file in a writable bind mount", async () => {
     const podman = JSON.parse(readFileSync(join(__dirname, '../../../test/data/podman-default-seccomp.json'), 'utf8')) as object;
     const line =
       'cd /out; touch f; chmod 4755 f; perl -e \'$p = "g\\0"; syscall(257, -100, $p, 0101, 06777); $r = syscall(425, 8, 0); print $!+0\'';
@@ -45,7 +45,7 @@ describe('files that carry rights to the host', () => {
   });
 });
 
-testIf(isRoot, 'root', 'several ids and capabilities over mounts exclude each other, nested or not', () => {
+testIf(isRoot, 'root', 'a range of ids excludes capabilities such as CAP_SYS_ADMIN and CAP_SYS_PTRACE', () => {
   const capabilities = [...(presets.container.capabilities as readonly string[]), 'CAP_SYS_ADMIN'] as NonNullable<
     SandboxOptions['capabilities']
   >;
@@ -56,12 +56,12 @@ testIf(isRoot, 'root', 'several ids and capabilities over mounts exclude each ot
   ).toMatch(/^capabilities: CAP_SYS_PTRACE/);
 });
 
-test('what allows user namespaces under some condition is no wall', () => {
+test('a rule that allows user namespaces under a condition counts as allowing them', () => {
   const seccomp = { allow: [{ names: ['unshare'], when: [{ index: 0, op: 'ne', value: 0x10000000 }] }] } as const;
   expect(thrown(() => spawnIsolated('true', [], { user: { inner: false }, seccomp })).message).toMatch(/^nestedUserNamespaces: /);
 });
 
-testIf(isRoot, 'root', 'maps of one’s own hold for files of the sandbox as well', async () => {
+testIf(isRoot, 'root', 'custom id maps apply to files that sandbox.fs creates', async () => {
   const ids = { uids: [{ inside: 0, outside: 1_850_000_000, count: 10 }], gids: [{ inside: 0, outside: 1_850_000_000, count: 10 }] };
   const sandbox = await Sandbox.open({ user: { ids } });
   await sandbox.fs.writeFile('/home/sandbox/f', 'x');
@@ -69,7 +69,7 @@ testIf(isRoot, 'root', 'maps of one’s own hold for files of the sandbox as wel
   await sandbox.close();
 });
 
-test('a program that makes user namespaces is not taken for one that got out', async () => {
+test('verification does not mistake a program that creates user namespaces for one that escaped', async () => {
   const all = await Promise.all(
     Array.from({ length: 20 }, () => spawnIsolated('unshare', ['-Ur', 'true'], { preset: 'container', verify: true, reject: false })),
   );

@@ -1,4 +1,4 @@
-// Attacks whose success only the host can see.
+// Attacks whose success is visible only on the host.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,8 +11,8 @@ beforeEach(() => {
 });
 afterEach(() => directory.remove());
 
-// CVE-2026-41579, CVE-2026-47766, CVE-2019-16884, CVE-2023-27561: a root whose directories are links out of it.
-test.each(['dev', 'proc', 'tmp'] as const)('B07, B09: a root whose /%s is a link leads nowhere', async (name) => {
+// CVE-2026-41579, CVE-2026-47766, CVE-2019-16884, CVE-2023-27561: directories of the root are symbolic links out of it.
+test.each(['dev', 'proc', 'tmp'] as const)('B07, B09: a mount on /%s of a root is refused if that is a link', async (name) => {
   const root = join(directory.path, 'root');
   const victim = join(directory.path, 'victim');
   for (const path of [root, victim, join(root, 'usr')]) mkdirSync(path);
@@ -33,7 +33,7 @@ test.each(['dev', 'proc', 'tmp'] as const)('B07, B09: a root whose /%s is a link
   }
 });
 
-test('B04: masks do not go by the /dev/null of the root', async () => {
+test('B04: a mask does not use the /dev/null of the root', async () => {
   const root = join(directory.path, 'root');
   for (const name of ['usr', 'dev', 'data']) mkdirSync(join(root, name), { recursive: true });
   for (const name of ['lib', 'lib64', 'bin']) symlinkSync(`usr/${name}`, join(root, name));
@@ -46,7 +46,7 @@ test('B04: masks do not go by the /dev/null of the root', async () => {
   expect(await sh('cat /data/secret', { root, mounts })).toBe('');
 });
 
-test('B12: what the host mounts later does not show inside', async () => {
+test('B12: later mounts on the host are not visible inside', async () => {
   const script = `
     const { spawnIsolated } = require('nsjs');
     const { execFileSync } = require('node:child_process');
@@ -67,7 +67,7 @@ test('B12: what the host mounts later does not show inside', async () => {
   expect(text).toBe('\n');
 });
 
-test('B14: read-only holds for what is mounted below the source', () => {
+test('B14: read-only applies to mounts below the source', () => {
   const script = `
     require('nsjs').spawnIsolated('/bin/sh', ['-c', 'touch /data/sub/x; touch /data/x'], { reject: false, mounts: [{ type: 'bind', source: ${JSON.stringify(directory.path)}, target: '/data' }] })
       .then(({ stderr }) => console.log(stderr))`;
@@ -88,22 +88,22 @@ test('C10: descriptors that are closed in the caller are /dev/null or pipes insi
   expect(readFileSync(out, 'utf8')).toBe('/dev/null\n0\n1\n2');
 });
 
-test('C17: init reaps what nobody waits for', async () => {
+test('C17: init reaps orphaned processes', async () => {
   const script = 'i=0; while [ $i -lt 300 ]; do (setsid true &) ; i=$((i+1)); done; sleep 0.2; echo end';
   expect(await sh(script, { limits: { pids: 20 } })).toBe('end');
 });
 
-test('D28, C06: no process of the host can be signalled', async () => {
+test('D28, C06: processes of the host cannot be signalled', async () => {
   const result = await trySh(`kill -0 ${process.pid}; echo $?; kill -0 ${process.ppid}; echo $?`);
   expect(result.stdout).toBe('1\n1');
 });
 
-test('G13: errors inside name no path of the host', async () => {
+test('G13: error messages inside contain no path of the host', async () => {
   const result = await trySh('/nonexistent; cat /data/x', { mounts: [{ type: 'bind', source: directory.path, target: '/data' }] });
   expect(result.stderr).not.toContain(directory.path);
 });
 
-test('B01: the launcher cannot be reached, nor changed for the next sandbox', async () => {
+test('B01: a program can neither access the launcher nor change it for the next sandbox', async () => {
   const result = await trySh(
     'for i in 1 2 3 4 5; do (echo x > /proc/$i/exe) 2>&1; readlink /proc/$i/exe; done; cat /proc/*/maps 2>/dev/null | grep -c memfd',
   );

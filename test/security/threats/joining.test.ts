@@ -4,8 +4,9 @@ import { Namespace, Sandbox, spawnIsolated } from 'nsjs';
 import { PlanWriter } from '../../../dist/plan/writer';
 import { isRoot, rejection, testIf } from '../../support';
 
-// Looks without end at every process but itself and what it knows, as CVE-2016-9962 did: a process that is on its way into the sandbox
-// would show descriptors of the host, or let itself be traced. Programs that have started show their own three.
+// Inspects all other processes in an endless loop, except those that it knows, as in CVE-2016-9962: a process that is
+// entering the sandbox would show descriptors of the host, or could be traced. Programs that have started show only
+// their own three descriptors.
 const spy = `
 import ctypes, os, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -46,12 +47,12 @@ const spyOn = async (rounds: number): Promise<string> => {
   return stdout;
 };
 
-test('C05: a program that joins a running sandbox shows nothing of where it comes from', async () => {
+test('C05: a program that joins a running sandbox exposes nothing of the host', async () => {
   expect(await spyOn(500)).toBe('ready\nTrue []');
 }, 120_000);
 
-// Run by root init changes its ids, which hides it anyway.
-testIf(!isRoot, 'an unprivileged user', 'C05: the control: with init dumpable, the same program sees the launcher', async () => {
+// As root, init changes its ids, which hides it in any case.
+testIf(!isRoot, 'an unprivileged user', 'C05: control: if init is dumpable, the same program sees the launcher', async () => {
   const { op } = PlanWriter.prototype;
   PlanWriter.prototype.op = function (section, origin, name, ...args) {
     if (name !== 'Dumpable') op.call(this, section, origin, name, ...args);
@@ -63,7 +64,7 @@ testIf(!isRoot, 'an unprivileged user', 'C05: the control: with init dumpable, t
   }
 });
 
-test('C05: it can be signalled by its neighbours, and that is an error, never a program half confined', async () => {
+test('C05: a neighbour can kill a joining program, which is an error and never leaves it half confined', async () => {
   const sandbox = await Sandbox.open({ limits: { pids: 100 } });
   const killer =
     'while [ ! -e /tmp/stop ]; do for p in /proc/[0-9]*; do n=$(echo $p | cut -c7-); [ $n -gt 1 ] && [ $n -ne $$ ] && kill -9 $n; done; done 2>/dev/null';
@@ -82,8 +83,9 @@ test('C05: it can be signalled by its neighbours, and that is an error, never a 
   await sandbox.close();
 }, 120_000);
 
-// Its owner has every capability over what enters it, and could look into the helper that makes the inner one.
-testIf(isRoot, 'root', 'root starts nothing in a user namespace that a user owns, nor below one', async () => {
+// The owner has every capability over processes in the namespace, and could inspect the helper that creates the inner
+// one.
+testIf(isRoot, 'root', 'root starts nothing in a user namespace that a user owns, nor in one below it', async () => {
   const inside = 'unshare -r -U /bin/sh -c "echo \\$\\$; exec sleep 100" & echo $$; exec sleep 100';
   const owner = spawn('setpriv', ['--reuid=54321', '--regid=54321', '--clear-groups', 'unshare', '-r', '-U', '/bin/sh', '-c', inside], {
     stdio: ['ignore', 'pipe', 'ignore'],

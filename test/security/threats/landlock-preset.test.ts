@@ -17,7 +17,7 @@ afterEach(() => directory.remove());
 describe('preset landlock', () => {
   const preset = 'landlock' as const;
 
-  test('changes no mode, owner, time or attribute of what it may not open', async () => {
+  test('a program cannot change mode, owner, times or attributes of files that it may not open', async () => {
     const secret = join(directory.path, 'key');
     writeFileSync(secret, 'secret', { mode: 0o600 });
     const before = statSync(secret);
@@ -28,7 +28,7 @@ describe('preset landlock', () => {
     expect([after.mode, after.mtimeMs, after.ctimeMs]).toEqual([before.mode, before.mtimeMs, before.ctimeMs]);
   });
 
-  test('sends to no socket of the host', async () => {
+  test('a program cannot send to a socket of the host', async () => {
     const path = join(directory.path, 'socket');
     const received: string[] = [];
     const program =
@@ -50,7 +50,7 @@ describe('preset landlock', () => {
     createSocket('udp4').close();
   });
 
-  test('steers no process of the host, and shares no memory with one', async () => {
+  test('a program can neither control a process of the host nor share memory with one', async () => {
     const pid = process.pid;
     const line = `renice -n 5 -p ${pid}; taskset -p 1 ${pid}; chrt -i -p 0 ${pid}; ipcs -m > /dev/null && ipcmk -M 10`;
     const before = execFileSync('ps', ['-o', 'ni=,psr=,cls=', '-p', `${pid}`], { encoding: 'utf8' }).split(/\s+/)[1];
@@ -59,7 +59,7 @@ describe('preset landlock', () => {
     expect(execFileSync('ps', ['-o', 'ni=,psr=,cls=', '-p', `${pid}`], { encoding: 'utf8' }).split(/\s+/)[1]).toBe(before);
   });
 
-  test('a program cannot put something else in the place of what the next may reach', async () => {
+  test('a program cannot replace a path that the next program may access', async () => {
     const [work, secrets] = [join(directory.path, 'work'), join(directory.path, 'secrets')];
     for (const path of [work, join(work, 'in'), secrets]) {
       mkdirSync(path);

@@ -1,8 +1,9 @@
-// What this process reads of a program on the thread that its own work is done on: nothing that the program can make long, or keep waiting.
+// Data about a program that this process reads on its main thread. The program can neither make the data long nor delay
+// the read.
 import { type EgressEvent, Sandbox, spawnIsolated } from 'nsjs';
 import { sleep } from '../../support';
 
-// As a required module: calls through it are what the library makes.
+// Loaded with require: the library calls fs through the same object, so that the calls can be replaced.
 const fs = require('node:fs') as typeof import('node:fs');
 
 interface Read {
@@ -10,7 +11,7 @@ interface Read {
   readonly bytes: number;
 }
 
-/** Reads of /proc and of cgroups by their path while `act` runs, on this thread and blocking. */
+/** Records blocking reads of /proc and of cgroups by path on this thread while `act` runs. */
 async function readsDuring(act: () => Promise<unknown>): Promise<readonly Read[]> {
   const reads: Read[] = [];
   const paths = new Map<number, string>();
@@ -42,11 +43,14 @@ async function readsDuring(act: () => Promise<unknown>): Promise<readonly Read[]
   return reads;
 }
 
-// Their readers wait for the program's memory, or read what it has made as long as it liked.
+// A read of these files waits for the program's memory, or returns data that the program can make arbitrarily long.
 const forbidden = /\/(cmdline|environ|maps|smaps|smaps_rollup|numa_maps|mem|auxv|net\/(tcp|udp|unix|netlink)6?)$/;
 const most = 64 * 1024;
 
-/** Wide and deep: many processes, descriptors, connections and names. The first connection is made while there is little to look through. */
+/**
+ * A program with many processes, descriptors, connections and long names. Its first connection is made while there is
+ * little to search.
+ */
 const hostile = `use IO::Socket::INET; use POSIX;
   $0 = "x" x 4000; my @kept;
   push @kept, IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 1); select undef, undef, undef, 0.5;
@@ -57,7 +61,7 @@ const hostile = `use IO::Socket::INET; use POSIX;
   my @held; for (1..5) { push @held, IO::Socket::INET->new(PeerAddr => "9.9.9.9:81", Timeout => 0.2); select undef, undef, undef, 0.1 }
   sleep 3`;
 
-test('bounds it in size, and leaves out what waits', async () => {
+test('reads about a program are bounded in size and never wait for it', async () => {
   const events: EgressEvent[] = [];
   const reads = await readsDuring(async () => {
     await using sandbox = await Sandbox.open({
@@ -89,6 +93,6 @@ test('bounds it in size, and leaves out what waits', async () => {
   expect(reads.length).toBeGreaterThan(10);
   expect(reads.filter(({ bytes }) => bytes > most)).toEqual([]);
   expect([...new Set(reads.filter(({ path }) => forbidden.test(path)).map(({ path }) => path.replace(/\d+/, 'PID')))]).toEqual([]);
-  // Programs were looked for all the same.
+  // Programs that belong to refused connections were found nevertheless.
   expect(events.some((event) => event.kind === 'refused' && /^x+$/.test(event.program?.command ?? ''))).toBe(true);
 });

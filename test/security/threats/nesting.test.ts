@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Sandbox, spawnIsolated } from 'nsjs';
 import { temporaryDirectory, thrown } from '../../support';
 
-test('A13: chroot with a descriptor of the old root in hand leads nowhere', async () => {
+test('A13: chroot with an open descriptor of the old root does not escape', async () => {
   const directory = temporaryDirectory();
   const breakOut = `
 import os
@@ -27,7 +27,7 @@ if os.fork() == 0:
     print(call(b'proc', b'/tmp', b'proc', 0, None))
 else: os.wait()`;
 
-test('A17: what is masked in /proc stays masked in a nested namespace', async () => {
+test('A17: masked files of /proc stay masked in a nested namespace', async () => {
   const options = { nestedUserNamespaces: true, seccomp: { allow: ['mount', 'unshare', 'setns'] } } as const;
   for (const proc of ['masked', 'pids'] as const) {
     const { stdout } = await spawnIsolated('python3', ['-uc', mountProc], { ...options, proc });
@@ -47,7 +47,7 @@ const nested = (level: number): string => `
       : `spawnIsolated(process.execPath, ['-e', ${JSON.stringify(nested(level - 1))}], { preset: 'container', mounts: [{ type: 'bind', source: ${JSON.stringify(library)} }] }).then(({ stdout }) => console.log(stdout), (error) => console.log(error.message));`
   }`;
 
-test('sandboxes in sandboxes, three levels deep, each confined by the one around', async () => {
+test('sandboxes can be nested three levels deep, each confined by the one around it', async () => {
   const { stdout } = await spawnIsolated(process.execPath, ['-e', nested(2)], {
     preset: 'container',
     mounts: [{ type: 'bind', source: library }],
@@ -59,13 +59,13 @@ test('sandboxes in sandboxes, three levels deep, each confined by the one around
   expect(lines.slice(3)).toEqual(['CapEff:\t0000000000000000', 'NoNewPrivs:\t1', 'Seccomp:\t2']);
 }, 60_000);
 
-test('in a sandbox that is not for it, nesting is refused with the cause', async () => {
+test('a sandbox that does not allow nesting refuses it with the cause', async () => {
   const script = `require(${JSON.stringify(library)}).spawnIsolated('true').catch((error) => console.log(error.code, error.syscall, error.hint))`;
   const { stdout } = await spawnIsolated(process.execPath, ['-e', script], { preset: 'node', mounts: [{ type: 'bind', source: library }] });
   expect(stdout).toMatch(/^ENOSYS clone3 .*seccomp/);
 });
 
-test('a preset that allows calls that make set-id files takes no writable bind', async () => {
+test('a preset that allows system calls that create set-id files refuses a writable bind mount', async () => {
   const directory = temporaryDirectory();
   const mounts = [{ type: 'bind', source: directory.path, target: '/data', readonly: false }] as const;
   expect(thrown(() => spawnIsolated('true', [], { preset: 'container', mounts }))).toMatchObject({ path: 'mounts[0].readonly' });

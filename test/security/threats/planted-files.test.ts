@@ -23,7 +23,7 @@ afterEach(() => directory.remove());
 
 const writable = (): Mount => ({ type: 'bind', source: work, target: '/w', readonly: false });
 
-describe('links that a program planted lead no later sandbox elsewhere', () => {
+describe('a link that a program planted does not redirect a later sandbox', () => {
   let secret: string;
   beforeEach(async () => {
     secret = join(directory.path, 'secret');
@@ -49,7 +49,7 @@ describe('links that a program planted lead no later sandbox elsewhere', () => {
     expect((await rejection(Sandbox.open(options()))).code).toBe('ELOOP');
   });
 
-  test('copies and archives', async () => {
+  test('copies and archives refuse planted links', async () => {
     await using sandbox = await Sandbox.open({});
     await sandbox.fs.writeFile('/tmp/a', 'a');
     expect((await rejection(sandbox.fs.copyOut('/tmp/a', join(work, 'out/stolen')))).code).toBe('ELOOP');
@@ -61,7 +61,7 @@ describe('links that a program planted lead no later sandbox elsewhere', () => {
     expect(existsSync(join(secret, 'stolen'))).toBe(false);
   });
 
-  test('who asks for it has links followed, and what is no link needs nothing', async () => {
+  test('followLinks follows links, and paths without links do not need it', async () => {
     expect(await sh('cat /x/key', bind(join(work, 'out'), { followLinks: true }))).toBe('key');
     expect(await sh('ls -d /x', bind(join(work, 'real')))).toBe('/x');
     expect(await sh('ls -d /x', bind(`${work}/./a/../real/`))).toBe('/x');
@@ -73,8 +73,8 @@ describe('links that a program planted lead no later sandbox elsewhere', () => {
     expect(await sh('ls -d /x', bind('/var/run'))).toBe('/x');
   });
 
-  test('one that is put there after the look leads nowhere', async () => {
-    // 300 rounds of a directory that is a link half of the time.
+  test('a link that is created after the check is not followed', async () => {
+    // In these 300 rounds, the path is a directory half of the time and otherwise a link.
     const swapped = join(work, 'swap');
     const program = `my ($p, $t) = @ARGV; while (1) { mkdir $p; rmdir $p; symlink $t, $p; unlink $p }`;
     const other = await Sandbox.open({ mounts: [writable()] });
@@ -89,7 +89,7 @@ describe('links that a program planted lead no later sandbox elsewhere', () => {
   });
 });
 
-describe('nobody waits for what a program does to a shared file', () => {
+describe('operations of a program on a shared file do not block other processes', () => {
   // F_SETLEASE, F_RDLCK and F_WRLCK; F_NOTIFY with DN_MODIFY; F_SETDELEG
   const lines = `perl -e 'use Fcntl; open my $f, "<", "/w/file" or die; for ([1024, 0], [1024, 1], [1026, 2], [1040, 0]) { print defined(fcntl($f, $_->[0], $_->[1])) ? "taken" : 0+$!, "\\n" } print fcntl($f, 3, 0) ? "ok" : "no"'`;
   const docker = JSON.parse(readFileSync(join(__dirname, '../../../test/data/moby-default-seccomp.json'), 'utf8')) as object;
@@ -104,7 +104,7 @@ describe('nobody waits for what a program does to a shared file', () => {
     expect(found.slice(0, 3)).toEqual(['1', '1', '1']);
     expect(['1', '22']).toContain(found[3]);
     expect(found[4]).toBe('ok');
-    // A writer of the host that need not wait is not told to come again.
+    // A non-blocking open for writing on the host does not fail with EAGAIN.
     expect(
       spawnSync('perl', ['-e', 'use Fcntl; print sysopen(my $f, $ARGV[0], O_WRONLY | O_NONBLOCK) ? "open" : $!', join(work, 'file')], {
         encoding: 'utf8',
@@ -112,7 +112,7 @@ describe('nobody waits for what a program does to a shared file', () => {
     ).toBe('open');
   });
 
-  test('a FIFO, a socket or a device in the way of a copy or an archive is an error, at once', async () => {
+  test('copies and archives refuse FIFOs, sockets and devices immediately', async () => {
     execFileSync('mkfifo', [join(work, 'fifo')]);
     const server = createServer().listen(join(work, 'socket'));
     await using sandbox = await Sandbox.open({ mounts: [writable(), { type: 'overlay', lower: work, target: '/o' }] });
@@ -138,10 +138,10 @@ describe('nobody waits for what a program does to a shared file', () => {
   });
 });
 
-describe('a /proc without a pid namespace', () => {
+describe('/proc without a pid namespace', () => {
   const options = { namespaces: { pid: false } } as const;
 
-  testIf(isRoot, 'root', 'shows the program its own processes alone', async () => {
+  testIf(isRoot, 'root', 'shows the program only its own processes', async () => {
     const found = await sh('ls /proc; cat /proc/self/comm; cat /proc/kallsyms; cat /proc/1/cmdline', { ...options, proc: 'pids' }).catch(
       (error) => String(error.stdout),
     );
@@ -153,7 +153,7 @@ describe('a /proc without a pid namespace', () => {
     expect(masked.stdout).not.toMatch(/BOOT_IMAGE|[0-9a-f]{16} T /);
   });
 
-  testIf(!isRoot, 'a user', 'is an error for a user, or dropped where it is preferred', async () => {
+  testIf(!isRoot, 'a user', "is an error for an unprivileged user, and is dropped with 'prefer'", async () => {
     for (const proc of ['pids', 'masked'] as const)
       expect((await rejection(Promise.resolve().then(() => spawnIsolated('true', [], { ...options, proc })))).message).toMatch(
         /^proc: .*'off'/,
@@ -163,7 +163,7 @@ describe('a /proc without a pid namespace', () => {
     expect(report.dropped.map(({ control }) => control)).toContain('proc');
   });
 
-  test("'full' is the host's, and the report says so, also where a preset asks for it", async () => {
+  test("with 'full' is that of the host, and the report contains this, also for a preset", async () => {
     for (const asked of [{ proc: 'full' }, { preset: 'container' }] as const) {
       const { stdout, report } = await trySh('ls -d /proc/kallsyms', { ...options, ...asked });
       expect(stdout).toBe('/proc/kallsyms');

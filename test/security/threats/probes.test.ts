@@ -1,5 +1,6 @@
-// One static program of attacks, under nsjs and under weak controls. A probe counts if a control shows it open: what no
-// control can open proves nothing. Controls are the host itself, a plain `unshare`, bubblewrap, and nsjs with one defence off.
+// A static program of attacks runs under nsjs and under weak controls: the host itself, a plain `unshare`, bubblewrap,
+// runc, and nsjs with one defence disabled. An attack counts only if it succeeds under a control: an attack that never
+// succeeds proves nothing.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -24,7 +25,7 @@ const parse = (text: string): Answers =>
 const command = (...words: readonly string[]): Answers => {
   const [file = '', ...args] = words;
   const leaked = openSync('/', 'r');
-  // Stdin and stdout are sockets, as child_process makes them, and a directory of the host is left open.
+  // Stdin and stdout are sockets, as child_process creates them, and a directory of the host is left open.
   return parse(
     spawnSync(file, args, { encoding: 'utf8', input: 'typed by somebody else', stdio: ['pipe', 'pipe', 'ignore', leaked] }).stdout ?? '',
   );
@@ -35,7 +36,7 @@ const withNsjs = async (options: SpawnOptions): Promise<Answers> => {
   return parse(String(result.stdout));
 };
 
-/** Runs nsjs in a Node that has descriptors open without CLOEXEC, as addons leave them. */
+/** Runs nsjs in a Node process with open descriptors that lack CLOEXEC, as addons leave them. */
 function nsjsInLeakyNode(options: SpawnOptions): Answers {
   const script = `require('nsjs').spawnIsolated('/probes', [${JSON.stringify(hostname())}], ${JSON.stringify({ mounts, ...options })}).then(({ stdout }) => console.log(stdout))`;
   const leaked = openSync('/', 'r');
@@ -69,17 +70,20 @@ const bwrapArgs = [
   'x',
 ];
 
-/** What no control opens on a kernel like this one, and where it is proved instead. */
+/** Attacks that succeed under no control on a kernel like this one, and where the defence is tested instead. */
 const unprovable: Readonly<Record<string, string>> = {
   D02: 'the kernel has no x32 ABI; the compiled filter refuses it by the interpreter’s test',
   D05: 'unknown calls answer ENOSYS everywhere; the compiled filter does by the interpreter’s test',
   D07: 'the kernel has no AF_ALG; the compiled filter refuses it by the interpreter’s test',
 };
 
-/** What only root could do on the host: without root no control can show it. The same probes are proved when root runs them. */
+/**
+ * Attacks that only root could carry out on the host: without root they succeed under no control. They are tested when
+ * root runs the tests.
+ */
 const rootOnly = isRoot ? [] : ['B17', 'B21', 'B23'];
 
-/** By name what each control answers; the first four are the columns of the table. */
+/** The answers of each control by its name. The first four are the columns of the table. */
 let controls: ReadonlyMap<string, Answers>;
 
 beforeAll(async () => {
@@ -96,7 +100,7 @@ beforeAll(async () => {
 
 const isOpen = (id: string) => [...controls.values()].some((answers) => answers.get(id) === 'OPEN');
 
-/** One row an attack: O is open, . blocked, - could not be tried. */
+/** One row per attack: O is open, . is blocked, - could not be tried. */
 function table(nsjs: Answers): string {
   const columns = [...[...controls].slice(0, 4), ['nsjs', nsjs] as const];
   const sign = (answer: string | undefined) => (answer === 'OPEN' ? 'O' : answer === 'BLOCKED' ? '.' : '-');
@@ -115,7 +119,7 @@ function table(nsjs: Answers): string {
   return [`  ${''.padEnd(6)}${columns.map(([name]) => `${name}  `).join('')}`, ...rows].join('\n');
 }
 
-test('every attack that a weak control lets through is blocked', () => {
+test('every attack that succeeds under a weak control is blocked', () => {
   const answers = nsjsInLeakyNode({});
   const open = [...answers].filter(([, answer]) => answer === 'OPEN').map(([id]) => id);
   const counted = [...answers.keys()].filter((id) => id !== 'threads' && isOpen(id));
@@ -126,27 +130,27 @@ test('every attack that a weak control lets through is blocked', () => {
   );
   expect(open).toEqual([]);
   expect(counted.length).toBeGreaterThan(60);
-  // A machine that executes no system call of 32 bits (int 0x80) has nothing to refuse.
+  // A machine without 32-bit system calls (int 0x80) has nothing to refuse.
   const lacking = controls.get('host')?.get('D01') === 'OPEN' ? [] : ['D01'];
   expect(others.filter((id) => !(id in unprovable) && !rootOnly.includes(id) && !lacking.includes(id))).toEqual([]);
 });
 
-test('threads work all the same', () => {
+test('threads still work', () => {
   expect(nsjsInLeakyNode({}).get('threads')).toBe('WORK');
 });
 
-test('the preset for Node opens only what it says', () => {
+test('the preset for Node opens only the routing protocol of netlink', () => {
   const open = [...nsjsInLeakyNode({ preset: 'node' })].filter(([, answer]) => answer === 'OPEN').map(([id]) => id);
   // AF_NETLINK's routing protocol, for os.networkInterfaces()
   expect(open).toEqual(['D10d']);
 });
 
-test('with a writable bind nothing else opens', () => {
+test('a writable bind mount opens nothing else', () => {
   const writable = [...mounts, { type: 'bind', source: '/var/tmp', target: '/job', readonly: false }] as const;
   expect([...nsjsInLeakyNode({ mounts: writable })].filter(([, answer]) => answer === 'OPEN')).toEqual([]);
 });
 
-/** Rows of the catalogue's groups A, B, C, D and G that stay open, each with the reason why that does no harm. */
+/** Rows of the catalogue that stay open, each with the reason why it does no harm. */
 const leftOpen: readonly (readonly [id: string, what: string, why: string])[] = [
   [
     'B15',

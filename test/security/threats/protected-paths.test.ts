@@ -23,7 +23,7 @@ afterEach(() => directory.remove());
 
 const writable = (): Mount => ({ type: 'bind', source: work, target: '/w', readonly: false });
 
-describe('what is protected below a directory that can be written', () => {
+describe('protected paths below a writable directory', () => {
   const attack = `cd /w
     mv .git .old; mkdir -p .git/hooks; echo x > .git/hooks/pre-commit
     mv .git/hooks .git/h2; rm -rf .git; mkdir -p .git/hooks; echo x > .git/hooks/pre-commit
@@ -87,20 +87,20 @@ describe('what is protected below a directory that can be written', () => {
         { type: 'readonly', target: '/w/a/b/file' },
       ],
     ],
-  ])('stays where it is: %s', async (_, mounts) => {
+  ])('cannot be moved or replaced: %s', async (_, mounts) => {
     const { stdout } = await trySh(`${attack}; touch /w/fine /w/a/fine /w/.git/fine && echo went on`, { mounts: mounts() });
     expect(stdout).toContain('went on');
     holds();
     for (const name of ['fine', 'a/fine', '.git/fine']) expect(existsSync(join(work, name))).toBe(true);
   });
 
-  test('renaming answers EBUSY, across it EXDEV', async () => {
+  test('cannot be renamed: the error is EBUSY, or EXDEV across the mount', async () => {
     const line = `perl -e 'use POSIX; for (["a", "z"], ["a/b", "a/z"], ["a/b", "z"], ["a/b/file", "moved"]) { print rename("/w/$_->[0]", "/w/$_->[1]") ? "renamed" : 0+$!, "\\n" }'`;
     const mounts: Mount[] = [writable(), { type: 'readonly', target: '/w/a/b/c' }];
     expect(await sh(line, { mounts })).toBe('16\n16\n18\n18');
   });
 
-  test('in a long-lived sandbox, a pool and an overlay as well', async () => {
+  test('cannot be moved in a long-lived sandbox and in an overlay either', async () => {
     const mounts: Mount[] = [writable(), { type: 'readonly', target: '/w/.git/hooks' }, { type: 'readonly', target: '/w/a/b' }];
     await using sandbox = await Sandbox.open({ mounts });
     await sandbox.spawn('/bin/sh', ['-c', attack], { reject: false });
@@ -112,7 +112,7 @@ describe('what is protected below a directory that can be written', () => {
     expect(await sh('cd /w; mv .git .old || mkdir -p x; echo x > .git/hooks/y || echo refused', { mounts: overlay })).toBe('refused');
   });
 
-  test('a symbolic link on the way, and at its end, is refused by name; so is what is missing', async () => {
+  test('must exist and must not contain a symbolic link, which is named in the error', async () => {
     symlinkSync('a', join(work, 'link'));
     symlinkSync('hooks', join(work, '.git/last'));
     const attempt = (target: string, type: 'readonly' | 'mask' = 'readonly') =>
@@ -124,7 +124,7 @@ describe('what is protected below a directory that can be written', () => {
     expect(await attempt('/w/.git/none', 'mask')).toMatchObject({ code: 'ENOENT', path: '/w/.git/none' });
   });
 
-  test('another sandbox of this process on the same directory can rename none of it, while the first one runs', async () => {
+  test('cannot be renamed by another sandbox of this process while the first one runs', async () => {
     const first = await Sandbox.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
     const line = 'cd /w; mv .git .old && echo moved; mv .git/hooks .git/h2 && echo moved; touch .git/ok && echo written';
     expect((await trySh(line, { mounts: [writable()] })).stdout).toBe('written');
@@ -139,7 +139,7 @@ describe('what is protected below a directory that can be written', () => {
     expect((await trySh(line, { mounts: [writable()] })).stdout).toBe('moved');
   });
 
-  test("a sandbox, a pool and a program in the host's root that were there before can rename none of it either", async () => {
+  test("cannot be renamed by an earlier sandbox, an earlier pool or a program in the host's root either", async () => {
     const line = 'cd "$0"; mv .git .old && echo moved; mv .git/hooks .git/h2 && echo moved; touch .git/ok && echo written';
     await using earlier = await Sandbox.open({ mounts: [writable()] });
     await using pool = await SandboxPool.open({ mounts: [writable()] });
@@ -150,7 +150,7 @@ describe('what is protected below a directory that can be written', () => {
     expect((await spawnIsolated('/bin/sh', ['-c', line, work], options)).stdout).not.toMatch(/moved/);
   });
 
-  testIf(isRoot, 'root', 'what is mounted into a running sandbox stays where it is', async () => {
+  testIf(isRoot, 'root', 'cannot be moved if they are mounted into a running sandbox', async () => {
     await using sandbox = await Sandbox.open({ mounts: [writable()] });
     await using other = await Sandbox.open({ mounts: [writable()] });
     const inside = async (line: string, one = sandbox) => (await one.spawn('/bin/sh', ['-c', `cd /w; ${line}`], { reject: false })).stdout;
@@ -165,7 +165,7 @@ describe('what is protected below a directory that can be written', () => {
     expect(await rejection(sandbox.spawn('true'))).toMatchObject({ code: 'ERR_NSJS_VERIFY' });
   });
 
-  testIf(isRoot, 'root', 'a writable bind that is mounted later has the pins of others', async () => {
+  testIf(isRoot, 'root', 'are pinned in a writable bind mount that another sandbox adds later', async () => {
     await using sandbox = await Sandbox.open();
     await using _ = await Sandbox.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
     await sandbox.spawn('mkdir', ['/tmp/w']);
@@ -174,7 +174,7 @@ describe('what is protected below a directory that can be written', () => {
     expect((await sandbox.spawn('/bin/sh', ['-c', line], { reject: false })).stdout).toBe('written');
   });
 
-  testIf(isRoot, 'root', 'what was pinned below a place is pinned again where that is mounted over', async () => {
+  testIf(isRoot, 'root', 'are pinned again if something is mounted over them', async () => {
     await using sandbox = await Sandbox.open();
     const inside = async (line: string) => (await sandbox.spawn('/bin/sh', ['-c', line], { reject: false })).stdout;
     await inside('mkdir -p /tmp/a/b/c');
@@ -185,20 +185,20 @@ describe('what is protected below a directory that can be written', () => {
     expect(await inside('mv /tmp/a/b /tmp/a/z && echo moved')).toBe('');
   });
 
-  test('what is covered, or in the host’s own mounts, needs no pin', async () => {
+  test('need no pin in covered mounts and in mounts of the host', async () => {
     await using covered = await Sandbox.open({ root: 'host', cwd: '/', mounts: [{ type: 'mask', target: directory.path }] });
     await using own = await Sandbox.open({ preset: 'none' });
     await using _ = await Sandbox.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
     expect((await covered.spawn('echo', ['a'])).stdout + (await own.spawn('echo', ['b'])).stdout).toBe('ab');
   });
 
-  test('a pool reads its mounts again before each program', async () => {
+  test('are verified by a pool before each program', async () => {
     await using pool = await SandboxPool.open({ mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
     await pool.spawn('true');
     while (pool.ready === 0) await sleep(5);
     renameSync(join(work, '.git'), join(work, '.old'));
     expect(await rejection(pool.spawn('true'))).toMatchObject({ code: 'ERR_NSJS_VERIFY' });
-    // The next one is set up where nothing is to protect any more, and says so.
+    // The next sandbox is set up while there is nothing to protect, and reports that.
     expect(await rejection(pool.spawn('true'))).toMatchObject({ code: 'ENOENT' });
     renameSync(join(work, '.old'), join(work, '.git'));
     await pool.spawn('true');
@@ -207,7 +207,7 @@ describe('what is protected below a directory that can be written', () => {
     await unread.spawn('true');
   });
 
-  test('verify tells of a directory that was renamed from outside meanwhile', async () => {
+  test('are verified by the option verify, which detects a rename from outside', async () => {
     await using sandbox = await Sandbox.open({ verify: true, mounts: [writable(), { type: 'readonly', target: '/w/.git/hooks' }] });
     await sandbox.spawn('true');
     renameSync(join(work, '.git'), join(work, '.old'));
@@ -239,7 +239,7 @@ describe('ordinary work in a directory with a protected part', () => {
     expect({ stdout, stderr }).toEqual({ stdout: '2', stderr: '' });
   });
 
-  test('npm installs', async () => {
+  test('npm installs a package', async () => {
     mkdirSync(join(work, 'package'));
     writeFileSync(join(work, 'package/package.json'), '{"name":"dep","version":"1.0.0","bin":"x.js"}');
     writeFileSync(join(work, 'package/x.js'), '#!/usr/bin/env node\nconsole.log(42)');
@@ -251,7 +251,7 @@ describe('ordinary work in a directory with a protected part', () => {
     expect({ stdout, stderr }).toEqual({ stdout: '42', stderr: '' });
   });
 
-  testIf(existsSync('/usr/bin/gcc') || existsSync('/usr/bin/clang'), 'a C compiler', 'a compiler builds', async () => {
+  testIf(existsSync('/usr/bin/gcc') || existsSync('/usr/bin/clang'), 'a C compiler', 'a compiler builds a program', async () => {
     writeFileSync(join(work, 'a/main.c'), 'int main(void) { return 42; }');
     const compiler = existsSync('/usr/bin/gcc') ? 'gcc' : 'clang';
     const { exitCode } = await trySh(`cd a && ${compiler} -c main.c -o b/main.o && ${compiler} b/main.o -o program && ./program`, {

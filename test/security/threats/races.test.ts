@@ -1,4 +1,4 @@
-// Paths that change under nsjs's hands: 500 rounds of renameat2(RENAME_EXCHANGE) by somebody else while it resolves them.
+// Paths that change while nsjs resolves them: another process calls renameat2(RENAME_EXCHANGE) during 500 rounds.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -20,14 +20,14 @@ afterEach(() => {
   directory.remove();
 });
 
-/** On the host two names change places without end. */
+/** Exchanges two names on the host in an endless loop. */
 async function race(one: string, other: string): Promise<void> {
   const program = `my ($a, $b) = ("${one}\\0", "${other}\\0"); $| = 1; print "ready\\n"; while (1) { syscall(316, -100, $a, -100, $b, 2) }`;
   racer = spawn('perl', ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
   await new Promise((resolve) => racer?.stdout?.once('data', resolve));
 }
 
-/** A shared directory in which `d` is a directory at one moment and a link to the victim at the next. */
+/** Creates a shared directory in which `d` is alternately a directory and a link to the victim. */
 async function raced(): Promise<{ readonly work: string; readonly victim: string }> {
   const [work, victim] = [join(directory.path, 'work'), join(directory.path, 'victim')];
   for (const path of [work, victim, join(work, 'd')]) mkdirSync(path);
@@ -87,7 +87,7 @@ test('a working directory that changes is inside, or an error', async () => {
   expect(seen.ran + seen.refused).toBe(rounds);
 }, 120_000);
 
-test('sandbox.fs writes, makes, removes and copies there or nowhere', async () => {
+test('sandbox.fs writes, creates, removes and copies at the given path or nowhere', async () => {
   const { work, victim } = await raced();
   const sandbox = await Sandbox.open({ mounts: [shared(work), { type: 'bind', source: victim, target: victim, readonly: false }] });
   const { fs } = sandbox;
@@ -111,7 +111,7 @@ test('sandbox.fs writes, makes, removes and copies there or nowhere', async () =
   expect(readFileSync(join(victim, 'f'), 'utf8')).toBe('victim');
 }, 120_000);
 
-test('what is copied out is what was inside, never what a link leads to', async () => {
+test('copyOut copies files from inside and never follows a link', async () => {
   const { work, victim } = await raced();
   const sandbox = await Sandbox.open({ mounts: [shared(work), { type: 'bind', source: victim, target: victim }] });
   for (let round = 0; round < rounds; round++) {
@@ -126,7 +126,7 @@ test('what is copied out is what was inside, never what a link leads to', async 
   await sandbox.close();
 }, 120_000);
 
-test('B10: a source that is swapped is one or the other, and read-only either way', async () => {
+test('B10: a source that is swapped is one directory or the other, and read-only either way', async () => {
   const [one, other] = [join(directory.path, 'one'), join(directory.path, 'other')];
   for (const path of [one, other]) {
     mkdirSync(path);
@@ -140,7 +140,7 @@ test('B10: a source that is swapped is one or the other, and read-only either wa
   expect(seen).toEqual({ ran: rounds, refused: 0 });
 }, 120_000);
 
-test('B15: sockets below a bind are closed by a rule, and masked', async () => {
+test('B15: sockets below a bind mount are closed by a rule or by a mask', async () => {
   const path = join(directory.path, 'socket');
   const server = createServer((socket) => socket.end('reached')).listen(path);
   await new Promise((resolve) => server.once('listening', resolve));

@@ -1,6 +1,6 @@
 import { AbortError, errnoName, isNsjsError, NsError, OptionError, OptionRangeError, SysError } from '../../../dist/base/errors';
 
-test('a system error has the shape of those of Node', () => {
+test('a system error has the properties of those of Node', () => {
   const error = new SysError({
     errno: 1,
     syscall: 'mount',
@@ -21,18 +21,18 @@ test('a system error has the shape of those of Node', () => {
   expect(error.message).toBe('mounts[2]: mount EPERM: operation not permitted, /srv (bind it)');
 });
 
-test('a system error names only what is known, and a path once', () => {
+test('the message of a system error has only known parts, and a path once', () => {
   expect(new SysError({ errno: 2, syscall: 'spawn /none', path: '/none' }).message).toBe('spawn /none ENOENT: no such file or directory');
   const bare = new SysError({ errno: 5000, syscall: 'x' });
   expect(bare.message).toBe('x errno 5000: see errno(3)');
   expect(bare.hint).toBeUndefined();
 });
 
-test('names of errno numbers', () => {
+test('errno numbers have names', () => {
   expect([1, 38, 5000].map(errnoName)).toEqual(['EPERM', 'ENOSYS', 'errno 5000']);
 });
 
-test('errors of nsjs are known in every realm', () => {
+test('errors of nsjs are recognized in every realm', () => {
   const errors = [
     new OptionError('a', 'b'),
     new OptionRangeError('a', 'b'),
@@ -44,7 +44,7 @@ test('errors of nsjs are known in every realm', () => {
   for (const other of [undefined, null, 'OptionError', {}, new Error('x'), new AbortError('why')]) expect(isNsjsError(other)).toBe(false);
 });
 
-test('a hint is part of the message, and a cause is kept, even undefined', () => {
+test('the message contains the hint, and a cause is kept even if it is undefined', () => {
   expect(new NsError('ERR_NSJS_CLOSED', 'closed', { hint: 'open another' })).toMatchObject({
     message: 'closed (open another)',
     hint: 'open another',

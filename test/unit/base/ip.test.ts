@@ -38,7 +38,7 @@ describe('bytes and text of an address', () => {
     expect(ipText(Buffer.from(bytes, 'hex'))).toBe(text);
   });
 
-  test('every address is the same after it was written and read', () => {
+  test('every address stays the same when it is written and read', () => {
     const bytes = fc
       .constantFrom(4, 16)
       .chain((length) => fc.array(fc.constantFrom(0, 0, 1, 10, 255), { minLength: length, maxLength: length }));

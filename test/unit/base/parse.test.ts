@@ -1,4 +1,4 @@
-// Reading what callers give: sizes, numbers, paths, names.
+// Parsing values from callers: sizes, numbers, paths, names.
 import { runInNewContext } from 'node:vm';
 import {
   bare,
@@ -31,13 +31,13 @@ test.each([
 });
 
 test.each(['', 'K', '1k', '1 K', '-1K', '1KB', '0x10', '1e3', 0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, null, {}, 1n, '9999999T'])(
-  '%p is no size',
+  '%p is not a size',
   (value) => {
     expect(thrown(() => parseBytes(value, 'limits.memory'))).toMatchObject({ path: 'limits.memory' });
   },
 );
 
-test('numbers within their bounds', () => {
+test('numbers must be within their bounds', () => {
   expect([parseInteger(1, 'n', 1, 3), parseInteger(3, 'n', 1, 3)]).toEqual([1, 3]);
   for (const value of [0, 4, 1.5, Number.NaN])
     expect(thrown(() => parseInteger(value, 'n', 1, 3))).toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
@@ -45,13 +45,13 @@ test('numbers within their bounds', () => {
     expect(thrown(() => parseInteger(value, 'n', 1, 3))).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('one of some names', () => {
+test('a value must be one of the given names', () => {
   expect(parseOneOf('a', 'at', ['a', 'b'])).toBe('a');
   expect(thrown(() => parseOneOf('c', 'at', ['a', 'b']))?.message).toMatch(/'a', 'b'.*'c'/);
   expect(thrown(() => parseOneOf(1, 'at', ['a']))).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('text has no NUL', () => {
+test('text must not contain NUL', () => {
   expect(thrown(() => parseString('a\0b', 'at'))?.message).toMatch(/NUL/);
 });
 
@@ -63,44 +63,44 @@ test.each([
   expect(parseTarget(given, 'at')).toBe(path);
 });
 
-test.each(['a', './a', '', '/a/../b', '/..', `/${'x'.repeat(256)}`])('%p is no target', (path) => {
+test.each(['a', './a', '', '/a/../b', '/..', `/${'x'.repeat(256)}`])('%p is not a target', (path) => {
   expect(thrown(() => parseTarget(path, 'at'))).toMatchObject({ path: 'at' });
 });
 
-test('a path of the host, also as a URL', () => {
+test('a path of the host may be a file URL', () => {
   expect(parseHostPath(new URL('file:///a%20b'), 'at')).toBe('/a b');
   expect(thrown(() => parseHostPath(new URL('http://a/b'), 'at'))?.message).toMatch(/file: URL/);
   expect(thrown(() => parseHostPath('a', 'at'))?.message).toMatch(/absolute/);
 });
 
-test('an unknown key names what is near', () => {
+test('the error about an unknown key suggests a similar name', () => {
   expect(thrown(() => parseObject({ limts: 1 }, '', ['limits', 'mounts']))?.message).toMatch(
     /^limts: unknown option; did you mean 'limits'/,
   );
   expect(thrown(() => parseObject({ zzzzzz: 1 }, 'a', ['limits']))?.message).toMatch(/^a\.zzzzzz: unknown option; known options: limits/);
 });
 
-test('arrays by index alone', () => {
+test('arrays are read by index, not by their iterator', () => {
   const list = [1, 2];
   list[Symbol.iterator] = () => [][Symbol.iterator]();
   expect(parseArray(list, 'at')).toEqual([1, 2]);
   expect(thrown(() => parseArray('ab', 'at'))).toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
 });
 
-test('records keep what is undefined', () => {
+test('records keep undefined values', () => {
   expect(Object.entries(parseRecord({ a: 1, b: undefined }, 'at'))).toEqual([
     ['a', 1],
     ['b', undefined],
   ]);
 });
 
-test('frozen data has no prototype, all the way down', () => {
+test('frozen data has no prototype at any depth', () => {
   const data = deepFreeze({ a: { b: [{ c: 1 }] } });
   expect([data, data.a, data.a.b[0]].map((one) => [Object.getPrototypeOf(one), Object.isFrozen(one)])).toEqual(Array(3).fill([null, true]));
   expect(Object.getPrototypeOf(bare(new Map()))).toBe(Map.prototype);
 });
 
-test('signals by name and number', () => {
+test('signals are given by name or by number', () => {
   expect([parseSignalNumber('SIGKILL', 'at'), parseSignalNumber(0, 'at'), parseSignalNumber(64, 'at')]).toEqual([9, 0, 64]);
   for (const value of ['KILL', 'sigkill', 65, -1, undefined, null]) expect(thrown(() => parseSignalNumber(value, 'at'))).toBeDefined();
 });
@@ -165,7 +165,7 @@ describe('objects that are not records', () => {
     ['an array', []],
     ['a proxy', new Proxy({}, {})],
     ['a Map', new Map()],
-  ])('the error about %s in place of all options names them', (_, value) => {
+  ])('the error about %s in place of all options has the path options', (_, value) => {
     expect(thrown(() => parseObject(value, '', ['limits']))).toMatchObject({ path: 'options' });
   });
 });
@@ -206,7 +206,7 @@ describe('properties of an object', () => {
     }
   });
 
-  test('a prototype without a prototype of its own is not taken for Object.prototype', () => {
+  test('a prototype without a prototype of its own is not mistaken for Object.prototype', () => {
     const defaults = Object.assign(Object.create(null), { cwd: '/', toString: () => '' });
     expect(parseObject(Object.create(defaults), '', keys)).toMatchObject({ cwd: '/', toString: expect.any(Function) });
   });
@@ -241,13 +241,13 @@ describe('suggestions for an unknown key', () => {
     ['hstnme', 'hostname'],
     ['CWD', 'cwd'],
     ['cwds', 'cwd'],
-  ])('%s is near %s', (key, name) => {
+  ])('%s is similar to %s', (key, name) => {
     expect(thrown(() => parseObject({ [key]: 1 }, '', ['cwd', 'hostname'])).message).toBe(
       `${key}: unknown option; did you mean '${name}'? known options: cwd, hostname`,
     );
   });
 
-  test.each(['pwd', 'hstnm', 'hostnameXXX', 'homepage'])('%s is near no name', (key) => {
+  test.each(['pwd', 'hstnm', 'hostnameXXX', 'homepage'])('%s is similar to no name', (key) => {
     expect(thrown(() => parseObject({ [key]: 1 }, '', ['cwd', 'hostname'])).message).toBe(
       `${key}: unknown option; known options: cwd, hostname`,
     );
@@ -265,7 +265,7 @@ describe('values of other realms', () => {
     expect(['file:///a', null, undefined, {}, { href: 'file:///a' }].map(isUrl)).toEqual(Array(5).fill(false));
   });
 
-  test('an array is accepted; a hole is undefined whatever its prototype has, and a proxy is refused', () => {
+  test('an array is accepted; a hole is undefined even if its prototype has the index, and a proxy is refused', () => {
     expect(parseArray(runInNewContext('[1, 2]'), 'args')).toEqual([1, 2]);
     const hole = Object.setPrototypeOf(new Array(1), { 0: 'inherited', __proto__: Array.prototype });
     expect(parseArray(hole, 'args')).toEqual([undefined]);
@@ -297,7 +297,7 @@ test('a path component of 255 bytes is accepted, counted in bytes and not in cha
   expect(thrown(() => parseTarget(`/${'ü'.repeat(128)}`, 'at')).message).toBe('at: a path component is longer than 255 bytes');
 });
 
-test('freezing leaves bytes and simple values alone, and ends in a cycle', () => {
+test('freezing skips bytes and primitive values, and stops at a cycle', () => {
   const bytes = new Uint8Array([1]);
   const data: { bytes: Uint8Array; self?: unknown } = { bytes };
   data.self = data;
@@ -307,17 +307,17 @@ test('freezing leaves bytes and simple values alone, and ends in a cycle', () =>
   for (const value of [null, undefined, 1, 'a', true]) expect([deepFreeze(value), bare(value)]).toEqual([value, value]);
 });
 
-describe('what is read of objects and arrays', () => {
-  test('a proxy in place of an array names an array', () => {
+describe('properties of objects and arrays', () => {
+  test('the error about a proxy in place of an array says that an array is expected', () => {
     expect(thrown(() => parseArray(new Proxy([], {}), 'args')).message).toMatch(/expected an array, received a proxy/);
   });
 
-  test('a file URL with a NUL is refused for the NUL', () => {
+  test('a file URL with a NUL is refused because of the NUL', () => {
     expect(thrown(() => parseHostPath(new URL('file:///a%00b'), 'source')).message).toMatch(/NUL|null/i);
     expect(thrown(() => parseHostPath(new URL('file://host/a'), 'source')).message).toMatch(/expected a file: URL/);
   });
 
-  test('a property of Object.prototype makes no method a value', () => {
+  test('a property of Object.prototype does not turn methods into values', () => {
     const prototype = Object.prototype as { get?: unknown };
     prototype.get = () => undefined;
     try {
@@ -330,7 +330,7 @@ describe('what is read of objects and arrays', () => {
     }
   });
 
-  test('data below a frozen object is frozen too, and circles end', () => {
+  test('data below a frozen object is frozen too, and cycles end', () => {
     const inner = { b: 1 };
     deepFreeze(Object.freeze({ inner }));
     expect([Object.isFrozen(inner), Object.getPrototypeOf(inner)]).toEqual([true, null]);

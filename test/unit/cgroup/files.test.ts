@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { failures, parseIo, parseKeyed, parseNetDev, parsePressure } from '../../../dist/cgroup/files';
 import { directoryOf, parseMemberships, parseMounts } from '../../../dist/cgroup/hierarchies';
 
-describe('readers', () => {
-  test('memberships and mounts of version 1, 2 and both', () => {
+describe('parsers', () => {
+  test('memberships and mounts of version 1, 2 and both are parsed', () => {
     expect(parseMemberships('5:cpu,cpuacct:/a\n1:name=systemd:/b\n0::/c d\n')).toEqual([
       { controllers: ['cpu', 'cpuacct'], path: '/a' },
       { controllers: ['name=systemd'], path: '/b' },
@@ -16,7 +16,7 @@ describe('readers', () => {
     if (mount) expect(directoryOf(mount, '/own/sub')).toBe('/sys/fs/cgroup/my mem/sub');
   });
 
-  test('files of both versions', () => {
+  test('files of both versions are parsed', () => {
     expect(parseKeyed('usage_usec 12\nuser_usec 3\n\nodd line here\n').get('usage_usec')).toBe(12);
     expect(parseIo('8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=0 rios=1 wios=0')).toEqual({
       read: 11,
@@ -33,7 +33,7 @@ describe('readers', () => {
     expect(parseNetDev(device)).toEqual({ lo: { received: 1, receivedPackets: 2, sent: 3, sentPackets: 4 } });
   });
 
-  test('whatever they are given they give numbers', () => {
+  test('any text is parsed without an error', () => {
     const lines = fc.array(
       fc.oneof(fc.string(), fc.constantFrom('rbytes=1', 'some avg10=0 avg60=0 avg300=0 total=1', 'a 1', '0::/x', 'lo: 1 2')),
     );
@@ -58,7 +58,7 @@ describe('files of the kernel', () => {
     expect(parseIo(text)).toEqual({ read: 0, write: 0, readOperations: 0, writeOperations: 0 });
   });
 
-  test('pressure of some and of all tasks', () => {
+  test('pressure of some and of all tasks is parsed', () => {
     const line = 'avg10=1.00 avg60=2.50 avg300=100.00 total=2000000';
     const pressure = { avg10: 1, avg60: 2.5, avg300: 100, totalMs: 2000 };
     expect(parsePressure(`some ${line}\nfull ${line}\n`)).toEqual({ some: pressure, full: pressure });

@@ -8,19 +8,19 @@ describe('memberships', () => {
     expect(parseMemberships('0::/user.slice/a:b:c\n')).toEqual([{ controllers: [], path: '/user.slice/a:b:c' }]);
   });
 
-  test.each(['', '\n', '0:', '0:cpu', 'x:cpu:/a', 'cpu:/a'])('%p has none', (text) => {
+  test.each(['', '\n', '0:', '0:cpu', 'x:cpu:/a', 'cpu:/a'])('%p has no memberships', (text) => {
     expect(parseMemberships(text)).toEqual([]);
   });
 });
 
 describe('mounts', () => {
-  test('version 2, with any number of optional fields', () => {
+  test('version 2 is parsed with any number of optional fields', () => {
     const mount = { version: 2, directory: '/sys/fs/cgroup', root: '/', options: ['rw', 'nsdelegate'] };
     for (const fields of ['', 'shared:4 ', 'shared:4 master:1 propagate_from:2 '])
       expect(parseMounts(`29 23 0:26 / /sys/fs/cgroup rw,nosuid ${fields}- cgroup2 cgroup2 rw,nsdelegate`)).toEqual([mount]);
   });
 
-  test('spaces, tabs, line breaks and backslashes in paths', () => {
+  test('escaped spaces, tabs, line breaks and backslashes in paths are parsed', () => {
     const [mount] = parseMounts('29 23 0:26 /a\\134b /c\\040d\\011e\\012f rw - cgroup2 none rw');
     expect(mount).toMatchObject({ root: '/a\\b', directory: '/c d\te\nf' });
   });
@@ -32,7 +32,7 @@ describe('mounts', () => {
     '31 1 8:1 / /cgroup rw',
     '31 1 8:1 / / rw - ext4 cgroup2 rw',
     '31 1 8:1 / / rw - cgroupfs none rw',
-  ])('%p is no cgroup mount', (line) => {
+  ])('%p is not a cgroup mount', (line) => {
     expect(parseMounts(line)).toEqual([]);
   });
 });
@@ -46,7 +46,7 @@ describe('the directory of a cgroup', () => {
     ['/own', '/own/a', '/sys/fs/cgroup/a'],
     ['/own', '/other', '/sys/fs/cgroup'],
     ['/../..', '/../../a', '/sys/fs/cgroup/a'],
-  ])('mount of %s, cgroup %s: %s', (root, path, directory) => {
+  ])('with the mount of %s, the cgroup %s is at %s', (root, path, directory) => {
     expect(directoryOf({ ...mount, root }, path)).toBe(directory);
   });
 });

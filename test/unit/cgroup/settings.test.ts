@@ -6,7 +6,7 @@ describe('settings', () => {
   const text = (version: 1 | 2, limits: Parameters<typeof settingsOf>[0]) =>
     settingsOf(limits, { ...kind, version }).map(({ file, value }) => `${file} ${value}`);
 
-  test('version 2', () => {
+  test('version 2 has its own files and values', () => {
     expect(text(2, { memory: 100, pids: 5, cpu: 0.5, cpuPeriod: 50, cpuBurst: 10, cpuWeight: 10, cpus: '0-1', memoryNodes: '0' })).toEqual([
       'memory.max 100',
       'memory.swap.max 0',
@@ -22,7 +22,7 @@ describe('settings', () => {
     ).toEqual(['memory.oom.group 1', 'io.weight default 5', 'io.max 8:0 rbps=1 wbps=max riops=max wiops=2', 'hugetlb.2MB.max 0']);
   });
 
-  test('version 1', () => {
+  test('version 1 has its own files and values', () => {
     expect(text(1, { memory: 100, swap: 50, pids: 5, cpu: 2, cpuWeight: 100 })).toEqual([
       'memory.limit_in_bytes 100',
       'memory.memsw.limit_in_bytes 150',
@@ -40,7 +40,7 @@ describe('settings', () => {
     ]);
   });
 
-  test('which controllers they need', () => {
+  test('only limits that use cgroups need controllers', () => {
     expect(controllersFor({ wallTime: 5, fileSize: 1, openFiles: 20 })).toEqual([]);
     expect(controllersFor({ cpu: 1, memory: 5 })).toEqual(['memory', 'cpu']);
   });
@@ -51,7 +51,7 @@ describe('memory and swap', () => {
   const files = (version: 1 | 2, limits: Parameters<typeof settingsOf>[0], swapAccounting = true) =>
     settingsOf(limits, { ...kind, version, swapAccounting }).map(({ file, value, optional }) => [file, value, optional ?? false]);
 
-  test('version 2 limits swap by itself, and this limit may be left out', () => {
+  test('version 2 limits swap separately, and this limit is optional', () => {
     expect(files(2, { memory: 100, swap: 7 })).toEqual([
       ['memory.max', '100', false],
       ['memory.swap.max', '7', true],
@@ -60,7 +60,7 @@ describe('memory and swap', () => {
     expect(files(2, { pids: 1 })).toEqual([['pids.max', '1', false]]);
   });
 
-  test('version 1 limits the sum if it counts swap', () => {
+  test('version 1 limits the sum of memory and swap if it counts swap', () => {
     expect(files(1, { memory: 800, swap: 7 })).toContainEqual(['memory.memsw.limit_in_bytes', '807', false]);
     expect(files(1, { memory: 800, swap: 7 }, false)).toEqual([
       ['memory.limit_in_bytes', '800', false],
@@ -83,7 +83,7 @@ describe('settings of single options', () => {
   const all = (version: 1 | 2, limits: Parameters<typeof settingsOf>[0]) =>
     settingsOf(limits, { version, swapAccounting: true, ownProcesses: 2 }).map((setting) => ({ ...setting }));
 
-  test('none for no limits', () => {
+  test('there are none without limits', () => {
     expect([all(1, {}), all(2, {})]).toEqual([[], []]);
   });
 
@@ -99,14 +99,14 @@ describe('settings of single options', () => {
     ]);
   });
 
-  test('files of the caller belong to the controller in their name', () => {
+  test('files in the option unified belong to the controller in their name', () => {
     expect(all(2, { unified: { 'pids.max': 'max', 'cgroup.max.depth': '1' } })).toEqual([
       { controller: 'pids', file: 'pids.max', value: 'max', origin: 'limits.unified.pids.max' },
       { controller: 'memory', file: 'cgroup.max.depth', value: '1', origin: 'limits.unified.cgroup.max.depth' },
     ]);
   });
 
-  test('version 1 has files of its own', () => {
+  test('version 1 has other files', () => {
     expect(all(1, { cpu: 1, cpuBurst: 5, cpus: '0', memoryNodes: '1', ioWeight: 50, hugetlb: { '2MB': 4 } })).toEqual([
       { controller: 'cpu', file: 'cpu.cfs_period_us', value: '100000', origin: 'limits.cpu' },
       { controller: 'cpu', file: 'cpu.cfs_quota_us', value: '100000', origin: 'limits.cpu' },
@@ -154,7 +154,7 @@ describe('limits that cannot be enforced', () => {
     expect(onlyVersion2(limits, nested)).toEqual(names);
   });
 
-  test('the cgroup of a whole sandbox is assumed', () => {
+  test('the cgroup of a whole sandbox is the default', () => {
     expect(onlyVersion2({ oomGroup: true })).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import { decodeReply, encodeCall, signatureOf } from '../../../dist/dbus/message';
 
 describe('messages', () => {
-  test('a call is what the specification says, byte by byte', () => {
+  test('a call has the bytes that the specification defines', () => {
     const call = encodeCall({ serial: 1, path: '/a', interface: 'b.c', member: 'D', body: [{ type: 's', value: 'xy' }] });
     const expected = [
       ...[0x6c, 1, 0, 1, 7, 0, 0, 0, 1, 0, 0, 0, 55, 0, 0, 0],
@@ -14,7 +14,7 @@ describe('messages', () => {
     expect([...call]).toEqual(expected);
   });
 
-  test('signatures of nested values', () => {
+  test('nested values have signatures', () => {
     const value = {
       type: 'r',
       value: [
@@ -26,7 +26,7 @@ describe('messages', () => {
     expect(signatureOf({ type: 'a', of: '(sv)', value: [value] })).toBe('a(sv)');
   });
 
-  test('an answer in pieces is read when all of it is there', () => {
+  test('an answer in pieces is read once it is complete', () => {
     const call = encodeCall({ serial: 7, path: '/a', interface: 'b.c', member: 'D', body: [{ type: 's', value: 'why' }] });
     for (let size = 0; size < call.length; size++) expect(decodeReply(call.subarray(0, size))).toBeUndefined();
     expect(decodeReply(Buffer.concat([call, call]))).toMatchObject({ size: call.length, kind: 'other', text: 'why' });
@@ -84,7 +84,7 @@ describe('a call', () => {
     expect(bodyOf(encodeCall({ ...call, body: [{ type: 's', value: 'ü' }] }))).toBe('02000000c3bc00');
   });
 
-  test('pads before the first struct of an array, which its length leaves out', () => {
+  test('pads before the first struct of an array, and does not count this padding in its length', () => {
     const body = [
       { type: 'u', value: 1 },
       { type: 'u', value: 2 },

@@ -47,7 +47,7 @@ describe('a stream that begins with TLS', () => {
     expect(error).toMatchObject({ reason: 'host', detail: 'bad.test' });
   });
 
-  test('stops before bytes that are no TLS', async () => {
+  test('stops before bytes that are not TLS', async () => {
     const { passed, error } = await send('tls', [hello('good.test'), 'GET / HTTP/1.1\r\n']);
     expect(passed).toEqual(hello('good.test'));
     expect(error).toMatchObject({ reason: 'protocol', detail: 'unreadable' });
@@ -91,7 +91,7 @@ describe('a first line that may become a request', () => {
     });
   });
 
-  test('is passed on if it becomes none, and lines after it are not examined', async () => {
+  test('is passed on if it does not become a request, and later lines are not examined', async () => {
     const pieces = ['EHLO', ' me\r\n', 'GET / HTTP/1.1\r\n'];
     expect(await send('unsure', pieces)).toMatchObject({ error: undefined, passed: Buffer.from(pieces.join('')) });
   });

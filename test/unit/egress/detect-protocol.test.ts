@@ -35,7 +35,7 @@ describe('the protocol of the first bytes', () => {
     expect(readGreeting(latin(text), true)).toEqual({ kind: kindOnWebPort });
   });
 
-  test('a protocol that is still unclear after 16 KiB hides itself', () => {
+  test('a protocol that is still unclear after 16 KiB is unreadable', () => {
     expect(readGreeting(latin(' '.repeat(16_383)), false)).toEqual({ kind: 'more' });
     expect(readGreeting(latin(' '.repeat(16_384)), false)).toEqual({ kind: 'unreadable' });
   });
@@ -58,7 +58,7 @@ describe('a ClientHello', () => {
     ['an extension past the end', `${start} 0004 0017 0001`, { kind: 'unreadable' }],
     ['bytes after the extensions', `${start} 0004 0017 0000 00`, { kind: 'unreadable' }],
     ['only a version', '0303', { kind: 'unreadable' }],
-  ])('with %s', (_, text, expected) => {
+  ])('with %s is read', (_, text, expected) => {
     expect(readHello(body(text))).toEqual(expected);
   });
 
@@ -136,7 +136,7 @@ describe('the binary header of the PROXY protocol', () => {
   });
 });
 
-describe('the server name of a TLS greeting is the name that is passed on', () => {
+describe('a server name that servers could read as another name', () => {
   test.each([
     'good.test/.bad.test',
     'good.test?x',

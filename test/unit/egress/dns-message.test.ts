@@ -89,7 +89,7 @@ describe('a response', () => {
     expect(hex(asked, { code: responseCodes.ok })).toBe(bytes('1234 8180 0001 0000 0000 0000'));
   });
 
-  test('says that recursion was requested only if it was', () => {
+  test('has the flag for recursion only if the query has it', () => {
     expect(hex({ ...asked, recursion: false }, { code: responseCodes.refused })).toBe(bytes('1234 8085 0001 0000 0000 0000'));
   });
 });
@@ -100,7 +100,7 @@ describe('the response to a malformed query', () => {
     expect(encodeFormatError(query().subarray(0, 12))?.toString('hex')).toBe('123480810000000000000000');
   });
 
-  test('is none if there is no complete header, or if the message is itself a response', () => {
+  test('is undefined if the header is incomplete, or if the message is itself a response', () => {
     expect(encodeFormatError(query().subarray(0, 11))).toBeUndefined();
     expect(encodeFormatError(query({ flags: '8180' }))).toBeUndefined();
   });

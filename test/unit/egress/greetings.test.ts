@@ -1,4 +1,4 @@
-// What a program may send on a connection whose name is checked: pure readers, on bytes.
+// Bytes that a program may send on a connection whose name is checked, and the functions that read them.
 import { ClientGuard } from '../../../dist/egress/client-guard';
 import { isForeignRequest, isOldRequest, readGreeting, readHello } from '../../../dist/egress/detect-protocol';
 import { checkShape, hasBody } from '../../../dist/egress/http-text';
@@ -11,7 +11,7 @@ const kind = (bytes: Buffer | string, isWeb = false) =>
 describe('the first bytes', () => {
   const hello = clientHello({ names: [[0, 'good.test']] });
 
-  test('of TLS are a ClientHello, whole, with one name of a host', () => {
+  test('of TLS are one complete ClientHello with one host name', () => {
     expect(readGreeting(record(22, hello), false)).toEqual({ kind: 'tls', serverName: 'good.test' });
     expect(readGreeting(record(22, clientHello({ names: [[0, 'GOOD.Test.']] })), false)).toEqual({ kind: 'tls', serverName: 'good.test' });
     expect(readGreeting(record(22, clientHello({})), false)).toEqual({ kind: 'tls' });
@@ -91,7 +91,7 @@ describe('the first bytes', () => {
     expect(kind(bytes, true)).toBe('unreadable');
   });
 
-  test('a line is what some server takes it for', () => {
+  test('a line is a request if some server accepts it as one', () => {
     for (const line of ['GET /x', 'GET key', 'get /x', 'post http://bad.test', 'PURGE *'])
       expect([line, isOldRequest(line)]).toEqual([line, true]);
     for (const line of [
@@ -112,20 +112,20 @@ describe('the first bytes', () => {
     expect(isForeignRequest(Buffer.from('EHLO me\r\nRTSP/1.0'))).toBe(false);
   });
 
-  test('a handshake that is no greeting is none', () => {
+  test('a handshake message that is not a ClientHello is unreadable', () => {
     expect(readHello(Buffer.from([2, 0, 0, 1, 0]))).toEqual({ kind: 'unreadable' });
     expect(readHello(Buffer.from([1, 1, 0, 0]))).toEqual({ kind: 'unreadable' });
   });
 });
 
-describe('TLS behind its greeting', () => {
+describe('TLS after its ClientHello', () => {
   const good = record(22, clientHello({ names: [[0, 'good.test']] }));
   const bad = clientHello({ names: [[0, 'bad.test']] });
   const ccs = record(20, Buffer.of(1));
   const ciphered = record(22, Buffer.alloc(40, 0xc7));
   const data = record(23, Buffer.alloc(100, 1));
 
-  /** Names that were asked for, and what went on. */
+  /** Returns the names that were checked, the bytes that were passed on, and all bytes. */
   function send(parts: readonly Buffer[], size = 1_000_000) {
     const names: (string | undefined)[] = [];
     const client = new TlsClient((name) => {
@@ -138,7 +138,7 @@ describe('TLS behind its greeting', () => {
     return { names, passed: Buffer.concat(passed), all };
   }
 
-  test.each([1, 2, 5, 7, 64, 1_000_000])('goes on as it is, in pieces of %d bytes', (size) => {
+  test.each([1, 2, 5, 7, 64, 1_000_000])('is passed on unchanged, in pieces of %d bytes', (size) => {
     const flows = [
       [good, ccs, data, data],
       [good, record(22, Buffer.concat([Buffer.of(16, 0, 0, 3), Buffer.alloc(3)])), ccs, ciphered, data],
@@ -159,7 +159,7 @@ describe('TLS behind its greeting', () => {
     }
   });
 
-  test.each([1, 3, 1000])('a second greeting is for the same name, in pieces of %d bytes', (size) => {
+  test.each([1, 3, 1000])('a second ClientHello must have the same name, in pieces of %d bytes', (size) => {
     expect(send([good, good, ccs, data], size).names).toEqual(['good.test']);
     expect(send([good, ccs, good, data], size).names).toEqual(['good.test']);
     const halves = [record(22, bad.subarray(0, 30)), record(22, bad.subarray(30))];
@@ -174,7 +174,7 @@ describe('TLS behind its greeting', () => {
       expect(() => send(flow, size)).toThrow('refused bad.test');
   });
 
-  test('a handshake anew, and what hides a greeting, are refused', () => {
+  test('a second handshake, and records that hide a ClientHello, are refused', () => {
     const key = Buffer.of(16, 0, 0, 1, 9);
     for (const flow of [
       [good, ccs, ciphered, ciphered],
@@ -191,8 +191,8 @@ describe('TLS behind its greeting', () => {
   });
 });
 
-describe('what is passed on as it comes', () => {
-  /** What of the pieces went on before it was refused, and for what. */
+describe('bytes that are passed on as they arrive', () => {
+  /** Returns the bytes that were passed on before a refusal, the error, and the names that were checked. */
   async function guard(spoken: 'tls' | 'other' | 'unsure', pieces: readonly (string | Buffer)[]) {
     const names: (string | undefined)[] = [];
     const stream = new ClientGuard(spoken, (name) => {
@@ -227,13 +227,13 @@ describe('what is passed on as it comes', () => {
     ['the header of proxies', ['PRO', 'XY TCP4 1.1.1.1 2.2.2.2 1 2\r\n']],
     ['the binary one', ['\r\n\r\n', '\0\r\nQUIT\n']],
     ['HTTP/2', ['PRI * HT', 'TP/2.0\r\n']],
-  ])('%s in pieces is cut before it is whole', async (_, pieces) => {
+  ])('%s in pieces is refused before it is complete', async (_, pieces) => {
     const { passed, error } = await guard('unsure', pieces);
     expect(error).toMatch(/began too late/);
     expect(passed).not.toMatch(/HTTP\/|RTSP\/|QUIT/);
   });
 
-  test('other protocols go on, whatever they are', async () => {
+  test('other protocols are passed on, unless a line becomes a request', async () => {
     for (const pieces of [
       ['\x10\x20\0\x04MQTT', '\x04\xc2\0<', 'HTTP/'],
       ['\0\0\0\x08', 'user\0x\0\0', '\n GET / HTTP/1.1\r\n'],
@@ -268,7 +268,7 @@ describe('what is passed on as it comes', () => {
     ['PostgreSQL', [postgres]],
     ['MySQL', [mysql]],
     ['after much else', ['NOOP\r\n'.repeat(20_000), 'START', 'TLS\r\n']],
-  ])('TLS that begins later is read: %s', async (_, before) => {
+  ])('TLS that begins later is checked: %s', async (_, before) => {
     const all = Buffer.concat(before.map((piece) => (Buffer.isBuffer(piece) ? piece : Buffer.from(piece, 'latin1'))));
     for (const cut of [
       (name: string) => [...before, hello(name)],
@@ -296,20 +296,20 @@ describe('what is passed on as it comes', () => {
   });
 
   const inOldForm = Buffer.from(`8026010303${'0009'}${'0000'}${'0014'}${'00002f'.repeat(3)}${'07'.repeat(20)}`, 'hex');
-  test.each([1, 2, 3, 4, 11, 40])('a greeting in the form of SSL 2.0 is refused, cut at %d', async (at) => {
+  test.each([1, 2, 3, 4, 11, 40])('a ClientHello in the format of SSL 2.0 is refused, cut at %d', async (at) => {
     const { passed, error } = await guard('unsure', [inOldForm.subarray(0, at), inOldForm.subarray(at)]);
     expect(error).toBe('unreadable');
     expect(passed.length).toBeLessThan(7);
     expect((await guard('other', ['STARTTLS\n', inOldForm])).error).toBe('unreadable');
   });
 
-  test('within another protocol nobody in particular may be asked for', async () => {
+  test('TLS within another protocol may have no server name', async () => {
     const plain = record(22, clientHello({}));
     expect((await guard('other', ['STARTTLS\n', plain])).error).toBeUndefined();
     expect((await guard('unsure', ['\x15', '\x03\x01\0\x02\x01\0', plain])).error).toBe('refused undefined');
   });
 
-  test('what is not TLS goes on byte by byte, whatever it holds, and is read in no time', async () => {
+  test('bytes that are not TLS are passed on unchanged and without delay', async () => {
     const all = Buffer.alloc(1 << 20, 0);
     for (let at = 0, state = 1; at < all.length; at++) {
       state = (state * 1103515245 + 12345) % 2147483648;
@@ -329,7 +329,7 @@ describe('what is passed on as it comes', () => {
     expect(await guard('other', [last])).toMatchObject({ error: undefined, passed: last });
   });
 
-  test('messages of other protocols that begin with the type of a record', () => {
+  test('messages of other protocols that begin like a TLS record are recognized', () => {
     for (const start of ['1401000001000000', '15010000070000000000', '1601000001000000', '140100018da20b00'])
       expect([start, kind(Buffer.from(start + '00'.repeat(300), 'hex'))]).toEqual([start, 'other']);
     expect(kind(Buffer.from('15010000020100', 'hex'))).toBe('unreadable');
@@ -360,7 +360,7 @@ describe('requests that two servers read differently', () => {
     expect(() => checkShape(request(headers, more))).toThrow();
   });
 
-  test('the rest is not, and a body is known', () => {
+  test('other requests are accepted, and their bodies are detected', () => {
     expect(() => checkShape(request(host))).not.toThrow();
     expect(() => checkShape(request([], { httpVersion: '1.0' }))).not.toThrow();
     expect(() => checkShape(request([...host, 'Transfer-Encoding', 'Chunked']))).not.toThrow();

@@ -1,11 +1,11 @@
-// Bytes that could be the start of a TLS connection, in the form of TLS and in that of SSL 2.0.
+// Bytes that could start a TLS connection, in the format of TLS and in that of SSL 2.0.
 import { findHello, helloAt } from '../../../dist/egress/hello-shape';
 import { clientHello, record } from '../../support/hello';
 
 const hello = clientHello({ names: [[0, 'good.test']] });
 const u16 = (value: number) => Buffer.of(value >> 8, value & 0xff);
 
-/** A ClientHello in one record, with the given bytes after the version and the random bytes. */
+/** Returns a ClientHello in one record, with the given bytes after the version and the random bytes. */
 function helloWith(...rest: readonly Buffer[]): Buffer {
   const body = Buffer.concat([u16(0x0303), Buffer.alloc(32, 7), ...rest]);
   return record(22, Buffer.concat([Buffer.of(1, 0), u16(body.length), body]));
@@ -15,7 +15,7 @@ const ciphers = Buffer.concat([u16(2), u16(0x1301)]);
 const compression = Buffer.of(1, 0);
 
 describe('a ClientHello in one record', () => {
-  test('is recognized before it is complete, and no part of it is taken for something else', () => {
+  test('is recognized before it is complete, and no part of it is mistaken for something else', () => {
     const whole = record(22, hello);
     const seen = Array.from({ length: whole.length + 1 }, (_, size) => helloAt(whole.subarray(0, size)));
     const first = seen.indexOf('yes');
@@ -49,8 +49,8 @@ describe('a ClientHello in one record', () => {
     ['an end before its compression', helloWith(session, ciphers)],
     ['ciphers past its end', helloWith(session, u16(200), u16(0x1301), compression)],
     ['extensions past its end', helloWith(session, ciphers, compression, u16(4), Buffer.of(0))],
-  ])('with %s is none', (_, bytes) => {
-    // An empty record is followed by something, because its length is read only then.
+  ])('with %s is not recognized', (_, bytes) => {
+    // Other bytes follow, because the length of an empty record is read only then.
     expect(helloAt(Buffer.concat([bytes, Buffer.alloc(9)]))).toBe('no');
   });
 });
@@ -88,20 +88,20 @@ describe('the search for a ClientHello', () => {
     expect(findHello(bytes, second + 1)).toBeUndefined();
   });
 
-  test('finds one that may begin at the end', () => {
+  test('finds an incomplete one at the end', () => {
     expect(findHello(Buffer.concat([text, record(22, hello).subarray(0, 8)]), 0)).toEqual({ at: text.length, seen: 'more', isOld: false });
     expect(findHello(Buffer.from('a\x16', 'latin1'), 0)).toEqual({ at: 1, seen: 'more', isOld: false });
     expect(findHello(Buffer.from('a\x80', 'latin1'), 0)).toEqual({ at: 1, seen: 'more', isOld: true });
   });
 
-  test('finds none in text, nor in bytes that only begin as one does', () => {
+  test('finds none in text, nor in bytes that only begin like one', () => {
     expect(findHello(text, 0)).toBeUndefined();
     expect(findHello(Buffer.alloc(0), 0)).toBeUndefined();
     expect(findHello(Buffer.from('\x16\x16\x16a\x80\x80bc', 'latin1'), 0)).toBeUndefined();
     expect(findHello(Buffer.from('über das', 'utf8'), 0)).toBeUndefined();
   });
 
-  test('finds the form of SSL 2.0, also if it is not complete', () => {
+  test('finds the format of SSL 2.0, also if it is incomplete', () => {
     const bytes = Buffer.concat([text, inOldForm(9, 0, 20)]);
     expect(findHello(bytes, 0)).toEqual({ at: text.length, seen: 'yes', isOld: true });
     for (let size = 1; size < 11; size++)
@@ -115,7 +115,7 @@ describe('the search for a ClientHello', () => {
     ['a challenge longer than 32 bytes', inOldForm(9, 0, 33)],
     ['another message type', Buffer.concat([Buffer.of(0x80, 38, 2), inOldForm(9, 0, 20).subarray(3)])],
     ['another version', Buffer.concat([Buffer.of(0x80, 38, 1, 2), inOldForm(9, 0, 20).subarray(4)])],
-  ])('the form of SSL 2.0 with %s is none', (_, bytes) => {
+  ])('the format of SSL 2.0 with %s is not recognized', (_, bytes) => {
     expect(findHello(bytes, 0)).toBeUndefined();
   });
 });

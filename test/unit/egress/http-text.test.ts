@@ -17,7 +17,7 @@ import { thrown } from '../../support';
 
 type Fields = Partial<Pick<IncomingMessage, 'url' | 'method' | 'httpVersion' | 'statusCode' | 'statusMessage'>>;
 
-/** A message as Node's parser returns it: the first of several headers with the same name counts. */
+/** Returns a message as Node's parser does: the first of several headers with the same name is used. */
 function message(rawHeaders: readonly string[], fields: Fields = {}): IncomingMessage {
   const headers: Record<string, string> = {};
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) headers[(rawHeaders[at] ?? '').toLowerCase()] ??= rawHeaders[at + 1] ?? '';
@@ -168,7 +168,7 @@ describe('the path of a request', () => {
 });
 
 describe('responses', () => {
-  /** The bytes of an answer on the connection. */
+  /** Returns the bytes of an answer on the connection. */
   function sent(status: number, text: string): string {
     const response = new ServerResponse(message([]));
     const connection = new PassThrough();
@@ -196,7 +196,7 @@ describe('responses', () => {
     );
   });
 
-  test('explains itself in its body', () => {
+  test('contains the explanation in its body', () => {
     const [head = '', body] = sent(403, 'host: a.test').split('\r\n\r\n');
     expect(head.toLowerCase().split('\r\n')).toContain('content-type: text/plain; charset=utf-8');
     expect(body).toBe('nsjs: host: a.test\n');

@@ -24,7 +24,7 @@ describe('the addresses of names', () => {
     expect(['a.test', 'b.test', 'a.test'].map((name) => book.addressOf(name))).toEqual(['198.18.0.16', '198.18.0.17', '198.18.0.16']);
   });
 
-  test('lead back to the name; other addresses have none', () => {
+  test('map back to the name; other addresses have no name', () => {
     const book = new NameBook();
     book.addressOf('a.test');
     expect(book.nameOf('198.18.0.16')).toBe('a.test');
@@ -39,7 +39,7 @@ describe('the addresses of names', () => {
     expect(one.nameOf('198.18.0.16')).toBe('a.test');
   });
 
-  test('after 16,384 names there are no more, but the known ones keep theirs', () => {
+  test('run out after 16,384 names, but known names keep theirs', () => {
     const book = new NameBook();
     const addresses = Array.from({ length: 16_384 }, (_, index) => book.addressOf(`n${index}.test`));
     expect(new Set(addresses).size).toBe(16_384);

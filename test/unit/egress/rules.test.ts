@@ -22,7 +22,7 @@ describe('rules', () => {
     ['fd00::/8', { cidr: { address: 'fd00::', prefix: 8 }, ports: [1, 65_535] }],
     ['::ffff:10.0.0.1', { cidr: { address: '10.0.0.1', prefix: 32 }, ports: [1, 65_535] }],
     ['bücher.test', { name: 'xn--bcher-kva.test', ports: [1, 65_535] }],
-  ])('%s', (text, expected) => {
+  ])('%s is parsed', (text, expected) => {
     expect(rule(text)).toEqual(expected);
   });
 
@@ -40,7 +40,7 @@ describe('rules', () => {
     'a..b',
     '[::1',
     'http://x',
-  ])('%j is none', (text) => {
+  ])('%j is not a rule', (text) => {
     expect(thrown(() => rule(text))).toMatchObject({ name: 'OptionError', path: 'r' });
   });
 
@@ -50,7 +50,7 @@ describe('rules', () => {
     expect(thrown(() => parseEndpoint('db.local', 'e'))).toMatchObject({ path: 'e' });
   });
 
-  test('deny wins, everything is everything public, a wildcard is below', () => {
+  test('deny wins, * covers only public addresses, and a wildcard covers only names below it', () => {
     const lists = { allow: [rule('*'), rule('10.0.0.0/8')], deny: [rule('bad.test'), rule('10.6.6.0/24')] };
     expect(listed(lists, { name: 'good.test', port: 1 })).toBe('allow');
     expect(listed(lists, { name: 'bad.test', port: 1 })).toBe('deny');
@@ -63,7 +63,7 @@ describe('rules', () => {
     expect(matches(rule('*.good.test'), { name: 'evilgood.test' })).toBe(false);
   });
 
-  test('special addresses in every notation', () => {
+  test('special addresses are recognized in every notation', () => {
     const special = [
       '127.0.0.1',
       '10.0.0.1',
@@ -92,14 +92,14 @@ describe('rules', () => {
     expect(open.filter(isSpecialAddress)).toEqual([]);
   });
 
-  test('names in one form', () => {
+  test('names are normalized', () => {
     expect(normalName('Exa_mple.TEST.')).toBe('exa_mple.test');
     expect(['127.1', 'a..b', '-a.test', 'x'.repeat(64), '1', 'a b', ''].map(normalName)).toEqual(Array(7).fill(undefined));
   });
 });
 
 describe('addresses', () => {
-  test('bytes and text', () => {
+  test('bytes and text are converted to each other', () => {
     for (const text of ['1.2.3.4', '::', '::1', '2001:db8::5', 'fe80::1:2:3:4', '1:2:3:4:5:6:7:8'])
       expect(ipText(ipBytes(text))).toBe(text);
     expect(canonicalIp('::ffff:1.2.3.4')).toBe('1.2.3.4');
@@ -110,7 +110,7 @@ describe('addresses', () => {
     expect(cidrsOverlap(parseCidr('10.0.0.0/8', 'a'), parseCidr('10.5.0.0/24', 'b'))).toBe(true);
   });
 
-  test('ranges that touch are one', () => {
+  test('ranges that touch are merged', () => {
     const ranges = merged(
       ['10.0.0.0/9', '10.128.0.0/9', '192.168.0.1/32', '10.1.0.0/16', '255.255.255.255/32'].map((text) => parseCidr(text, 'c')),
     );
@@ -121,7 +121,7 @@ describe('addresses', () => {
     ]);
   });
 
-  test('a pool gives none twice, and none of its own', () => {
+  test('a pool returns no address twice, and never its own', () => {
     const pool = new AddressPool(parseCidr('10.0.0.0/29', 'p'));
     const all = Array.from({ length: 5 }, () => pool.take());
     expect(all).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6']);
@@ -133,7 +133,7 @@ describe('addresses', () => {
     expect(new AddressPool(parseCidr('fd00::/64', 'p')).take()).toBe('fd00::2');
   });
 
-  test('a book of names', () => {
+  test('a book of names has one address for each name', () => {
     const book = new NameBook();
     const first = book.addressOf('a.test');
     expect(book.addressOf('b.test')).not.toBe(first);
@@ -150,7 +150,7 @@ describe('DNS', () => {
       Buffer.from([0, 0, 1, 0, 1]),
     ]);
 
-  test('a question is read, and answered with its own bytes', () => {
+  test('a query is read, and answered with its own bytes', () => {
     const asked = decodeQuery(query('Good', 'TEST'));
     expect(asked).toMatchObject({ id: 0x1234, name: 'good.test', type: 1, recursion: true });
     const answer = asked && encodeAnswer(asked, { code: 0, addresses: ['198.18.0.16'] });
@@ -158,7 +158,7 @@ describe('DNS', () => {
     expect(answer?.subarray(-4)).toEqual(Buffer.from([198, 18, 0, 16]));
   });
 
-  test('what is none is not', () => {
+  test('malformed queries and responses are not read', () => {
     const whole = query('good', 'test');
     for (let size = 0; size < whole.length; size++) expect(decodeQuery(whole.subarray(0, size))).toBeUndefined();
     expect(decodeQuery(query('good.evil', 'test'))).toBeUndefined();
@@ -174,7 +174,7 @@ describe('DNS', () => {
 describe('greetings', () => {
   const text = (greeting: string, isWeb = false) => readGreeting(Buffer.from(greeting), isWeb).kind;
 
-  test('HTTP and what might become it', () => {
+  test('HTTP and its beginnings are recognized', () => {
     expect(text('GET / HTTP/1.1\r\n')).toBe('http');
     expect(text('\r\n\r\nget /x http/1.0\n')).toBe('http');
     expect(text('GET / HT')).toBe('more');
@@ -187,7 +187,7 @@ describe('greetings', () => {
     expect(text('')).toBe('more');
     expect(text(' GET / HTTP/1.1\r\n')).toBe('http');
     expect(text('_G')).toBe('more');
-    // What some servers read as a request: words of any length, other blanks, a line that no line feed ends.
+    // Some servers also accept these as requests: words of any length, other blanks, a line without a line feed.
     expect(text(`${'A'.repeat(65)} / HTTP/1.1\r\n`)).toBe('http');
     for (const blank of ['\v', '\f', '\r', '\x1c', '\x1f', '\x85', '\xa0'])
       expect(readGreeting(Buffer.from(`GET${blank}/secret${blank}HTTP/1.1\r\n`, 'latin1'), false).kind).toBe('http');
@@ -207,7 +207,7 @@ describe('greetings', () => {
     expect(performance.now() - started).toBeLessThan(2000);
   });
 
-  test('a ClientHello in any number of records gives its name; every cut of it waits', () => {
+  test('a ClientHello in any number of records has its name, and an incomplete one is awaited', () => {
     const hello = clientHello('good.test');
     const whole = record(hello);
     expect(readGreeting(whole, false)).toEqual({ kind: 'tls', serverName: 'good.test' });
@@ -217,16 +217,16 @@ describe('greetings', () => {
     });
     for (let size = 1; size < whole.length; size++) expect(readGreeting(whole.subarray(0, size), false).kind).toBe('more');
     expect(readGreeting(record(clientHello(undefined)), false)).toEqual({ kind: 'tls' });
-    // Of a version that lenient servers overlook.
+    // A version that lenient servers accept.
     expect(readGreeting(Buffer.concat([Buffer.from([22, 9, 9]), whole.subarray(3)]), false)).toEqual({ kind: 'unreadable' });
-    // What follows it in the same bytes, records of nothing, and what is too long to be true.
+    // Bytes after the ClientHello, empty records, and a length that is too large.
     expect(readGreeting(Buffer.concat([whole, Buffer.from('140303000101', 'hex')]), false)).toEqual({
       kind: 'tls',
       serverName: 'good.test',
     });
     expect(readGreeting(Buffer.concat([Buffer.from('1603010000', 'hex'), whole]), false)).toEqual({ kind: 'unreadable' });
     expect(readGreeting(record(Buffer.from('01ffffff', 'hex')), false)).toEqual({ kind: 'unreadable' });
-    // A greeting of SSL 2.0, the length of something else, and a greeting in pieces of a byte.
+    // A ClientHello of SSL 2.0, the length field of another protocol, and a ClientHello in one-byte records.
     const old = Buffer.from('802e0103010015', 'hex');
     for (let size = 1; size < 4; size++) expect(readGreeting(old.subarray(0, size), false)).toEqual({ kind: 'more' });
     expect(readGreeting(old, false)).toEqual({ kind: 'unreadable' });

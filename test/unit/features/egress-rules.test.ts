@@ -54,7 +54,7 @@ describe('a list of rules', () => {
     expect(parseRules(undefined, 'deny')).toEqual([]);
   });
 
-  test('is refused at the index of a malformed rule, or if it is no list', () => {
+  test('is refused at the index of a malformed rule, or if it is not a list', () => {
     expect(thrown(() => parseRules(['a.test', 'a b'], 'deny'))).toMatchObject({ path: 'deny[1]' });
     expect(thrown(() => parseRules('a.test', 'deny'))).toMatchObject({ path: 'deny', code: 'ERR_INVALID_ARG_TYPE' });
   });
@@ -101,8 +101,8 @@ describe('a rule matches', () => {
   });
 });
 
-describe('the list that names a target', () => {
-  test('is the one with deny if both name it', () => {
+describe('the list that matches a target', () => {
+  test('is the one with deny if both match', () => {
     const lists = { allow: [rule('good.test')], deny: [rule('*.good.test'), rule('good.test:22')] };
     expect(listed(lists, { name: 'good.test', port: 443 })).toBe('allow');
     expect(listed(lists, { name: 'good.test', port: 22 })).toBe('deny');
@@ -115,7 +115,7 @@ describe('the list that names a target', () => {
     expect(listed(lists, { address: '1.1.1.1' })).toBe('allow');
     expect(listed(lists, { address: '169.254.169.254' })).toBeUndefined();
     expect(listed({ allow: [rule('169.254.169.254')], deny: [] }, { address: '169.254.169.254' })).toBe('allow');
-    // The name was allowed, whatever its address.
+    // The name is allowed regardless of its address.
     expect(listed(lists, { name: 'good.test', address: '10.0.0.1' })).toBe('allow');
   });
 });
@@ -169,14 +169,14 @@ describe('host names', () => {
     expect(normalName(text)).toBe(expected);
   });
 
-  test.each(['.', 'a-.test', 'a.test..', 'a.0x1f', 'a.0x', 'a b', 'a:b', 'u@a.test', `${long}${'d'.repeat(62)}`])('%j is none', (text) => {
+  test.each(['.', 'a-.test', 'a.test..', 'a.0x1f', 'a.0x', 'a b', 'a:b', 'u@a.test', `${long}${'d'.repeat(62)}`])('%j is not a host name', (text) => {
     expect(normalName(text)).toBeUndefined();
   });
 });
 
-describe('a name is not taken for another one', () => {
+describe('a name is not mistaken for another one', () => {
   test.each(['good.test/24', 'good.test/x', 'good.test?x', 'good.test#x', 'good.test\\x', '%67ood.test', 'go\tod.test', 'good test'])(
-    '%j is no name',
+    '%j is not a name',
     (text) => {
       expect(normalName(text)).toBeUndefined();
       expect(thrown(() => parseRule(text, 'allow[0]'))).toMatchObject({ path: 'allow[0]' });
@@ -193,7 +193,7 @@ describe('a name is not taken for another one', () => {
     expect(thrown(() => parseRule(text, 'allow[0]')).message).toMatch(/brackets are only for IPv6 addresses/);
   });
 
-  test('a network of IPv4-mapped addresses never covers more than it says', () => {
+  test('a network of IPv4-mapped addresses covers no more than its prefix', () => {
     expect(parseRule('::ffff:1.2.3.0/120', 'allow[0]')).toMatchObject({ cidr: { address: '1.2.3.0', prefix: 24 } });
     expect(thrown(() => parseRule('::ffff:1.2.3.4/64', 'allow[0]')).message).toMatch(/at least 96/);
   });

@@ -1,4 +1,4 @@
-// Contents of /proc files, as a launcher sends them: in parts, and those of a program by index.
+// Contents of /proc files as a launcher sends them: in parts, and those of a program by index.
 import { FactTexts } from '../../../dist/launcher/fact-texts';
 
 test('a file that was not sent has no text', () => {
@@ -20,7 +20,7 @@ test('the files of a program are sent in a fixed order', () => {
   expect(['status', 'uid_map', 'gid_map'].map((name) => texts.get(name))).toEqual(['part of 0;part of 0;', 'part of 1;', 'part of 2;']);
 });
 
-test('a file of a program that has no name is left out', () => {
+test('a file of a program with an unknown index is left out', () => {
   const texts = new FactTexts();
   texts.addProgram(3, 'x');
   expect(texts.isEmpty).toBe(true);

@@ -1,4 +1,4 @@
-// Advice for operations that the kernel refused.
+// Hints for operations that the kernel refused.
 import { hintFor } from '../../../dist/launcher/hints';
 import type { OpName } from '../../../dist/plan/ops';
 
@@ -10,7 +10,7 @@ test.each<[OpName, string, string]>([
   ['MakeDir', 'EROFS', 'read-only mount'],
   ['Chdir', 'ENOENT', 'add a mount'],
   ['WriteFile', 'EBUSY', 'exceeds the limit'],
-])('%s with %s has advice', (name, errno, part) => {
+])('%s with %s has a hint', (name, errno, part) => {
   expect(hintFor(name, errno)).toContain(part);
 });
 
@@ -18,6 +18,6 @@ test.each<[OpName, string]>([
   ['Clone', 'EIO'],
   ['Hold', 'EPERM'],
   ['Mask', 'errno 999'],
-])('%s with %s has none', (name, errno) => {
+])('%s with %s has no hint', (name, errno) => {
   expect(hintFor(name, errno)).toBeUndefined();
 });

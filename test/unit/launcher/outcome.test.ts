@@ -1,4 +1,4 @@
-// What the records of one launch add up to, where no run can be made to send them at will.
+// Combines the records of one launch in cases that a real run cannot produce on demand.
 import { Outcome } from '../../../dist/launcher/outcome';
 import { type LaunchRecord, recordKind, unstarted } from '../../../dist/launcher/record';
 import { noSlot, type Section, sections } from '../../../dist/plan/operation';
@@ -8,7 +8,7 @@ import { type Arch, archTables } from '../../../dist/seccomp/tables';
 const plan = { passed: [], stdio: [], bytes: () => new Uint8Array(), section: () => [], lastWord: () => 'memory.oom_control' };
 const after = sections.indexOf('after');
 
-/** Everything was killed before init could tell that its program had started. */
+/** Returns the outcome of a launch in which everything was killed before init could report the start of its program. */
 function endedUnheard(kills: number): Outcome {
   const outcome = new Outcome(plan, ['program']);
   outcome.feed({ ...unstarted, kind: recordKind.text, section: after, text: `oom_kill_disable 0\nunder_oom 0\noom_kill ${kills}\n` });
@@ -16,12 +16,12 @@ function endedUnheard(kills: number): Outcome {
   return outcome;
 }
 
-test('init that the kernel kills for lack of memory is lack of memory, and no defect of the launcher', () => {
+test('an OOM kill of init is reported as lack of memory, not as a failure of the launcher', () => {
   expect(endedUnheard(2)).toMatchObject({ stopped: 'oom' });
   expect(endedUnheard(2).openError()).toMatchObject({ code: 'ERR_NSJS_CLOSED', message: expect.stringContaining('limits.memory') });
 });
 
-test('a limit of time that is over while what a program left is taken down ended nothing', () => {
+test('a time limit that is reached while remaining processes are killed is not the reason for the end', () => {
   const ended = (...records: readonly number[]): Outcome => {
     const outcome = new Outcome(plan, ['program']);
     for (const kind of records) outcome.feed({ ...unstarted, kind, ...(kind === recordKind.ended ? { cause: 'wallTime' } : { code: 1 }) });
@@ -31,7 +31,7 @@ test('a limit of time that is over while what a program left is taken down ended
   expect(ended(recordKind.started, recordKind.ended).ending()).toMatchObject({ reason: 'timeout' });
 });
 
-test('of kills that ended programs of a sandbox none ends it', () => {
+test('OOM kills of programs in a sandbox do not end the sandbox', () => {
   const outcome = new Outcome(plan, ['sandbox']);
   outcome.claimKills(2);
   outcome.feed({ ...unstarted, kind: recordKind.text, section: after, text: 'oom_kill 2\n' });
@@ -39,7 +39,7 @@ test('of kills that ended programs of a sandbox none ends it', () => {
   expect(outcome.stopped).toBeUndefined();
 });
 
-test('init that ends for no known reason is an error', () => {
+test('an end of init for no known reason is an error', () => {
   expect(endedUnheard(0).stopped).toBeUndefined();
   expect(endedUnheard(0).setupError()).toMatchObject({ code: 'ERR_NSJS_LAUNCHER' });
 });
@@ -51,7 +51,7 @@ const enoent = 2;
 const eacces = 13;
 const eperm = 1;
 
-/** An outcome that has received the records, each completed with zeros. */
+/** Returns an outcome that has received the records, each completed with zeros. */
 function fed(
   records: readonly Partial<LaunchRecord>[],
   of: PlanWriter = new PlanWriter(),
@@ -64,14 +64,14 @@ function fed(
 
 const numberOf = (name: string) => archTables[process.arch as Arch].numbers[name] ?? -1;
 const at = (section: Section) => sections.indexOf(section);
-/** A plan that reads the given files of a cgroup when the sandbox has ended. */
+/** Returns a plan that reads the given files of a cgroup when the sandbox has ended. */
 function reading(...files: readonly string[]): PlanWriter {
   const writer = new PlanWriter();
   for (const file of files) writer.op('after', 'cgroup', 'ReadFile', `/sys/fs/cgroup/nsjs/${file}`);
   return writer;
 }
 
-describe('the end', () => {
+describe('the end of a run', () => {
   const oomKilled = { kind: text, section: after, step: 0, text: 'oom 1\noom_kill 1\n' };
 
   test.each<[string, readonly Partial<LaunchRecord>[], ReturnType<Outcome['ending']>]>([
@@ -113,7 +113,7 @@ describe('the end', () => {
     expect(fed([{ kind: started }, ...records, { kind: ended }], reading('memory.events')).ending()).toEqual(expected);
   });
 
-  test('without a record of the end, the launcher was killed', () => {
+  test('without a record of the end, the reason is that the launcher was killed', () => {
     expect(fed([{ kind: started }]).ending()).toEqual({ exitCode: null, signal: 'SIGKILL', reason: 'launcher' });
   });
 
@@ -124,7 +124,7 @@ describe('the end', () => {
     expect(fed([{ ...record, program: 0 }]).ended).toBeUndefined();
   });
 
-  test('the first reason counts', () => {
+  test('the first reason is kept', () => {
     const outcome = new Outcome(plan, ['program']);
     outcome.limitReached('idle');
     outcome.killedBy('aborted');
@@ -133,13 +133,13 @@ describe('the end', () => {
     expect(outcome.ending()).toEqual({ exitCode: null, signal: 'SIGKILL', reason: 'timeout' });
   });
 
-  test('the program may exit normally although it was stopped', () => {
+  test('a program may exit normally although it was stopped', () => {
     const outcome = fed([{ kind: started }, { kind: exited, code: exitedNormally, status: 7 }, { kind: ended }]);
     outcome.killedBy('aborted');
     expect(outcome.ending()).toEqual({ exitCode: 7, signal: null, reason: 'aborted' });
   });
 
-  test('the function for the start of the kill is called, if there is one', () => {
+  test('the callback for the start of the kill is called if there is one', () => {
     const outcome = fed([{ kind: ending }]);
     const calls: string[] = [];
     outcome.whenEnding(() => calls.push('ending'));
@@ -160,7 +160,7 @@ describe('OOM kills', () => {
     expect(fed([{ kind: text, section: after, text: content }], reading(file)).oomKills).toBe(expected);
   });
 
-  test('those of nested cgroups are added', () => {
+  test('kills in nested cgroups are added', () => {
     const outcome = fed([{ kind: text, section: after, text: 'oom_kill 1\n' }], reading('memory.events'));
     outcome.addNestedKills(2);
     outcome.addNestedKills(1);
@@ -189,7 +189,7 @@ describe('OOM kills', () => {
 });
 
 describe('files of the cgroup', () => {
-  test('a text in several parts is put together, and has the name of its file', () => {
+  test('the parts of a text are joined under the name of the file', () => {
     const outcome = fed(
       [
         { kind: text, section: after, step: 1, text: 'usage_usec 12' },
@@ -229,12 +229,12 @@ test('files of /proc are kept by name', () => {
   expect([facts.get('mountinfo'), facts.get('uid_map'), facts.get('status')]).toEqual(['a b', '0 1000 1', undefined]);
 });
 
-test('a text of an operation that the plan lacks has no name', () => {
+test('a text of an operation that is not in the plan has no name', () => {
   const { facts } = fed([{ kind: text, section: at('inside'), step: 9, text: 'x' }]);
   expect(facts.get('mountinfo')).toBeUndefined();
 });
 
-test('facts that were read in time are kept', () => {
+test('only the first facts about the end are kept', () => {
   const outcome = new Outcome(plan, ['program']);
   expect([outcome.cpuAtEnd, outcome.groupAtEnd, outcome.stuck]).toEqual([undefined, undefined, undefined]);
   outcome.noteCpu({ userMs: 1, systemMs: 2 });
@@ -292,7 +292,7 @@ describe('the error of a failed set-up', () => {
     });
   });
 
-  test('has no path where no argument is absolute, and no hint where there is none for the errno', () => {
+  test('has no path if no argument is absolute, and no hint if there is none for the errno', () => {
     const error = failure({ section: at('host'), step: 0, err: eperm, nr: numberOf('open_tree') });
     expect(error).toMatchObject({ origin: 'mounts[2]', syscall: 'open_tree', code: 'EPERM', path: undefined, hint: undefined });
   });
@@ -323,7 +323,7 @@ describe('the error of a failed set-up', () => {
     ['a relative path', enoent, ['./tool'], { syscall: 'spawn ./tool', code: 'ENOENT' }],
     ['a path that cannot be executed', eacces, ['/etc/passwd'], { syscall: 'spawn /etc/passwd', code: 'EACCES' }],
     ['a name that cannot be executed', eacces, ['tool'], { syscall: 'spawn tool', code: 'EACCES' }],
-  ])('for %s is the error of Node', (_, err, command, expected) => {
+  ])('for %s is that of Node', (_, err, command, expected) => {
     const error = failure({ section: at('program'), step: 1, err }, command);
     expect(error).toMatchObject({ name: 'SysError', errno: -err, path: command[0], hint: undefined, ...expected });
   });
@@ -344,7 +344,7 @@ describe('the error of a failed set-up', () => {
     expect(fed([{ kind: started }]).failure).toBeUndefined();
   });
 
-  test('says that the launcher was killed if no record says anything', () => {
+  test('reports that the launcher exited if there is no record', () => {
     expect(new Outcome(plan, ['program']).setupError()).toMatchObject({
       code: 'ERR_NSJS_LAUNCHER',
       message: expect.stringContaining('the launcher exited without a report'),

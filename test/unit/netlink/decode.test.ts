@@ -1,4 +1,4 @@
-// Messages of the kernel about interfaces, addresses and routes.
+// Messages from the kernel about interfaces, addresses and routes.
 import { decodeAddress, decodeLink, decodeRoute } from '../../../dist/netlink/decode';
 import { decodeAcknowledgement, decodeMessages, encodeMessage, stringOf } from '../../../dist/netlink/message';
 
@@ -20,7 +20,7 @@ const message = (type: number, ...parts: readonly Buffer[]) => ({ type, flags: 0
 describe('interfaces', () => {
   const header = Buffer.concat([word(0), word(7), word(1), word(0)]);
 
-  test('all that is known of one', () => {
+  test('have all attributes that the kernel reports', () => {
     const stats = Buffer.alloc(8 * 24);
     for (const [index, value] of [11n, 12n, 13n, 14n].entries()) stats.writeBigUInt64LE(value, index * 8);
     const parts = [
@@ -46,7 +46,7 @@ describe('interfaces', () => {
     });
   });
 
-  test('what is missing is left out', () => {
+  test('lack the attributes that the kernel does not report', () => {
     const none = { packets: 0, bytes: 0 };
     expect(decodeLink(message(16, header))).toEqual({ index: 7, name: '', up: true, mtu: 0, received: none, sent: none });
     expect(decodeLink(message(16, header, attribute(1, Buffer.alloc(4)), attribute(18, Buffer.alloc(0))))).not.toHaveProperty('mac');
@@ -60,7 +60,7 @@ describe('addresses', () => {
   const own = attribute(2, Buffer.from([10, 0, 0, 1]));
   const peer = attribute(1, Buffer.from([10, 0, 0, 2]));
 
-  test('the local address counts, and that of the peer where there is no other', () => {
+  test('are the local address, or that of the peer if there is no local one', () => {
     expect(decodeAddress(message(20, header(0, 0x80), peer, own))).toEqual({
       index: 7,
       address: '10.0.0.1',
@@ -87,7 +87,7 @@ describe('routes', () => {
   const header = (family: number, type: number) => Buffer.from([family, 24, 0, 0, 254, 0, 0, type, 0, 0, 0, 0]);
   const address = attribute(5, Buffer.from([10, 0, 0, 1]));
 
-  test('with all attributes, and with none', () => {
+  test('are decoded with all attributes, and with none', () => {
     const parts = [
       attribute(1, Buffer.from([192, 168, 1, 0])),
       address,
@@ -128,7 +128,7 @@ describe('acknowledgements', () => {
   };
   const request = Buffer.concat([word(20), word(0), word(0), word(0), word(5)]);
 
-  test('an errno, with the text of the kernel where there is one', () => {
+  test('have an errno, and the error text of the kernel if there is one', () => {
     const answer = (flags: number, ...parts: readonly Buffer[]) => decodeAcknowledgement({ type: 2, flags, payload: Buffer.concat(parts) });
     expect(answer(0, Buffer.alloc(0))).toEqual({ errno: 0 });
     expect(answer(0, negative(1), request)).toEqual({ errno: 1 });
@@ -137,7 +137,7 @@ describe('acknowledgements', () => {
     expect(answer(0x200, negative(22), request)).toEqual({ errno: 22 });
   });
 
-  test('messages that are cut are left out', () => {
+  test('are left out if they are truncated', () => {
     const bytes = encodeMessage({ type: 16, flags: 5, payload: word(9) }, 3);
     expect(decodeMessages(Buffer.concat([bytes, bytes]).subarray(0, -1))).toHaveLength(1);
     expect(decodeMessages(Buffer.alloc(20))).toEqual([]);

@@ -1,8 +1,9 @@
-// Steps of firewall rules that no captured command contains. The numbers are those of linux/netfilter/nf_tables.h.
+// Expressions of firewall rules that no captured command contains. The numbers are those of
+// linux/netfilter/nf_tables.h.
 import * as nft from '../../../dist/netlink/expressions';
 import { decodeAttributes, stringOf } from '../../../dist/netlink/message';
 
-/** Name of a step, and its attributes in hexadecimal by their number. */
+/** Returns the name of an expression, and its attributes in hexadecimal by their number. */
 function read(expression: Buffer): readonly [name: string, attributes: Readonly<Record<number, string>>] {
   const outer = decodeAttributes(expression);
   const inner = decodeAttributes(outer.get(2) ?? Buffer.alloc(0));
@@ -66,12 +67,12 @@ describe('a rate', () => {
     expect(read(nft.limit(10, unit))).toEqual(['limit', { ...rate, 2: seconds, 5: '00000000' }]);
   });
 
-  test('with a burst, beyond which the rule continues', () => {
+  test('has a burst; inverted, the rule continues beyond it', () => {
     expect(read(nft.limit(10, 'second', 20, true))).toEqual(['limit', { ...rate, 2: '0000000000000001', 3: '00000014', 5: '00000001' }]);
   });
 });
 
-test('a quota continues until its bytes have passed, or only after that', () => {
+test('a quota continues the rule until its bytes have passed, or only after that', () => {
   const bytes = { 1: '0000000100000000', 4: '0000000000000000' };
   expect(read(nft.quota(2 ** 32))).toEqual(['quota', { ...bytes, 2: '00000000' }]);
   expect(read(nft.quota(2 ** 32, true))).toEqual(['quota', { ...bytes, 2: '00000001' }]);
@@ -91,7 +92,7 @@ test.each([
 });
 
 describe('a verdict', () => {
-  /** Attributes of the verdict itself: its code, and the chain if there is one. */
+  /** Returns the attributes of the verdict: its code, and the chain if there is one. */
   function verdictOf(expression: Buffer) {
     const data = decodeAttributes(decodeAttributes(expression).get(2) ?? Buffer.alloc(0));
     const verdict = decodeAttributes(decodeAttributes(data.get(2) ?? Buffer.alloc(0)).get(2) ?? Buffer.alloc(0));

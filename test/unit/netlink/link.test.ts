@@ -49,7 +49,7 @@ test.each([
   });
 });
 
-test('a change sends the settings that it has, the name last', () => {
+test('a change sends only the given settings, with the name last', () => {
   const all = { name: 'eth7', mtu: 1400, mac: '02:00:00:00:00:05', netNsFd: 4 };
   expect(listAttributes(link.changeLink(7, all).payload.subarray(headSize))).toEqual([
     [4, u32(1400)],
@@ -65,7 +65,7 @@ test.each([
   ['vepa', 2],
   ['bridge', 4],
   ['passthru', 8],
-] as const)('a macvlan of the mode %s', (mode, number) => {
+] as const)('a macvlan has the mode %s', (mode, number) => {
   const attributes = attributesOf(link.createMacvlan(7, mode, { name: 'm0' }).payload);
   expect(attributes.get(5)).toEqual(u32(7));
   const info = decodeAttributes(attributes.get(18) ?? Buffer.alloc(0));

@@ -37,7 +37,7 @@ describe('attributes', () => {
     );
   });
 
-  test('of one type count once, by the last of them', () => {
+  test('of the same type count once: the last one is used', () => {
     const bytes = Buffer.concat([attribute(1, Buffer.of(1)), attribute(2, Buffer.of(2)), attribute(1, Buffer.of(3))]);
     expect([...decodeAttributes(bytes)]).toEqual([
       [1, Buffer.of(3)],
@@ -49,7 +49,7 @@ describe('attributes', () => {
     ['a length below that of the header', '03000200'],
     ['a length past the end', '09000200ffffffff'],
     ['half a header', '0800'],
-  ])('end at the first with %s', (_, text) => {
+  ])('end at the first attribute with %s', (_, text) => {
     const bytes = Buffer.concat([attribute(1, Buffer.of(1)), Buffer.from(text, 'hex')]);
     expect(listAttributes(bytes)).toEqual([[1, Buffer.of(1)]]);
   });

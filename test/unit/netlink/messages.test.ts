@@ -7,7 +7,7 @@ import * as tables from '../../../dist/netlink/nftables';
 import * as qdisc from '../../../dist/netlink/qdisc';
 import * as route from '../../../dist/netlink/route';
 
-// What ip(8), tc(8) and nft(8) of Debian 12 send for a command. Interfaces there: lo 1, v1 2, v0 3, br0 4.
+// Messages that ip(8), tc(8) and nft(8) of Debian 12 send for a command. Interfaces there: lo 1, v1 2, v0 3, br0 4.
 const captured = JSON.parse(readFileSync(join(__dirname, '../../../test/data/netlink.json'), 'utf8')) as Record<
   string,
   { command: string; bytes: string }
@@ -15,7 +15,9 @@ const captured = JSON.parse(readFileSync(join(__dirname, '../../../test/data/net
 const v0 = 3;
 const cidr = (text: string) => ({ address: text.split('/')[0] ?? '', prefix: Number(text.split('/')[1]) });
 
-/** Without sequence numbers, which count, and without what nft keeps beside a set for its own listings. */
+/**
+ * Messages without sequence numbers, which differ, and without the user data that nft adds to a set for its listings.
+ */
 function comparable(bytes: Buffer): readonly string[] {
   return decodeMessages(bytes).map(({ type, flags, payload }) => {
     const isSet = type === ((10 << 8) | 9);
@@ -76,7 +78,7 @@ const single: Readonly<Record<string, NetlinkMessage>> = {
   'qdisc-del': qdisc.deleteRootQdisc(1),
 };
 
-test.each(Object.entries(single))('%s: the bytes of ip(8) and tc(8)', (name, message) => {
+test.each(Object.entries(single))('%s has the bytes of ip(8) and tc(8)', (name, message) => {
   const { bytes = '' } = captured[name] ?? {};
   expect(comparable(encodeMessage(message, 1))).toEqual(comparable(Buffer.from(bytes, 'hex')));
 });
@@ -204,14 +206,14 @@ const batches: Readonly<Record<string, readonly NetlinkMessage[]>> = {
   'nft-delete-table': [tables.deleteTable(inet)],
 };
 
-test.each(Object.entries(batches))('%s: the bytes of nft(8)', (name, changes) => {
+test.each(Object.entries(batches))('%s has the bytes of nft(8)', (name, changes) => {
   const { bytes = '' } = captured[name] ?? {};
-  // nft acknowledges none of them and asks for an echo of all; here the last one is acknowledged.
+  // nft requests no acknowledgement and an echo of all messages; here the last one is acknowledged.
   const flagless = (all: readonly string[]) => all.map((line) => line.replace(/^(\d+) \d+ /, '$1 '));
   expect(flagless(comparable(tables.encodeBatch(changes, 0)))).toEqual(flagless(comparable(Buffer.from(bytes, 'hex'))));
 });
 
-test.each(['tbf', 'tbf-big', 'tbf-limit'])('%s: the bytes of tc(8) but for its table of sizes', (name) => {
+test.each(['tbf', 'tbf-big', 'tbf-limit'])('%s has the bytes of tc(8), except for its rate table', (name) => {
   const rates = { tbf: 10_000_000, 'tbf-big': 5_000_000_000, 'tbf-limit': 10_000_000 } as const;
   const theirs = optionsOf(Buffer.from(captured[name]?.bytes ?? '', 'hex'));
   const limit = theirs.get(1)?.readUInt32LE(24) ?? 0;
@@ -219,7 +221,7 @@ test.each(['tbf', 'tbf-big', 'tbf-limit'])('%s: the bytes of tc(8) but for its t
   expect(ours.get(4)).toEqual(theirs.get(4));
   expect(ours.get(6)).toEqual(theirs.get(6));
   const [own = Buffer.alloc(0), other = Buffer.alloc(0)] = [ours.get(1), theirs.get(1)];
-  // cell_log and cell_align describe the table.
+  // cell_log and cell_align describe the rate table.
   expect(own.subarray(8, 28)).toEqual(other.subarray(8, 28));
   expect(Math.abs(own.readUInt32LE(28) - other.readUInt32LE(28))).toBeLessThanOrEqual(1);
 });
@@ -230,7 +232,7 @@ function optionsOf(bytes: Buffer): ReadonlyMap<number, Buffer> {
   return new Map(listAttributes(options ?? Buffer.alloc(0)));
 }
 
-test('every captured command that is named here is there', () => {
+test('every command that this file names has been captured', () => {
   const known = [...Object.keys(single), ...Object.keys(batches)];
   expect(known.filter((name) => captured[name] === undefined)).toEqual([]);
 });

@@ -16,12 +16,12 @@ describe('dumps', () => {
     ['ip6', 10],
     ['netdev', 5],
     ['bridge', 7],
-  ] as const)('of the tables and the rules of %s', (family, number) => {
+  ] as const)('request the tables and the rules of %s', (family, number) => {
     expect(tables.dumpTables(family)).toEqual({ type: type(1), flags: 0x301, payload: Buffer.of(number, 0, 0, 0) });
     expect(tables.dumpRules(family)).toEqual({ type: type(7), flags: 0x301, payload: Buffer.of(number, 0, 0, 0) });
   });
 
-  test('give the names of tables', () => {
+  test('return the names of tables', () => {
     expect(tables.tableName(tables.newTable({ family: 'ip', table: 'nsjs' }))).toBe('nsjs');
     expect(tables.tableName({ payload: Buffer.concat([Buffer.alloc(4), attribute(2, be32(0))]) })).toBe('');
     expect(tables.tableName({ payload: Buffer.alloc(0) })).toBe('');
@@ -61,12 +61,12 @@ describe('a set', () => {
     return { flags, keyType, keySize, id, isDescribed: attributes.has(9) };
   };
 
-  test('of one type', () => {
+  test('has the type and the size of its key', () => {
     expect(numbers({ types: ['inet_service'] })).toEqual({ flags: 0, keyType: 13, keySize: 2, id: 5, isDescribed: false });
     expect(numbers({ types: ['ipv6_addr'], interval: true })).toEqual({ flags: 4, keyType: 8, keySize: 16, id: 5, isDescribed: false });
   });
 
-  test('of several types, each padded to 4 bytes', () => {
+  test('of several types pads each of them to 4 bytes', () => {
     const types = ['ipv4_addr', 'inet_service'] as const;
     expect(numbers({ types })).toEqual({ flags: 0, keyType: (7 << 6) | 13, keySize: 8, id: 5, isDescribed: false });
     expect(numbers({ types, interval: true })).toEqual({ flags: 0x84, keyType: (7 << 6) | 13, keySize: 8, id: 5, isDescribed: true });
@@ -80,7 +80,7 @@ describe('a set', () => {
 });
 
 describe('elements of a set', () => {
-  /** Bytes of each element in hexadecimal, those that end a range with a `<`. */
+  /** Returns the bytes of each element in hexadecimal. Those that end a range begin with `<`. */
   function read(list: readonly tables.SetElement[]): readonly string[] {
     const elements = attributesOf(tables.addElements(name, { set: 's', id: 5 }, list)).get(3) ?? Buffer.alloc(0);
     return listAttributes(elements).map(([, element]) => {
@@ -114,7 +114,7 @@ describe('elements of a set', () => {
   });
 });
 
-test('a rule has its steps in order', () => {
+test('a rule has its expressions in order', () => {
   const attributes = attributesOf(tables.newRule(name, 'c', [counter(), counter()]));
   expect(stringOf(attributes.get(2) ?? Buffer.alloc(0))).toBe('c');
   expect(listAttributes(attributes.get(4) ?? Buffer.alloc(0))).toEqual([
@@ -124,7 +124,7 @@ test('a rule has its steps in order', () => {
 });
 
 describe('a batch', () => {
-  test('frames its changes, counts them, and requests an answer only to the last', () => {
+  test('has a frame and sequence numbers, and requests an answer only to the last change', () => {
     const found = decodeMessages(tables.encodeBatch([tables.newTable(name), tables.deleteTable(name)], 40));
     expect(found.map((one) => [one.type, one.flags, one.sequence])).toEqual([
       [16, 0x1, 40],
@@ -135,7 +135,7 @@ describe('a batch', () => {
     expect(found[0]?.payload).toEqual(Buffer.of(0, 0, 0, 10));
   });
 
-  test('without changes is only its frame', () => {
+  test('without changes has only its frame', () => {
     expect(decodeMessages(tables.encodeBatch([], 1)).map((one) => [one.type, one.sequence])).toEqual([
       [16, 1],
       [17, 2],

@@ -2,7 +2,7 @@ import { attribute, decodeAttributes } from '../../../dist/netlink/message';
 import { bindPacketLog, decodeLoggedPacket } from '../../../dist/netlink/packet-log';
 
 const packetType = 4 << 8;
-/** A message of the kernel with a packet. */
+/** A message from the kernel with a packet. */
 const logged = (packet: Buffer) => ({
   type: packetType,
   flags: 0,
@@ -28,7 +28,7 @@ describe('a logged packet', () => {
     ['tcp', 6],
     ['udp', 17],
     ['other', 132],
-  ])('of IPv4: %s', (protocol, number) => {
+  ])('is decoded over IPv4: %s', (protocol, number) => {
     expect(decodeLoggedPacket(logged(Buffer.concat([four(number), ports])))).toEqual({
       protocol,
       source: Buffer.of(10, 0, 0, 5),
@@ -42,7 +42,7 @@ describe('a logged packet', () => {
     ['tcp', 6],
     ['udp', 17],
     ['other', 0],
-  ])('of IPv6: %s', (protocol, number) => {
+  ])('is decoded over IPv6: %s', (protocol, number) => {
     expect(decodeLoggedPacket(logged(Buffer.concat([six(number), ports])))).toEqual({
       protocol,
       source: Buffer.alloc(16, 0x11),

@@ -6,20 +6,20 @@ import * as route from '../../../dist/netlink/route';
 const headSize = 12;
 
 describe('dumps', () => {
-  test('of all addresses', () => {
+  test('request all addresses', () => {
     expect(route.dumpAddresses()).toEqual({ type: 22, flags: 0x301, payload: Buffer.alloc(8) });
   });
 
   test.each([
     ['inet', 2],
     ['inet6', 10],
-  ] as const)('of the routes of %s', (family, number) => {
+  ] as const)('request the routes of %s', (family, number) => {
     const { type, flags, payload } = route.dumpRoutes(family);
     expect({ type, flags, payload: [...payload] }).toEqual({ type: 26, flags: 0x301, payload: [number, ...Array<number>(11).fill(0)] });
   });
 });
 
-describe('a route that is added reads as it was given', () => {
+describe('a route is decoded as it was added', () => {
   test.each<[string, route.Route, object]>([
     ['only an interface', { output: 7 }, { family: 'inet', destination: { address: '0.0.0.0', prefix: 0 }, output: 7, table: 254 }],
     [
@@ -51,7 +51,7 @@ describe('a route that is added reads as it was given', () => {
 test.each([
   ['10.0.0.5', 24, 0],
   ['fd00::5', 64, 2],
-])('the address %s/%d is added, of IPv6 without duplicate detection', (address, prefix, flags) => {
+])('the address %s/%d is added, over IPv6 without duplicate address detection', (address, prefix, flags) => {
   const message = route.addAddress(7, { address, prefix });
   expect(decodeAddress(message)).toMatchObject({ index: 7, address, prefix, scope: 'global' });
   expect(message.payload[2]).toBe(flags);
@@ -59,7 +59,7 @@ test.each([
 });
 
 describe('a routing rule', () => {
-  /** Family, table and action in the head, and the attributes by their number. */
+  /** Returns family, table and action of the header, and the attributes by their number. */
   function read({ payload }: { readonly payload: Buffer }) {
     return { head: [payload[0], payload[4], payload[7]], attributes: Object.fromEntries(decodeAttributes(payload.subarray(headSize))) };
   }
@@ -76,7 +76,7 @@ describe('a routing rule', () => {
     expect(read(route.addRule({ family: 'inet', action, priority: 5 }))).toEqual({ head: [2, 0, number], attributes: { 6: u32(5) } });
   });
 
-  test('is removed whatever its action is', () => {
+  test('is removed regardless of its action', () => {
     expect(read(route.deleteRule({ family: 'inet', action: 'prohibit' }))).toEqual({ head: [2, 0, 0], attributes: {} });
   });
 });

@@ -3,7 +3,7 @@ import { findSocket, inodeOf } from '../../../dist/netlink/sock-diag';
 describe('the request for a socket', () => {
   const local = { address: '10.0.0.5', port: 40_000 };
   const remote = { address: '1.2.3.4', port: 443 };
-  /** Family, protocol, and the two ends in the order of the message. */
+  /** Returns family, protocol, and the two ends in the order of the message. */
   function read(payload: Buffer) {
     const size = payload[0] === 10 ? 16 : 4;
     return {

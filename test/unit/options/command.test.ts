@@ -41,6 +41,6 @@ test.each([
   ['sh', undefined, ['/bin/sh', '/usr/bin/sh']],
   ['sh', '', ['./sh']],
   ['sh', '/bin::tools', ['/bin/sh', './sh', 'tools/sh']],
-])('%s with PATH %p is searched at %j', (file, path, paths) => {
+])('%s with PATH %p is searched for at %j', (file, path, paths) => {
   expect(candidates(file, path)).toEqual(paths);
 });

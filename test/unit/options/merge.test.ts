@@ -4,14 +4,14 @@ import { thrown } from '../../support';
 
 const merged = (base: object, changes: object) => ({ ...mergeOptions(base, changes) });
 
-test('undefined is not given, on both sides', () => {
+test('undefined counts as absent in both inputs', () => {
   expect(merged({ limits: { memory: '1M' } }, { limits: undefined })).toEqual({ limits: { memory: '1M' } });
   expect(merged({ limits: { memory: '1M' } }, { limits: { memory: undefined } })).toEqual({ limits: { memory: '1M' } });
   expect(merged({ limits: undefined }, { limits: { pids: 1 } })).toEqual({ limits: { pids: 1 } });
   expect(Object.keys(merged({ hostname: undefined }, {}))).toEqual([]);
 });
 
-test('in env undefined removes', () => {
+test('undefined in env removes a variable', () => {
   expect(merged({ env: { A: '1', B: '2' } }, { env: { A: undefined } })).toEqual({ env: { A: undefined, B: '2' } });
 });
 
@@ -19,7 +19,7 @@ test.each(['namespaces', 'user', 'limits', 'rlimits', 'scratch'])('%s is merged 
   expect(mergeOption(key, { a: 1, b: 2 }, { b: 3 })).toEqual({ a: 1, b: 3 });
 });
 
-test('mounts are appended, all others replace', () => {
+test('mounts are appended, and all other options are replaced', () => {
   expect(mergeOption('mounts', [1], [2, 3])).toEqual([1, 2, 3]);
   expect(mergeOption('mounts', [1], 'wrong')).toBe('wrong');
   expect(mergeOption('mounts', 'wrong', [2])).toEqual([2]);
@@ -27,13 +27,13 @@ test('mounts are appended, all others replace', () => {
   expect(mergeOption('hostname', 'a', 'b')).toBe('b');
 });
 
-test('what is no object replaces, and is refused when it is parsed', () => {
+test('a value that is not an object replaces the base, and is refused when it is parsed', () => {
   for (const wrong of [1, 'x', null, [1]]) expect(mergeOption('limits', { memory: 1 }, wrong)).toBe(wrong);
   expect(mergeOption('limits', null, { memory: 1 })).toEqual({ memory: 1 });
   expect(mergeOption('user', [], { uid: 1 })).toEqual({ uid: 1 });
 });
 
-test('neither input is changed, and nothing is inherited by the result', () => {
+test('neither input is changed, and the result inherits nothing', () => {
   const base = Object.freeze({ limits: Object.freeze({ memory: 1 }) });
   const all = mergeOptions(base, Object.freeze({ limits: Object.freeze({ pids: 2 }) }));
   expect([Object.getPrototypeOf(all), Object.getPrototypeOf(all.limits)]).toEqual([null, null]);
@@ -43,7 +43,7 @@ test('unknown options are errors that suggest a name', () => {
   expect(thrown(() => readOptions({ hostnam: 'x' })).message).toContain('hostname');
 });
 
-test('all options can be read, each once, and those that are undefined are left out', () => {
+test('all options are read, each once, and undefined ones are left out', () => {
   let calls = 0;
   const given = Object.defineProperty({ hostname: undefined, preset: 'node' }, 'cwd', {
     enumerable: true,
@@ -62,7 +62,7 @@ test('options that are not an object are refused', () => {
 });
 
 describe('rlimits of a preset', () => {
-  test('none stay none, and limits below those of this process stay as they are', () => {
+  test('without rlimits there are none, and limits below those of this process stay as they are', () => {
     expect({ ...cappedRlimits() }).toEqual({});
     expect({ ...cappedRlimits({ core: 0, memlock: 0, unheardOf: 5 } as object) }).toEqual({ core: 0, memlock: 0, unheardOf: 5 });
   });
@@ -78,7 +78,7 @@ describe('rlimits of a preset', () => {
   });
 });
 
-test('an iterator of the array that is merged onto adds nothing', () => {
+test('mounts are appended without calling the iterator of the base array', () => {
   const base = Object.assign([1], {
     *[Symbol.iterator]() {
       yield 9;

@@ -14,7 +14,7 @@ const dataAt = (plan: Uint8Array, at: number) => plan.slice(at + 4, at + 4 + wor
 const textAt = (plan: Uint8Array, at: number) => Buffer.from(dataAt(plan, at)).toString();
 
 describe('operations', () => {
-  test('every operation has a code of its own, and its arguments fit', () => {
+  test('every operation has its own code, and its arguments fit', () => {
     const all = Object.values(ops);
     expect(new Set(all.map(({ code }) => code)).size).toBe(all.length);
     expect(all.every(({ kinds }) => /^[TSON]*$/.test(kinds) && 4 + kinds.length * 4 <= opSize)).toBe(true);
@@ -38,7 +38,7 @@ describe('operations', () => {
 });
 
 describe('texts and bytes', () => {
-  test.each(['', 'a', 'abc', 'abcd', 'grün €'])('%p has its length in bytes, a NUL, and zeros to a multiple of four', (text) => {
+  test.each(['', 'a', 'abc', 'abcd', 'grün €'])('%p has its length in bytes, a NUL, and zeros up to a multiple of four', (text) => {
     const plan = encodePlan([[op('Chdir', text)]], 0);
     const at = argument(plan, 0);
     const size = Buffer.byteLength(text);
@@ -54,7 +54,7 @@ describe('texts and bytes', () => {
     expect(argument(plan, 0, 1)).toBe(5);
   });
 
-  test('a plan is not changed by the next one, and nothing of a longer one is left in a shorter one', () => {
+  test('a plan is not changed by the next one, and a shorter plan contains nothing of a longer one', () => {
     const plan = encodePlan([[op('Chdir', 'a long directory name')]], 0);
     const copy = Uint8Array.from(plan);
     const short = () => encodePlan([[op('Chdir', 'b')]], 0);
@@ -80,7 +80,7 @@ describe('texts and bytes', () => {
     expect(error).toMatchObject({ path: 'mounts', message: expect.stringContaining('67108864 bytes') });
   });
 
-  test('the receiver of texts gets every text with its offset, but not bytes and not those of Exec', () => {
+  test('the callback receives every text with its offset, but no bytes and no texts of Exec', () => {
     const chdir = op('Chdir', '/a');
     const write = op('WriteFile', noSlot, '/b', Uint8Array.of(1));
     const seen: unknown[] = [];
@@ -126,7 +126,7 @@ describe('changes of an encoded plan', () => {
   });
 });
 
-test('a long text of ASCII needs no more room than it has bytes', () => {
+test('a long ASCII text needs no more space than its bytes', () => {
   const text = 'x'.repeat(30 * 2 ** 20);
   expect(encodePlan([[op('MakeDir', noSlot, text, 0o755)]], 0).length).toBeGreaterThan(text.length);
 });

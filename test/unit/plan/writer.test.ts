@@ -26,7 +26,7 @@ test('equal texts are stored once', () => {
   expect(size()).toBe(one + 32);
 });
 
-test('what is written as optional carries the number of operations to leave out', () => {
+test('an optional block contains the number of operations to skip', () => {
   const plan = new PlanWriter();
   plan.optional('inside', () => {
     plan.op('inside', 'a', 'Unshare', 1);
@@ -35,7 +35,7 @@ test('what is written as optional carries the number of operations to leave out'
   expect(plan.section('inside').map(({ optional }) => optional)).toEqual([2, 0]);
 });
 
-test('slots and passed descriptors are bounded', () => {
+test('the numbers of slots and of passed descriptors are limited', () => {
   const plan = new PlanWriter();
   expect(
     thrown(() => {
@@ -49,7 +49,7 @@ test('slots and passed descriptors are bounded', () => {
   ).toBeInstanceOf(OptionRangeError);
 });
 
-test('the order of a safe set-up: seccomp is the last before exec, rights go before it', () => {
+test('rights are dropped before seccomp, which is applied last before exec', () => {
   const program = explain()
     .steps.filter(({ section }) => section === 'program')
     .map(({ operation }) => operation);
@@ -58,7 +58,7 @@ test('the order of a safe set-up: seccomp is the last before exec, rights go bef
   expect(program.filter((name, index) => order.includes(name) && program.indexOf(name) === index)).toEqual(order);
 });
 
-test('the root is sealed, and then the only one, after all mounts', () => {
+test('the root is sealed after all mounts, and entered after that', () => {
   const inside = explain({ mounts: [{ type: 'tmpfs', target: '/x' }] })
     .steps.filter(({ section }) => section === 'inside')
     .map(({ operation }) => operation);
@@ -66,13 +66,13 @@ test('the root is sealed, and then the only one, after all mounts', () => {
   expect(inside.lastIndexOf('SetAttr')).toBeLessThan(inside.findIndex((name) => name === 'PivotRoot' || name === 'EnterRoot'));
 });
 
-test.each(Object.keys(presets))('preset %s can be explained without any right', (preset) => {
+test.each(Object.keys(presets))('preset %s can be explained without privileges', (preset) => {
   const text = explain({ preset: preset as 'untrusted' }).toString();
   expect(text).toMatch(/^host {4}/m);
   expect(text).toMatch(/program Exec/);
 });
 
-test('presets are frozen all the way down', () => {
+test('presets are deeply frozen', () => {
   const limits = presets.untrusted.limits as { pids: number };
   expect(() => {
     limits.pids = 1;
@@ -92,7 +92,7 @@ describe('slots of a plan', () => {
     expect(new PlanWriter(running).slot('a').index).toBe(last.index + 1);
   });
 
-  test('a shared slot is created by the first who asks, and known to a further program', () => {
+  test('a shared slot is created by its first user, and is known to a further program', () => {
     const plan = new PlanWriter();
     expect(plan.known('proc')).toBeUndefined();
     const made = plan.shared('proc', () => plan.slot('a'));
@@ -101,7 +101,7 @@ describe('slots of a plan', () => {
     expect(plan.known('sys')).toBeUndefined();
   });
 
-  test('passed descriptors have the first slots, and one that varies is noted by name', () => {
+  test('passed descriptors have the first slots, and a varying one is recorded by name', () => {
     const plan = new PlanWriter();
     expect([plan.pass('a', 9).index, plan.passVarying('lock', 'a', 17).index, plan.pass('a', 5).index]).toEqual([0, 1, 2]);
     expect(plan.passed).toEqual([9, 17, 5]);
@@ -110,7 +110,7 @@ describe('slots of a plan', () => {
 });
 
 describe('sections of a plan', () => {
-  test('maps come right after the operations of the host', () => {
+  test('maps directly follow the operations of the host', () => {
     const plan = new PlanWriter();
     plan.op('maps', 'user', 'MapBy', 'a', 'b');
     plan.op('host', 'user', 'ClockHold');
@@ -119,7 +119,7 @@ describe('sections of a plan', () => {
     expect(plan.section('after')).toEqual([{ name: 'RemoveDir', origin: 'x', args: ['/c'], optional: 0 }]);
   });
 
-  test('a mark is set on all operations that are added with it, and an inner one is used instead of the outer one', () => {
+  test('a mark is set on all operations that are added within it, and an inner mark replaces the outer one', () => {
     const plan = new PlanWriter();
     const add = () => plan.op('inside', 'root', 'EnterRoot');
     add();
@@ -134,13 +134,13 @@ describe('sections of a plan', () => {
     expect(result).toBe(5);
   });
 
-  test('nothing optional is written if there are no operations', () => {
+  test('an optional block without operations writes nothing', () => {
     const plan = new PlanWriter();
     plan.optional('inside', () => undefined);
     expect(plan.section('inside')).toEqual([]);
   });
 
-  test('the file that is read last is known by its name', () => {
+  test('lastWord returns the name of the file that an operation reads', () => {
     const plan = new PlanWriter();
     plan.op('after', 'limits', 'ReadFile', '/sys/fs/cgroup/nsjs-1/memory.peak');
     plan.op('after', 'limits', 'Session');

@@ -15,11 +15,11 @@ test('fields are counted from the last closing parenthesis of the name', () => {
     });
 });
 
-test.each(['', '7', '7 (sh', '7 (sh)', '7 (sh) R 1 2', ')('])('%j is no stat file', (text) => {
+test.each(['', '7', '7 (sh', '7 (sh)', '7 (sh) R 1 2', ')('])('%j is not a stat file', (text) => {
   expect(parseStat(text)).toBeUndefined();
 });
 
-test('the start of this process lies after the boot, and is always the same', () => {
+test('the start of this process is after the boot, and does not change', () => {
   expect(startedAt('self')).toBeGreaterThan(0);
   expect(startedAt(process.pid)).toBe(startedAt('self'));
 });

@@ -1,4 +1,4 @@
-// Facts that the kernel reports: how they are read, and which of them are weaker than the options require.
+// Facts that the kernel reports: how they are parsed, and when they are weaker than the options require.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SandboxOptions } from 'nsjs';
@@ -36,7 +36,7 @@ describe('files of /proc', () => {
     '',
   ].join('\n');
 
-  test('status', () => {
+  test('status is parsed', () => {
     expect(parseStatus(status)).toEqual({
       capabilities: {
         ...none,
@@ -52,7 +52,7 @@ describe('files of /proc', () => {
     });
   });
 
-  test('status of a kernel that does not report a field', () => {
+  test('status without some of the fields is parsed', () => {
     expect(parseStatus('Groups:\t\nNoNewPrivs:\t0\nSeccomp:\t0\n')).toEqual({
       capabilities: none,
       noNewPrivileges: false,
@@ -63,7 +63,7 @@ describe('files of /proc', () => {
     });
   });
 
-  test('id maps', () => {
+  test('id maps are parsed', () => {
     expect(parseMap('         0     100000      65536\n     65536  2000000000          1\n')).toEqual([
       { inside: 0, outside: 100_000, count: 65_536 },
       { inside: 65_536, outside: 2_000_000_000, count: 1 },
@@ -72,13 +72,13 @@ describe('files of /proc', () => {
     expect(parseMap('0 1\n0 1 2 3\n-1 0 1\n5 6 7')).toEqual([{ inside: 5, outside: 6, count: 7 }]);
   });
 
-  test('mountinfo', () => {
+  test('mountinfo is parsed', () => {
     expect(parseMountinfo('36 35 98:0 /a\\040b /mnt\\0112 ro,nosuid master:1 - ext3 /dev/root rw\nno mount\n')).toEqual([
       { target: '/mnt\t2', root: '/a b', type: 'ext3', flags: ['ro', 'nosuid'] },
     ]);
   });
 
-  test('only facts about files that were sent', () => {
+  test('facts are present only about files that were sent', () => {
     const texts = new FactTexts();
     expect(kernelFacts(texts)).toEqual({});
     texts.add('uid_map', '0 1000 1\n');
@@ -149,17 +149,17 @@ describe('a difference from the options', () => {
   describe('in capabilities', () => {
     const with1 = (set: keyof typeof none, name = 'CAP_KILL'): KernelFacts => ({ capabilities: { ...none, [set]: [name] } });
 
-    test.each(['bounding', 'permitted', 'effective', 'inheritable', 'ambient'] as const)('one that is not in the %s set', (set) => {
+    test.each(['bounding', 'permitted', 'effective', 'inheritable', 'ambient'] as const)('a capability that is not allowed in the %s set is an error', (set) => {
       expect(message({}, with1(set))).toContain(`capabilities: the kernel reports CAP_KILL in the ${set} set`);
       expect(message({ capabilities: ['CAP_KILL'] }, with1(set))).toBe('');
       expect(message({ capabilities: ['CAP_CHOWN'] }, with1(set))).toContain(`CAP_KILL in the ${set} set`);
     });
 
-    test('fewer than the options allow are no difference', () => {
+    test('fewer capabilities than the options allow are accepted', () => {
       expect(message({ capabilities: ['CAP_KILL', 'CAP_CHOWN'] }, { capabilities: none })).toBe('');
     });
 
-    test('in a nested user namespace, a program has all of them', () => {
+    test('in a nested user namespace, a program may have all capabilities', () => {
       expect(message({ nestedUserNamespaces: true }, with1('effective'))).toBe('');
     });
 
@@ -181,7 +181,7 @@ describe('a difference from the options', () => {
         expect(message(options, with1(set, 'CAP_SYS_ADMIN'))).toContain(`CAP_SYS_ADMIN in the ${set} set`);
     });
 
-    test('a capability of the bounding set is not expected in others', () => {
+    test('a capability of the bounding set is not allowed in other sets', () => {
       const options: SandboxOptions = { capabilities: { bounding: ['CAP_KILL'] } };
       expect(message(options, with1('bounding'))).toBe('');
       expect(message(options, with1('effective'))).toContain('CAP_KILL in the effective set');
@@ -221,7 +221,7 @@ describe('a difference from the options', () => {
     expect(factsError(parseSandboxOptions({}), { cgroup: {} }, {})).toBeUndefined();
   });
 
-  test('limits of a program count instead of those of its sandbox', () => {
+  test('limits of a program replace those of its sandbox', () => {
     const spec = parseSandboxOptions({ limits: { memory: '64M', pids: 10 } });
     expect(factsError(spec, { cgroup: { memory: 2 * MiB } }, { memory: 2 * MiB })).toBeUndefined();
     expect(factsError(spec, { cgroup: { memory: 2 * MiB } }, { memory: MiB })?.message).toContain('limits.memory');
@@ -335,7 +335,7 @@ describe('a difference from the options', () => {
       else expect(found).toContain(expected);
     });
 
-    test('the root of an overlay is writable, that of a directory is not', () => {
+    test('the root of an overlay is writable, and that of a directory is not', () => {
       const facts = { mounts: [mount('/', 'rw,nosuid,nodev')] };
       expect(message({ root: { lower: ['/srv'] } }, facts)).toBe('');
       expect(message({ root: '/srv' }, facts)).toContain('the mount at /: the kernel reports that it is writable');

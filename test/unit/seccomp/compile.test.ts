@@ -14,7 +14,10 @@ const arches = ['x64', 'arm64'] as const;
 const enosys = 0x00050000 | 38;
 const kill = 0x80000000;
 
-/** Values at which a condition can change its mind: its own and its neighbours, in either half of the word, and the ends. */
+/**
+ * Values at which the result of a condition may change: its own values and their neighbours, in either half of the
+ * word, and the limits.
+ */
 function boundaries(policy: Policy, name: string): readonly bigint[] {
   const conditions = policy.rules.filter(({ names }) => names.includes(name)).flatMap(({ when = [] }) => when);
   const values = conditions.flatMap(({ value, mask = 0n }) => [
@@ -37,7 +40,7 @@ function boundaries(policy: Policy, name: string): readonly bigint[] {
   ];
 }
 
-/** Every combination of boundary values on the arguments that matter. */
+/** Yields every combination of boundary values for the arguments that the rules compare. */
 function* calls(policy: Policy, name: string): Generator<bigint[]> {
   const used = new Set(policy.rules.filter(({ names }) => names.includes(name)).flatMap(({ when = [] }) => when.map(({ index }) => index)));
   const values = boundaries(policy, name);
@@ -56,7 +59,7 @@ describe.each(arches)('%s', (arch: Arch) => {
   const { audit, numbers } = archTables[arch];
   const last = Math.max(...Object.values(numbers));
 
-  test.each(profiles)('profile %s decides every number and argument as its rules say', (_, policy) => {
+  test.each(profiles)('profile %s decides every number and argument as its rules specify', (_, policy) => {
     const filter = compile(policy, arch);
     const known = new Set(Object.values(numbers));
     let checked = 0;
@@ -74,14 +77,14 @@ describe.each(arches)('%s', (arch: Arch) => {
     expect(checked).toBeGreaterThan(Object.keys(numbers).length);
   });
 
-  test('another architecture is killed', () => {
+  test('calls of another architecture are killed', () => {
     const filter = compile(profiles[0]?.[1] ?? { rules: [], otherwise: allow }, arch);
     for (const foreign of [0x40000003, 0x40000028, 0, 0xffffffff]) {
       for (const nr of [0, 1, 39, 59, 0x40000001]) expect(interpret(filter, { nr, arch: foreign, args: [] })).toBe(kill);
     }
   });
 
-  test('every instruction can be reached and every jump stays inside', () => {
+  test('the program is not too long, and every jump stays inside it', () => {
     for (const [, policy] of profiles) {
       const program = decode(compile(policy, arch));
       expect(program.length).toBeLessThanOrEqual(maxInstructions);
@@ -121,7 +124,7 @@ describe('conditions', () => {
     expect([run(1n), run(2n)]).toEqual([0x50001, 0x50003]);
   });
 
-  test('a rule with very many values decides by each of them', () => {
+  test('many rules for one call each decide their own value', () => {
     const values = Array.from({ length: 600 }, (_, index) => index * 2);
     const rules = values.map((value) => ({
       names: ['read'],
@@ -134,7 +137,7 @@ describe('conditions', () => {
     for (const value of values) expect([run(value), run(value + 1)]).toEqual([0x50007, 0x7fff0000]);
   });
 
-  test('a filter that the kernel would not take is an error', () => {
+  test('a filter that is too long for the kernel is an error', () => {
     const rules = Array.from({ length: maxInstructions }, (_, value) => ({
       names: ['read'],
       action: allow,
@@ -145,12 +148,12 @@ describe('conditions', () => {
   });
 });
 
-test('no syscall of the profiles is misspelt', () => {
+test('no system call of the profiles is misspelt', () => {
   const known = new Set(Object.values(archTables).flatMap(({ numbers }) => Object.keys(numbers)));
   for (const [, { rules }] of profiles) for (const { names } of rules) for (const name of names) expect(known).toContain(name);
 });
 
-test('syscall names are found by number', () => {
+test('names of system calls are found by number', () => {
   expect(syscallName(0, 'x64')).toBe('read');
   expect(syscallName(9999, 'x64')).toBe('syscall_9999');
   expect(data.argument(1, 'high')).toBe(28);

@@ -26,13 +26,13 @@ const actions: readonly (readonly [string, Action, number])[] = [
   ['allow', allow, 0x7fff0000],
 ];
 
-describe('answers', () => {
+describe('return values', () => {
   test.each(actions)('%s', (name, action, value) => {
     expect(returnValue(action)).toBe(value);
     expect(list([give(value)])).toEqual([`return ${name}`]);
   });
 
-  test('one that the kernel does not define is shown as a number', () => {
+  test('a value that the kernel does not define is shown as a number', () => {
     expect(list([give(0x12345678)])).toEqual(['return 0x12345678']);
   });
 });
@@ -48,7 +48,7 @@ describe('instructions', () => {
     expect(list([load(offset)])).toEqual([expected]);
   });
 
-  test('jumps name their targets, comparisons both of them', () => {
+  test('jumps show their target, and comparisons both targets', () => {
     const program = [
       load(24),
       { code: opcode.and, jt: 0, jf: 0, k: 0xf0 },
@@ -81,7 +81,7 @@ describe('instructions', () => {
     ['an unknown number', 'x64', 4000, '4000 (syscall_4000)'],
     ['a number of x32 on x64', 'x64', 0x40000000, '0x40000000'],
     ['the same number on arm64', 'arm64', 0x40000000, '1073741824 (syscall_1073741824)'],
-  ])('a compared system call has its name: %s', (_, arch, nr, expected) => {
+  ])('a compared system call is shown with its name: %s', (_, arch, nr, expected) => {
     expect(list([load(0), { code: opcode.jumpEqual, jt: 0, jf: 0, k: nr }], arch)[1]).toBe(`if nr == ${expected} goto 2 else 2`);
   });
 });
@@ -93,12 +93,12 @@ test.each(['x64', 'arm64'] as const)('a whole filter for %s starts with the chec
   expect(lines[2]).toBe('   2  load nr');
 });
 
-test('each comparison names the word that was loaded on the way to it', () => {
+test('each comparison shows the word that was loaded before it', () => {
   const text = disassemble(compile(defaultProfile({ nestedUserNamespaces: false, netlinkRoute: true }), 'x64'), 'x64');
   const lines = text.split('\n').map((line) => line.slice(6));
-  // The order of a search by number: a comparison of the number is never shown as one of an argument.
+  // The filter searches for the number first: such a comparison is never shown as one of an argument.
   for (const line of lines.filter((one) => /\(\w+\) goto/.test(one))) expect(line).toMatch(/^if nr /);
-  // Shared by two arguments that are masked before.
+  // These comparisons are shared by two arguments with a mask.
   expect(lines.filter((line) => /^if A /.test(line)).length).toBeLessThan(3);
   const argument = lines.findIndex((line) => line.startsWith('load arg'));
   expect(lines[argument + 1]).toMatch(/^(if|and) /);

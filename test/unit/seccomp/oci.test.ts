@@ -7,7 +7,7 @@ import { thrown } from '../../support';
 const read = (profile: object, arch: Arch = 'x64') => readProfile({ defaultAction: 'SCMP_ACT_ALLOW', ...profile }, 'oci', arch);
 const context: ProfileContext = { arch: 'x64', capabilities: [], kernel: [5, 10] };
 const resolve = (profile: OciProfile, on: Partial<ProfileContext> = {}) => resolveProfile(profile, { ...context, ...on }, 'a profile');
-/** A profile that denies getpid by one rule with the given properties. */
+/** Returns whether a rule with the given properties denies getpid. */
 const denying = (rule: object, on: Partial<ProfileContext> = {}) =>
   decide(resolve(read({ syscalls: [{ names: ['getpid'], action: 'SCMP_ACT_ERRNO', ...rule }] }), on), 'getpid', []).kind === 'errno';
 
@@ -44,13 +44,13 @@ describe('names', () => {
     expect(read({ syscalls: [{ name: 'read', action: 'SCMP_ACT_ERRNO' }] }).rules[0]?.names).toEqual(['read']);
   });
 
-  test('a rule may be without names', () => {
+  test('a rule may have no names', () => {
     expect(
       read({ syscalls: [{ action: 'SCMP_ACT_ERRNO' }, { names: null, action: 'SCMP_ACT_ERRNO' }] }).rules.map(({ names }) => names),
     ).toEqual([[], []]);
   });
 
-  test('in a rule that allows, unknown names are collected', () => {
+  test('unknown names are collected in a rule that allows', () => {
     expect(read({ syscalls: [{ names: ['read', 'mout', 'raed'], action: 'SCMP_ACT_ALLOW' }] }).unknown).toEqual(['mout', 'raed']);
   });
 
@@ -80,13 +80,13 @@ describe('conditions', () => {
     expect([0x30n, 0x3fn, 0x40n].map((value) => decideFor(args, value))).toEqual(['errno', 'errno', 'allow']);
   });
 
-  test('a value that is left out is zero', () => {
+  test('an omitted value is zero', () => {
     expect([0n, 1n].map((value) => decideFor([{ index: 1, op: 'SCMP_CMP_EQ' }], value))).toEqual(['errno', 'allow']);
     const masked = [{ index: 1, op: 'SCMP_CMP_MASKED_EQ', value: 0x80 }];
     expect([0n, 0x80n].map((value) => decideFor(masked, value))).toEqual(['errno', 'allow']);
   });
 
-  test('all of them must be met', () => {
+  test('all conditions must be met', () => {
     const args = [
       { index: 1, op: 'SCMP_CMP_GE', value: 5 },
       { index: 1, op: 'SCMP_CMP_LE', value: 7 },
@@ -202,12 +202,12 @@ describe('errors', () => {
     expect(error.message).toContain(message);
   });
 
-  test('an errno out of range', () => {
+  test('an errno out of range is an error', () => {
     expect(thrown(() => read(rule({ errnoRet: 4096 }))).message).toContain('expected a whole number from 0 to 4095, received 4096');
   });
 });
 
-test('a rule has names or a name, not both; empty fields count as absent', () => {
+test('a rule has either names or a name, and empty fields count as absent', () => {
   const profile = (rule: object) => ({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ action: 'SCMP_ACT_ERRNO', ...rule }] });
   expect(thrown(() => read(profile({ name: 'mount', names: ['umount2'] })))).toMatchObject({ path: 'oci.syscalls[0].names' });
   expect(read(profile({ name: '', names: ['umount2'], includes: null })).rules[0]?.names).toEqual(['umount2']);

@@ -13,7 +13,7 @@ const filter = (seccomp: SandboxOptions['seccomp'], options: SandboxOptions = {}
 };
 
 describe('groups', () => {
-  test('every system call of the tables is in just one group', () => {
+  test('every system call of the tables is in exactly one group', () => {
     const all = Object.keys(groups).flatMap((name) => callsOf(name as GroupName));
     const known = new Set(Object.values(archTables).flatMap(({ numbers }) => Object.keys(numbers)));
     expect(all).toHaveLength(new Set(all).size);
@@ -30,20 +30,20 @@ describe('groups', () => {
 });
 
 describe('rules', () => {
-  test('a denial holds however wide the kernel reads the argument', () => {
+  test('a denial applies whether the kernel reads 32 or 64 bits of the argument', () => {
     const { explain } = filter({ deny: [{ names: 'ioctl', when: [{ index: 1, op: 'eq', value: 0x5401 }], errno: 'ENOTTY' }] });
     for (const request of [0x5401, 0x5401n | (1n << 32n), 0xffffffff00005401n])
       expect(explain('ioctl', [0, request])).toMatchObject({ action: 'errno', errno: 25 });
     expect(explain('ioctl', [0, 0x5402])).toMatchObject({ action: 'allow' });
   });
 
-  test('a permission holds only if both readings agree', () => {
+  test('a permission applies only if both readings match', () => {
     const { explain } = filter({ allow: [{ names: 'keyctl', when: [{ index: 0, op: 'ne', value: 5 }] }] });
     expect(explain('keyctl', [6]).action).toBe('allow');
     for (const operation of [5, 5n | (1n << 32n)]) expect(explain('keyctl', [operation]).action).toBe('errno');
   });
 
-  test('only keeps the rules of the profile on arguments', () => {
+  test("the list `only` keeps the profile's rules on arguments", () => {
     const { explain } = filter({ only: ['read', 'chmod', 'keyctl'] });
     expect(explain('read').action).toBe('allow');
     expect(explain('chmod', [0, 0o4755])).toMatchObject({ action: 'errno', errno: 1 });
@@ -91,8 +91,8 @@ describe('rules', () => {
   });
 });
 
-describe('profiles of others', () => {
-  test.each(['moby', 'podman'])('%s: decides as its JSON says, and no other ABI gets through', (name) => {
+describe('profiles of other projects', () => {
+  test.each(['moby', 'podman'])('%s: the filter decides as its JSON specifies, also by arguments', (name) => {
     const { explain, unknown } = filter({ docker: profile(name) });
     expect(unknown).toEqual([]);
     const answers = ['read', 'mount', 'keyctl', 'bpf', 'unshare', 'reboot'].map((call) => explain(call).action);
@@ -101,7 +101,7 @@ describe('profiles of others', () => {
     );
     expect(explain('personality', [0x40000]).action).toBe('errno');
     expect(explain('socket', [name === 'moby' ? 38 : 40]).action).toBe('errno');
-    // The kernel reads 32 bits: what passes for another number must not pass.
+    // The kernel reads only 32 bits: higher bits must not turn a denied number into an allowed one.
     expect(explain('socket', [(1n << 32n) | (name === 'moby' ? 38n : 40n)]).action).toBe('errno');
   });
 
@@ -111,7 +111,7 @@ describe('profiles of others', () => {
     expect(filter({ docker: profile('moby') }, { capabilities, nestedUserNamespaces: true }).explain('mount').action).toBe('allow');
   });
 
-  test('the strictest rule decides where several match', () => {
+  test('the strictest of several matching rules decides', () => {
     const rule = (action: string, extra = {}) => ({ names: ['getpid'], action, ...extra });
     for (const syscalls of [
       [rule('SCMP_ACT_ALLOW'), rule('SCMP_ACT_ERRNO', { errnoRet: 7 })],
@@ -120,7 +120,7 @@ describe('profiles of others', () => {
       expect(filter({ oci: { defaultAction: 'SCMP_ACT_ALLOW', syscalls } }).explain('getpid')).toMatchObject({ action: 'errno', errno: 7 });
   });
 
-  test('a writable bind stays without set-id files', () => {
+  test('set-id modes stay denied with a writable bind mount', () => {
     const { explain } = filter(
       { docker: profile('moby') },
       { mounts: [{ type: 'bind', source: '/tmp', target: '/work', readonly: false }] },
@@ -131,7 +131,7 @@ describe('profiles of others', () => {
   });
 });
 
-test('the filter as text names calls and answers', () => {
+test('the text of a filter contains the names of calls and actions', () => {
   const text = `${filter('default')}`;
   expect(text).toMatch(/^ {3}0 {2}load arch\n/);
   expect(text).toMatch(/if nr >= \d+ \(\w+\) goto \d+ else \d+/);

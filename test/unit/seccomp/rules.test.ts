@@ -1,4 +1,4 @@
-// Rules of the option seccomp, and how a policy decides by them.
+// Rules of the option seccomp, and how a policy applies them.
 import { constants } from 'node:os';
 import { callsOf } from '../../../dist/seccomp/groups';
 import { type Action, allow, decide, decidingRule, errno, ownRules, type Rule } from '../../../dist/seccomp/policy';
@@ -135,12 +135,12 @@ describe('a policy', () => {
     otherwise: errno(38),
   } as const;
 
-  test('arguments that are not given are zero', () => {
+  test('omitted arguments are zero', () => {
     expect(decide(policy, 'read', [])).toEqual(errno(5));
     expect(decide(policy, 'read', [0n, 0n, 0n, 1n])).toEqual(allow);
   });
 
-  test('names the rule that decides, if one does', () => {
+  test('finds the rule that decides, if there is one', () => {
     expect(decidingRule(policy, 'read', [0n, 0n, 0n, 1n])?.why).toBe('others');
     expect(decidingRule(policy, 'write', [0n, 0n, 0n, 1n])).toBeUndefined();
     expect(decide(policy, 'write', [0n, 0n, 0n, 1n])).toEqual(errno(38));

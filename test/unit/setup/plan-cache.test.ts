@@ -21,7 +21,7 @@ const context = (index: number, options: { readonly args?: readonly string[]; re
   return { spec, context: { host: host(), hostId: firstHostId + index, lockFd: 9, cgroups, dropped: [], program, kind: 'run' } as const };
 };
 
-/** Every operation with its texts in full: where a text lies in the plan does not matter. */
+/** Decodes every operation with its texts in full, because the offset of a text in the plan does not matter. */
 function meaning(bytes: Uint8Array): unknown {
   const plan = Buffer.from(bytes);
   const kinds = Object.values(ops).map(({ kinds: kind }) => kind);
@@ -45,7 +45,7 @@ test.each([
   ['other arguments', { args: ['one', 'a much longer argument than any before'] }],
   ['other descriptors', { stdio: 'pipe' }],
   ['no pipes', { stdio: 'ignore' }],
-] as const)('a plan from a template says what a plan that is written anew says: %s', (_, options) => {
+] as const)('a plan from a template equals a newly written plan: %s', (_, options) => {
   for (let index = 0; index < 3; index++) {
     const one = context(index, options);
     const other = context(index + 4, options);

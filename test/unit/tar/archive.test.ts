@@ -1,4 +1,4 @@
-// Archives in memory: what is written is read again, and what no writer makes is an error.
+// Archives in memory: entries are read back as they were written, and malformed archives are errors.
 import fc from 'fast-check';
 import { blockSize, checksum, type TarEntry } from '../../../dist/tar/format';
 import { readTar } from '../../../dist/tar/reader';
@@ -6,7 +6,7 @@ import { archiveEnd, encodeHeader, padding } from '../../../dist/tar/writer';
 
 const plain: TarEntry = { path: 'f', type: 'file', mode: 0o644, uid: 0, gid: 0, size: 0, mtime: 1_700_000_000_000 };
 
-/** An archive of entries with their contents. */
+/** Returns an archive of entries with their contents. */
 const archive = (...entries: readonly (readonly [Partial<TarEntry>, string?])[]): Buffer =>
   Buffer.concat([
     ...entries.flatMap(([entry, data = '']) => {
@@ -38,7 +38,7 @@ function changed(bytes: Buffer, at: number, text: string): Buffer {
   return copy;
 }
 
-test('every entry is read as it was written, however the bytes arrive', async () => {
+test('every entry is read as it was written, whatever the size of the chunks', async () => {
   const name = fc.string({ minLength: 1, maxLength: 150, unit: 'grapheme' }).map((text) => text.replace(/[\0/]/g, '_'));
   const number = fc.integer({ min: 0, max: 2 ** 31 });
   const common = {
@@ -63,7 +63,7 @@ test('every entry is read as it was written, however the bytes arrive', async ()
   );
 });
 
-test('a reader that stops early, or reads nothing, misses no entry', async () => {
+test('a reader that stops early or reads no content misses no entry', async () => {
   const paths: string[] = [];
   for await (const { entry, content } of readTar(
     inParts(archive([{ path: 'a' }, 'x'.repeat(3000)], [{ path: 'b' }, 'y'], [{ path: 'c' }]), 700),
@@ -74,7 +74,7 @@ test('a reader that stops early, or reads nothing, misses no entry', async () =>
   expect(paths).toEqual(['a', 'b', 'c']);
 });
 
-test('long names as GNU tar writes them', async () => {
+test('long names in the format of GNU tar are read', async () => {
   const long = 'n'.repeat(200);
   const gnu = (flag: string, text: string) =>
     Buffer.concat([
@@ -87,13 +87,13 @@ test('long names as GNU tar writes them', async () => {
   expect(entry).toMatchObject({ path: long, linkPath: `${long}2` });
 });
 
-test('headers of other writers', async () => {
+test('headers of other writers are read', async () => {
   const file = archive([{ path: 'f' }, 'data']);
-  // ustar: a prefix before the name; V7: no magic, so that the same bytes mean nothing.
+  // ustar has a prefix before the name. V7 has no magic, so that the same bytes have no meaning.
   const prefixed = changed(file, 345, 'deep/down');
   expect((await readAll(prefixed))[0]?.[0].path).toBe('deep/down/f');
   expect((await readAll(changed(prefixed, 257, '\0\0\0\0\0')))[0]?.[0].path).toBe('f');
-  // A directory is also a file whose name ends with a slash; a NUL and '7' are files; 'V' is no file at all.
+  // An entry whose name ends with a slash is a directory. The types NUL and '7' are files; 'V' is no entry.
   expect((await readAll(changed(archive([{ path: 'f' }]), 0, 'd/')))[0]?.[0].type).toBe('directory');
   for (const flag of ['\0', '7']) expect((await readAll(changed(file, 156, flag)))[0]?.[0].type).toBe('file');
   expect(await readAll(Buffer.concat([changed(file, 156, 'V').subarray(0, 2 * blockSize), archive([{ path: 'next' }])]))).toMatchObject([
@@ -125,6 +125,6 @@ test.each<[string, Buffer, RegExp]>([
   await expect(readAll(bytes)).rejects.toMatchObject({ code: 'ERR_NSJS_ARCHIVE', message: expect.stringMatching(message) });
 });
 
-test('nothing at all is an archive without entries', async () => {
+test('empty input is an archive without entries', async () => {
   expect(await readAll(Buffer.alloc(0))).toEqual([]);
 });
