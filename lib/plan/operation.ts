@@ -9,6 +9,7 @@ export type Section = (typeof sections)[number];
  * these passes need not recognize operations by name.
  *
  * - `root`: creates the sandbox's new root; `attach` and `seal` attach it and make it read-only.
+ * - `stage`: mounts a file system below the new root, for this sandbox alone.
  * - `system`: clones a directory of the system, independently of the sandbox's ids.
  * - `hide`: hides a part of /usr.
  * - `procfs`: mounts a new procfs.
@@ -16,7 +17,7 @@ export type Section = (typeof sections)[number];
  * - `host-id`: a text contains the host id of the sandbox.
  * - `cgroup`: a text contains the name of the sandbox's cgroups.
  */
-export type Mark = 'root' | 'attach' | 'seal' | 'system' | 'hide' | 'procfs' | 'pivot' | 'clone' | 'host-id' | 'cgroup';
+export type Mark = 'root' | 'attach' | 'seal' | 'stage' | 'system' | 'hide' | 'procfs' | 'pivot' | 'clone' | 'host-id' | 'cgroup';
 
 /** One operation of a plan, as added by a feature. */
 export interface PlannedOp {

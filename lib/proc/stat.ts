@@ -7,7 +7,7 @@ export interface ProcessStat {
   readonly state: string;
   readonly userTicks: number;
   readonly systemTicks: number;
-  /** Of children that have exited and been waited for. */
+  /** CPU time of children that have exited and been waited for. */
   readonly childUserTicks: number;
   readonly childSystemTicks: number;
   /** Time of its start since boot. */

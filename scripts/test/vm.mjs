@@ -13,6 +13,7 @@ const patterns = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 // `--subset`, for CI: leaves out suites that mostly wait and also run on the host; `npm run test:vm` runs them.
 const isSubset = process.argv.includes('--subset');
 const chosen = patterns.length > 0 ? patterns : ['features/limits', 'dist-test/kernel/limits'];
+const ofRoot = [...chosen, 'features/mounts'];
 const ofUser = [
   'features/limits',
   ...['enforced', 'cgroups', 'kernel-memory', 'stand-ins', 'usage'].map((name) => `dist-test/kernel/limits/${name}`),
@@ -26,7 +27,7 @@ const cache = join(homedir(), '.cache/nsjs-vm');
 const kernels = process.env.NSJS_VM_KERNEL
   ? [{ path: process.env.NSJS_VM_KERNEL, root: chosen, user: chosen }]
   : [
-      { path: join(cache, '6.1'), root: chosen, user: isSubset ? ofUser : chosen },
+      { path: join(cache, '6.1'), root: patterns.length > 0 ? chosen : ofRoot, user: isSubset ? ofUser : chosen },
       { path: join(cache, 'default'), root: patterns.length > 0 ? chosen : ['features/limits'], user: [] },
     ];
 

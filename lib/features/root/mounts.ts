@@ -14,7 +14,7 @@ import {
   parseString,
   parseTarget,
 } from '../../base/parse';
-import { noSlot, type Slot } from '../../plan/operation';
+import type { Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
 import { feature } from '../feature';
 import { emitDev } from './dev';
@@ -22,6 +22,7 @@ import { bindHost, mapOwner, mountAttr, newFs, statSource } from './mount-ops';
 import { pinForOthers } from './mount-places';
 import { emitOverlay, type OverlayOptions, type OverlaySpec, overlayKeys, parseOverlay } from './overlay';
 import { emitProc } from './proc';
+import { stagedFile } from './stage';
 import type { MountBuild, RootTree } from './tree';
 
 /**
@@ -226,20 +227,15 @@ function emitTmpfs({ plan, origin, spec, context: { hostId } }: MountBuild, moun
   return newFs(plan, 'tmpfs', options, mountAttr.nosuid | mountAttr.nodev, origin);
 }
 
-// On the new root, and on an empty file system, the file is created in place. Elsewhere it is created on a separate
-// file system, cloned from there and mounted over the existing target. Before Linux 6.15 such a clone is not possible.
+// On the new root, and on an empty file system, the file is created in place. Elsewhere it is mounted over the existing
+// target.
 function emitFile(plan: PlanWriter, tree: RootTree, { target, data, mode }: Extract<MountSpec, { type: 'file' }>, origin: string): void {
   if (tree.isSealed(target)) {
     tree.file(target, data, mode, origin);
     return;
   }
   if (tree.fixedFile(target, data, mode, origin)) return;
-  const scratch = newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, origin);
-  plan.op('inside', origin, 'MakeFile', scratch, '/file', data, mode);
-  const file = plan.slot(origin);
-  plan.op('inside', origin, 'OpenTree', file, scratch, '/file', 1);
-  plan.op('inside', origin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
-  tree.mount(file, target, 'file', origin, { fixed: true });
+  tree.mount(stagedFile(plan, 'own', data, mode, origin), target, 'file', origin, { fixed: true });
 }
 
 declare module '../spec' {

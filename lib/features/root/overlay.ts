@@ -1,10 +1,11 @@
 import { errnos } from '../../base/errnos';
 import { OptionError, SysError } from '../../base/errors';
 import { type Bytes, parseArray, parseBoolean, parseBytes, parseHostPath, parseInteger, parseObject } from '../../base/parse';
-import { noSlot, type Slot } from '../../plan/operation';
+import type { Slot } from '../../plan/operation';
 import type { PlanWriter } from '../../plan/writer';
 import type { Context } from '../feature';
 import { bindHost, mountAttr, newFs, statSource } from './mount-ops';
+import { stageOf } from './stage';
 
 /** Directories that are combined into one: writes go to `upper`, the others stay unchanged (overlayfs, Linux 5.11). */
 export interface OverlayOptions {
@@ -37,7 +38,6 @@ export const overlayKeys = ['lower', 'upper', 'size', 'inodes', 'followLinks'] a
 const defaultSize = 64 * 2 ** 20;
 const defaultInodes = 16_384;
 const maxLower = 100;
-const stageKey = 'overlay stage';
 /** Directories below the one that takes changes. */
 const overlayDirectories = { upper: '/upper', work: '/work' } as const;
 
@@ -60,16 +60,6 @@ export function parseOverlay(value: unknown, at: string): OverlaySpec {
 /** Returns the key of the slot that holds an overlay's changes, in its directory `upper`. */
 export const upperKey = (origin: string): string => `upper of ${origin}`;
 
-/**
- * Mounts a tmpfs outside the new root, to which layers are attached: they must be attached somewhere. It goes away with
- * the old root. It lies below the new root, so it is mounted first.
- */
-export function openStage(plan: PlanWriter): void {
-  const stage = newFs(plan, 'tmpfs', { mode: '700' }, mountAttr.nosuid | mountAttr.nodev, 'root');
-  plan.op('inside', 'root', 'MoveMount', stage, noSlot, '/');
-  plan.shared(stageKey, () => stage);
-}
-
 /** Emits the operations that create an overlay and returns its slot. */
 export function emitOverlay(
   plan: PlanWriter,
@@ -78,7 +68,7 @@ export function emitOverlay(
   context: Context,
   slot: Slot = plan.slot(origin),
 ): Slot {
-  const stage = plan.known(stageKey) ?? noSlot;
+  const stage = stageOf(plan, 'own');
   const layers = overlay.lower.map((source, index) => {
     const layer = bindHost(plan, context, { origin, source, readonly: true, owned: true, alone: true, followLinks: overlay.followLinks });
     if (statSource(source, origin).kind !== 'dir') throw new OptionError(`${origin}.lower[${index}]`, `is not a directory: ${source}`);

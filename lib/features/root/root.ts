@@ -7,10 +7,11 @@ import { type Context, feature, type Step } from '../feature';
 import type { Spec } from '../spec';
 import { etcFiles } from './etc';
 import { homeDirectory } from './home';
-import { bindHost, cloneTree, mountAttr, mountFlags, newFs, newRoot } from './mount-ops';
+import { bindHost, mountAttr, mountFlags, newFs, newRoot } from './mount-ops';
 import { pinForOthers, placeMount } from './mount-places';
 import { emitMount } from './mounts';
-import { emitOverlay, type OverlayOptions, type OverlaySpec, openStage, parseOverlay, upperKey } from './overlay';
+import { emitOverlay, type OverlayOptions, type OverlaySpec, parseOverlay, upperKey } from './overlay';
+import { closeStage, openStages, stagedFile } from './stage';
 import { hiddenOrigin, RootTree } from './tree';
 
 export interface RootOptions {
@@ -54,12 +55,14 @@ export const rootTree: Step = {
       return;
     }
     plan.op('inside', 'root', 'Propagation', mountFlags.recursive | mountFlags.private);
-    if (typeof spec.root === 'object' || spec.mounts.some(({ type }) => type === 'overlay')) openStage(plan);
+    const start = plan.ops.inside.length;
     const tree = openRoot(plan, spec, context);
     if (spec.root === 'system') emitSystem(plan, tree, spec, context);
     if (spec.root === 'host') pinForOthers(tree, { source: '/', target: '' }, 'root', context);
     for (const [index, mount] of spec.mounts.entries()) emitMount({ plan, tree, origin: `mounts[${index}]`, spec, context }, mount);
-    if (spec.root !== 'host') finishRoot(plan, spec, tree);
+    openStages(plan, start);
+    if (spec.root === 'host') closeStage(plan);
+    else finishRoot(plan, spec, tree);
     if (context.kind === 'sandbox' && !context.parked) shareDirectories(plan, spec);
   },
 };
@@ -145,7 +148,7 @@ function emitSystem(plan: PlanWriter, tree: RootTree, spec: Spec, context: Conte
 function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, context: Context): void {
   for (const { target, kind, kept } of context.hidden ?? []) {
     if (kind === 'file') {
-      plan.marked('hide', () => hideFile(plan, tree, target));
+      plan.marked('hide', () => tree.mount(stagedFile(plan, 'hide', '', 0o444, hiddenOrigin), target, 'file', hiddenOrigin));
       continue;
     }
     const cover = plan.marked('hide', () => newCover(plan));
@@ -159,15 +162,6 @@ function hideForeign(plan: PlanWriter, tree: RootTree, { mounts }: Spec, context
 }
 
 const newCover = (plan: PlanWriter): Slot => newFs(plan, 'tmpfs', { mode: '755' }, mountAttr.nosuid | mountAttr.nodev, hiddenOrigin);
-
-function hideFile(plan: PlanWriter, tree: RootTree, target: string): void {
-  const cover = newCover(plan);
-  const file = plan.slot(hiddenOrigin);
-  plan.op('inside', hiddenOrigin, 'MakeFile', cover, '/file', '', 0o444);
-  plan.op('inside', hiddenOrigin, 'OpenTree', file, cover, '/file', cloneTree);
-  plan.op('inside', hiddenOrigin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);
-  tree.mount(file, target, 'file', hiddenOrigin);
-}
 
 function bindSystem(plan: PlanWriter, tree: RootTree, context: Context, path: string, kind: 'dir' | 'file'): Slot {
   const slot = plan.marked('system', () => bindHost(plan, context, { origin: 'root', source: path, readonly: true, owned: false }));

@@ -57,6 +57,7 @@ type Place = 'build' | 'own' | 'nowhere';
 function placeOf(op: PlannedOp, root: Slot, sources: ReadonlyMap<Slot, unknown>, covered: readonly string[]): Place {
   const [first, second, third] = op.args;
   const { name, mark } = op;
+  if (mark === 'stage') return 'nowhere';
   if (mark === 'hide' || rootMarks.includes(mark)) return 'build';
   const mounts = name === 'MoveMount' && first instanceof Slot && sources.has(first);
   const makes = first === root && (name === 'MakeDir' || name === 'MakeFile' || name === 'Symlink');

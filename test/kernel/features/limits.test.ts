@@ -32,7 +32,7 @@ testIf(!hasCgroups, 'a user without cgroups', 'without a cgroup the report state
   expect(report.dropped).toEqual([
     expect.objectContaining({ control: 'cgroup', reason: expect.stringContaining('per process'), fix: expect.any(String) }),
     expect.objectContaining({ control: 'limits.cpuWeight' }),
-    expect.objectContaining({ control: 'limits.openFiles', reason: expect.stringMatching(/ of the \d+ watches/) }),
+    expect.objectContaining({ control: 'limits.openFiles', reason: expect.stringMatching(/all \d+ epoll watches/) }),
   ]);
 });
 

@@ -72,6 +72,15 @@ test('a file mount can replace a file in a read-only bind', async () => {
   expect(readFileSync(join(directory.path, 'file'), 'utf8')).toBe('content');
 });
 
+test('a file mount can replace a file of the system, however often and for all roots', async () => {
+  const { stdout: release } = await spawnIsolated('readlink', ['-f', '/usr/lib/os-release']);
+  const mounts = [{ type: 'file', target: release, data: 'replaced' }] as const;
+  // From the second run on, a root could be shared with other sandboxes.
+  for (let count = 0; count < 4; count++) expect(await sh(`cat ${release}; ls -A /.. | grep -c usr`, { mounts })).toBe('replaced1');
+  // The host's root is kept, and nothing is left on top of it.
+  expect(await sh(`cat ${release}; cd /..; ls -d usr`, { root: 'host', mounts })).toBe('replacedusr');
+});
+
 test('mounts below the temporary directory work', async () => {
   const mounts = [
     { type: 'bind', source: directory.path, target: '/tmp/deep/data' },

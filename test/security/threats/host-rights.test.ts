@@ -50,10 +50,10 @@ testIf(isRoot, 'root', 'a range of ids excludes capabilities such as CAP_SYS_ADM
     SandboxOptions['capabilities']
   >;
   const range = { preset: 'container', user: { ids: 'range' } } as const;
-  expect(thrown(() => spawnIsolated('true', [], { ...range, capabilities })).message).toMatch(/^capabilities: CAP_SYS_ADMIN/);
+  expect(thrown(() => spawnIsolated('true', [], { ...range, capabilities })).message).toMatch(/^capabilities: .*CAP_SYS_ADMIN/);
   expect(
     thrown(() => spawnIsolated('true', [], { ...range, capabilities: { inheritable: ['CAP_SYS_PTRACE'], bounding: [] } })).message,
-  ).toMatch(/^capabilities: CAP_SYS_PTRACE/);
+  ).toMatch(/^capabilities: .*CAP_SYS_PTRACE/);
 });
 
 test('a rule that allows user namespaces under a condition counts as allowing them', () => {

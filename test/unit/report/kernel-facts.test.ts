@@ -149,11 +149,14 @@ describe('a difference from the options', () => {
   describe('in capabilities', () => {
     const with1 = (set: keyof typeof none, name = 'CAP_KILL'): KernelFacts => ({ capabilities: { ...none, [set]: [name] } });
 
-    test.each(['bounding', 'permitted', 'effective', 'inheritable', 'ambient'] as const)('a capability that is not allowed in the %s set is an error', (set) => {
-      expect(message({}, with1(set))).toContain(`capabilities: the kernel reports CAP_KILL in the ${set} set`);
-      expect(message({ capabilities: ['CAP_KILL'] }, with1(set))).toBe('');
-      expect(message({ capabilities: ['CAP_CHOWN'] }, with1(set))).toContain(`CAP_KILL in the ${set} set`);
-    });
+    test.each(['bounding', 'permitted', 'effective', 'inheritable', 'ambient'] as const)(
+      'a capability that is not allowed in the %s set is an error',
+      (set) => {
+        expect(message({}, with1(set))).toContain(`capabilities: the kernel reports CAP_KILL in the ${set} set`);
+        expect(message({ capabilities: ['CAP_KILL'] }, with1(set))).toBe('');
+        expect(message({ capabilities: ['CAP_CHOWN'] }, with1(set))).toContain(`CAP_KILL in the ${set} set`);
+      },
+    );
 
     test('fewer capabilities than the options allow are accepted', () => {
       expect(message({ capabilities: ['CAP_KILL', 'CAP_CHOWN'] }, { capabilities: none })).toBe('');
