@@ -11,8 +11,8 @@ const keyOf = (kind: Kind): string => `${kind} stage`;
 
 /**
  * Returns the slot of a tmpfs outside the new root. Layers of an overlay must be attached somewhere, and before Linux
- * 6.15 a file can only be cloned from an attached file system. The stage goes away with the old root, if the sandbox has
- * a new one.
+ * 6.15 a file can only be cloned from an attached file system. If the sandbox has a new root, the stage goes away with
+ * the old one.
  */
 export const stageOf = (plan: PlanWriter, kind: Kind): Slot => plan.shared(keyOf(kind), () => plan.slot('root'));
 

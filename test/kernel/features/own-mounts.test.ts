@@ -99,7 +99,7 @@ test('no mount of the host is visible', async () => {
       .map((line) => line.split(' ')[4]);
   const inside = targets(await sh('cat /proc/self/mountinfo'));
   expect(inside).toContain('/');
-  // Of the host's mounts only those that are bound are visible, with the mounts below them.
+  // Only those mounts of the host that are bound are visible, with the mounts below them.
   const own = ['/', '/proc', '/tmp', '/dev', '/dev/shm', '/usr'];
   for (const target of targets(readFileSync('/proc/self/mountinfo', 'latin1')))
     if (target !== undefined && !own.includes(target) && !target.startsWith('/usr/')) expect(inside).not.toContain(target);
