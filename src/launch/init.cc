@@ -12,8 +12,6 @@
 namespace nsjs {
 namespace {
 
-constexpr int kAllChildren = 0;  // P_ALL
-constexpr int kOneChild = 1;     // P_PID
 constexpr std::uint64_t kChildSignal = 1ull << (SIGCHLD - 1);
 
 // In the order of NamespaceId.
@@ -71,13 +69,13 @@ bool reap(Context& context, bool serves) {
   for (;;) {
     siginfo_t info{};
     struct rusage usage {};
-    Status status = sys::waitid(kAllChildren, 0, &info, WEXITED | WNOHANG | WNOWAIT | kWaitAll, nullptr);
+    Status status = sys::waitid(sys::kAllChildren, 0, &info, WEXITED | WNOHANG | WNOWAIT | kWaitAll, nullptr);
     if (!status.ok()) return !serves || status.err != 10;  // ECHILD
     if (info.si_pid == 0) return false;
     Program* program = g_programs.find([&info](const Program& one) { return one.pid == info.si_pid; });
     // Read before the process is reaped: its start is reported with its pid, which the kernel must still know.
     if (program != nullptr) read_exec_channel(context, *program);
-    status = sys::waitid(kOneChild, info.si_pid, &info, WEXITED | kWaitAll, &usage);
+    status = sys::waitid(sys::kOneChild, info.si_pid, &info, WEXITED | kWaitAll, &usage);
     if (!status.ok()) return true;
     if (program == nullptr) continue;
     if (serves || (program->started && !program->failed)) send_exited(context, *program, info, usage);

@@ -27,6 +27,12 @@ Status write_all(int fd, const char* data, std::size_t size);
 // Writes the number in decimal at the start of the buffer.
 const char* write_number(char (&to)[12], int number);
 
+// The text that follows in a list of texts, each of which ends with a NUL.
+inline const char* after(const char* text) {
+  while (*text != 0) ++text;
+  return text + 1;
+}
+
 // "/proc/<pid>/<name>" in a buffer of its own.
 struct ProcPath {
   ProcPath(int pid, const char* name);

@@ -6,8 +6,6 @@
 namespace nsjs {
 namespace {
 
-constexpr int kAll = 0;  // P_ALL
-
 // Kills the whole process group of a child with one call, unless its session is that of this process: a process that
 // forks outruns one kill per process. The group id cannot be reused before the child is reaped.
 void kill_group(long child, long own_session, long& last) {
@@ -91,10 +89,10 @@ void kill_descendants(int directory, const char* proc, const char* list) {
     if (!kill_children(directory, proc, list)) return;
     siginfo_t info{};
     struct rusage usage {};
-    if (!sys::waitid(kAll, 0, &info, WEXITED | kWaitAll, &usage).ok()) return;
+    if (!sys::waitid(sys::kAllChildren, 0, &info, WEXITED | kWaitAll, &usage).ok()) return;
     // Reaps all other children that have died: each one that stays in the list makes the next pass slower.
     do info.si_pid = 0;
-    while (sys::waitid(kAll, 0, &info, WEXITED | WNOHANG | kWaitAll, &usage).ok() && info.si_pid != 0);
+    while (sys::waitid(sys::kAllChildren, 0, &info, WEXITED | WNOHANG | kWaitAll, &usage).ok() && info.si_pid != 0);
   }
 }
 

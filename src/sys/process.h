@@ -11,7 +11,10 @@
 
 namespace nsjs::sys {
 
-constexpr int kPidfdType = 3;  // P_PIDFD
+// The processes that waitid(2) waits for.
+constexpr int kAllChildren = 0;  // P_ALL
+constexpr int kOneChild = 1;     // P_PID
+constexpr int kPidfdType = 3;    // P_PIDFD
 
 // If a seccomp filter hides clone3(2), as in containers, clone(2) still creates a process without namespaces of its
 // own.

@@ -22,11 +22,6 @@ constexpr unsigned kNosuid = 2;                // MOUNT_ATTR_NOSUID
 constexpr unsigned kNodev = 4;                 // MOUNT_ATTR_NODEV
 constexpr std::uint64_t kIdMap = 0x00100000;   // MOUNT_ATTR_IDMAP
 
-const char* after(const char* text) {
-  while (*text != 0) ++text;
-  return text + 1;
-}
-
 // Writes "/proc/self/fd/<fd><rest>" and returns a pointer to its end.
 char* append_fd(char* to, int fd, const char* rest) {
   char digits[12];

@@ -48,11 +48,6 @@ Status enter_lock(int proc) {
   sys::exit_group(0);
 }
 
-const char* after(const char* text) {
-  while (*text != 0) ++text;
-  return text + 1;
-}
-
 struct Ack {
   nlmsghdr header;
   nlmsgerr error;

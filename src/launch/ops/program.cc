@@ -17,11 +17,6 @@ constexpr unsigned kSetWindowSize = 0x5414;   // TIOCSWINSZ
 constexpr unsigned kSetPtyLock = 0x40045431;  // TIOCSPTLCK
 constexpr unsigned kGetPtyPeer = 0x5441;      // TIOCGPTPEER
 
-const char* after(const char* text) {
-  while (*text != 0) ++text;
-  return text + 1;
-}
-
 unsigned count(Text list) {
   unsigned entries = 0;
   for (const char* at = list.data; at < list.data + list.size; at = after(at)) ++entries;
