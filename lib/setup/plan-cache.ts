@@ -102,8 +102,8 @@ function placeOfId(text: string, id: string): number {
   return found < 0 ? -1 : found + 1;
 }
 
-function groupName({ cgroups }: Context): string | undefined {
-  const [directory] = Object.values(cgroups.directories);
+function groupName({ cgroups, freezer }: Context): string | undefined {
+  const [directory = freezer?.own ? freezer.directory : undefined] = Object.values(cgroups.directories);
   return directory?.slice(directory.lastIndexOf('/') + 1);
 }
 

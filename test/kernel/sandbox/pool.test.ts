@@ -141,6 +141,18 @@ test('time limits start with the program, not with its sandbox', () =>
     expect(late.durationMs).toBeLessThan(500 + slack);
   }));
 
+test('sandboxes without a cgroup for limits have a freezer each', () =>
+  inPool(
+    { cgroup: 'off', limits: { wallTime: 60_000 } },
+    async (pool) => {
+      const both = await Promise.all([pool.spawn('sleep', ['0.3']), pool.spawn('sleep', ['0.3'])]);
+      expect(both.map(({ exitCode }) => exitCode)).toEqual([0, 0]);
+      await refilled(pool, 2);
+      expect(await pool.spawn('true')).toMatchObject({ exitCode: 0 });
+    },
+    { size: 2 },
+  ));
+
 test('cpuTime and idle count all processes that the program starts', async () => {
   await inPool({ limits: { cpuTime: 300 } }, async (pool) => {
     const spinning = await pool.spawn('sh', ['-c', 'while :; do :; done & while :; do :; done'], { reject: false });
