@@ -122,11 +122,11 @@ export function lookAgain(): Host {
   });
   const now = ownProcess();
   if (known?.process === now) return known.host;
-  if (known) releaseKept();
   return remember(now);
 }
 
 function remember(now: string): Host {
+  if (known) releaseKept();
   const found = deepFreeze<Host>(read());
   known = { host: found, ids: ids(), uid: process.geteuid?.(), changes: ownChanges(), process: now };
   return found;

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { bare } from '../base/parse';
 import { directoryOf, type Hierarchies, parseMemberships, readHierarchies } from '../cgroup/hierarchies';
 import { controllers, type GroupDirectories } from '../cgroup/layout';
 import { groupOwner } from '../cgroup/sweep';
@@ -79,24 +80,23 @@ export class FoundSource {
 
   constructor({ launcher, init }: FoundSandbox, hierarchies: Hierarchies = readHierarchies()) {
     const { version, directories, unified } = groupsOf(boundedText(`/proc/${init}/cgroup`), hierarchies);
-    const freezer = unified === undefined ? {} : { freezer: { version: 2, directory: unified } as const };
-    this.source = new StatsSource({ cgroups: { version, directories }, ...freezer }, launcher, hasNetwork(init));
-    this.limits = {
+    const freezer = unified === undefined ? {} : { freezer: bare({ version: 2, directory: unified } as const) };
+    this.source = new StatsSource(bare({ cgroups: bare({ version, directories }), ...freezer }), launcher, hasNetwork(init));
+    this.limits = bare({
       ...(directories.memory === undefined
         ? {}
         : { memory: `${directories.memory}/${version === 2 ? 'memory.max' : 'memory.limit_in_bytes'}` }),
       ...(directories.pids === undefined ? {} : { pids: `${directories.pids}/pids.max` }),
-    };
+    });
   }
 
   read(): Stats | undefined {
     const { memory, pids } = this.limits;
     const [most, processes] = [limitOf(memory), limitOf(pids)];
     // The kernel counts init as one of the processes; the option `pids` does not.
-    return this.source.read({
-      ...(most === undefined ? {} : { memory: most }),
-      ...(processes === undefined ? {} : { pids: processes - 1 }),
-    });
+    return this.source.read(
+      bare({ ...(most === undefined ? {} : { memory: most }), ...(processes === undefined ? {} : { pids: processes - 1 }) }),
+    );
   }
 
   close(): void {
@@ -140,11 +140,14 @@ function groupsOf(text: string, { mounts }: Hierarchies): FoundGroups {
     );
     return directory === undefined ? [] : [[name, directory] as const];
   });
-  if (found.length > 0) return { version: 1, directories: Object.fromEntries(found), ...(unified === undefined ? {} : { unified }) };
-  if (unified === undefined) return { version: undefined, directories: {} };
+  if (found.length > 0)
+    return bare({ version: 1, directories: bare(Object.fromEntries(found)), ...(unified === undefined ? {} : { unified }) });
+  if (unified === undefined) return bare({ version: undefined, directories: bare({}) });
   const there = boundedText(`${unified}/cgroup.controllers`).split(/\s+/);
   const directories = Object.fromEntries(controllers.filter((name) => there.includes(name)).map((name) => [name, unified]));
-  return directories.memory === undefined ? { version: undefined, directories: {}, unified } : { version: 2, directories };
+  return Object.hasOwn(directories, 'memory')
+    ? bare({ version: 2, directories: bare(directories) })
+    : bare({ version: undefined, directories: bare({}), unified });
 }
 
 // The namespace of another user's process cannot be read. The contents of net/dev are compared instead; if they cannot

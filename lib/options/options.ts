@@ -31,7 +31,7 @@ export interface RunOptions extends SyscallOptions {
   readonly timeout?: number;
   /** Signal that ends the program on timeout, abort and stop(). Default: `'SIGTERM'`. */
   readonly killSignal?: NodeJS.Signals | number;
-  /** Time in ms from `killSignal` to SIGKILL. Default: 5,000. */
+  /** Time in ms from `killSignal` to SIGKILL. Default: 5,000. With 0, only SIGKILL is sent. */
   readonly killGrace?: number;
   /**
    * Number of bytes of stdout and of stderr that are kept. If there are more, the sandbox is killed (reason `output`),

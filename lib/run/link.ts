@@ -24,7 +24,7 @@ export interface Link {
   /** Sends a signal to the program. */
   signal(number: number): void;
   /** Called before the program is stopped with its killSignal. */
-  onStopping?(): void;
+  onStopping(): void;
   /** Kills the program and everything that exists only for it. */
   end(): void;
   /** The limits that the cgroups of its sandbox enforce now. */

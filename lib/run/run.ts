@@ -88,7 +88,7 @@ export class Run implements Stoppable {
   }
 
   onStopping(): void {
-    this.link.onStopping?.();
+    this.link.onStopping();
   }
 
   /** Kills the program immediately. */
@@ -186,7 +186,11 @@ export class Run implements Stoppable {
     const { started } = this.outcome;
     if (started) this.report = makeReport(this.parsed.spec, this.link.launched.context, started, this.outcome);
     const error = factsError(this.parsed.spec, bare({ ...this.report }).kernel, this.link.limits);
-    if (error) this.fail(error);
+    // Whatever failed before, such a program must not count as anything else.
+    if (error) {
+      this.error = error;
+      this.end('killed');
+    }
     for (const number of this.waiting.splice(0)) this.link.signal(number);
     this.link.onStarted();
     this.events.started(pid);

@@ -54,6 +54,9 @@ class SingleRun implements Link {
     this.launched.session.signal(number);
   }
 
+  // The program has its sandbox for itself: everything in it is killed with it.
+  onStopping(): void {}
+
   end(): void {
     this.instance.kill();
   }

@@ -94,6 +94,9 @@ class SyncRun implements Stoppable {
     this.launched.session.signal(number);
   }
 
+  // The program has its sandbox for itself: everything in it is killed with it.
+  onStopping(): void {}
+
   end(reason: Reason): void {
     this.outcome.killedBy(reason);
     this.instance.kill();

@@ -68,7 +68,7 @@ export interface Stoppable {
   /** Kills the program immediately. */
   end(reason: Reason): void;
   /** Called before the program is stopped. */
-  onStopping?(): void;
+  onStopping(): void;
 }
 
 interface StopOptions {
@@ -82,7 +82,7 @@ export function stop(program: Stoppable, reason: Reason, clock: Clock, { killSig
   if (!program.alive || program.outcome.stopped) return;
   if (reason === 'timeout') program.outcome.limitReached('timeout');
   else program.outcome.killedBy(reason);
-  program.onStopping?.();
+  program.onStopping();
   if (killGrace > 0) program.signal(killSignal);
   clock.after(killGrace, () => program.end(reason));
 }

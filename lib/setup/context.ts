@@ -34,7 +34,10 @@ export function openContext(
   const machine = looked();
   const { dropped: groupsDropped, ...groups } = chooseGroups(spec, wanted);
   const kind = wanted === 'run' ? 'run' : 'sandbox';
-  const dropped = [...groupsDropped, ...landlockDropped(spec, machine, { kind, ...(wanted === 'parked' ? { parked: true } : {}) })];
+  const dropped = [
+    ...groupsDropped,
+    ...landlockDropped(spec, machine, bare({ kind, ...(wanted === 'parked' ? ({ parked: true } as const) : {}) })),
+  ];
   if (machine.privileged && spec.namespaces.joined.user !== undefined) refuseForeign(spec.namespaces.joined.user);
   const ownerFd = machine.privileged ? undefined : openOwner(spec);
   const hostCount = spec.user.ids === 'range' ? rangeSize : 1;

@@ -54,6 +54,9 @@ async function use() {
     for (const preset of ['untrusted', 'node', 'build', 'landlock', 'none', 'container']) await spawnIsolated('true', [], { preset });
     await spawnIsolated('true', [], { limits, mounts, seccomp, verify: true, hostname: 'a', violations: true, timeout: 60_000 });
     spawnIsolatedSync('true', [], { stdio: 'ignore' });
+    const late = { timeout: 50, killGrace: 50, reject: false };
+    await spawnIsolated('sleep', ['5'], late);
+    spawnIsolatedSync('sleep', ['5'], late);
     await spawnIsolated('true', [], { stdio: 'pty' });
     await spawnIsolated('true', [], { network: { egress: { allow: ['example.test'], resolve: () => ['127.0.0.1'] } } });
     if (isRoot) await spawnIsolated('true', [], { root: { lower: '/' } });
