@@ -186,7 +186,7 @@ export class Run implements Stoppable {
     const { started } = this.outcome;
     if (started) this.report = makeReport(this.parsed.spec, this.link.launched.context, started, this.outcome);
     const error = factsError(this.parsed.spec, bare({ ...this.report }).kernel, this.link.limits);
-    // Whatever failed before, such a program must not count as anything else.
+    // This error replaces an earlier one of the input: the program was not isolated as required.
     if (error) {
       this.error = error;
       this.end('killed');
