@@ -11,7 +11,7 @@ import { covers, fixedTargets, isWritableMount, mayBePinned } from '../features/
 import type { Spec } from '../features/spec';
 import { host } from '../host/host';
 import type { FactTexts } from '../launcher/fact-texts';
-import { parseMountLines } from '../proc/mountinfo';
+import { parseMountLines, visibleMounts } from '../proc/mountinfo';
 
 /** A mount as the kernel reports it, proc_pid_mountinfo(5). */
 export interface MountFact {
@@ -21,6 +21,8 @@ export interface MountFact {
   readonly type: string;
   /** Flags of the mount itself: `ro`, `nosuid`, `nodev`, `noexec`, … */
   readonly flags: readonly string[];
+  /** Another mount hides it, so that no path leads to it. */
+  readonly hidden?: true;
 }
 
 /** Facts that the kernel reports about a running program. They are read back, not copied from the options. */
@@ -103,8 +105,14 @@ export function cgroupFacts({ version, directories }: Pick<Cgroups, 'version' | 
 }
 
 /** Parses mountinfo; invalid lines are skipped. */
-export const parseMountinfo = (text: string): readonly MountFact[] =>
-  parseMountLines(text).map(({ target, root, type, flags }) => ({ target, root, type, flags }));
+export function parseMountinfo(text: string): readonly MountFact[] {
+  const lines = parseMountLines(text);
+  const visible = new Set(visibleMounts(lines));
+  return lines.map((line) => {
+    const { target, root, type, flags } = line;
+    return { target, root, type, flags, ...(visible.has(line) ? {} : ({ hidden: true } as const)) };
+  });
+}
 
 /**
  * Returns an NsError ERR_NSJS_VERIFY if the kernel reports weaker restrictions than the options require, or than
@@ -139,20 +147,21 @@ function checkFacts(spec: Spec, facts: KernelFacts, { memory, pids }: LimitsSpec
   if (cgroup && memory !== undefined && !(cgroup.memory !== undefined && cgroup.memory <= memory))
     fail('limits.memory', `${cgroup.memory}`);
   if (cgroup && pids !== undefined && cgroup.pids !== pids + 1) fail('limits.pids', `${cgroup.pids}`);
-  const top = new Map((mounts ?? []).map((mount) => [mount.target, mount]));
-  for (const mount of mounts ?? []) if (!isDevice(mount)) checkMount(spec, mount, top.get(mount.target) === mount, fail);
+  for (const mount of mounts ?? []) if (!isDevice(mount)) checkMount(spec, bare({ ...mount }), fail);
   // A mount that is not at its target has been moved by a rename from outside.
   const lost = mounts && fixedTargets(spec).find(({ target }) => !mounts.some((mount) => mount.target === target));
   if (lost && spec.root !== 'host') fail(`the ${lost.type} at ${lost.target}`, 'that nothing is mounted there');
 }
 
-// A program without a user namespace of its own keeps the caller's bounding set. execve(2) makes ambient capabilities
-// effective; if several ids are mapped, root inside has the permitted capabilities because it is uid 0.
+// A program without a user namespace of its own keeps the caller's bounding set. execve(2) may make all permitted
+// capabilities effective and, without no_new_privs, may add those of the bounding and the inheritable set.
 function isExpected(spec: Spec, set: (typeof capabilitySets)[number], name: string): boolean {
-  const { capabilities, namespaces, user } = spec;
+  const { capabilities, namespaces, noNewPrivileges } = spec;
   if (set === 'bounding' && !namespaces.user && namespaces.joined.user === undefined) return true;
   const has = (one: (typeof capabilitySets)[number]) => capabilities[one].includes(name as never);
-  return has(set) || (set === 'effective' && (has('ambient') || (user.ids !== 'one' && has('permitted'))));
+  if (has(set)) return true;
+  if (set !== 'effective' && set !== 'permitted') return false;
+  return has('permitted') || (!noNewPrivileges && (has('bounding') || has('inheritable')));
 }
 
 // A single device of the host, mounted at its own path or over a masked path. It is not a program, and only the device
@@ -162,14 +171,16 @@ const isDevice = ({ root, type }: MountFact): boolean => {
   return host().devices.some((name) => (isOfDevices && root === `/${name}`) || root.endsWith(`/dev/${name}`));
 };
 
-// A later mount at the same target hides an earlier one, which may therefore be writable.
-function checkMount(spec: Spec, { target, flags, type }: MountFact, isTop: boolean, fail: (control: string, found: string) => void): void {
+function checkMount(spec: Spec, { target, flags, type, hidden }: MountFact, fail: (control: string, found: string) => void): void {
   if (spec.root === 'host' || !spec.namespaces.mnt) return;
   if (!flags.includes('nosuid')) fail(`the mount at ${target}`, 'that set-id files work');
   if (!flags.includes('nodev') && !target.startsWith('/dev/') && !isMountOf(spec, 'dev', target) && target !== '/dev')
     fail(`the mount at ${target}`, 'that devices work');
-  if (isTop && !flags.includes('ro') && type !== 'proc' && !isWritable(spec, target)) fail(`the mount at ${target}`, 'that it is writable');
+  if (!hidden && !flags.includes('ro') && type !== 'proc' && !isWritable(spec, target))
+    fail(`the mount at ${target}`, 'that it is writable');
 }
+
+const isMounted = ({ type }: Spec['mounts'][number]): boolean => type !== 'dir' && type !== 'symlink';
 
 const isReadOnly = (mount: Spec['mounts'][number]): boolean => mount.type === 'readonly' || (mount.type === 'bind' && mount.readonly);
 
@@ -177,10 +188,11 @@ const isMountOf = (spec: Spec, type: string, target: string): boolean =>
   spec.mounts.some((mount) => mount.type === type && (target === mount.target || target.startsWith(`${mount.target}/`)));
 
 function isWritable(spec: Spec, target: string): boolean {
-  const nearest = spec.mounts.findLast((mount) => target === mount.target || covers(mount, target));
-  if (nearest?.target === target && isReadOnly(nearest)) return false;
+  const nearest = spec.mounts.findLast((mount) => isMounted(mount) && (target === mount.target || covers(mount, target)));
+  const mayBeWritten = nearest !== undefined && (isWritableMount(nearest) || nearest.type === 'dev');
+  if (nearest?.target === target && (mayBeWritten || isReadOnly(nearest))) return mayBeWritten;
   if (mayBePinned(spec, target)) return true;
   if (target === '/') return typeof spec.root === 'object';
   if (target === '/dev' || target.startsWith('/dev/') || ['/tmp', homeDirectory].includes(target)) return true;
-  return nearest !== undefined && (isWritableMount(nearest) || nearest.type === 'dev');
+  return mayBeWritten;
 }

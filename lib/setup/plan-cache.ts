@@ -34,7 +34,7 @@ export function planFor(spec: Spec, context: Context, running?: PlanWriter): Lau
   if (!isRepeatable(spec, context)) return writePlan(spec, context, running);
   const ofSpec = templates.get(spec) ?? new Map<string, Template>();
   templates.set(spec, ofSpec);
-  const shape = `${context.kind} ${context.parked ? 'parked ' : ''}${context.adopts ? 'adopts ' : ''}${context.spareNet === undefined ? '' : 'net '}${context.program.stdio.map(shapeOf).join('')} ${context.hidden?.map(({ target }) => target)}`;
+  const shape = `${context.kind} ${context.parked ? 'parked ' : ''}${context.adopts ? 'adopts ' : ''}${context.spareNet === undefined ? '' : 'net '}${context.program.stdio.map(shapeOf).join('')} ${context.hidden?.map(({ target, kind, kept }) => [target, kind, ...kept].join(':'))}`;
   const kept = ofSpec.get(shape);
   const found = kept?.host === context.host ? kept : undefined;
   const recipe = found?.writer.recipe;

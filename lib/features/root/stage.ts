@@ -12,7 +12,7 @@ const keyOf = (kind: Kind): string => `${kind} stage`;
 /**
  * Returns the slot of a tmpfs outside the new root. Layers of an overlay must be attached somewhere, and before Linux
  * 6.15 a file can only be cloned from an attached file system. If the sandbox has a new root, the stage goes away with
- * the old one.
+ * the old one, or stays mounted below the new one, where no path leads to it.
  */
 export const stageOf = (plan: PlanWriter, kind: Kind): Slot => plan.shared(keyOf(kind), () => plan.slot('root'));
 
@@ -20,7 +20,8 @@ export const stageOf = (plan: PlanWriter, kind: Kind): Slot => plan.shared(keyOf
 export function stagedFile(plan: PlanWriter, kind: Kind, data: string | Uint8Array, mode: number, origin: string): Slot {
   const stage = stageOf(plan, kind);
   const file = plan.slot(origin);
-  const path = `/${file.index}`;
+  // Numbered within the stage: a shared root is found by its operations.
+  const path = `/file${plan.ops.inside.filter(({ name, args }) => name === 'MakeFile' && args[0] === stage).length}`;
   plan.op('inside', origin, 'MakeFile', stage, path, data, mode);
   plan.op('inside', origin, 'OpenTree', file, stage, path, cloneTree);
   plan.op('inside', origin, 'SetAttr', file, mountAttr.readonly, 0, 0, 0, noSlot);

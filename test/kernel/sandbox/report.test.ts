@@ -1,8 +1,10 @@
 // The confinement in force, as read back from the kernel.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { Sandbox, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
 import { parseSandboxOptions } from '../../../dist/options/spec';
 import { factsError, parseMountinfo, parseStatus } from '../../../dist/report/kernel-facts';
-import { isRoot } from '../../support';
+import { isRoot, temporaryDirectory } from '../../support';
 
 const nothing = { bounding: [], permitted: [], effective: [], inheritable: [], ambient: [] };
 
@@ -70,6 +72,70 @@ describe('report.kernel', () => {
   ])('the kernel confirms the options: %s', async (_, options) => {
     const { report } = await spawnIsolated('/bin/sh', ['-c', ':'], { ...options, verify: true });
     expect(report.kernel).toBeDefined();
+  });
+});
+
+describe('mounts that hide others', () => {
+  const source = temporaryDirectory();
+  afterAll(() => source.remove());
+  const bind = { type: 'bind', source: source.path } as const;
+  const writable = { ...bind, readonly: false } as const;
+
+  test.each<[string, NonNullable<SandboxOptions['mounts']>, string, string]>([
+    ['a read-only bind mount over the temporary directory', [{ ...bind, target: '/tmp' }], '/tmp', 'no'],
+    ['a read-only bind mount over the home directory', [{ ...bind, target: '/home/sandbox' }], '/home/sandbox', 'no'],
+    [
+      'a read-only bind mount over a tmpfs',
+      [
+        { type: 'tmpfs', target: '/x' },
+        { ...bind, target: '/x' },
+      ],
+      '/x',
+      'no',
+    ],
+    [
+      'a tmpfs over a read-only bind mount',
+      [
+        { ...bind, target: '/x' },
+        { type: 'tmpfs', target: '/x' },
+      ],
+      '/x',
+      'yes',
+    ],
+    [
+      'a directory where a tmpfs is',
+      [
+        { type: 'tmpfs', target: '/x' },
+        { type: 'dir', target: '/x' },
+      ],
+      '/x',
+      'yes',
+    ],
+    [
+      'a tmpfs in a read-only bind mount',
+      [
+        { ...bind, target: '/w' },
+        { type: 'tmpfs', target: '/w/s' },
+      ],
+      '/w',
+      'no',
+    ],
+    [
+      'a mask below a writable bind mount',
+      [
+        { ...writable, target: '/w' },
+        { type: 'mask', target: '/w/s' },
+      ],
+      '/w/s',
+      'no',
+    ],
+  ])('%s is verified as it is', async (_, mounts, directory, expected) => {
+    mkdirSync(join(source.path, 's'), { recursive: true });
+    const sandbox = await Sandbox.open({ mounts });
+    const line = `touch ${directory}/new 2>/dev/null && echo yes || echo no`;
+    const { stdout } = await sandbox.spawn('/bin/sh', ['-c', line]);
+    await sandbox.close();
+    expect(stdout).toBe(expected);
   });
 });
 

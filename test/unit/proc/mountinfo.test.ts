@@ -1,4 +1,4 @@
-import { parseMountLines } from '../../../dist/proc/mountinfo';
+import { parseMountLines, visibleMounts } from '../../../dist/proc/mountinfo';
 
 test('mounts are read in their order', () => {
   const text = [
@@ -8,9 +8,18 @@ test('mounts are read in their order', () => {
     '',
   ].join('\n');
   expect(parseMountLines(text)).toEqual([
-    { device: '8:1', root: '/', target: '/', flags: ['rw', 'relatime'], type: 'ext4', options: ['rw', 'errors=remount-ro'] },
-    { device: '0:21', root: '/sub', target: '/proc', flags: ['ro', 'nosuid', 'nodev'], type: 'proc', options: ['rw'] },
-    { device: '0:22', root: '/', target: '/run', flags: ['rw'], type: 'tmpfs', options: ['rw'] },
+    {
+      id: 22,
+      parent: 1,
+      device: '8:1',
+      root: '/',
+      target: '/',
+      flags: ['rw', 'relatime'],
+      type: 'ext4',
+      options: ['rw', 'errors=remount-ro'],
+    },
+    { id: 23, parent: 22, device: '0:21', root: '/sub', target: '/proc', flags: ['ro', 'nosuid', 'nodev'], type: 'proc', options: ['rw'] },
+    { id: 24, parent: 22, device: '0:22', root: '/', target: '/run', flags: ['rw'], type: 'tmpfs', options: ['rw'] },
   ]);
 });
 
@@ -29,5 +38,27 @@ test.each(['', '1 0 8:1 / /a', '1 0 8:1 - ext4 none rw', 'text'])('the malformed
 });
 
 test('the type of a line without one is empty', () => {
-  expect(parseMountLines('1 0 8:1 / /a rw')).toEqual([{ device: '8:1', root: '/', target: '/a', flags: ['rw'], type: '', options: [''] }]);
+  expect(parseMountLines('1 0 8:1 / /a rw')).toEqual([
+    { id: 1, parent: 0, device: '8:1', root: '/', target: '/a', flags: ['rw'], type: '', options: [''] },
+  ]);
+});
+
+describe('visible mounts', () => {
+  /** Mounts by `id parent target`, in any order, as the kernel lists them. */
+  const visible = (...mounts: readonly string[]) =>
+    visibleMounts(
+      parseMountLines(mounts.map((mount) => mount.replace(/^(\d+ \d+) (.*)$/, '$1 0:1 / $2 rw - tmpfs none rw')).join('\n')),
+    ).map(({ id }) => id);
+
+  test.each<[string, readonly string[], readonly number[]]>([
+    ['mounts beside and below each other', ['1 0 /', '2 1 /a', '3 2 /a/b', '4 1 /ab'], [1, 2, 3, 4]],
+    ['one on the root directory of another', ['3 2 /a', '1 0 /', '2 1 /a'], [3, 1]],
+    ['one over a directory in which another is mounted', ['1 0 /', '2 1 /a/b/c', '3 1 /a/b'], [1, 3]],
+    ['what is mounted below a hidden one', ['1 0 /', '2 1 /a/b', '3 2 /a/b/c', '4 1 /a'], [1, 4]],
+    ['what was mounted in one before its root was covered', ['1 0 /', '2 1 /a', '3 2 /a/b', '4 2 /a'], [1, 4]],
+    ['one below a mount that was there before', ['1 0 /', '2 1 /a', '3 2 /a/b'], [1, 2, 3]],
+    ['mounts whose parents are not visible', ['5 4 /', '6 4 /a'], [5, 6]],
+  ])('%s', (_, mounts, expected) => {
+    expect(visible(...mounts)).toEqual(expected);
+  });
 });

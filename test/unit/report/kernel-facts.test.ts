@@ -184,6 +184,13 @@ describe('a difference from the options', () => {
         expect(message(options, with1(set, 'CAP_SYS_ADMIN'))).toContain(`CAP_SYS_ADMIN in the ${set} set`);
     });
 
+    test('execve makes permitted capabilities effective; without no_new_privs it may add others', () => {
+      const permitted: SandboxOptions = { capabilities: { permitted: ['CAP_KILL'] } };
+      expect([message(permitted, with1('effective')), message(permitted, with1('permitted'))]).toEqual(['', '']);
+      const bounding: SandboxOptions = { capabilities: { bounding: ['CAP_KILL'] }, noNewPrivileges: false, seccomp: 'off' };
+      expect([message(bounding, with1('effective')), message(bounding, with1('permitted'))]).toEqual(['', '']);
+    });
+
     test('a capability of the bounding set is not allowed in other sets', () => {
       const options: SandboxOptions = { capabilities: { bounding: ['CAP_KILL'] } };
       expect(message(options, with1('bounding'))).toBe('');
@@ -292,13 +299,13 @@ describe('a difference from the options', () => {
       [
         'a read-only mount over the temporary directory',
         [{ type: 'readonly', target: '/tmp' }],
-        [mount('/tmp', 'rw,nosuid,nodev'), mount('/tmp')],
+        [mount('/tmp', 'rw,nosuid,nodev', { hidden: true }), mount('/tmp')],
         '',
       ],
       [
         'a read-only mount over the temporary directory that is writable',
         [{ type: 'readonly', target: '/tmp' }],
-        [mount('/tmp', 'rw,nosuid,nodev'), mount('/tmp', 'rw,nosuid,nodev')],
+        [mount('/tmp', 'rw,nosuid,nodev', { hidden: true }), mount('/tmp', 'rw,nosuid,nodev')],
         'the mount at /tmp: the kernel reports that it is writable',
       ],
       ['a tmpfs', [{ type: 'tmpfs', target: '/a' }], [mount('/a', 'rw,nosuid,nodev', { type: 'tmpfs' })], ''],
