@@ -100,8 +100,8 @@ function maskOf(target: string): UsrMask | undefined {
 
 /** Returns mounts below /usr, on another device than /usr, that are not part of the system. Pure. */
 export function foreignMounts(mounts: readonly MountLine[]): readonly string[] {
-  const covers = (target: string) => target === '/' || target === usr;
-  const device = mounts.findLast(({ target }) => covers(target))?.device;
+  const at = (path: string) => mounts.findLast(({ target }) => target === path);
+  const device = (at(usr) ?? at('/'))?.device;
   return mounts
     .filter((one) => one.target.startsWith(`${usr}/`) && one.device !== device && !isSystem(one.target))
     .map(({ target }) => target);

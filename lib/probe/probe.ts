@@ -3,7 +3,7 @@ import { isNsjsError, SysError } from '../base/errors';
 import { cgroupLayout } from '../cgroup/layout';
 import { host } from '../host/host';
 import { pastaMissing } from '../network/setup/pasta';
-import { parseMountLines } from '../proc/mountinfo';
+import { parseMountLines, visibleMounts } from '../proc/mountinfo';
 import { spawnIsolated } from '../run/spawn';
 import type { SpawnOptions } from '../run/types';
 import { type ProbedCall, probeCalls } from './calls';
@@ -198,7 +198,7 @@ function seccompMode(): string | undefined {
 }
 
 function mountOptions(target: string): readonly string[] | undefined {
-  return parseMountLines(readText('/proc/self/mountinfo')).findLast((mount) => mount.target === target)?.flags;
+  return visibleMounts(parseMountLines(readText('/proc/self/mountinfo'))).find((mount) => mount.target === target)?.flags;
 }
 
 function readText(path: string): string {
