@@ -19,17 +19,15 @@ const unescaped = (text: string): string =>
 
 /** Parses mountinfo. Since Linux 6.8 the lines are not in the order of mounting. Skips malformed lines. Pure. */
 export function parseMountLines(text: string): readonly MountLine[] {
+  const separator = ' - ';
   return text.split('\n').flatMap((line) => {
-    const [own = '', rest = ''] = line.split(' - ');
+    const own = line.split(separator, 1).join('');
+    const system = line.slice(own.length + separator.length).split(' ');
     const [id, parent, device, root, target, flags] = own.split(' ');
-    const [type = '', , options = ''] = rest.split(' ');
     if (device === undefined || root === undefined || target === undefined || flags === undefined) return [];
-    return [
-      {
-        ...{ id: Number(id), parent: Number(parent), device, root: unescaped(root), target: unescaped(target) },
-        ...{ flags: flags.split(','), type, options: options.split(',') },
-      },
-    ];
+    const [type, options] = [system.slice(0, 1).join(), system.slice(2, 3).join().split(',')];
+    const paths = { root: unescaped(root), target: unescaped(target) };
+    return [{ id: Number(id), parent: Number(parent), device, ...paths, flags: flags.split(','), type, options }];
   });
 }
 
@@ -42,14 +40,16 @@ const isAt = (path: string, directory: string): boolean =>
  */
 export function visibleMounts(mounts: readonly MountLine[]): readonly MountLine[] {
   const byId = new Map(mounts.map((mount) => [mount.id, mount]));
-  const children = new Map<number, MountLine[]>();
-  for (const mount of mounts) children.set(mount.parent, [...(children.get(mount.parent) ?? []), mount]);
-  const isCovered = (mount: MountLine) =>
-    (children.get(mount.parent) ?? []).some((other) => other !== mount && byId.has(mount.parent) && isAt(mount.target, other.target));
+  const isCovered = ({ id, parent, target }: MountLine) =>
+    byId.has(parent) &&
+    mounts.some((other) => other.parent === parent && other.id !== id && other.id !== parent && isAt(target, other.target));
   const isHidden = (mount: MountLine): boolean => {
-    for (let one: MountLine | undefined = mount; one; one = one.parent === one.id ? undefined : byId.get(one.parent))
+    const seen = new Set<MountLine>();
+    for (let one: MountLine | undefined = mount; one && !seen.has(one); one = byId.get(one.parent)) {
       if (isCovered(one)) return true;
-    return (children.get(mount.id) ?? []).some(({ id, target }) => id !== mount.id && target === mount.target);
+      seen.add(one);
+    }
+    return mounts.some(({ id, parent, target }) => parent === mount.id && id !== mount.id && target === mount.target);
   };
   return mounts.filter((mount) => !isHidden(mount));
 }
