@@ -58,6 +58,7 @@ describe('visible mounts', () => {
     ['what was mounted in one before its root was covered', ['1 0 /', '2 1 /a', '3 2 /a/b', '4 2 /a'], [1, 4]],
     ['one below a mount that was there before', ['1 0 /', '2 1 /a', '3 2 /a/b'], [1, 2, 3]],
     ['mounts whose parents are not visible', ['5 4 /', '6 4 /a'], [5, 6]],
+    ["mounts that are each other's parents", ['1 2 /a', '2 1 /b'], [1, 2]],
     ['a mount that is its own parent', ['1 1 /', '2 1 /a'], [1, 2]],
   ])('%s', (_, mounts, expected) => {
     expect(visible(...mounts)).toEqual(expected);
