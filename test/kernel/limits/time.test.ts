@@ -50,7 +50,7 @@ test('wallTime of a sandbox ends the sandbox and all its programs', async () => 
 
 test('a sandbox that a time limit ends before it is open rejects with the name of the limit', async () => {
   // So many mounts that no machine can set them up within the limit.
-  const mounts = Array.from({ length: 150 }, (_, index) => ({ type: 'tmpfs', target: `/tmp/${index}` }) as const);
+  const mounts = Array.from({ length: 1500 }, (_, index) => ({ type: 'tmpfs', target: `/tmp/${index}` }) as const);
   await expect(Sandbox.open({ mounts, limits: { wallTime: 1 } })).rejects.toMatchObject({
     code: 'ERR_NSJS_CLOSED',
     message: expect.stringContaining('limits.wallTime'),

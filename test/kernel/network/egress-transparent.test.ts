@@ -89,7 +89,8 @@ describe('without proxy variables', () => {
       { mounts },
     );
     expect(stdout.split('\n')).toEqual(['connected', 'no such name']);
-    expect(refused).toEqual([]);
+    // The program closes its connection as soon as it has one, which may be before the server is reached.
+    expect(refused.filter(({ detail }) => detail !== 'the program closed its connection')).toEqual([]);
   });
 
   lab('a name that has only an IPv6 address is reached, and so is a listed IPv6 address', async () => {
