@@ -3,7 +3,8 @@ module.exports = {
   ...require('./jest.config'),
   rootDir: __dirname,
   roots: ['<rootDir>/dist-test/unit'],
-  setupFilesAfterEnv: ['<rootDir>/dist-test/support/close-left.js'],
+  // No sandbox is opened, so none can be left.
+  setupFilesAfterEnv: [],
   collectCoverage: true,
   coverageDirectory: 'build/coverage',
   coverageReporters: ['json'],

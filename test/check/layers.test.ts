@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { temporaryDirectory } from '../support';
+import { temporaryDirectory } from '../support/host';
 
 const checker = join(process.cwd(), 'scripts/check/layers.mjs');
 const sound = {

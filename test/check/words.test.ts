@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { temporaryDirectory } from '../support';
+import { temporaryDirectory } from '../support/host';
 
 function check(text: string, name = 'guide.md'): readonly [status: number | null, found: string] {
   const directory = temporaryDirectory();

@@ -1,8 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Result, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { cgroupLayout } from '../../dist/cgroup/layout';
+
+export { temporaryDirectory, thrown } from './host';
 
 export const isRoot = process.geteuid?.() === 0;
 
@@ -26,22 +25,6 @@ export async function rejection(promise: PromiseLike<unknown>): Promise<Error & 
     return error as Error & Record<string, unknown>;
   }
   throw new Error('expected a rejection');
-}
-
-/** Returns the error that a function throws. */
-export function thrown(act: () => unknown): Error & Record<string, unknown> {
-  try {
-    act();
-  } catch (error) {
-    return error as Error & Record<string, unknown>;
-  }
-  throw new Error('expected an exception');
-}
-
-/** Creates a temporary directory on the host. `remove` deletes it. */
-export function temporaryDirectory(): { readonly path: string; remove(): void } {
-  const path = mkdtempSync(join(tmpdir(), 'nsjs-test-'));
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   parseCidr,
   parseIp,
 } from '../../../dist/base/ip';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 const cidr = (text: string) => parseCidr(text, 'at');

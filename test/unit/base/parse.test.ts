@@ -18,7 +18,7 @@ import {
   parseTarget,
 } from '../../../dist/base/parse';
 import { parseSignalNumber } from '../../../dist/base/signals';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 test.each([
   [1, 1],

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { directoryOf, isWritable, parseMemberships, parseMounts, readHierarchies, readText } from '../../../dist/cgroup/hierarchies';
-import { temporaryDirectory } from '../../support';
+import { temporaryDirectory } from '../../support/host';
 
 describe('memberships', () => {
   test('a path may contain colons', () => {

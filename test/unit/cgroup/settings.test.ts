@@ -1,5 +1,5 @@
 import { checkQuota, controllersFor, onlyVersion2, settingsOf, tcpMemory } from '../../../dist/cgroup/settings';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 describe('settings', () => {
   const kind = { swapAccounting: true, ownProcesses: 1 };

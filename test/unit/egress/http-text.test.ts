@@ -13,7 +13,7 @@ import {
   namesIn,
   pathOf,
 } from '../../../dist/egress/http-text';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 type Fields = Partial<Pick<IncomingMessage, 'url' | 'method' | 'httpVersion' | 'statusCode' | 'statusMessage'>>;
 

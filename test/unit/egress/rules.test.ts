@@ -5,7 +5,7 @@ import { NameBook } from '../../../dist/egress/name-addresses';
 import { merged } from '../../../dist/egress/nft-rules';
 import { isSpecialAddress, listed, matches, normalName, parseEndpoint, parseRule } from '../../../dist/features/egress-rules';
 import { AddressPool } from '../../../dist/network/addresses';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 describe('rules', () => {
   const rule = (text: string) => parseRule(text, 'r');

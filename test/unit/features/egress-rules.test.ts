@@ -9,7 +9,7 @@ import {
   parseRules,
   sentName,
 } from '../../../dist/features/egress-rules';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 const rule = (text: string) => parseRule(text, 'allow[0]');
 const allPorts = [1, 65_535];

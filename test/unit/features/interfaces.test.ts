@@ -1,5 +1,5 @@
 import { parseVeths } from '../../../dist/features/interfaces';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 test.each([
   [{ hostName: 'v0' }, 'network.veth.hostName'],

@@ -1,5 +1,5 @@
 import { candidates, parseCommand } from '../../../dist/options/command';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 describe('a command and its arguments', () => {
   test.each([

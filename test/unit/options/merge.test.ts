@@ -1,6 +1,6 @@
 import { host } from '../../../dist/host/host';
 import { cappedRlimits, mergeOption, mergeOptions, readOptions, sandboxKeys } from '../../../dist/options/merge';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 const merged = (base: object, changes: object) => ({ ...mergeOptions(base, changes) });
 

@@ -1,5 +1,5 @@
 import { spawnIsolated } from 'nsjs';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 test.each([
   [{ cpu: 0 }, 'limits.cpu'],

@@ -2,7 +2,7 @@ import { OptionRangeError } from '../../../dist/base/errors';
 import { changePlan, encodePlan, lastOpOf } from '../../../dist/plan/encode';
 import { type Argument, noSlot, type PlannedOp, Slot } from '../../../dist/plan/operation';
 import { type OpName, ops } from '../../../dist/plan/ops';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 const headerSize = 64;
 const opSize = 32;

@@ -2,7 +2,7 @@ import { explain, presets } from 'nsjs';
 import { OptionRangeError } from '../../../dist/base/errors';
 import { noSlot, Slot } from '../../../dist/plan/operation';
 import { PlanWriter } from '../../../dist/plan/writer';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 test('a plan has the layout of src/plan/wire.h', () => {
   const plan = new PlanWriter();

@@ -14,7 +14,7 @@ import {
   parseMountinfo,
   parseStatus,
 } from '../../../dist/report/kernel-facts';
-import { temporaryDirectory } from '../../support';
+import { temporaryDirectory } from '../../support/host';
 
 const none = { bounding: [], permitted: [], effective: [], inheritable: [], ambient: [] };
 const MiB = 2 ** 20;

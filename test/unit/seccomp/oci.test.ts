@@ -2,7 +2,7 @@
 import { type OciProfile, type ProfileContext, readProfile, resolveProfile } from '../../../dist/seccomp/oci';
 import { decide } from '../../../dist/seccomp/policy';
 import type { Arch } from '../../../dist/seccomp/tables';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 const read = (profile: object, arch: Arch = 'x64') => readProfile({ defaultAction: 'SCMP_ACT_ALLOW', ...profile }, 'oci', arch);
 const context: ProfileContext = { arch: 'x64', capabilities: [], kernel: [5, 10] };

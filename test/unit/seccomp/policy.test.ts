@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type SandboxOptions, seccompFilter } from 'nsjs';
 import { callsOf, type GroupName, groups } from '../../../dist/seccomp/groups';
 import { archTables } from '../../../dist/seccomp/tables';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 const profile = (name: string) =>
   JSON.parse(readFileSync(`${__dirname}/../../../test/data/${name}-default-seccomp.json`, 'utf8')) as object;

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { callsOf } from '../../../dist/seccomp/groups';
 import { type Action, allow, decide, decidingRule, errno, ownRules, type Rule } from '../../../dist/seccomp/policy';
 import { parseNames, parseRules, parseWord, rulesFor } from '../../../dist/seccomp/rules';
-import { thrown } from '../../support';
+import { thrown } from '../../support/host';
 
 const denied = (value: unknown) => parseRules(value, 'deny', errno, 'test');
 const allowed = (value: unknown) => parseRules(value, 'allow', () => allow, 'test');
