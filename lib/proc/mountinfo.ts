@@ -31,8 +31,11 @@ export function parseMountLines(text: string): readonly MountLine[] {
   });
 }
 
-const isAt = (path: string, directory: string): boolean =>
-  path === directory || path.startsWith(directory === '/' ? directory : `${directory}/`);
+/** Returns the directories above a path, from the root directory on. */
+function directoriesAbove(path: string): readonly string[] {
+  const names = path.split('/').slice(1, -1);
+  return path === '/' ? [] : ['/', ...names.map((_, index) => `/${names.slice(0, index + 1).join('/')}`)];
+}
 
 /**
  * Returns the mounts that no other mount hides. A mount is hidden if something is mounted on its root directory, or if
@@ -40,16 +43,17 @@ const isAt = (path: string, directory: string): boolean =>
  */
 export function visibleMounts(mounts: readonly MountLine[]): readonly MountLine[] {
   const byId = new Map(mounts.map((mount) => [mount.id, mount]));
-  const isCovered = ({ id, parent, target }: MountLine) =>
-    byId.has(parent) &&
-    mounts.some((other) => other.parent === parent && other.id !== id && other.id !== parent && isAt(target, other.target));
+  const targetsOn = new Map<number, Set<string>>();
+  for (const { id, parent, target } of mounts) if (id !== parent) targetsOn.set(parent, (targetsOn.get(parent) ?? new Set()).add(target));
+  const isCovered = ({ parent, target }: MountLine) =>
+    byId.has(parent) && directoriesAbove(target).some((directory) => targetsOn.get(parent)?.has(directory));
   const isHidden = (mount: MountLine): boolean => {
     const seen = new Set<MountLine>();
     for (let one: MountLine | undefined = mount; one && !seen.has(one); one = byId.get(one.parent)) {
       if (isCovered(one)) return true;
       seen.add(one);
     }
-    return mounts.some(({ id, parent, target }) => parent === mount.id && id !== mount.id && target === mount.target);
+    return targetsOn.get(mount.id)?.has(mount.target) === true;
   };
   return mounts.filter((mount) => !isHidden(mount));
 }

@@ -246,7 +246,7 @@ describe('a difference from the options', () => {
       flags: flags.split(','),
       ...more,
     });
-    const bind = { type: 'bind', source: '/srv', target: '/work', readonly: false } as const;
+    const bind = { type: 'bind', source: '/srv', target: '/job', readonly: false } as const;
 
     test.each<[string, SandboxOptions, MountFact, string]>([
       ['a closed mount', {}, mount('/usr'), ''],
@@ -275,26 +275,26 @@ describe('a difference from the options', () => {
     });
 
     test.each<[string, SandboxOptions['mounts'], readonly MountFact[], string]>([
-      ['a writable bind mount', [bind], [mount('/work', 'rw,nosuid,nodev')], ''],
-      ['a mount in a writable bind mount', [bind], [mount('/work'), mount('/work/sub', 'rw,nosuid,nodev')], ''],
-      ['a mount beside a writable bind mount', [bind], [mount('/work'), mount('/workshop', 'rw,nosuid,nodev')], 'the mount at /workshop'],
+      ['a writable bind mount', [bind], [mount('/job', 'rw,nosuid,nodev')], ''],
+      ['a mount in a writable bind mount', [bind], [mount('/job'), mount('/job/sub', 'rw,nosuid,nodev')], ''],
+      ['a mount beside a writable bind mount', [bind], [mount('/job'), mount('/jobs', 'rw,nosuid,nodev')], 'the mount at /jobs'],
       [
         'a read-only bind mount',
         [{ ...bind, readonly: true }],
-        [mount('/work', 'rw,nosuid,nodev')],
-        'the mount at /work: the kernel reports that it is writable',
+        [mount('/job', 'rw,nosuid,nodev')],
+        'the mount at /job: the kernel reports that it is writable',
       ],
       [
         'a read-only bind mount below a writable one',
-        [bind, { ...bind, target: '/work/sub', readonly: true }],
-        [mount('/work', 'rw,nosuid,nodev'), mount('/work/sub', 'rw,nosuid,nodev')],
-        'the mount at /work/sub: the kernel reports that it is writable',
+        [bind, { ...bind, target: '/job/sub', readonly: true }],
+        [mount('/job', 'rw,nosuid,nodev'), mount('/job/sub', 'rw,nosuid,nodev')],
+        'the mount at /job/sub: the kernel reports that it is writable',
       ],
       [
         'a writable mount of the host below a read-only bind mount',
         [{ ...bind, readonly: true }],
-        [mount('/work'), mount('/work/sub', 'rw,nosuid,nodev')],
-        'the mount at /work/sub: the kernel reports that it is writable',
+        [mount('/job'), mount('/job/sub', 'rw,nosuid,nodev')],
+        'the mount at /job/sub: the kernel reports that it is writable',
       ],
       [
         'a read-only mount over the temporary directory',
@@ -322,7 +322,7 @@ describe('a difference from the options', () => {
         'a mount that is not at its target',
         [bind],
         [mount('/elsewhere')],
-        'the bind at /work: the kernel reports that nothing is mounted there',
+        'the bind at /job: the kernel reports that nothing is mounted there',
       ],
       [
         'a mask that is not at its target',
