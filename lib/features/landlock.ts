@@ -134,7 +134,7 @@ export const mqueueForLandlock: Step = {
     if (!ipc || !mnt || !context.host.hasMqueue || !landlockFor(spec, context)) return;
     const slot = newFs(plan, 'mqueue', {}, mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec, 'landlock');
     plan.shared(queuesKey, () => slot);
-    // Held for the rules of later programs.
+    // Init keeps the descriptor, because the rulesets of later programs refer to it.
     if (context.kind === 'sandbox' && !spec.namespaces.pid) plan.op('inside', 'landlock', 'Hold', slot);
   },
 };

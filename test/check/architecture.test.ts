@@ -1,4 +1,5 @@
-// Checks docs/architecture.md: the files that it names exist, and no value enters a file twice on its way out.
+// docs/architecture.md lists the files that a value passes. Each listed file must exist, and no list may contain a file
+// twice.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 

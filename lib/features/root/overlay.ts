@@ -12,9 +12,9 @@ export interface OverlayOptions {
   /** Directories of the host, topmost first. */
   readonly lower: string | URL | readonly (string | URL)[];
   /**
-   * Where changes go. `'memory'` (default): they are limited by `size` in bytes (default 64 MiB) and `inodes` (default
-   * 16,384), and disappear with the sandbox. A directory of the host: it then holds them in `upper`, and only the
-   * caller may have access to it (mode 0700).
+   * Place for the changes. With `'memory'` (default), they are limited by `size` in bytes (default 64 MiB) and `inodes`
+   * (default 16,384), and disappear with the sandbox. A directory of the host keeps them in its subdirectory `upper`;
+   * only the caller may have access to the directory (mode 0700).
    */
   readonly upper?: 'memory' | (string & {}) | URL;
   readonly size?: Bytes;
