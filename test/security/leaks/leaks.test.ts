@@ -31,7 +31,7 @@ const ended = (child: ChildProcess) => new Promise((resolve) => child.once('exit
 
 /**
  * Returns the processes and cgroups of the given run that remain after up to one second. The keeper removes the cgroups
- * as its last step. A launcher that is in execve(2) at this moment has no command line, so that two looks in a row count.
+ * as its last step. A launcher that is in execve(2) at this moment has no command line, so two looks in a row count.
  */
 async function remains(marker: string, pid: number | undefined): Promise<readonly (number | string)[]> {
   const found = () => [...sandboxProcesses(marker), ...sandboxCgroups(pid)];
