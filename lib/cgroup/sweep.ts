@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { debuglog } from 'node:util';
@@ -15,7 +14,7 @@ const countDigits = 9;
 const counts = 10 ** countDigits;
 // Threads of one process, and copies of this module in it, each have their own counter. A random start keeps their
 // names apart.
-let count = randomInt(counts);
+let count = Math.floor(Math.random() * counts);
 let prefix: string | undefined;
 
 /** Returns a new name for the cgroups of one sandbox. */

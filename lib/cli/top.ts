@@ -1,6 +1,7 @@
 import { emitKeypressEvents } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { monotonic } from '../base/clock';
 import { parseInteger } from '../base/parse';
 import { host } from '../host/host';
 import { type FoundSandbox, FoundSource, findSandboxes } from '../monitor/discover';
@@ -38,7 +39,7 @@ class Watcher {
       this.known.set(sandbox.launcher, kept);
       const stats = kept.source.read();
       if (!stats) return [];
-      const now = performance.now();
+      const now = monotonic();
       const sample = { ...stats, delta: deltaOf(kept.last ?? stats, stats, kept.last ? now - kept.at : 0) };
       kept.last = stats;
       kept.at = now;

@@ -1,6 +1,7 @@
 import { isIP, type Socket } from 'node:net';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { clearTimeout, setTimeout } from 'node:timers';
+import { monotonic } from '../base/clock';
 import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
 import type { EgressCounters, EgressEvent, EgressProgram } from '../features/egress-events';
 import { type EgressRule, type EgressTarget, isDenied, isSpecialAddress, listed, matches, parseEndpoint } from '../features/egress-rules';
@@ -39,7 +40,7 @@ export interface Shared {
 export class Connection {
   readonly id: number;
   readonly traffic = { sent: 0, received: 0 };
-  private readonly startedAt = performance.now();
+  private readonly startedAt = monotonic();
   private readonly abort = new AbortController();
   private isOpen = false;
   private isDone = false;
@@ -154,7 +155,7 @@ export class Connection {
     const totals = this.gate.counters.of(this.destination);
     totals.sent += this.traffic.sent;
     totals.received += this.traffic.received;
-    this.gate.tell({ kind: 'close', ...this.place(), id: this.id, ...this.traffic, durationMs: performance.now() - this.startedAt });
+    this.gate.tell({ kind: 'close', ...this.place(), id: this.id, ...this.traffic, durationMs: monotonic() - this.startedAt });
   }
 
   private place() {

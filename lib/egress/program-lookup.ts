@@ -1,4 +1,5 @@
 import { readdirSync, readlinkSync } from 'node:fs';
+import { monotonic } from '../base/clock';
 import type { EgressProgram } from '../features/egress-events';
 import { type NativeWatch, native } from '../native/addon';
 import { type Endpoint, findSocket, inodeOf } from '../netlink/sock-diag';
@@ -18,11 +19,11 @@ const maxName = 64;
  * waits for a CPU is not counted.
  */
 class Effort {
-  private readonly start = performance.now();
+  private readonly start = monotonic();
   private readonly cpu = process.cpuUsage();
 
   get ms(): number {
-    const wall = performance.now() - this.start;
+    const wall = monotonic() - this.start;
     if (wall < 1) return wall;
     const { user, system } = process.cpuUsage(this.cpu);
     return Math.min(wall, (user + system) / 1000);
@@ -58,7 +59,7 @@ export class ProgramFinder {
   /** Returns the program whose socket has these two ends; undefined if the program is gone or cannot be determined. */
   find(protocol: 'tcp' | 'udp', local: Endpoint, remote: Endpoint): EgressProgram | undefined {
     const init = this.init();
-    const now = performance.now();
+    const now = monotonic();
     if (now - this.since >= 1000) {
       this.since = now;
       this.spent = 0;

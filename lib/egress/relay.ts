@@ -1,5 +1,6 @@
 import { type Readable, Transform, type Writable } from 'node:stream';
 import { clearTimeout, setTimeout } from 'node:timers';
+import { monotonic } from '../base/clock';
 
 /** Bytes in each direction; `sent` is from the program. */
 export interface Traffic {
@@ -25,7 +26,7 @@ export class Meter {
 /** A token bucket that fills at `rate` bytes per second. A caller that takes more than it contains has to wait. */
 export class Bucket {
   private free: number;
-  private at = performance.now();
+  private at = monotonic();
 
   constructor(private readonly rate: number) {
     this.free = rate / 10;
@@ -33,7 +34,7 @@ export class Bucket {
 
   /** Takes bytes from the bucket and returns the ms to wait before they may be passed on. */
   take(bytes: number): number {
-    const now = performance.now();
+    const now = monotonic();
     this.free = Math.min(this.rate / 10, this.free + ((now - this.at) * this.rate) / 1000);
     this.at = now;
     this.free -= bytes;
@@ -49,7 +50,7 @@ export class Budget {
   constructor(private readonly perSecond: number) {}
 
   take(): boolean {
-    const now = performance.now();
+    const now = monotonic();
     if (now - this.since >= 1000) {
       this.since = now;
       this.count = 0;

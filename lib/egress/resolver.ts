@@ -2,6 +2,7 @@ import { getServers } from 'node:dns';
 import { Resolver as DnsResolver } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { monotonic } from '../base/clock';
 import { canonicalIp } from '../base/ip';
 import type { EgressSpec } from '../features/egress';
 
@@ -66,10 +67,10 @@ export class Resolver {
    */
   resolve(name: string): Promise<readonly string[]> {
     const known = this.kept.get(name);
-    if (known && known.until > performance.now()) return known.addresses;
+    if (known && known.until > monotonic()) return known.addresses;
     const addresses = this.lookUp(name);
     if (this.kept.size >= maxKept) this.kept.delete(this.kept.keys().next().value ?? '');
-    this.kept.set(name, { until: performance.now() + keptMs, addresses });
+    this.kept.set(name, { until: monotonic() + keptMs, addresses });
     addresses.catch(() => this.kept.delete(name));
     return addresses;
   }

@@ -8,24 +8,11 @@ import { defaultProfile, leaseRules, setIdRules } from '../seccomp/profile';
 import type { Arch } from '../seccomp/tables';
 import type { Notify } from './feature';
 import { hostWrites } from './host-writes';
+import { type Filter, precompiledFilter } from './precompiled-filters';
 import type { Spec } from './spec';
 
 /** System calls that the launcher still makes when the filter is in force, and the call that ends the program. */
 export const neededCalls = ['execve', 'write', 'mmap', 'rt_sigprocmask', 'exit_group'] as const;
-
-/** A compiled filter. */
-export interface Filter {
-  readonly bytes: Uint8Array;
-  readonly instructions: number;
-  /** SHA-256 of the bytes, in hex. */
-  readonly hash: string;
-  /** SECCOMP_FILTER_FLAG_*. */
-  readonly flags: number;
-  /** Names that a loaded profile allows but that exist on no architecture. */
-  readonly unknown: readonly string[];
-  /** Whether the filter refuses every call that creates a user namespace. */
-  readonly refusesUserNamespaces: boolean;
-}
 
 const known = new WeakMap<object, Map<string, Filter>>();
 const byContent = new Map<string, Filter>();
@@ -33,20 +20,17 @@ const maxKept = 64;
 const newUser = 0x10000000n;
 const wholeWord = 0xffff_ffff_ffff_ffffn;
 
-/** Returns the filter of a spec. Equal policies are compiled only once. */
+/** Returns the filter of a spec. Equal policies are compiled only once, and those of presets when nsjs is built. */
 export function filterFor(spec: Spec): Filter {
   if (spec.seccomp === 'off') return filterOf(spec);
+  const { allow: allowed, deny, only, profile } = spec.seccomp;
   const ofPolicy = known.get(spec.seccomp) ?? new Map<string, Filter>();
   known.set(spec.seccomp, ofPolicy);
   // Everything that policyFor() reads besides the policy itself.
-  const rest = [
-    spec.nestedUserNamespaces,
-    spec.netlink,
-    spec.seccomp.profile && spec.capabilities.bounding,
-    hostWrites(spec) !== undefined,
-  ];
-  const key = JSON.stringify(rest);
-  const found = ofPolicy.get(key) ?? filterOf(spec);
+  const rest = [spec.nestedUserNamespaces, spec.netlink, hostWrites(spec) !== undefined] as const;
+  const key = JSON.stringify([...rest, profile && spec.capabilities.bounding]);
+  const precompiled = () => (profile === undefined ? precompiledFilter([allowed, deny, only ?? null, ...rest]) : undefined);
+  const found = ofPolicy.get(key) ?? precompiled() ?? filterOf(spec);
   ofPolicy.set(key, found);
   return found;
 }
@@ -128,14 +112,15 @@ function checkNeeded(policy: Policy): void {
   if (missing) throw new OptionError('seccomp', `the profile does not allow ${missing}, which is needed to start the program`);
 }
 
-function compiled(policy: Policy): Pick<Filter, 'bytes' | 'instructions' | 'hash'> {
-  const bytes = compile(policy, process.arch as Arch);
+function compiled(policy: Policy, arch = process.arch as Arch): Pick<Filter, 'bytes' | 'instructions' | 'hash'> {
+  const bytes = compile(policy, arch);
   return { bytes, instructions: bytes.length / 8, hash: createHash('sha256').update(bytes).digest('hex') };
 }
 
-function makeFilter(policy: Policy, profile: OciProfile | undefined): Filter {
+/** Compiles a filter. The build does so as well, for both architectures. */
+export function makeFilter(policy: Policy, profile?: OciProfile, arch?: Arch): Filter {
   return {
-    ...compiled(policy),
+    ...compiled(policy, arch),
     flags: profile?.flags ?? 0,
     unknown: profile?.unknown ?? [],
     refusesUserNamespaces: ['clone', 'unshare'].every((name) => refusesNewUser(policy, name)) && refusesAlways(policy, 'clone3'),

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { OptionError } from '../base/errors';
 import { deepFreeze, parseObject } from '../base/parse';
 import { type OciProfile, readProfile } from '../seccomp/oci';
-import { allow, errno, type Rule } from '../seccomp/policy';
+import { type Action, allow, errno, type Rule } from '../seccomp/policy';
 import { parseNames, parseRules, type SeccompRule } from '../seccomp/rules';
 import type { Arch } from '../seccomp/tables';
 import { feature } from './feature';
@@ -68,11 +68,13 @@ export const seccomp = feature({
     const profile = parseProfile(given, at);
     if (profile && given.only !== undefined)
       throw new OptionError(`${at}.only`, "restricts nsjs's own profile: it cannot be combined with another profile");
-    const deny = parseRules(given.deny, `${at}.deny`, errno, `${at}.deny`);
+    const rules = (key: 'allow' | 'deny', action: (number: number) => Action) =>
+      given[key] === undefined ? [] : parseRules(given[key], `${at}.${key}`, action, `${at}.${key}`);
+    const deny = rules('deny', errno);
     const lost = neededCalls.find((name) => deny.some(({ names, when }) => names.includes(name) && !when));
     if (lost) throw new OptionError(`${at}.deny`, `${lost} is needed to start the program`);
     return deepFreeze({
-      allow: parseRules(given.allow, `${at}.allow`, () => allow, `${at}.allow`),
+      allow: rules('allow', () => allow),
       deny,
       ...(given.only === undefined ? {} : { only: parseNames(given.only, `${at}.only`) }),
       ...(profile ? { profile } : {}),

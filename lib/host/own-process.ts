@@ -1,4 +1,5 @@
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { monotonic } from '../base/clock';
 import { ownChanges } from '../sys/call';
 import { RLIMIT } from '../sys/constants';
 import { capget } from '../sys/cred';
@@ -30,7 +31,7 @@ let known = { text: '', ids: '', changes: -1, at: Number.NEGATIVE_INFINITY };
  * after a change of ids, after a change by nsjs/sys, and after a second, because other processes can change it too.
  */
 export function ownProcess(): string {
-  const [own, now, changes] = [ids(), performance.now(), ownChanges()];
+  const [own, now, changes] = [ids(), monotonic(), ownChanges()];
   if (known.ids === own && known.changes === changes && now - known.at < freshMs) return known.text;
   const text = [own, capget().effective, JSON.stringify(readHardLimits()), ...places.map(attempt)].join(' ');
   known = { text, ids: own, changes, at: now };

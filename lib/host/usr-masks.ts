@@ -1,5 +1,7 @@
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { monotonic } from '../base/clock';
+import { packageRoot } from '../base/package-root';
 import { type MountLine, parseMountLines } from '../proc/mountinfo';
 import { areSameFiles, type FileIds, identify, isSettled } from './file-ids';
 
@@ -39,7 +41,7 @@ let knownAt = Number.NEGATIVE_INFINITY;
 
 // Reads the list of mounts at most once a second.
 function mountedBelow(): readonly string[] {
-  const now = performance.now();
+  const now = monotonic();
   if (now - knownAt >= freshMs) {
     known = foreignMounts(parseMountLines(textOf('/proc/self/mountinfo')));
     knownAt = now;
@@ -117,7 +119,7 @@ export function applicationDirectory(script: string | undefined): string | undef
   if (file === undefined) return undefined;
   const directories = directoriesAbove(file).filter((directory) => directory.startsWith(`${usr}/`) && !holdsSystem(directory));
   const packages = directories.filter((directory) => existsSync(join(directory, 'package.json')));
-  const own = realpathSync(join(__dirname, '..', '..'));
+  const own = realpathSync(packageRoot);
   // The topmost directory: packages within it are parts of the application.
   return packages.some((directory) => directory === own || nameOf(directory) === 'npm') ? undefined : packages.at(-1);
 }

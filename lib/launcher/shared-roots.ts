@@ -1,5 +1,6 @@
 import { clearTimeout, setTimeout } from 'node:timers';
 import { debuglog } from 'node:util';
+import { monotonic } from '../base/clock';
 import { errnos } from '../base/errnos';
 import { onRelease } from '../base/kept';
 import { callNumber } from '../features/hardening';
@@ -56,7 +57,7 @@ class SharedRoots {
 
   /** Returns a mount namespace that contains the root, or undefined if there is none. The caller must not close it. */
   find(recipe: RootRecipe, launcherPath: string | undefined): number | undefined {
-    const now = performance.now();
+    const now = monotonic();
     if (this.hasChanged()) this.dropAll();
     const root = this.roots.get(recipe.key) ?? this.add(recipe.key);
     const isSoon = now - root.usedAt < idleMs;
@@ -99,10 +100,10 @@ class SharedRoots {
       this.watch ??= openWatch();
       root.sources = new KnownFiles(recipe.sources.filter(({ name }) => name === 'OpenTree').map(({ args }) => String(args[2])));
       root.fd = kept(makeRoot(recipe, launcherPath));
-      root.makeAt = performance.now() + pauseMs;
+      root.makeAt = monotonic() + pauseMs;
     } catch (error) {
       // Sandboxes make their own roots instead.
-      root.makeAt = performance.now() + idleMs;
+      root.makeAt = monotonic() + idleMs;
       debug('no shared root: %s', (error as Error).message);
     }
   }
@@ -133,7 +134,7 @@ class SharedRoots {
 
   private sweep(): void {
     this.timer = undefined;
-    const now = performance.now();
+    const now = monotonic();
     for (const [key, root] of this.roots) if (now - root.usedAt >= idleMs) this.forget(key, root);
     const [oldest] = this.roots.values();
     if (oldest) this.timer = setTimeout(() => this.sweep(), oldest.usedAt + idleMs + timerMs - now).unref();
@@ -191,10 +192,10 @@ function receiveRoot(session: Session, outcome: Outcome): number | undefined {
 }
 
 function hasEnded(session: Session): boolean {
-  const latest = performance.now() + makeMs;
+  const latest = monotonic() + makeMs;
   for (;;) {
     const entries = Int32Array.of((session.fd(channel.keeperEnd) << 3) | pollIn);
-    const ready = native().poll(entries, Math.max(0, Math.ceil(latest - performance.now())));
+    const ready = native().poll(entries, Math.max(0, Math.ceil(latest - monotonic())));
     if (ready !== -errnos.EINTR) return ready > 0;
   }
 }

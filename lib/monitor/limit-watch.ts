@@ -1,3 +1,4 @@
+import { monotonic } from '../base/clock';
 import { bare } from '../base/parse';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { Cgroups } from '../features/feature';
@@ -28,7 +29,7 @@ export interface Watched {
  * cgroup counts all the memory of sockets, so the sandbox's sockets are counted as well.
  */
 export class Overseer {
-  private activeAt = performance.now();
+  private activeAt = monotonic();
   private seen = 0;
 
   private constructor(
@@ -61,7 +62,7 @@ export class Overseer {
     const stats = source.stats();
     if (!stats) return undefined;
     const { memory, cpu } = stats;
-    const now = performance.now();
+    const now = monotonic();
     // A process that gets very little CPU time seldom uses a whole tick. With `idle`, a runnable process therefore
     // counts as active.
     if (cpu.usageMs >= this.seen + stirredMs || (limits.idle !== undefined && source.runs())) {

@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import { clearInterval, setInterval } from 'node:timers';
 import { setTimeout as pause } from 'node:timers/promises';
+import { monotonic } from '../base/clock';
 import { parseInteger, parseObject, parseSignal } from '../base/parse';
 import { deltaOf, type LimitEvent, LimitWatch, type MonitorSample, type Stats } from './stats';
 
@@ -44,12 +45,12 @@ function either(closed: AbortSignal, signal: AbortSignal): AbortSignal {
 
 async function* sample(id: string, read: () => Stats | undefined, interval: number, signal: AbortSignal) {
   let before = read();
-  let at = performance.now();
+  let at = monotonic();
   while (before) {
     // An abort ends the pause early. This is not an error.
     await pause(interval, undefined, { signal }).catch(() => {});
     const after = signal.aborted ? undefined : read();
-    const now = performance.now();
+    const now = monotonic();
     if (after) {
       const found = Object.freeze({ ...after, delta: deltaOf(before, after, now - at) });
       if (samples.hasSubscribers) samples.publish({ sandbox: id, sample: found });

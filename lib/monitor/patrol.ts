@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers';
+import { monotonic } from '../base/clock';
 
 /** Checks take at most this share of the event loop's time, and at most `sliceMs` of it in one turn. */
 const share = 1 / 5;
@@ -21,7 +22,7 @@ export class Patrol {
   constructor(private readonly periodMs: number) {}
 
   add(post: Post): void {
-    this.dueAt.set(post, performance.now() + this.periodMs);
+    this.dueAt.set(post, monotonic() + this.periodMs);
     this.timer ??= this.wake(this.periodMs);
   }
 
@@ -34,7 +35,7 @@ export class Patrol {
   }
 
   private round(): void {
-    const start = performance.now();
+    const start = monotonic();
     let now = start;
     try {
       for (const [post, dueAt] of this.dueAt) {
@@ -42,12 +43,12 @@ export class Patrol {
         this.dueAt.delete(post);
         this.dueAt.set(post, now + this.periodMs);
         post.look();
-        now = performance.now();
+        now = monotonic();
       }
     } finally {
       const [next] = this.dueAt.values();
-      const rest = (performance.now() - start) * (1 / share - 1);
-      this.timer = next === undefined ? undefined : this.wake(Math.max(next - performance.now(), rest));
+      const rest = (monotonic() - start) * (1 / share - 1);
+      this.timer = next === undefined ? undefined : this.wake(Math.max(next - monotonic(), rest));
     }
   }
 }

@@ -1,3 +1,4 @@
+import { monotonic } from '../base/clock';
 import { boundedText } from '../proc/bounded-text';
 
 /**
@@ -43,7 +44,7 @@ export function machineMemory(sockstat: string, meminfo: string): number {
  * counters do not include.
  */
 export function machineHasGrown(): boolean {
-  const now = performance.now();
+  const now = monotonic();
   if (now - readAt < freshMs) return hasGrown;
   readAt = now;
   const used = machineMemory(boundedText('/proc/net/sockstat', maxText), boundedText('/proc/meminfo', maxText));

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NsError } from '../base/errors';
+import { packageRoot } from '../base/package-root';
 
 declare const sessionBrand: unique symbol;
 
@@ -143,7 +144,7 @@ function load(): Native {
   if (process.platform !== 'linux') {
     throw new NsError('ERR_NSJS_UNSUPPORTED', `nsjs runs on Linux, this is ${process.platform}`);
   }
-  const root = join(__dirname, '..', '..');
+  const root = packageRoot;
   const candidates = [join(root, 'prebuilds', `linux-${process.arch}`, 'nsjs.node'), join(root, 'build', 'Release', 'nsjs.node')];
   const found = candidates.find((path) => existsSync(path));
   if (!found) {

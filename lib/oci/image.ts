@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AbortError, NsError } from '../base/errors';
+import { packageRoot } from '../base/package-root';
 import { type Bytes, isUrl, parseBytes, parseHostPath, parseInteger, parseObject } from '../base/parse';
 import type { SandboxOptions } from '../features';
 import type { Mount } from '../features/root/mounts';
@@ -160,7 +161,7 @@ async function unpackLayer(input: Readable, directory: string, { maxSize, maxEnt
   const { stream, gzip } = await sniff(input, signal);
   const { privileged } = host();
   const request: UnpackRequest = { root: inside.root, gzip, maxSize, maxEntries, owners: privileged };
-  const { stdout, stderr } = await spawnIsolated(process.execPath, [`${inside.code}/dist/oci/unpack.js`, JSON.stringify(request)], {
+  const { stdout, stderr } = await spawnIsolated(process.execPath, [`${inside.code}/dist/oci/unpack-main.js`, JSON.stringify(request)], {
     ...sandbox(directory, privileged),
     input: stream,
     reject: false,
@@ -181,10 +182,9 @@ function parseAnswer(stdout: string): UnpackAnswer | { readonly error: string } 
 }
 
 function sandbox(directory: string, privileged: boolean): SandboxOptions {
-  const code = join(__dirname, '..', '..');
-  const parts = ['dist', 'prebuilds', 'build/Release'].filter((name) => existsSync(join(code, name)));
+  const parts = ['dist', 'prebuilds', 'build/Release'].filter((name) => existsSync(join(packageRoot, name)));
   const mounts: readonly Mount[] = [
-    ...parts.map((name) => ({ type: 'bind', source: join(code, name), target: `${inside.code}/${name}` }) as const),
+    ...parts.map((name) => ({ type: 'bind', source: join(packageRoot, name), target: `${inside.code}/${name}` }) as const),
     { type: 'bind', source: directory, target: inside.root, readonly: false },
   ];
   return {

@@ -1,10 +1,9 @@
-// Runs inside a sandbox that can write only to an empty directory. Unpacks one layer from stdin into /rootfs and writes
-// the result to stdout. Attacks by the archive are refused here; the sandbox contains those that are not.
+// Runs inside a sandbox that can write only to an empty directory. Attacks by the archive are refused here; the sandbox
+// contains those that are not.
 import { createHash } from 'node:crypto';
 import { chmodSync, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync, readdirSync, rmSync, type Stats, symlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { createGunzip } from 'node:zlib';
 import { NsError } from '../base/errors';
 import { call } from '../sys/call';
 import { type TarEntry, whiteout } from '../tar/format';
@@ -35,7 +34,8 @@ const refuse = (path: string, why: string): NsError => new NsError('ERR_NSJS_ARC
 const maxPath = 4096;
 const rangeSize = 65_536;
 
-class Unpacker {
+/** Unpacks one layer into an empty directory. */
+export class Unpacker {
   private entries = 0;
   private bytes = 0;
   private skipped = 0;
@@ -156,18 +156,3 @@ export function checkPath(path: string): string {
   if (parts.includes('..')) throw refuse(path, "contains '..'");
   return parts.join('/');
 }
-
-async function main(): Promise<void> {
-  const request = JSON.parse(process.argv[2] ?? '{}') as UnpackRequest;
-  process.umask(0o022);
-  const input = request.gzip ? process.stdin.pipe(createGunzip()) : process.stdin;
-  process.stdin.on('error', (error) => input.destroy(error));
-  const answer = await new Unpacker(request).run(input as AsyncIterable<Uint8Array>);
-  process.stdout.write(JSON.stringify(answer));
-}
-
-if (require.main === module)
-  main().catch((error: Error) => {
-    process.stdout.write(JSON.stringify({ error: error.message }));
-    process.exitCode = 1;
-  });

@@ -77,8 +77,8 @@ function checked(given: Spec): Spec {
     !spec.namespaces[type] && joined[type] === undefined && !(type === 'net' && isSetUp(spec.network));
   // With the host's user namespace, only Landlock and a seccomp filter without sockets keep the program from the
   // network.
-  const isGuarded = spec.landlock.level !== 'off' && (spec.network === 'host' || refusesSockets(spec));
-  if (isHost('user') && (isHost('net') || spec.network === 'host') && !isGuarded)
+  const isGuarded = () => spec.landlock.level !== 'off' && (spec.network === 'host' || refusesSockets(spec));
+  if (isHost('user') && (isHost('net') || spec.network === 'host') && !isGuarded())
     throw new OptionError('network', "the host's network combined with the host's user namespace would leave the network unprotected");
   if (spec.network !== 'host') return deepFreeze(spec);
   if (joined.net !== undefined) throw new OptionError('network', "'host' cannot be combined with joining another net namespace");

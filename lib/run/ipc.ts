@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers';
+import { monotonic } from '../base/clock';
 import { NsError } from '../base/errors';
 
 // How long messages are handled without a pause, before the event loop can run other work of this process.
@@ -51,7 +52,7 @@ export class JsonChannel {
   // program's writes block.
   private handle(): void {
     const chunk = this.waiting ?? Buffer.alloc(0);
-    const end = performance.now() + turnMs;
+    const end = monotonic() + turnMs;
     let from = 0;
     for (let at = chunk.indexOf(newline); at >= 0 && !this.isOver; at = chunk.indexOf(newline, from)) {
       this.collect(chunk.subarray(from, at));
@@ -63,7 +64,7 @@ export class JsonChannel {
       let isDone = false;
       try {
         this.deliver(line);
-        isDone = performance.now() < end;
+        isDone = monotonic() < end;
       } finally {
         // Also if a listener throws.
         if (!isDone) this.later();

@@ -1,3 +1,4 @@
+import { monotonic } from '../base/clock';
 import { AbortError } from '../base/errors';
 import { bare } from '../base/parse';
 import { notifyFd } from '../features/seccomp';
@@ -29,7 +30,7 @@ export class Run implements Stoppable {
   private readonly sides: ProgramStreams;
   report: Report | undefined;
   private notifier: Notifier | undefined;
-  private readonly startedAt = performance.now();
+  private readonly startedAt = monotonic();
   private readonly outputs: readonly Output[];
   private readonly timers = new Timers();
   private readonly waiting: number[] = [];
@@ -241,7 +242,7 @@ export class Run implements Stoppable {
       ...outcome.ending(),
       stdout: stdout ?? '',
       stderr: stderr ?? '',
-      durationMs: performance.now() - this.startedAt,
+      durationMs: monotonic() - this.startedAt,
       ...makeUsage(outcome),
       report: this.report ?? makeReport(parsed.spec, this.link.launched.context, unstarted, outcome),
     };

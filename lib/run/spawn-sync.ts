@@ -1,4 +1,5 @@
 import { closeSync, readSync, writeSync } from 'node:fs';
+import { monotonic } from '../base/clock';
 import { OptionError } from '../base/errors';
 import { isBytes } from '../base/parse';
 import { explainExec } from '../launcher/exec-hint';
@@ -61,7 +62,7 @@ export function spawnIsolatedSync(command: string, args?: readonly string[], opt
 }
 
 class SyncRun implements Stoppable {
-  private readonly startedAt = performance.now();
+  private readonly startedAt = monotonic();
   readonly outcome: Outcome;
   private readonly launched: Launched;
   private readonly instance: Instance;
@@ -114,7 +115,7 @@ class SyncRun implements Stoppable {
       ...outcome.ending(),
       stdout: stdout ?? '',
       stderr: stderr ?? '',
-      durationMs: performance.now() - this.startedAt,
+      durationMs: monotonic() - this.startedAt,
       ...makeUsage(outcome),
       report: report as Report,
     };

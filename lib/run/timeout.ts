@@ -1,4 +1,5 @@
 import { clearImmediate, clearTimeout, setImmediate, setTimeout } from 'node:timers';
+import { monotonic } from '../base/clock';
 import type { Outcome, Reason } from '../launcher/outcome';
 
 /** Calls functions after a time in ms. */
@@ -41,18 +42,18 @@ export class Alarms implements Clock {
   private waiting: { readonly at: number; readonly act: () => void }[] = [];
 
   after(ms: number, act: () => void): void {
-    this.waiting.push({ at: performance.now() + ms, act });
+    this.waiting.push({ at: monotonic() + ms, act });
   }
 
   /** Time until the next deadline in ms, as poll(2) takes it; -1 without one. */
   get nextMs(): number {
     if (this.waiting.length === 0) return -1;
-    return Math.max(0, Math.ceil(Math.min(...this.waiting.map(({ at }) => at)) - performance.now()));
+    return Math.max(0, Math.ceil(Math.min(...this.waiting.map(({ at }) => at)) - monotonic()));
   }
 
   /** Calls the functions that are due. */
   ring(): void {
-    const now = performance.now();
+    const now = monotonic();
     const due = this.waiting.filter(({ at }) => at <= now);
     this.waiting = this.waiting.filter(({ at }) => at > now);
     for (const { act } of due) act();

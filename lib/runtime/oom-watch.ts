@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { monotonic } from '../base/clock';
 import type { LaunchPlan } from '../plan/writer';
 
 // The exit notification arrives shortly after the kernel counts the OOM kill.
@@ -30,7 +31,7 @@ export class OomWatch {
 
   /** Reads the counter again. */
   look(): void {
-    const now = performance.now();
+    const now = monotonic();
     const kills = this.kills();
     // An OOM kill that was not claimed by then was not of a program, but of a process that a program had started.
     if (now - this.countedAt > claimMs) this.unclaimed = 0;

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
+import { monotonic } from '../base/clock';
 import { type Deferred, deferred } from '../base/deferred';
 import { bare } from '../base/parse';
 import { directoriesOf } from '../cgroup/layout';
@@ -151,8 +152,8 @@ export class Runtime {
     await this.setPaused(false).catch(() => {});
     if (this.spec.namespaces.pid) this.launched.session.signal(constants.signals.SIGTERM, everyone);
     else this.programs.signal(constants.signals.SIGTERM);
-    const end = performance.now() + grace;
-    while (this.programs.size > 0 && this.usable && performance.now() < end) await pause(pollMs);
+    const end = monotonic() + grace;
+    while (this.programs.size > 0 && this.usable && monotonic() < end) await pause(pollMs);
   }
 
   /** Kills every process of the sandbox. Settles when everything of it is gone. */

@@ -42,7 +42,6 @@ export interface OpenCondition extends Omit<Condition, 'width'> {
 
 /** Parses a list of names, groups and rules. */
 export function parseRules(value: unknown, at: string, action: (errno: number) => Action, why: string): readonly Rule[] {
-  if (value === undefined) return [];
   return parseArray(value, at).flatMap((entry, index) => parseRule(entry, `${at}[${index}]`, action, why));
 }
 

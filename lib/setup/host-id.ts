@@ -1,5 +1,6 @@
 import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { monotonic } from '../base/clock';
 import { NsError, SysError } from '../base/errors';
 import type { rangeSize } from '../features/id-map';
 import { native } from '../native/addon';
@@ -51,7 +52,7 @@ let checked = { directory: '', at: Number.NEGATIVE_INFINITY };
 function openLockFile(directory: string): number {
   const open = () => openSync(join(directory, lockName), 'a', 0o600);
   try {
-    const now = performance.now();
+    const now = monotonic();
     if (checked.directory === directory && now - checked.at < freshMs)
       try {
         return open();

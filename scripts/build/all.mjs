@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { bundle } from './bundle.mjs';
 
 const require = createRequire(import.meta.url);
 const [what] = process.argv.slice(2);
@@ -18,9 +19,12 @@ function run(title, command, args) {
 
 const tsc = (project) => ['node_modules/typescript/bin/tsc', '-p', project];
 
-function buildTypeScript() {
+async function buildTypeScript() {
   run('operations', process.execPath, ['scripts/build/operations.mjs']);
   run('library', process.execPath, tsc('.'));
+  console.log('build: bundle');
+  await bundle();
+  run('filters', process.execPath, ['scripts/build/filters.mjs']);
   for (const entry of ['index', 'sys/index', 'sys/netlink', 'metrics/otel']) writeFacade(join('dist', entry));
   run('examples', process.execPath, tsc('examples'));
   run('tests', process.execPath, tsc('test'));
@@ -55,4 +59,4 @@ function buildNative() {
 }
 
 if (what !== 'ts') buildNative();
-if (what !== 'native') buildTypeScript();
+if (what !== 'native') await buildTypeScript();

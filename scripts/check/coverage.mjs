@@ -9,7 +9,7 @@ const file = 'build/coverage/coverage-final.json';
 
 const totals = new Map();
 for (const [path, { b: branches }] of Object.entries(JSON.parse(readFileSync(file, 'utf8')))) {
-  const directory = relative('dist', path).split('/')[0];
+  const directory = relative('lib', path).split('/')[0];
   const counts = Object.values(branches).flat();
   const { covered = 0, all = 0 } = totals.get(directory) ?? {};
   totals.set(directory, { covered: covered + counts.filter((count) => count > 0).length, all: all + counts.length });

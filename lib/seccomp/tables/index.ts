@@ -14,9 +14,14 @@ export interface ArchTable {
   readonly numbers: Readonly<Record<string, number>>;
 }
 
+// Getters, so that a table is loaded only where it is needed.
 export const archTables: Readonly<Record<Arch, ArchTable>> = {
-  x64: { audit: 0xc000003e, foreignFrom: 0x40000000, numbers: x64 },
-  arm64: { audit: 0xc00000b7, numbers: arm64 },
+  get x64() {
+    return { audit: 0xc000003e, foreignFrom: 0x40000000, numbers: x64 };
+  },
+  get arm64() {
+    return { audit: 0xc00000b7, numbers: arm64 };
+  },
 };
 
 /** Returns whether any supported architecture has a system call of this name. */
