@@ -1,7 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { NsError } from '../base/errors';
-import { packageRoot } from '../base/package-root';
+import { loadAddon } from './load-addon';
 
 declare const sessionBrand: unique symbol;
 
@@ -131,55 +128,8 @@ export interface Native {
 
 let loaded: Native | undefined;
 
-/**
- * Returns the addon. It is loaded at first use, so that importing nsjs works everywhere. The order is fixed, and no
- * environment variable can redirect it: the prebuild for this architecture, then a local build.
- */
+/** Returns the addon. It is loaded at first use, so that importing nsjs works everywhere. */
 export function native(): Native {
-  loaded ??= load();
+  loaded ??= loadAddon() as Native;
   return loaded;
-}
-
-function load(): Native {
-  if (process.platform !== 'linux') {
-    throw new NsError('ERR_NSJS_UNSUPPORTED', `nsjs runs on Linux, this is ${process.platform}`);
-  }
-  const root = packageRoot;
-  const candidates = [join(root, 'prebuilds', `linux-${process.arch}`, 'nsjs.node'), join(root, 'build', 'Release', 'nsjs.node')];
-  const found = candidates.find((path) => existsSync(path));
-  if (!found) {
-    throw new NsError('ERR_NSJS_NATIVE', `no addon for linux-${process.arch}: looked for ${candidates.join(' and ')}`, {
-      hint: isOwnPackage(root)
-        ? 'in a checkout run "npm run build"; otherwise this architecture has no prebuild'
-        : 'nsjs was bundled without its addon: mark nsjs as external in the bundler',
-    });
-  }
-  try {
-    return require(found) as Native;
-  } catch (cause) {
-    throw new NsError('ERR_NSJS_NATIVE', `the addon ${found} could not be loaded`, { hint: loadHint(cause), cause });
-  }
-}
-
-// A bundle is part of another package, or of none.
-function isOwnPackage(root: string): boolean {
-  try {
-    return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly name?: unknown }).name === 'nsjs';
-  } catch {
-    return false;
-  }
-}
-
-function loadHint(cause: unknown): string {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  if (
-    code === 'ERR_DLOPEN_DISABLED' &&
-    process.execArgv.some((word) => word.startsWith('--permission') || word.startsWith('--experimental-permission'))
-  )
-    return 'Node’s permission model blocks addons: start Node with --allow-addons, and with --allow-fs-read=* for the files that nsjs reads';
-  if (code === 'ERR_DLOPEN_DISABLED') return 'Node was started with --no-addons';
-  if (code === 'ERR_ACCESS_DENIED')
-    return 'Node’s permission model denies reading the file: start Node with --allow-fs-read=* and --allow-addons';
-  if (/GLIBC|libc\.so|libc\.musl/.test(message)) return 'the addon needs glibc 2.28 or later; see cause';
-  return 'see cause';
 }

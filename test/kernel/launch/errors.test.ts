@@ -1,10 +1,10 @@
 // Errors that users encounter. Each message states what is wrong, where, and what to write instead.
 import { execFile } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { rejection, temporaryDirectory, thrown } from '../../support';
+import { isRoot, rejection, temporaryDirectory, testIf, thrown } from '../../support';
 
 const directory = temporaryDirectory();
 chmodSync(directory.path, 0o755);
@@ -102,29 +102,72 @@ test('an error about a misspelled option contains a suggestion, at every level',
 });
 
 describe('an addon that does not load', () => {
-  const load = async (words: readonly string[], script: string) => {
-    const text = `try { require(${JSON.stringify(script)}).spawnIsolated('true').catch((e) => console.log(e.message)) } catch (e) { console.log(e.message) }`;
+  const load = async (words: readonly string[], root: string) => {
+    const text = `try { require(${JSON.stringify(join(root, 'dist'))}).spawnIsolatedSync('true'); console.log('loaded') } catch (e) { console.log(e.message) }`;
     const { stdout } = await promisify(execFile)(process.execPath, [...words, '-e', text]).catch((error) => error);
-    return String(stdout);
+    return String(stdout).trim();
   };
-  const dist = join(process.cwd(), 'dist');
 
-  test('has an error that names the setting of Node that forbids addons', async () => {
-    expect(await load(['--no-addons'], dist)).toMatch(/--no-addons/);
-    const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
-    expect(await load([permission, '--allow-fs-read=*'], dist)).toMatch(/permission model.*--allow-addons/);
+  /** Makes a copy of the library with another addon, or none, and returns its directory. */
+  const copy = (name: string, addon?: string | Uint8Array) => {
+    const root = join(directory.path, name);
+    for (const part of ['chunks', 'filters', 'index.js']) cpSync(join('dist', part), join(root, 'dist', part), { recursive: true });
+    writeFileSync(join(root, 'package.json'), '{ "name": "nsjs" }');
+    const path = join(root, 'prebuilds', `linux-${process.arch}`);
+    mkdirSync(path, { recursive: true });
+    if (addon !== undefined) writeFileSync(join(path, 'nsjs.node'), addon);
+    return root;
+  };
+  const built = () => readFileSync('build/Release/nsjs.node');
+
+  test('a copy with its prebuild loads', async () => {
+    expect(await load([], copy('whole', built()))).toBe('loaded');
   });
 
-  test('has an error that mentions bundling and the places where it was looked for', async () => {
-    for (const name of ['native/addon.js', 'base/errors.js', 'base/parse.js']) {
-      mkdirSync(join(directory.path, 'app/out', dirname(name)), { recursive: true });
-      cpSync(join(dist, name), join(directory.path, 'app/out', name));
-    }
-    writeFileSync(join(directory.path, 'app/package.json'), '{ "name": "app" }');
-    const text = `try { require(${JSON.stringify(join(directory.path, 'app/out/native/addon.js'))}).native() } catch (e) { console.log(e.message) }`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['-e', text]);
-    expect(stdout).toMatch(/looked for \S+prebuilds\S+ and \S+.*bundled.*external/);
-    expect(readFileSync(join(dist, 'native/addon.js'), 'utf8')).toContain('external');
+  test('has an error that names the setting of Node that forbids addons', async () => {
+    expect(await load(['--no-addons'], process.cwd())).toMatch(/--no-addons/);
+    const permission = process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission';
+    expect(await load([permission, '--allow-fs-read=*'], process.cwd())).toMatch(/permission model.*--allow-addons/);
+  });
+
+  test('names both places where it was looked for', async () => {
+    const root = copy('none');
+    const message = await load([], root);
+    expect(message).toContain(`${root}/build/Release/nsjs.node`);
+    expect(message).toContain(`${root}/prebuilds/linux-${process.arch}/nsjs.node`);
+    expect(message).toMatch(/install nsjs again/);
+    writeFileSync(join(root, 'binding.gyp'), '{}');
+    expect(await load([], root)).toMatch(/npm run build/);
+  });
+
+  test('mentions bundling if the files are in another package', async () => {
+    const root = copy('bundled');
+    writeFileSync(join(root, 'package.json'), '{ "name": "app" }');
+    expect(await load([], root)).toMatch(/bundled.*external/);
+  });
+
+  // The machine of an ELF file is in its bytes 18 and 19; 8 is MIPS.
+  const ofMips = () => {
+    const bytes = built();
+    bytes.writeUInt16LE(8, 18);
+    return bytes;
+  };
+
+  test.each([
+    ['for another architecture', ofMips, /installed on another machine/],
+    ['for another system', () => Buffer.alloc(4096, 'MZ'), /installed on another machine/],
+    ['that was cut off', () => built().subarray(0, 20), /damaged/],
+  ])('says so for a file %s', async (name, addon, expected) => {
+    const message = await load([], copy(name.replaceAll(' ', '-'), addon()));
+    expect(message).toMatch(expected);
+    expect(message).toContain('nsjs.node');
+  });
+
+  testIf(isRoot, 'root', 'says so on a file system that is mounted noexec', async () => {
+    const root = copy('noexec', built());
+    const text = `mount -t tmpfs -o noexec tmpfs /mnt && cp -r ${root}/. /mnt && exec "$0" -e 'try { require("/mnt/dist").spawnIsolatedSync("true") } catch (e) { console.log(e.message) }'`;
+    const { stdout } = await promisify(execFile)('unshare', ['--mount', 'sh', '-c', text, process.execPath]);
+    expect(stdout).toMatch(/mounted noexec/);
   });
 });
 
