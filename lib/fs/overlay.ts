@@ -57,6 +57,7 @@ const setIdBits = 0o6000;
  * changing them; pause the sandbox to get a consistent snapshot. Errors are those of {@link SandboxFs}.
  */
 export class OverlayChanges {
+  /** @internal */
   constructor(private readonly parts: OverlayParts) {}
 
   /** Returns the added, modified and deleted entries, directories before their contents. */

@@ -33,7 +33,7 @@ export interface DirectoryEntry {
 export class SandboxFs {
   private readonly root: () => Root;
 
-  /** `find` returns the root directory; it throws if the sandbox is closed. */
+  /** @internal `find` returns the root directory; it throws if the sandbox is closed. */
   constructor(find: () => Root) {
     this.root = find;
   }

@@ -50,6 +50,8 @@ export class Namespace<T extends NamespaceType = NamespaceType> extends Fd {
 
   /**
    * Takes ownership of a descriptor, and of `held`. Throws OptionError if it is not of a namespace, or of another type.
+   *
+   * @internal
    */
   static take<T extends NamespaceType>(fd: number, type: T, held?: Holder): Namespace<T> {
     const found = typeOf(fd);

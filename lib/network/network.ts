@@ -80,16 +80,18 @@ export interface Pluggable {
  */
 export class Network implements Switch {
   /** Used by `network: {veth: {network}}`. Opaque. */
-  readonly plug: Bridge;
+  readonly plug: object;
+  private readonly bridge: Bridge;
   /**
    * Sockets of this process in the network. Undefined as root: the network is then in this process's own network
    * namespace, where every server can listen.
    */
   readonly net: NamespaceSockets | undefined;
 
-  private constructor(plug: Bridge) {
-    this.plug = plug;
-    const { where } = plug;
+  private constructor(bridge: Bridge) {
+    this.plug = bridge;
+    this.bridge = bridge;
+    const { where } = bridge;
     this.net = where && new NamespaceSockets(() => where);
   }
 
@@ -116,21 +118,21 @@ export class Network implements Switch {
 
   /** Name of the bridge. */
   get name(): string {
-    return this.plug.name;
+    return this.bridge.name;
   }
 
   get subnets(): readonly string[] {
-    return this.plug.subnets.map(({ address, prefix }) => `${address}/${prefix}`);
+    return this.bridge.subnets.map(({ address, prefix }) => `${address}/${prefix}`);
   }
 
   /** The network's own addresses, which are the gateways and name servers of its sandboxes. */
   get gateways(): readonly string[] {
-    return this.plug.gateways;
+    return this.bridge.gateways;
   }
 
   /** Addresses of the sandboxes by alias. */
   get names(): Readonly<Record<string, readonly string[]>> {
-    return Object.fromEntries(this.plug.names.entries());
+    return Object.fromEntries(this.bridge.names.entries());
   }
 
   /**
@@ -142,11 +144,11 @@ export class Network implements Switch {
     const [spec] = parseVeths({ name: undefined, ...options, network: this }, 'options', 0);
     if (!spec) throw new OptionError('options', 'expected one interface');
     const { netFd, userFd } = sandbox.net.namespaces;
-    if (!host().privileged && !isOwnedBy(netFd, this.plug.where?.userFd))
+    if (!host().privileged && !isOwnedBy(netFd, this.bridge.where?.userFd))
       throw new NsError('ERR_NSJS_UNSUPPORTED', 'the sandbox created its own network namespace, over which this process has no rights', {
         hint: 'open it with network: {}, or with network: {veth: {network}}',
       });
-    const owner = this.plug.where?.userFd ?? userFd;
+    const owner = this.bridge.where?.userFd ?? userFd;
     const where = { netFd, ...(owner === undefined ? {} : { userFd: owner }) };
     const route = NetlinkSocket.open('route', where);
     try {
@@ -165,7 +167,7 @@ export class Network implements Switch {
   publish(options: PublishOptions): void {
     const given = parseObject(options, '', ['port', 'to', 'toPort', 'protocol']);
     const port = parseInteger(given.port, 'port', 1, 65_535);
-    this.plug.publish({
+    this.bridge.publish({
       protocol: parseOneOf(given.protocol ?? 'tcp', 'protocol', ['tcp', 'udp']),
       port,
       address: this.addressOf(parseString(given.to, 'to')),
@@ -176,7 +178,7 @@ export class Network implements Switch {
   /** Removes the network. Settles when the removal is complete. Its sandboxes continue without it. */
   async close(): Promise<void> {
     this.net?.close();
-    await this.plug.close();
+    await this.bridge.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,6 @@
 import { deepFreeze } from '../base/parse';
 import { directoriesOf } from '../cgroup/layout';
+import type { LimitsSpec } from '../cgroup/limits';
 import type { Context, Dropped } from '../features/feature';
 import { landlockFor } from '../features/landlock';
 import { rightNames, scopeNames, scopes } from '../features/landlock-rights';
@@ -42,7 +43,7 @@ export interface Report {
     readonly scopes: readonly string[];
     readonly paths: Readonly<Record<string, readonly string[]>>;
   };
-  readonly limits: Spec['limits'];
+  readonly limits: LimitsSpec;
   /** The network, if one was set up: name servers, and how outgoing connections are intercepted. */
   readonly network?: { readonly resolvers: readonly string[]; readonly via?: 'nftables' | 'ports' };
   /** Version of cgroups(7) and directories of the cgroups; undefined if limits are enforced per process. */

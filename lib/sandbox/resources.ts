@@ -62,9 +62,11 @@ export abstract class SandboxResources {
   readonly openedAt = Date.now();
   private readonly gone = new AbortController();
 
+  /** @internal */
   protected constructor(
     /** Name of the sandbox's cgroups, if it has any; in any case unique on this machine. */
     readonly id: string,
+    /** @internal */
     protected readonly runtime: Runtime,
   ) {
     const poll = new LimitPoll(

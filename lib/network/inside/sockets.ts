@@ -52,7 +52,7 @@ export class NamespaceSockets {
   private agents: { readonly http: Agent; readonly https: SecureAgent } | undefined;
   private isClosed = false;
 
-  /** `find` returns the descriptors. It throws if the namespace no longer exists. */
+  /** @internal `find` returns the descriptors. It throws if the namespace no longer exists. */
   constructor(private readonly find: () => SocketNamespaces) {}
 
   /** Descriptors of the namespaces. Throws NsError ERR_NSJS_CLOSED after the sandbox has been closed. */
