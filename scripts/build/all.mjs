@@ -28,14 +28,16 @@ async function buildTypeScript() {
   for (const entry of ['index', 'sys/index', 'sys/netlink', 'metrics/otel']) writeFacade(join('dist', entry));
   run('examples', process.execPath, tsc('examples'));
   run('tests', process.execPath, tsc('test'));
+  run('declarations', process.execPath, tsc('test/types'));
 }
 
 // CommonJS and ES modules share one implementation: `import` gets the same classes as `require`.
 function writeFacade(path) {
   const names = Object.keys(require(join(process.cwd(), `${path}.js`))).sort();
-  const file = `./${path.split('/').at(-1)}.js`;
-  writeFileSync(`${path}.mjs`, `import library from '${file}';\n\nexport const { ${names.join(', ')} } = library;\n`);
-  writeFileSync(`${path}.d.mts`, `export * from '${file}';\n`);
+  writeFileSync(
+    `${path}.mjs`,
+    `import library from './${path.split('/').at(-1)}.js';\n\nexport const { ${names.join(', ')} } = library;\n`,
+  );
 }
 
 // The headers installed with the running Node match its version and need no download.

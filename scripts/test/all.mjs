@@ -162,6 +162,7 @@ const suites = {
     node('lint: words', 'scripts/check/words.mjs');
     node('lint: generated files', 'scripts/build/operations.mjs', '--check');
     node('lint: documentation', 'scripts/build/docs.mjs', '--check');
+    node('lint: declarations', 'scripts/build/types.mjs', '--check');
     node('lint: picture', 'scripts/build/picture.mjs', '--check');
     node('lint: C++', 'scripts/check/cpp.mjs');
   },
