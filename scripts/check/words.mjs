@@ -11,7 +11,8 @@ const words = [
   [/\bcontrol groups?\b/i, 'cgroup'],
   [/\bsandbox(es)? that stays?\b/i, 'long-lived sandbox'],
   [/\bsolo\b/i, 'one-shot run'],
-  [/folder/i, 'directory'],
+  // An option of api-extractor has this name.
+  [/(?<!\bproject)folder/i, 'directory'],
   [/\bsupervisor\b(?!.*seccomp_unotify)/i, 'launcher, keeper or init'],
   [/\bscenes?\b/i, 'context'],
   [/\bway out\b/i, 'egress', /^(lib|src)\//],
