@@ -1,9 +1,11 @@
 // Packs the package as npm would publish it, installs it into an empty directory without a compiler in PATH, loads it
-// by require and by import, runs a program with it, and checks it with attw and publint.
+// by require and by import, runs a program with it, compiles TypeScript that uses it, and checks it with attw and
+// publint.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { compileConsumers } from './consumers.mjs';
 
 const directory = mkdtempSync(join(tmpdir(), 'nsjs-package-'));
 chmodSync(directory, 0o755);
@@ -20,7 +22,7 @@ try {
     npm(['pack', '--json', '--ignore-scripts', '--pack-destination', directory], { cwd: packed }),
   );
   const names = files.map(({ path }) => path);
-  const stray = names.filter((name) => /binding\.gyp|^src\/|^test\/|\.map$/.test(name));
+  const stray = names.filter((name) => /binding\.gyp|^src\/|^test\/|^dist\/.*\.d\.m?ts$|\.map$/.test(name));
   if (stray.length > 0) throw new Error(`the package must not hold ${stray.join(', ')}`);
   console.log(`package: ${names.length} files, ${size} bytes`);
 
@@ -54,6 +56,7 @@ try {
   const native = readdirSync(join(app, 'node_modules/nsjs')).includes('build');
   if (native) throw new Error('something was compiled at install');
 
+  compileConsumers(app, directory);
   const tarball = join(directory, filename);
   for (const [tool, args] of [
     ['attw', [tarball, '--no-color']],

@@ -1,6 +1,34 @@
 // Compiled, never run: what the types must allow and refuse.
-import { type IsolatedProcess, type Result, type SandboxOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
+import {
+  ExitError,
+  type Fd,
+  type FileHandle,
+  type IsolatedProcess,
+  isNsjsError,
+  type LimitsSpec,
+  type MacvlanOptions,
+  Namespace,
+  type NamespaceReference,
+  Network,
+  NsError,
+  PidFd,
+  type PidfdInfo,
+  presets,
+  prometheusMetrics,
+  type Report,
+  type Result,
+  Sandbox,
+  type SandboxOptions,
+  SandboxPool,
+  SysError,
+  spawnIsolated,
+  spawnIsolatedSync,
+  type WaitStatus,
+} from 'nsjs';
+import { type Instrumentation, instrument } from 'nsjs/otel';
+import * as sys from 'nsjs/sys';
 import { pidfdOpen } from 'nsjs/sys';
+import * as netlink from 'nsjs/sys/netlink';
 
 export const text: Promise<Result<string>> = spawnIsolated('true');
 export const bytes: IsolatedProcess<Buffer> = spawnIsolated('true', [], { encoding: 'buffer' });
@@ -58,3 +86,50 @@ export const wires: SandboxOptions = { network: { veth: [{ addresses: ['10.0.0.2
 export const wrongDecision: SandboxOptions = { network: { egress: { onConnect: () => 'maybe' } } };
 // @ts-expect-error a macvlan lies on something
 export const wrongMacvlan: SandboxOptions = { network: { macvlan: {} } };
+
+// Types that several entries export are one type, in both directions.
+export const handle: FileHandle = sys.nameToHandleAt(sys.AT.FDCWD, '/');
+export const handleOfSys: sys.FileHandle = handle;
+export const info: PidfdInfo = sys.pidfdInfo(fd);
+export const infoOfSys: sys.PidfdInfo = PidFd.open(1).info();
+export const status: Promise<WaitStatus | null> = sys.waitidAsync(fd, sys.W.EXITED);
+export const statusOfSys: Promise<sys.WaitStatus | null> = PidFd.open(1).exited();
+export const mode: netlink.MacvlanMode = ({ parent: 'eth0', mode: 'bridge' } satisfies MacvlanOptions).mode;
+export const socketIn = (sandbox: Sandbox): netlink.NetlinkSocket => netlink.NetlinkSocket.open('route', sandbox.net.namespaces);
+export const placeOf = (sandbox: Sandbox): sys.SocketNamespaces => sandbox.net.namespaces;
+
+// Errors and descriptors keep their classes, and what they inherit.
+export const failed: NsError = new NsError('ERR_NSJS_CLOSED', 'closed');
+export const caught = (error: unknown): string | number => {
+  if (error instanceof ExitError) return `${error.code} ${error.reason} ${error.stdout}`;
+  if (error instanceof SysError) return error.errno;
+  return isNsjsError(error) ? error.code : '';
+};
+export const descriptor = (namespace: Namespace<'net'>): Fd => namespace;
+export const pidDescriptor: Fd = PidFd.from(3, 1);
+export const reference: NamespaceReference = Namespace.open(1, 'net').toJSON();
+// @ts-expect-error the class is not structural
+export const lookalike: Fd = { fd: 3, closed: false, release: () => 3, close() {}, [Symbol.dispose]() {} };
+// @ts-expect-error only nsjs itself opens these
+export const made = () => new PidFd();
+
+export const longLived = async (): Promise<Report> => {
+  const network = await Network.create({ subnet: '10.1.0.0/24' });
+  const sandbox: Sandbox = await Sandbox.open({ ...presets.untrusted, network: { veth: { network } } });
+  sandbox.events.on('limit', ({ kind }) => console.log(kind));
+  network.attach(sandbox, { alias: 'a' });
+  const limits: LimitsSpec = sandbox.limits;
+  const { stdout }: Result<Buffer> = await sandbox.spawn('true', [], { encoding: 'buffer' });
+  await using pool = await SandboxPool.open({}, { size: 1 });
+  for await (const line of pool.spawn('true')) console.log(line.length, stdout.length, limits.memory);
+  console.log(prometheusMetrics([sandbox]), await sandbox.fs.readFile('/etc/passwd', { encoding: 'utf8' }));
+  return sandbox.report;
+};
+// @ts-expect-error an internal part
+export const runtimeOf = (sandbox: Sandbox) => sandbox.runtime;
+
+export const instrumentation: Instrumentation = instrument();
+export const measured: void = instrument({}).stop();
+export const expressions: readonly netlink.Expression[] = [netlink.meta('l4proto'), netlink.cmp('eq', Uint8Array.of(6))];
+// @ts-expect-error no such operator
+export const wrongOperator = netlink.cmp('=', Uint8Array.of(6));
