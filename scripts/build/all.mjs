@@ -1,12 +1,13 @@
-// all.mjs [ts|native]: compiles the TypeScript, the launcher and the addon; without an argument both parts.
+// all.mjs [native] [library] [tests]: compiles launcher and addon, the library, and the TypeScript of examples and tests.
+// Without an argument all of them; `ts` is library and tests.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { bundle } from './bundle.mjs';
 
 const require = createRequire(import.meta.url);
-const [what] = process.argv.slice(2);
+const parts = process.argv.slice(2);
 
 function run(title, command, args) {
   console.log(`build: ${title}`);
@@ -19,13 +20,18 @@ function run(title, command, args) {
 
 const tsc = (project) => ['node_modules/typescript/bin/tsc', '-p', project];
 
-async function buildTypeScript() {
+async function buildLibrary() {
   run('operations', process.execPath, ['scripts/build/operations.mjs']);
+  // tsc writes only what has changed since, even if its output was removed.
+  if (!existsSync('build/es/index.js') || !existsSync('dist/index.d.ts')) rmSync('build/es/.tsbuildinfo', { force: true });
   run('library', process.execPath, tsc('.'));
   console.log('build: bundle');
   await bundle();
   run('filters', process.execPath, ['scripts/build/filters.mjs']);
   for (const entry of ['index', 'sys/index', 'sys/netlink', 'metrics/otel']) writeFacade(join('dist', entry));
+}
+
+function buildTests() {
   run('examples', process.execPath, tsc('examples'));
   run('tests', process.execPath, tsc('test'));
   run('declarations', process.execPath, tsc('test/types'));
@@ -60,5 +66,7 @@ function buildNative() {
   run('native, compile', process.execPath, [...gyp, 'build', ...headers()]);
 }
 
-if (what !== 'ts') buildNative();
-if (what !== 'native') await buildTypeScript();
+const isAsked = (...names) => parts.length === 0 || names.some((name) => parts.includes(name));
+if (isAsked('native')) buildNative();
+if (isAsked('library', 'ts')) await buildLibrary();
+if (isAsked('tests', 'ts')) buildTests();

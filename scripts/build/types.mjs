@@ -188,7 +188,8 @@ const format = (name, text) => run(['node_modules/@biomejs/biome/bin/biome', 'fo
 /** Returns the files of types/ by name. */
 function generate() {
   rmSync(emitted, { recursive: true, force: true });
-  run(['node_modules/typescript/bin/tsc', '-p', '.', '--emitDeclarationOnly', '--sourceMap', 'false', '--outDir', emitted]);
+  const flags = ['--emitDeclarationOnly', '--inlineSourceMap', 'false', '--incremental', 'false', '--tsBuildInfoFile', 'null'];
+  run(['node_modules/typescript/bin/tsc', '-p', '.', ...flags, '--declarationDir', emitted]);
   const configs = new Map(Object.keys(entries).map((entry) => [entry, configFor(entry)]));
   const [first, ...others] = configs.values();
   const additionalEntryPoints = others.map(({ mainEntryPointFilePath }) => mainEntryPointFilePath);
