@@ -6,9 +6,10 @@ import { packageRoot } from '../base/package-root';
 const architectures: readonly string[] = ['x64', 'arm64'];
 
 /**
- * Loads the addon. The order is fixed, and no environment variable can redirect it: a local build, which only a checkout
- * has, then the prebuild for this architecture, where prebuildify(1) puts it. Errors: `ERR_NSJS_UNSUPPORTED` on another
- * system, `ERR_NSJS_NATIVE` if there is no addon or Node does not load it; the error names each path and the cause.
+ * Loads the addon. The order is fixed, and no environment variable can redirect it: a local build, which only a
+ * checkout has, then the prebuild for this architecture, where prebuildify puts it. Errors: `ERR_NSJS_UNSUPPORTED` on
+ * another system, `ERR_NSJS_NATIVE` if there is no addon or Node does not load it; the error names each path and the
+ * cause.
  */
 export function loadAddon(): unknown {
   if (process.platform !== 'linux') {
@@ -50,8 +51,8 @@ function isOwnPackage(): boolean {
   }
 }
 
-// Messages of dlopen(3) of glibc and musl, each with what helps. Of a file for another architecture, glibc says that it
-// cannot be opened.
+// Messages of dlopen(3) of glibc and musl, each with what helps. glibc says that it cannot open a file for another
+// architecture.
 const loaderHints: readonly (readonly [RegExp, string])[] = [
   [
     /invalid ELF header|wrong ELF class|Exec format error|nsjs\.node: cannot open shared object file/,

@@ -1,5 +1,5 @@
-// all.mjs [native] [library] [tests]: compiles launcher and addon, the library, and the TypeScript of examples and tests.
-// Without an argument all of them; `ts` is library and tests.
+// all.mjs [native] [library] [tests]: compiles launcher and addon, the library, and the TypeScript of examples and
+// tests. Without an argument all of them; `ts` is library and tests.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
