@@ -1,6 +1,7 @@
 // The wire format between TypeScript (lib/plan/writer.ts) and the launcher, and the records that the launcher sends
 // back. Little-endian 32-bit words: Header, then all operations section by section, then the text.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 namespace nsjs {

@@ -2,7 +2,6 @@
 #pragma once
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <linux/stat.h>
 #include <sys/stat.h>
 
 #include <cstddef>
@@ -77,17 +76,20 @@ inline Result<Fd> memfd_create(const char* name, unsigned flags) {
   return to_fd(__NR_memfd_create, raw(__NR_memfd_create, as_arg(name), flags));
 }
 
+inline Result<struct stat> fstat(int fd) {
+  struct stat found {};
+  const Status status = to_status(__NR_fstat, raw(__NR_fstat, fd, as_arg(&found)));
+  return {found, status};
+}
+
 inline Result<bool> is_directory(int fd) {
-  struct statx found {};
-  static constexpr char kEmpty[] = "";
-  const Status status = to_status(__NR_statx, raw(__NR_statx, fd, as_arg(kEmpty), 0x1000 /* AT_EMPTY_PATH */, STATX_TYPE, as_arg(&found)));
-  return {(found.stx_mode & S_IFMT) == S_IFDIR, status};
+  const auto found = fstat(fd);
+  return {S_ISDIR(found.value.st_mode), found.status};
 }
 
 inline Result<std::uint64_t> inode_of(int fd) {
-  struct stat status_buffer {};
-  const Status status = to_status(__NR_fstat, raw(__NR_fstat, fd, as_arg(&status_buffer)));
-  return {status_buffer.st_ino, status};
+  const auto found = fstat(fd);
+  return {found.value.st_ino, found.status};
 }
 
 // Inode number of the file that `path` leads to: for /proc/…/ns/* the number of the namespace.
