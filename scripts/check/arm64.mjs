@@ -25,6 +25,8 @@ const flags = [
   '-fno-exceptions',
   '-fno-rtti',
   '-DNAPI_VERSION=9',
+  '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+  '-Inode_modules/node-addon-api',
   `-I${include}`,
 ];
 const linking = ['-Wl,--gc-sections', '-Wl,--version-script=src/addon/exports.map', '-o', `${directory}/nsjs.node`];

@@ -24,6 +24,8 @@ function run(command, args) {
 
 const format = run('clang-format', ['--dry-run', '--Werror', ...sources, ...headers]);
 if (format !== 0) console.error('run: npm run format');
-const flags = ['-std=c++20', '-Wall', '-Wextra', ...(existsSync(include) ? [`-isystem${include}`] : []), '-DNAPI_VERSION=9'];
+const includes = [include, 'node_modules/node-addon-api'].filter((path) => existsSync(path));
+const defines = ['-DNAPI_VERSION=9', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS'];
+const flags = ['-std=c++20', '-Wall', '-Wextra', '-fno-exceptions', ...includes.map((path) => `-isystem${path}`), ...defines];
 const tidy = run('clang-tidy', ['--quiet', ...sources, '--', ...flags]);
 process.exit(format === 0 && tidy === 0 ? 0 : 1);

@@ -15,7 +15,7 @@ function run(command, args) {
   return stdout;
 }
 
-run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-O', directory, `--CDNODE_EXECUTABLE=${process.execPath}`]);
+run(process.execPath, ['node_modules/cmake-js/bin/cmake-js', 'compile', '-O', directory]);
 for (const made of ['compile_commands.json', 'plan-test']) {
   if (!existsSync(`${directory}/${made}`)) throw new Error(`cmake did not make ${made}`);
 }

@@ -1,24 +1,24 @@
 // Functions of the addon that nsjs/sys and the rest of the library are built on.
 #pragma once
-#include <node_api.h>
+#include <napi.h>
 
 namespace nsjs {
 
-napi_value syscall_now(napi_env env, napi_callback_info info);    // (number, argument …) -> result, -errno
-napi_value syscall_later(napi_env env, napi_callback_info info);  // (callback, uid, gid, number, …): callback(result)
-napi_value address(napi_env env, napi_callback_info info);        // (buffer) -> address, a bigint
-napi_value clone_exec(napi_env env, napi_callback_info info);     // (clone_args, path, argv, envp, fds, results)
-napi_value in_namespace(napi_env env, napi_callback_info info);   // (userFd, netFd, fresh, requests, results)
-napi_value empty_mounts(napi_env env, napi_callback_info info);   // () -> -errno
-napi_value make_net(napi_env env, napi_callback_info info);       // (sysctls)
-napi_value take_net(napi_env env, napi_callback_info info);       // (wait) -> fd, -1
-napi_value ns_links(napi_env env, napi_callback_info info);       // (directory, names, inodes) -> -errno
-napi_value file_ids(napi_env env, napi_callback_info info);       // (paths, ids, timed): fills in ids
-napi_value same_files(napi_env env, napi_callback_info info);     // (paths, ids, timed) -> 1 or 0
-napi_value watch_fd(napi_env env, napi_callback_info info);       // (fd, events, callback) -> watch, -errno
-napi_value ref_watch(napi_env env, napi_callback_info info);      // (watch, on)
-napi_value keep_fd(napi_env env, napi_callback_info info);        // (fd) -> false if there is no room
-napi_value drop_fd(napi_env env, napi_callback_info info);        // (fd)
-napi_value unwatch_fd(napi_env env, napi_callback_info info);     // (watch)
+Napi::Value syscall_now(const Napi::CallbackInfo& info);   // (number, argument …) -> result, -errno
+void syscall_later(const Napi::CallbackInfo& info);        // (callback, uid, gid, number, …): callback(result)
+Napi::Value address(const Napi::CallbackInfo& info);       // (buffer) -> address, a bigint
+void clone_exec(const Napi::CallbackInfo& info);           // (clone_args, path, argv, envp, fds, results)
+void in_namespace(const Napi::CallbackInfo& info);         // (userFd, netFd, fresh, requests, results)
+Napi::Value empty_mounts(const Napi::CallbackInfo& info);  // () -> -errno
+void make_net(const Napi::CallbackInfo& info);             // (sysctls)
+Napi::Value take_net(const Napi::CallbackInfo& info);      // (wait) -> fd, -1
+Napi::Value ns_links(const Napi::CallbackInfo& info);      // (directory, names, inodes) -> -errno
+void file_ids(const Napi::CallbackInfo& info);             // (paths, ids, timed): fills in ids
+Napi::Value same_files(const Napi::CallbackInfo& info);    // (paths, ids, timed) -> 1 or 0
+Napi::Value watch_fd(const Napi::CallbackInfo& info);      // (fd, events, callback) -> watch, -errno
+void ref_watch(const Napi::CallbackInfo& info);            // (watch, on)
+Napi::Value keep_fd(const Napi::CallbackInfo& info);       // (fd) -> false if there is no room
+void drop_fd(const Napi::CallbackInfo& info);              // (fd)
+void unwatch_fd(const Napi::CallbackInfo& info);           // (watch)
 
 }  // namespace nsjs

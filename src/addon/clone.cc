@@ -1,9 +1,11 @@
 // clone3(2) followed by exec in the child, which never returns into JavaScript. The child is a copy (no CLONE_VM), so
 // it may have namespaces of its own. It makes raw system calls only.
+#include <algorithm>
+#include <vector>
+
 #include "../sys/socket.h"
 #include "bind.h"
 #include "stack.h"
-#include "values.h"
 
 namespace nsjs {
 namespace {
@@ -53,17 +55,16 @@ Status run_child(const Exec& exec) {
   sys::exit_group(127);
 }
 
-// Splits NUL-separated strings into a vector of pointers into `text`.
-unsigned split(char* text, std::size_t size, char** words, unsigned most) {
-  unsigned count = 0;
-  for (std::size_t at = 0; at < size && count < most; ++at) {
-    if (at == 0 || text[at - 1] == 0) words[count++] = text + at;
+// Splits NUL-separated strings into a vector of pointers into `text`, with a null pointer at its end.
+std::vector<char*> split(Napi::Uint8Array text) {
+  std::vector<char*> words;
+  auto* bytes = reinterpret_cast<char*>(text.Data());
+  for (std::size_t at = 0; at < text.ByteLength(); ++at) {
+    if (at == 0 || bytes[at - 1] == 0) words.push_back(bytes + at);
   }
-  words[count] = nullptr;
-  return count;
+  words.push_back(nullptr);
+  return words;
 }
-
-constexpr unsigned kMaxWords = 4096;
 
 struct Pipe {
   Fd read;
@@ -87,32 +88,21 @@ Result<long> clone_child(clone_args& args, const Exec& exec, int go_write) {
   return {result, sys::to_status(__NR_clone3, result)};
 }
 
-Exec read_exec(const Arguments<6>& arguments, char** argv, char** envp) {
-  std::size_t size = 0;
-  Exec exec{};
-  exec.path = static_cast<const char*>(arguments.typed_array(1, &size));
-  auto* words = static_cast<char*>(arguments.typed_array(2, &size));
-  split(words, size, argv, kMaxWords);
-  words = static_cast<char*>(arguments.typed_array(3, &size));
-  split(words, size, envp, kMaxWords);
-  exec.argv = argv;
-  exec.envp = envp;
-  exec.fds = static_cast<const std::int32_t*>(arguments.typed_array(4, &size));
-  exec.count = static_cast<unsigned>(size < kMaxFds ? size : kMaxFds);
-  return exec;
-}
-
 }  // namespace
 
 // results: [errno, system call, pid, pidfd, pipe end that releases the child, pipe end that reports a failed exec]
-napi_value clone_exec(napi_env env, napi_callback_info info) {
-  static thread_local char* argv[kMaxWords + 1];
-  static thread_local char* envp[kMaxWords + 1];
-  const Arguments<6> arguments(env, info);
-  std::size_t size = 0;
-  auto* args = static_cast<clone_args*>(arguments.typed_array(0, &size));
-  auto* results = static_cast<std::int32_t*>(arguments.typed_array(5, &size));
-  Exec exec = read_exec(arguments, argv, envp);
+void clone_exec(const Napi::CallbackInfo& info) {
+  auto* args = reinterpret_cast<clone_args*>(info[0].As<Napi::BigUint64Array>().Data());
+  const auto argv = split(info[2].As<Napi::Uint8Array>());
+  const auto envp = split(info[3].As<Napi::Uint8Array>());
+  auto fds = info[4].As<Napi::Int32Array>();
+  auto results = info[5].As<Napi::Int32Array>();
+  Exec exec{};
+  exec.path = reinterpret_cast<const char*>(info[1].As<Napi::Uint8Array>().Data());
+  exec.argv = argv.data();
+  exec.envp = envp.data();
+  exec.fds = fds.Data();
+  exec.count = static_cast<unsigned>(std::min<std::size_t>(fds.ElementLength(), kMaxFds));
   Pipe go;
   Pipe status;
   int pidfd = -1;
@@ -124,12 +114,11 @@ napi_value clone_exec(napi_env env, napi_callback_info info) {
   if (pid.ok()) pid = clone_child(*args, exec, go.write.get());
   results[0] = pid.status.err;
   results[1] = static_cast<std::int32_t>(pid.status.nr);
-  if (!pid.ok()) return nullptr;
+  if (!pid.ok()) return;
   results[2] = static_cast<std::int32_t>(pid.value);
   results[3] = pidfd;
   results[4] = go.write.release();
   results[5] = status.read.release();
-  return nullptr;
 }
 
 }  // namespace nsjs

@@ -2,7 +2,6 @@
 #include "fd_watch.h"
 
 #include "bind.h"
-#include "values.h"
 
 namespace nsjs {
 namespace {
@@ -17,13 +16,8 @@ void on_ready(uv_poll_t* handle, int, int events) {
   auto* watch = static_cast<FdWatch*>(handle->data);
   Environment& environment = watch->environment;
   if (environment.ending) return;
-  napi_env env = environment.env;
-  napi_handle_scope scope = nullptr;
-  napi_open_handle_scope(env, &scope);
-  napi_value callback = nullptr;
-  napi_get_reference_value(env, watch->callback, &callback);
-  if (callback != nullptr) call_back(env, callback, events);
-  napi_close_handle_scope(env, scope);
+  const Napi::HandleScope scope(environment.env);
+  call_back(watch->callback.Value(), events);
 }
 
 }  // namespace
@@ -31,7 +25,7 @@ void on_ready(uv_poll_t* handle, int, int events) {
 FdWatch::FdWatch(Environment& owner) : environment(owner) { environment.add(environment.watches, this); }
 
 FdWatch::~FdWatch() {
-  if (callback != nullptr) napi_delete_reference(environment.env, callback);
+  callback.Reset();  // before the environment may end
   environment.remove(environment.watches, this);
 }
 
@@ -43,60 +37,45 @@ void FdWatch::close() {
 }
 
 // `events` as in uv_poll_start: 1 readable, 2 writable, 8 priority
-napi_value watch_fd(napi_env env, napi_callback_info info) {
-  const Arguments<3> arguments(env, info);
-  Environment& environment = Environment::of(env);
+Napi::Value watch_fd(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
   auto* watch = new FdWatch(environment);
   watch->handle.data = watch;
-  watch->fd = arguments.int32(0);
+  watch->fd = info[0].As<Napi::Number>();
   int error = uv_poll_init(environment.loop, &watch->handle, watch->fd);
   if (error != 0) {
     delete watch;
-    return number(env, error);
+    return Napi::Number::New(info.Env(), error);
   }
-  napi_create_reference(env, arguments[2], 1, &watch->callback);
-  error = uv_poll_start(&watch->handle, arguments.int32(1), on_ready);
+  watch->callback = Napi::Persistent(info[2].As<Napi::Function>());
+  error = uv_poll_start(&watch->handle, info[1].As<Napi::Number>(), on_ready);
   if (error != 0) {
     watch->close();
-    return number(env, error);
+    return Napi::Number::New(info.Env(), error);
   }
-  napi_value external = nullptr;
-  napi_create_external(env, watch, nullptr, nullptr, &external);
-  return external;
+  return Napi::External<FdWatch>::New(info.Env(), watch);
 }
 
-napi_value ref_watch(napi_env env, napi_callback_info info) {
-  const Arguments<2> arguments(env, info);
-  auto* handle = reinterpret_cast<uv_handle_t*>(&arguments.external<FdWatch>(0)->handle);
-  arguments.int32(1) != 0 ? uv_ref(handle) : uv_unref(handle);
-  return nullptr;
+void ref_watch(const Napi::CallbackInfo& info) {
+  auto* handle = reinterpret_cast<uv_handle_t*>(&FdWatch::of(info[0]).handle);
+  info[1].As<Napi::Number>().Int32Value() != 0 ? uv_ref(handle) : uv_unref(handle);
 }
 
-napi_value keep_fd(napi_env env, napi_callback_info info) {
-  const Arguments<1> arguments(env, info);
-  bool kept = false;
-  for (Fd& place : Environment::of(env).kept) {
+Napi::Value keep_fd(const Napi::CallbackInfo& info) {
+  for (Fd& place : Environment::of(info.Env()).kept) {
     if (place.is_open()) continue;
-    place = Fd(arguments.int32(0));
-    kept = true;
-    break;
+    place = Fd(info[0].As<Napi::Number>());
+    return Napi::Boolean::New(info.Env(), true);
   }
-  napi_value result = nullptr;
-  napi_get_boolean(env, kept, &result);
-  return result;
+  return Napi::Boolean::New(info.Env(), false);
 }
 
-napi_value drop_fd(napi_env env, napi_callback_info info) {
-  const Arguments<1> arguments(env, info);
-  for (Fd& place : Environment::of(env).kept)
-    if (place.is_open() && place.get() == arguments.int32(0)) place.reset();
-  return nullptr;
+void drop_fd(const Napi::CallbackInfo& info) {
+  const int fd = info[0].As<Napi::Number>();
+  for (Fd& place : Environment::of(info.Env()).kept)
+    if (place.is_open() && place.get() == fd) place.reset();
 }
 
-napi_value unwatch_fd(napi_env env, napi_callback_info info) {
-  const Arguments<1> arguments(env, info);
-  arguments.external<FdWatch>(0)->close();
-  return nullptr;
-}
+void unwatch_fd(const Napi::CallbackInfo& info) { FdWatch::of(info[0]).close(); }
 
 }  // namespace nsjs

@@ -11,13 +11,14 @@ class FdWatch {
   FdWatch& operator=(const FdWatch&) = delete;
   ~FdWatch();
 
+  static FdWatch& of(const Napi::Value& external) { return *external.As<Napi::External<FdWatch>>().Data(); }
   void close();
 
   Environment& environment;
   uv_poll_t handle;
   int fd = -1;            // owned by the caller, which unwatches it before it closes it
   bool orphaned = false;  // the environment has ended: this object closes `fd`
-  napi_ref callback = nullptr;
+  Napi::FunctionReference callback;
   FdWatch* next = nullptr;
   FdWatch* previous = nullptr;
 

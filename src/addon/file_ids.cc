@@ -5,7 +5,6 @@
 
 #include "../sys/raw.h"
 #include "bind.h"
-#include "values.h"
 
 namespace nsjs {
 namespace {
@@ -29,42 +28,40 @@ FileId identify(const char* path) {
 
 // NUL-terminated paths and a FileId of each. Without times a FileId has only its first two words.
 struct Files {
-  explicit Files(const Arguments<3>& arguments)
-      : path(static_cast<const char*>(arguments.typed_array(0, &length))),
-        ids(static_cast<std::uint64_t*>(arguments.typed_array(1, &length))),
-        words(arguments.int32(2) != 0 ? kTimed : kUntimed) {}
+  explicit Files(const Napi::CallbackInfo& info)
+      : path(reinterpret_cast<const char*>(info[0].As<Napi::Uint8Array>().Data())),
+        ids(info[1].As<Napi::BigUint64Array>()),
+        words(info[2].As<Napi::Number>().Int32Value() != 0 ? kTimed : kUntimed) {}
 
   // Stops when `each` returns false.
   template <class Each>
   bool every(Each each) {
-    for (std::size_t at = 0; at + words <= length; at += words, path += std::strlen(path) + 1) {
-      if (!each(ids + at, identify(path).words, words * sizeof(std::uint64_t))) return false;
+    for (std::size_t at = 0; at + words <= ids.ElementLength(); at += words, path += std::strlen(path) + 1) {
+      if (!each(ids.Data() + at, identify(path).words, words * sizeof(std::uint64_t))) return false;
     }
     return true;
   }
 
-  std::size_t length = 0;
   const char* path;
-  std::uint64_t* ids;
+  Napi::BigUint64Array ids;
   std::size_t words;
 };
 
 }  // namespace
 
 // (paths, ids, timed): fills in ids; zeros for a file that cannot be examined
-napi_value file_ids(napi_env env, napi_callback_info info) {
-  Files({env, info}).every([](void* id, const void* found, std::size_t size) {
+void file_ids(const Napi::CallbackInfo& info) {
+  Files(info).every([](void* id, const void* found, std::size_t size) {
     std::memcpy(id, found, size);
     return true;
   });
-  return nullptr;
 }
 
 // (paths, ids, timed) -> 1 if all files still have these ids, else 0
-napi_value same_files(napi_env env, napi_callback_info info) {
+Napi::Value same_files(const Napi::CallbackInfo& info) {
   const bool same =
-      Files({env, info}).every([](const void* id, const void* found, std::size_t size) { return std::memcmp(id, found, size) == 0; });
-  return number(env, same ? 1 : 0);
+      Files(info).every([](const void* id, const void* found, std::size_t size) { return std::memcmp(id, found, size) == 0; });
+  return Napi::Number::New(info.Env(), same ? 1 : 0);
 }
 
 }  // namespace nsjs

@@ -5,7 +5,6 @@
 #include "../sys/socket.h"
 #include "bind.h"
 #include "stack.h"
-#include "values.h"
 
 namespace nsjs {
 namespace {
@@ -107,19 +106,16 @@ int child_main(void* argument) {
 
 // `user`, `net`: namespaces to enter, -1 for none. `fresh`: 1 creates a network namespace, 2 creates it in a new user
 // namespace. results: [errno, system call] of the child as a whole; each request has its own.
-napi_value in_namespace(napi_env env, napi_callback_info info) {
-  const Arguments<5> arguments(env, info);
-  std::size_t size = 0;
-  std::size_t unused = 0;
-  auto* requests = static_cast<Request*>(arguments.typed_array(3, &size));
-  auto* results = static_cast<std::int32_t*>(arguments.typed_array(4, &unused));
-  const int fresh = arguments.int32(2);
-  Child child{arguments.int32(0), arguments.int32(1), fresh != 0, requests, size / sizeof(Request), {}};
+void in_namespace(const Napi::CallbackInfo& info) {
+  const int fresh = info[2].As<Napi::Number>();
+  auto bytes = info[3].As<Napi::Uint8Array>();
+  auto results = info[4].As<Napi::Int32Array>();
+  auto* requests = reinterpret_cast<Request*>(bytes.Data());
+  Child child{info[0].As<Napi::Number>(), info[1].As<Napi::Number>(), fresh != 0, requests, bytes.ByteLength() / sizeof(Request), {}};
   Status status = run_beside(child_main, &child, fresh == 2 ? CLONE_NEWUSER : 0);
   if (status.ok()) status = child.status;
   results[0] = status.err;
   results[1] = static_cast<std::int32_t>(status.nr);
-  return nullptr;
 }
 
 }  // namespace nsjs

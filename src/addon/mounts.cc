@@ -7,7 +7,6 @@
 #include "bind.h"
 #include "session.h"
 #include "stack.h"
-#include "values.h"
 
 namespace nsjs {
 namespace {
@@ -111,6 +110,8 @@ Status EmptyMounts::open() {
   return mounts_.is_open() ? Status{} : status;
 }
 
-napi_value empty_mounts(napi_env env, napi_callback_info) { return number(env, -Environment::of(env).mounts.open().err); }
+Napi::Value empty_mounts(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), -Environment::of(info.Env()).mounts.open().err);
+}
 
 }  // namespace nsjs

@@ -3,7 +3,6 @@
 
 #include "../sys/fd.h"
 #include "bind.h"
-#include "values.h"
 
 namespace nsjs {
 namespace {
@@ -20,23 +19,21 @@ std::uint32_t inode_in(const char* link, long size) {
 
 // (directory, names, inodes) -> -errno. `names` are NUL-terminated, one for each inode. An inode stays zero if its link
 // cannot be read.
-napi_value ns_links(napi_env env, napi_callback_info info) {
-  const Arguments<3> arguments(env, info);
-  std::size_t length = 0;
-  const auto* directory = static_cast<const char*>(arguments.typed_array(0, &length));
-  const auto* name = static_cast<const char*>(arguments.typed_array(1, &length));
-  auto* inodes = static_cast<std::uint32_t*>(arguments.typed_array(2, &length));
-  const long opened = sys::raw(__NR_openat, AT_FDCWD, sys::as_arg(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  if (opened < 0) return number(env, opened);
+Napi::Value ns_links(const Napi::CallbackInfo& info) {
+  auto directory = info[0].As<Napi::Uint8Array>();
+  const auto* name = reinterpret_cast<const char*>(info[1].As<Napi::Uint8Array>().Data());
+  auto inodes = info[2].As<Napi::Uint32Array>();
+  const long opened = sys::raw(__NR_openat, AT_FDCWD, sys::as_arg(directory.Data()), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (opened < 0) return Napi::Number::New(info.Env(), static_cast<double>(opened));
   const Fd fd(static_cast<int>(opened));
-  for (std::size_t index = 0; index < length; ++index) {
+  for (std::size_t index = 0; index < inodes.ElementLength(); ++index) {
     char link[64] = {};
     const long size = sys::raw(__NR_readlinkat, fd.get(), sys::as_arg(name), sys::as_arg(link), sizeof link);
     inodes[index] = inode_in(link, size);
     while (*name++ != 0) {
     }
   }
-  return number(env, 0);
+  return Napi::Number::New(info.Env(), 0);
 }
 
 }  // namespace nsjs

@@ -6,12 +6,12 @@
 
 namespace nsjs {
 
-void call_back(napi_env env, napi_value callback, int argument) {
-  napi_value global = nullptr;
-  napi_value value = nullptr;
-  napi_get_global(env, &global);
-  napi_create_int32(env, argument, &value);
-  if (napi_make_callback(env, nullptr, global, callback, 1, &value, nullptr) != napi_pending_exception) return;
+void call_back(Napi::Function callback, int argument) {
+  if (callback.IsEmpty()) return;
+  const Napi::Env env = callback.Env();
+  const napi_value value = Napi::Number::New(env, argument);
+  // Without C++ exceptions Napi::Function::MakeCallback would throw the exception of a listener once more.
+  if (napi_make_callback(env, nullptr, env.Global(), callback, 1, &value, nullptr) != napi_pending_exception) return;
   // A listener, or code that ran after it, has thrown. The exception must become an uncaught exception now: if left
   // pending, it would come out of the next call into the addon and keep this callback from running again.
   napi_value exception = nullptr;
@@ -27,13 +27,12 @@ Session::Session(Environment& environment, Fd control, Fd init, Fd keeper) : env
 }
 
 Session::~Session() {
-  if (callback_ != nullptr) napi_delete_reference(environment_.env, callback_);
+  callback_.Reset();  // before the environment may end
   environment_.remove(environment_.sessions, this);
 }
 
-int Session::watch(napi_env env, napi_value callback) {
-  watched_ = true;
-  if (callback != nullptr) napi_create_reference(env, callback, 1, &callback_);
+int Session::watch(Napi::Function callback) {
+  if (!callback.IsEmpty()) callback_ = Napi::Persistent(callback);
   for (unsigned channel = 0; channel < kChannels; ++channel) {
     Poll& poll = polls_[channel];
     if (poll.active || !fds_[channel].is_open()) continue;
@@ -56,13 +55,8 @@ void Session::on_readable(uv_poll_t* handle, int, int) {
     if (poll->channel == kKeeperEnd) session->close();
     return;
   }
-  napi_env env = environment.env;
-  napi_handle_scope scope = nullptr;
-  napi_open_handle_scope(env, &scope);
-  napi_value callback = nullptr;
-  napi_get_reference_value(env, session->callback_, &callback);
-  if (callback != nullptr) call_back(env, callback, poll->channel);
-  napi_close_handle_scope(env, scope);
+  const Napi::HandleScope scope(environment.env);
+  call_back(session->callback_.Value(), poll->channel);
 }
 
 void Session::ref(bool on) {
@@ -83,7 +77,7 @@ void Session::stop(Channel channel) {
 }
 
 void Session::take(Stdio& stdio, std::int32_t* numbers, std::size_t count) {
-  for (unsigned index = 0; index < count; ++index) {
+  for (unsigned index = 0; index < count && index < kMaxLoose; ++index) {
     loose[index] = std::move(stdio.pairs[index].ours);
     numbers[index] = loose[index].get();
   }
@@ -118,7 +112,7 @@ void Session::free_if_done() {
   if (closing_ && open_handles_ == 0) delete this;
 }
 
-Environment::Environment(napi_env environment) : env(environment) {
+Environment::Environment(Napi::Env environment) : env(environment) {
   napi_get_uv_event_loop(env, &loop);
   napi_add_async_cleanup_hook(env, on_cleanup, this, &hook);
   (void)door.open();  // the first launch tries again and reports a failure
@@ -126,19 +120,13 @@ Environment::Environment(napi_env environment) : env(environment) {
 
 Environment::~Environment() = default;
 
-Environment& Environment::of(napi_env env) {
-  void* data = nullptr;
-  napi_get_instance_data(env, &data);
-  return *static_cast<Environment*>(data);
-}
-
 // Ends every sandbox of this environment. The hook keeps the loop alive until the last keeper is reaped.
 void Environment::on_cleanup(napi_async_cleanup_hook_handle, void* data) {
   auto* environment = static_cast<Environment*>(data);
   environment->ending = true;
   for (Session* session = environment->sessions; session != nullptr; session = session->next) {
     session->close_channels();
-    session->watch(environment->env, nullptr);
+    session->watch({});
     session->ref(true);
   }
   for (FdWatch* watch = environment->watches; watch != nullptr; watch = watch->next) watch->close();

@@ -1,6 +1,6 @@
 // One running launcher: its two channels, its pidfd, and pipe ends that TypeScript has not taken over yet.
 #pragma once
-#include <node_api.h>
+#include <napi.h>
 #include <uv.h>
 
 #include "../plan/wire.h"
@@ -25,9 +25,11 @@ class Session {
   Session& operator=(const Session&) = delete;
   ~Session();
 
-  // Calls `callback` with the number of a channel each time that channel becomes readable. Without a watch the owner
-  // polls.
-  int watch(napi_env env, napi_value callback);
+  static Session& of(const Napi::Value& external) { return *external.As<Napi::External<Session>>().Data(); }
+
+  // Calls `callback`, unless it is empty, with the number of a channel each time that channel becomes readable. Without
+  // a watch the owner polls.
+  int watch(Napi::Function callback);
   void ref(bool on);
   // Stops watching a channel whose peer has closed it. Closes it too, unless it is the pidfd of the keeper.
   void stop(Channel channel);
@@ -65,20 +67,16 @@ class Session {
   Fd fds_[kChannels];
   Poll polls_[kChannels] = {};
   unsigned open_handles_ = 0;
-  bool watched_ = false;
   bool closing_ = false;
-  napi_ref callback_ = nullptr;
-
-  friend struct Environment;
-  class FdWatch;
+  Napi::FunctionReference callback_;
 };
 
 // The state of one Node environment (main thread or worker). There are no globals: each worker has its own.
 struct Environment {
-  explicit Environment(napi_env environment);
+  explicit Environment(Napi::Env environment);
   ~Environment();
 
-  napi_env env;
+  Napi::Env env;
   uv_loop_t* loop = nullptr;
   Fd node;   // pidfd of this process, for the keepers to watch
   Fd image;  // sealed memfd that holds the launcher
@@ -92,7 +90,7 @@ struct Environment {
   bool ending = false;
   napi_async_cleanup_hook_handle hook = nullptr;
 
-  static Environment& of(napi_env env);
+  static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
   template <class Member>
   void add(Member*& list, Member* member) {
     member->next = list;
@@ -112,6 +110,6 @@ struct Environment {
 };
 
 // Calls a JavaScript function from the event loop.
-void call_back(napi_env env, napi_value callback, int argument);
+void call_back(Napi::Function callback, int argument);
 
 }  // namespace nsjs

@@ -11,7 +11,6 @@
 #include "bind.h"
 #include "session.h"
 #include "stack.h"
-#include "values.h"
 
 namespace nsjs {
 namespace {
@@ -85,19 +84,15 @@ void SpareNet::join() {
   runs_ = false;
 }
 
-napi_value make_net(napi_env env, napi_callback_info info) {
-  const Arguments<1> arguments(env, info);
-  std::size_t size = 0;
-  const auto* sysctls = static_cast<const char*>(arguments.typed_array(0, &size));
-  Environment::of(env).net.make(sysctls, size);
-  return nullptr;
+void make_net(const Napi::CallbackInfo& info) {
+  auto sysctls = info[0].As<Napi::Uint8Array>();
+  Environment::of(info.Env()).net.make(reinterpret_cast<const char*>(sysctls.Data()), sysctls.ByteLength());
 }
 
-napi_value take_net(napi_env env, napi_callback_info info) {
-  const Arguments<1> arguments(env, info);
-  SpareNet& spare = Environment::of(env).net;
-  if (arguments.int32(0) != 0) spare.settle();
-  return number(env, spare.take().release());
+Napi::Value take_net(const Napi::CallbackInfo& info) {
+  SpareNet& spare = Environment::of(info.Env()).net;
+  if (info[0].As<Napi::Number>().Int32Value() != 0) spare.settle();
+  return Napi::Number::New(info.Env(), spare.take().release());
 }
 
 }  // namespace nsjs
