@@ -41,11 +41,13 @@
       }],
       "includes": ["node_modules/node-addon-api/noexcept.gypi"],
       "include_dirs": ["node_modules/node-addon-api"],
+      # Without it, offsets have 64 bits too, and the names are those that glibc and musl share (mmap, not mmap64).
+      "defines!": ["_FILE_OFFSET_BITS=64"],
       "defines": ["NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags": ["-fvisibility=hidden", "-fstack-protector-strong", "-fstack-clash-protection", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "cflags_cc": ["-std=c++20", "-fvisibility-inlines-hidden", "-Os", "-fno-exceptions", "-fno-rtti"],
-      "ldflags": ["-s", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,--gc-sections", "-Wl,--version-script=<(module_root_dir)/src/addon/exports.map"],
+      "ldflags": ["-s", "-nodefaultlibs", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,--gc-sections", "-Wl,--version-script=<(module_root_dir)/src/addon/exports.map"],
       "configurations": { "Release": { "defines": ["_FORTIFY_SOURCE=2", "_GLIBCXX_ASSERTIONS"] } }
     }
   ]

@@ -177,6 +177,7 @@ const suites = {
   },
   floors() {
     node('floors: launcher and addon', 'scripts/check/binaries.mjs');
+    node('floors: glibc and musl', 'scripts/check/load.mjs');
     node('floors: arm64', 'scripts/check/arm64.mjs');
   },
   native() {
