@@ -1,4 +1,4 @@
-// Compiles the launcher outside of gyp, for tests and other architectures, with the flags of binding.gyp.
+// Compiles the launcher outside of gyp, for tests, with the flags of binding.gyp.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,17 +15,17 @@ const linking = [
 ];
 
 /** The .cc files of some directories. */
-export const sourcesOf = (...directories) =>
+const sourcesOf = (...directories) =>
   directories.flatMap((directory) =>
     readdirSync(directory)
       .filter((name) => name.endsWith('.cc'))
       .map((name) => join(directory, name)),
   );
 
-export const launcherSources = () => ['src/plan/reader.cc', ...sourcesOf('src/launch', 'src/launch/ops')];
+const launcherSources = () => ['src/plan/reader.cc', ...sourcesOf('src/launch', 'src/launch/ops')];
 
-export function buildLauncher({ compiler = 'g++', output, extra = [] }) {
+export function buildLauncher({ output, extra = [] }) {
   const gyp = readFileSync('binding.gyp', 'utf8');
   const flags = JSON.parse(`[${/"launcher_flags": \[([^\]]*)\]/s.exec(gyp)[1]}]`);
-  execFileSync(compiler, [...flags, ...linking, '-o', output, ...launcherSources(), ...extra], { stdio: 'inherit' });
+  execFileSync('g++', [...flags, ...linking, '-o', output, ...launcherSources(), ...extra], { stdio: 'inherit' });
 }
