@@ -1,8 +1,8 @@
-#!/usr/bin/env node
 import { parseArgs } from 'node:util';
 import { launcherImage } from '../launcher/image';
 import { explain } from '../sandbox/explain';
 import { parseRunArguments, runUsage } from './arguments';
+import { useCompileCache } from './compile-cache';
 import { lsUsage, runLs } from './ls';
 import { netUsage, runNet } from './net';
 import { print, printError, printErrorLines, UsageError } from './print';
@@ -72,6 +72,7 @@ async function main([verb, ...rest]: readonly string[]): Promise<number> {
   }
 }
 
+useCompileCache();
 main(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;

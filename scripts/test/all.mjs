@@ -131,7 +131,7 @@ function nodeSuites(title, isWhole, options) {
   const name = `${title}, Node ${process.versions.node}`;
   jest(
     `${name}: library`,
-    [isWhole ? library : 'dist-test/kernel/(launch/(spawn|handle|descriptors|edge-cases|rights)|features/limits|sandbox/tree)'],
+    [isWhole ? library : 'dist-test/kernel/(launch/(loading|spawn|handle|descriptors|edge-cases|rights)|features/limits|sandbox/tree)'],
     options,
   );
   if (isWhole) jest(`${name}: network`, ['dist-test/kernel/network'], inLab(options));

@@ -1,5 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { basename } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import * as nodeModule from 'node:module';
+import { basename, join } from 'node:path';
+import { temporaryDirectory, testIf } from '../../support';
 
 /** Returns the files in dist/chunks that a program loads. `nsjs` is the library in it. */
 function chunksOf(body: string): readonly string[] {
@@ -21,6 +24,42 @@ test.each([
   ['spawnIsolatedSync', "nsjs.spawnIsolatedSync('true')"],
 ])('%s with default options loads one chunk more', (_name, call) => {
   expect(chunksOf(call)).toEqual(['api', 'run']);
+});
+
+describe('the compile cache of the command', () => {
+  const hasCache = 'enableCompileCache' in nodeModule;
+  const home = temporaryDirectory();
+  afterAll(() => home.remove());
+  const run = (cache: string) => {
+    execFileSync(process.execPath, ['dist/cli/main.js', '--help'], { env: { HOME: home.path, XDG_CACHE_HOME: cache }, stdio: 'pipe' });
+    return existsSync(join(cache, 'nsjs'));
+  };
+  const directory = (name: string, mode: number) => {
+    const path = join(home.path, name);
+    mkdirSync(path);
+    chmodSync(path, mode);
+    return path;
+  };
+
+  testIf(hasCache, 'a compile cache of Node', 'is in a directory of the user', () => {
+    const cache = directory('own', 0o755);
+    expect(run(cache)).toBe(true);
+    expect(readdirSync(join(cache, 'nsjs')).length).toBeGreaterThan(0);
+    expect(statSync(join(cache, 'nsjs')).mode & 0o777).toBe(0o700);
+  });
+
+  testIf(hasCache, 'a compile cache of Node', 'is not used where others could put code', () => {
+    expect(run(directory('shared', 0o777))).toBe(false);
+    const cache = directory('prepared', 0o755);
+    mkdirSync(join(cache, 'nsjs'));
+    chmodSync(join(cache, 'nsjs'), 0o777);
+    run(cache);
+    expect(readdirSync(join(cache, 'nsjs'))).toEqual([]);
+  });
+
+  test('a missing directory is no error', () => {
+    expect(run(join(home.path, 'none'))).toBe(false);
+  });
 });
 
 test('a stack trace names functions, and lines of the sources with --enable-source-maps', () => {
