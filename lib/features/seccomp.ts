@@ -3,6 +3,7 @@ import { OptionError } from '../base/errors';
 import { deepFreeze, parseObject } from '../base/parse';
 import { type OciProfile, readProfile } from '../seccomp/oci';
 import { type Action, allow, errno, type Rule } from '../seccomp/policy';
+import { rulesOfReplaced } from '../seccomp/replaced';
 import { parseNames, parseRules, type SeccompRule } from '../seccomp/rules';
 import type { Arch } from '../seccomp/tables';
 import { feature } from './feature';
@@ -15,7 +16,11 @@ export interface SeccompSource {
    * arguments.
    */
   readonly allow?: readonly (string | SeccompRule)[];
-  /** Denied calls. They fail with EPERM or the error of the rule. A denial takes precedence over `allow`. */
+  /**
+   * Denied calls. They fail with EPERM or the error of the rule. A denial takes precedence over `allow`. arm64 lacks
+   * older calls that name a path; there, the denial of such a call (`mkdir`) applies to the call that the C library
+   * makes instead (`mkdirat` with AT_FDCWD).
+   */
   readonly deny?: readonly (string | SeccompRule)[];
   /**
    * Restricts nsjs's own profile to these calls and those needed to start a program. Learning mode returns such a list.
@@ -70,7 +75,8 @@ export const seccomp = feature({
       throw new OptionError(`${at}.only`, "restricts nsjs's own profile: it cannot be combined with another profile");
     const rules = (key: 'allow' | 'deny', action: (number: number) => Action) =>
       given[key] === undefined ? [] : parseRules(given[key], `${at}.${key}`, action, `${at}.${key}`);
-    const deny = rules('deny', errno);
+    const named = rules('deny', errno);
+    const deny = named.length === 0 ? named : [...named, ...rulesOfReplaced(named, process.arch as Arch)];
     const lost = neededCalls.find((name) => deny.some(({ names, when }) => names.includes(name) && !when));
     if (lost) throw new OptionError(`${at}.deny`, `${lost} is needed to start the program`);
     return deepFreeze({

@@ -3,7 +3,8 @@ import { types } from 'node:util';
 import { OptionError } from '../base/errors';
 import { parseBoolean, parseInteger, parseRecord } from '../base/parse';
 import type { Notify } from '../features/feature';
-import { type Arch, archTables, isSyscallName } from '../seccomp/tables';
+import { kernelCall } from '../seccomp/replaced';
+import { type Arch, isSyscallName } from '../seccomp/tables';
 
 /** Response to a system call that was passed to this process. Created by the methods of {@link SyscallCall}. */
 export type SyscallAnswer =
@@ -60,7 +61,9 @@ export interface SyscallOptions {
    * Handlers by name of the system call, which this process runs in place of the kernel. They can emulate calls; they
    * must not be used to check memory (see {@link SyscallCall}). If a handler throws, returns an invalid response or
    * takes longer than `syscallTimeout`, the call fails with ENOSYS. At most 64 calls are handled at a time; the others
-   * wait. Linux 5.9; from 5.19 on only a fatal signal interrupts a waiting call.
+   * wait. Linux 5.9; from 5.19 on only a fatal signal interrupts a waiting call. arm64 lacks older calls that name a
+   * path, such as `mkdir`; there, the handler receives the call that the C library makes instead, `mkdirat` with
+   * AT_FDCWD, as `mkdir`.
    */
   readonly onSyscall?: Readonly<Record<string, SyscallHandler>>;
   /** Time in ms that a handler may take. Default: 5,000. */
@@ -93,11 +96,15 @@ const defaultTimeout = 5000;
 /** Returns undefined if no option needs a notifier. */
 export function parseSyscalls(given: Readonly<Record<string, unknown>>, arch = process.arch as Arch): SyscallsSpec | undefined {
   const handlers = new Map<string, SyscallHandler>();
+  const names = new Set<string>();
   for (const [name, handler] of Object.entries(given.onSyscall === undefined ? {} : parseRecord(given.onSyscall, 'onSyscall'))) {
     if (!isSyscallName(name)) throw new OptionError(`onSyscall.${name}`, 'is not a known system call');
     if (typeof handler !== 'function') throw new OptionError(`onSyscall.${name}`, 'expected a function', 'ERR_INVALID_ARG_TYPE');
-    // Calls that this architecture lacks (arm64 has no mkdir) are ignored, so that the same options work everywhere.
-    if (archTables[arch].numbers[name] !== undefined) handlers.set(name, handler as SyscallHandler);
+    // Calls that this architecture has in no form (arm64 has no fork) are ignored: the same options work everywhere.
+    const call = kernelCall(name, arch);
+    if (call === undefined) continue;
+    handlers.set(name, handler as SyscallHandler);
+    names.add(call);
   }
   const violations = given.violations === undefined ? false : parseBoolean(given.violations, 'violations');
   const timeout =
@@ -106,7 +113,7 @@ export function parseSyscalls(given: Readonly<Record<string, unknown>>, arch = p
   if (used !== undefined && !types.isSet(used)) throw new OptionError('usedSyscalls', 'expected a Set', 'ERR_INVALID_ARG_TYPE');
   if (handlers.size === 0 && !violations && !used) return undefined;
   return {
-    notify: { names: [...handlers.keys()], violations, learn: used !== undefined },
+    notify: { names: [...names], violations, learn: used !== undefined },
     handlers,
     timeout,
     used: used as Set<string> | undefined,

@@ -7,6 +7,7 @@ import type { NativeWatch } from '../native/addon';
 import { native } from '../native/addon';
 import type { SyscallAnswer, SyscallsSpec, Violation } from '../options/syscalls';
 import { decide, type Policy } from '../seccomp/policy';
+import { asReplaced } from '../seccomp/replaced';
 import { type Arch, syscallName } from '../seccomp/tables';
 import { ioctl } from '../sys/call';
 import { type Notification, PendingCall } from './pending-call';
@@ -95,17 +96,20 @@ export class Notifier {
 
   private handle(notification: Notification): void {
     const { name, args, pid } = notification;
-    const handler = this.spec.handlers.get(name);
+    const { handlers, notify } = this.spec;
+    const called = { ...notification, ...asReplaced(notification, handlers.keys(), process.arch as Arch) };
+    const handler = handlers.get(called.name);
     if (!handler) {
       const action = decide(this.policy, name, args);
       if (action.kind === 'allow') this.spec.used?.add(name);
-      if (action.kind === 'errno' && action.errno !== 0) this.onViolation({ syscall: name, args, pid, errno: action.errno });
+      if (notify.violations && action.kind === 'errno' && action.errno !== 0)
+        this.onViolation({ syscall: name, args, pid, errno: action.errno });
       this.answer(notification, { kind: 'allow' });
       return;
     }
     this.spec.used?.add(name);
     this.pending++;
-    const call = new PendingCall(notification, () => this.isValid(notification.id));
+    const call = new PendingCall(called, () => this.isValid(notification.id));
     const answered = this.inTime(async () => handler(call));
     answered
       .then(

@@ -63,10 +63,17 @@ describe('flags of open(2)', () => {
   });
 });
 
-test('a handler of a call that exists only on another architecture is ignored', () => {
-  const given = { onSyscall: { mkdir: () => {}, mkdirat: () => {} } };
-  expect([...(parseSyscalls(given, 'x64')?.handlers.keys() ?? [])]).toEqual(['mkdir', 'mkdirat']);
-  expect([...(parseSyscalls(given, 'arm64')?.handlers.keys() ?? [])]).toEqual(['mkdirat']);
+test('a handler of a call that exists only on another architecture gets the call in its place, or is ignored', () => {
+  const given = { onSyscall: { mkdir: () => {}, mkdirat: () => {}, fork: () => {} } };
+  const parsed = (arch: 'x64' | 'arm64') => {
+    const { handlers, notify } = parseSyscalls(given, arch) ?? {};
+    return [[...(handlers?.keys() ?? [])], notify?.names];
+  };
+  expect(parsed('x64')).toEqual([
+    ['mkdir', 'mkdirat', 'fork'],
+    ['mkdir', 'mkdirat', 'fork'],
+  ]);
+  expect(parsed('arm64')).toEqual([['mkdir', 'mkdirat'], ['mkdirat']]);
   expect(thrown(() => parseSyscalls({ onSyscall: { mkdri: () => {} } }, 'arm64'))).toMatchObject({ path: 'onSyscall.mkdri' });
 });
 
