@@ -2,6 +2,7 @@
 #pragma once
 #include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -10,23 +11,25 @@
 namespace nsjs {
 
 constexpr std::size_t kStackSize = 64 * 1024;
-constexpr std::size_t kGuardSize = 4096;
 
-// A separate stack for the child, with a guard page below.
+// A separate stack for the child, with a guard page below. On arm64 a page can be as large as the whole stack.
 class Stack {
  public:
-  Stack() : base_(mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
-    if (ok()) mprotect(base_, kGuardSize, PROT_NONE);
+  Stack() : base_(mmap(nullptr, size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
+    if (ok()) mprotect(base_, guard_, PROT_NONE);
   }
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
   ~Stack() {
-    if (ok()) munmap(base_, kStackSize);
+    if (ok()) munmap(base_, size());
   }
   [[nodiscard]] bool ok() const { return base_ != MAP_FAILED; }
-  [[nodiscard]] void* top() const { return static_cast<char*>(base_) + kStackSize; }
+  [[nodiscard]] void* top() const { return static_cast<char*>(base_) + size(); }
 
  private:
+  [[nodiscard]] std::size_t size() const { return guard_ + kStackSize; }
+
+  std::size_t guard_ = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   void* base_;
 };
 
