@@ -10,6 +10,6 @@ trap 'rm -rf "$debs"' EXIT
 chmod 755 "$debs"
 # shellcheck source=/dev/null
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-APT_ARCH=$arch bash test/vm/get-debs.sh "$suite" "$debs" musl musl-dev
+bash test/vm/get-debs.sh -a "$arch" "$suite" "$debs" musl musl-dev
 mkdir -p "$cache"
 for deb in "$debs"/*.deb; do dpkg -x "$deb" "$cache"; done

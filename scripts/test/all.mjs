@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { projectFiles } from './guest.mjs';
 
 const isRoot = process.geteuid() === 0;
 const userId = 54_321;
@@ -86,19 +87,7 @@ function jest(title, patterns, { cwd = process.cwd(), prefix = [], env = {} } = 
 /** Copies the files that an unprivileged user needs for the tests to a directory that this user can read and write. */
 function copyForUser() {
   const directory = join(work, 'user');
-  for (const name of [
-    'package.json',
-    'jest.config.js',
-    'dist',
-    'dist-test',
-    'dist-examples',
-    'docs',
-    'build/Release/nsjs.node',
-    'build/test',
-    'test/data',
-    'test/programs',
-    'scripts/test/lab.sh',
-  ]) {
+  for (const name of [...projectFiles, 'build/Release/nsjs.node', 'build/test']) {
     if (existsSync(name)) cpSync(name, join(directory, name), { recursive: true });
   }
   cpSync('node_modules', join(directory, 'node_modules'), {
@@ -196,6 +185,9 @@ const suites = {
   },
   vm() {
     if (isRoot) counting('guest kernels: cgroups of version 2', 'scripts/test/vm.mjs', '--subset');
+  },
+  arm64() {
+    if (isRoot) counting('arm64, emulated', 'scripts/test/arm64.mjs', '--subset');
   },
   package() {
     node('package: pack, install, load, types', 'scripts/test/package.mjs');

@@ -1,12 +1,10 @@
 // vm.mjs [PATTERN …]: runs the tests of kernel features in guests with pure cgroup version 2 (test/vm), as root and as
 // a user with a delegated cgroup; with patterns only the matching tests. The last line has the totals. Prints
 // `skipped:` and exits with 77 if there is no kernel to boot.
-import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { cache, jest, runInGuest, userId } from './guest.mjs';
 
-const userId = 54_321;
 const seconds = 900;
 const countFile = process.argv.find((word) => word.startsWith('--count='))?.slice('--count='.length);
 const patterns = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -18,7 +16,6 @@ const ofUser = [
   'features/limits',
   ...['enforced', 'cgroups', 'kernel-memory', 'stand-ins', 'usage'].map((name) => `dist-test/kernel/limits/${name}`),
 ];
-const cache = join(homedir(), '.cache/nsjs-vm');
 
 /**
  * The kernels, and the tests that each runs as root and as a user. Debian's kernel is the oldest that is supported; the
@@ -39,52 +36,16 @@ if (process.geteuid() !== 0 || there.length === 0) {
   process.exit(77);
 }
 
-const jest = (list) =>
-  [process.execPath, 'node_modules/jest/bin/jest.js', '--ci', '--forceExit', '--testTimeout', '200000', ...list].join(' ');
+const command = (list) => [process.execPath, ...jest, ...list].join(' ');
 const directory = process.cwd();
 // The guest has its own /tmp, so a checkout below /tmp must be bound into it.
 const visible = directory.startsWith('/tmp/') ? ['-b', `/tmp/${directory.split('/')[2]}`] : [];
-
-/** Runs a shell command in the guest. Resolves with its exit status and its output. */
-function inGuest(kernel, line) {
-  return new Promise((resolve) => {
-    const child = spawn('bash', ['test/vm/run-in-vm.sh', '-k', kernel, '-t', `${seconds}`, ...visible, '--', '/bin/sh', '-c', line], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let text = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8');
-      stream.on('data', (part) => {
-        text += part;
-        process.stdout.write(part);
-      });
-    }
-    child.on('close', (status) => resolve({ status, text }));
-  });
-}
-
-// The emulated machine itself can fail while it boots with two processors. Only that is repeated, not a failed test.
-const guestFailed = 125;
-const tries = 3;
 const totals = { passed: 0, failed: 0, skipped: kernels.length - there.length };
-
-async function run(title, kernel, line) {
-  console.log(`vm: ${title}`);
-  let result = await inGuest(kernel, line);
-  for (let attempt = 2; result.status === guestFailed && attempt <= tries; attempt++) {
-    console.log(`vm: the guest failed, attempt ${attempt} of ${tries}`);
-    result = await inGuest(kernel, line);
-  }
-  const summary = /^Tests: .*$/m.exec(result.text)?.[0] ?? '';
-  const number = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(summary)?.[1] ?? 0);
-  for (const name of Object.keys(totals)) totals[name] += number(name);
-  // A run that ended without totals has failed.
-  if (result.status !== 0 && number('failed') === 0) totals.failed++;
-}
+const run = (title, kernel, line) => runInGuest(totals, title, ['-k', kernel, '-t', `${seconds}`, ...visible], line);
 
 for (const { path, root, user } of there) {
-  if (root.length > 0) await run(`${path}, root`, path, `mkdir -p /run/systemd/system && cd ${directory} && ${jest(root)}`);
-  if (user.length > 0) await run(`${path}, a user`, path, `sh ${directory}/test/vm/delegated.sh ${userId} ${directory} ${jest(user)}`);
+  if (root.length > 0) await run(`${path}, root`, path, `mkdir -p /run/systemd/system && cd ${directory} && ${command(root)}`);
+  if (user.length > 0) await run(`${path}, a user`, path, `sh ${directory}/test/vm/delegated.sh ${userId} ${directory} ${command(user)}`);
 }
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 if (countFile) writeFileSync(countFile, JSON.stringify(totals));
