@@ -1,5 +1,6 @@
 import { type Result, type SpawnOptions, spawnIsolated } from 'nsjs';
 import { cgroupLayout } from '../../dist/cgroup/layout';
+import { type Arch, archTables } from '../../dist/seccomp/tables';
 
 export { temporaryDirectory, thrown } from './host';
 
@@ -36,6 +37,9 @@ export function testIf(available: boolean, feature: string, name: string, body: 
   if (available) test(name, run, timeoutMs);
   else test.skip(`${name} (skipped: ${feature})`, run);
 }
+
+/** Returns the number of a system call on this machine, for programs that make it without libc. */
+export const callNumber = (name: string): number => archTables[process.arch as Arch].numbers[name] ?? -1;
 
 /** Where cgroups can be created here; `version` is undefined if they cannot. */
 export const cgroups = cgroupLayout();

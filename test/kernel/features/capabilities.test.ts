@@ -1,5 +1,5 @@
 import { type SpawnOptions, spawnIsolated } from 'nsjs';
-import { output, thrown } from '../../support';
+import { callNumber, output, thrown } from '../../support';
 
 describe('capabilities', () => {
   const sets = (options: SpawnOptions = {}) => output('grep', ['^Cap', '/proc/self/status'], options);
@@ -11,8 +11,7 @@ describe('capabilities', () => {
   });
   test('no_new_privs and locked securebits are set', async () => {
     expect(await output('grep', ['NoNewPrivs', '/proc/self/status'])).toMatch(/1$/);
-    const call = process.arch === 'x64' ? 157 : 167;
-    expect(await output('perl', ['-e', `print syscall(${call}, 27, 0, 0, 0, 0)`])).toBe(`${0x2 | 0x1 | 0xc | 0x20 | 0xc0}`);
+    expect(await output('perl', ['-e', `print syscall(${callNumber('prctl')}, 27, 0, 0, 0, 0)`])).toBe(`${0x2 | 0x1 | 0xc | 0x20 | 0xc0}`);
   });
   test('an unknown name is refused', () => {
     expect(thrown(() => spawnIsolated('true', [], { capabilities: ['CAP_NET'] } as unknown as SpawnOptions))).toMatchObject({

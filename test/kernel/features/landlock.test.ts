@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { landlockAbi } from 'nsjs/sys';
 import { landlockDropped, landlockFor } from '../../../dist/features/landlock';
 import { host } from '../../../dist/host/host';
 import { parseSandboxOptions } from '../../../dist/options/spec';
-import { isRoot, output, rejection, temporaryDirectory, testIf, thrown, trySh } from '../../support';
+import { hasCgroups, isRoot, output, rejection, temporaryDirectory, testIf, thrown, trySh } from '../../support';
 
 const abi = (() => {
   try {
@@ -36,7 +36,10 @@ test1('rights can be set by path', async () => {
 
 test1('only files with the right to execute can be executed', async () => {
   const result = await trySh('cp /bin/true /tmp/t && chmod +x /tmp/t && /tmp/t; echo $?', {
-    landlock: { execute: ['/usr', '/bin', '/lib', '/lib64'], paths: { '/tmp': ['WRITE_FILE', 'READ_FILE', 'MAKE_REG', 'TRUNCATE'] } },
+    landlock: {
+      execute: ['/usr', '/bin', '/lib', '/lib64'].filter((path) => existsSync(path)),
+      paths: { '/tmp': ['WRITE_FILE', 'READ_FILE', 'MAKE_REG', 'TRUNCATE'] },
+    },
   });
   expect(result.stdout).toBe('126');
 });
@@ -183,7 +186,9 @@ describe('preset landlock', () => {
 
   testIf(!isRoot, 'an unprivileged user', 'the report lists the controls that this preset cannot apply', async () => {
     const { report } = await spawnIsolated('true', [], { preset });
-    expect(report.dropped.map(({ control }) => control)).toEqual(expect.arrayContaining(['capabilities', 'limits.pids']));
+    expect(report.dropped.map(({ control }) => control)).toEqual(
+      expect.arrayContaining(hasCgroups ? ['capabilities'] : ['capabilities', 'limits.pids']),
+    );
   });
 
   test('another seccomp filter is refused, because it does not block the network', () => {

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { explain, Sandbox, spawnIsolated } from 'nsjs';
-import { isRoot, sh, temporaryDirectory, testIf } from '../../support';
+import { callNumber, isRoot, sh, temporaryDirectory, testIf } from '../../support';
 import { keepersGone, openDescriptors } from '../../support/processes';
 
 const operations = (options = {}) => explain(options).steps.map(({ operation }) => operation);
@@ -43,8 +43,8 @@ test('a program that may change its root finds nothing above it', async () => {
 });
 
 // Detaches the root with umount2("/", MNT_DETACH), enters its own mount namespace again with setns, and lists files.
-const under = `use Config; my ($umount, $setns) = $Config{archname} =~ /aarch64/ ? (39, 268) : (166, 308);
-  open my $ns, "<", "/proc/self/ns/mnt" or die "open: $!"; my $root = "/"; syscall $umount, $root, 2; syscall $setns, fileno $ns, 0x20000;
+const under = `open my $ns, "<", "/proc/self/ns/mnt" or die "open: $!"; my $root = "/";
+  syscall ${callNumber('umount2')}, $root, 2; syscall ${callNumber('setns')}, fileno $ns, 0x20000;
   print join " ", sort glob "/* /proc/[1-9]* /proc/c*"`;
 
 test('a program that may unmount its root finds nothing of the host under it', async () => {
@@ -65,8 +65,7 @@ test('a program that may unmount its root finds nothing of the host under it', a
 });
 
 test('a program without a procfs cannot mount one', async () => {
-  const mount =
-    'my ($t, $d) = ("proc", "/tmp"); exit(syscall($^O eq "linux" && `uname -m` =~ /aarch64/ ? 40 : 165, $t, $d, $t, 0, 0) == 0 ? 0 : 7)';
+  const mount = `my ($t, $d) = ("proc", "/tmp"); exit(syscall(${callNumber('mount')}, $t, $d, $t, 0, 0) == 0 ? 0 : 7)`;
   const line = `exec unshare -mp --fork perl -e '${mount}'`;
   const options = { proc: 'off', capabilities: ['CAP_SYS_ADMIN'], landlock: 'off', seccomp: { allow: ['mount', 'unshare'] } } as const;
   expect((await spawnIsolated('/bin/sh', ['-c', line], { ...options, reject: false })).exitCode).not.toBe(0);

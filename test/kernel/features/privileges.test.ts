@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
 import { parseSandboxOptions } from '../../../dist/options/spec';
-import { isRoot, output, rejection, sh, testIf, thrown, trySh } from '../../support';
+import { callNumber, isRoot, output, rejection, sh, testIf, thrown, trySh } from '../../support';
 
 const sets = async (options: SandboxOptions, path = '/proc/self/status') => {
   const text = await output('cat', [path], options);
@@ -55,7 +55,7 @@ describe('capabilities', () => {
   });
 
   test('securebits can be set by name', async () => {
-    const script = 'print syscall(157, 27, 0, 0, 0, 0)';
+    const script = `print syscall(${callNumber('prctl')}, 27, 0, 0, 0, 0)`;
     expect(await output('perl', ['-e', script])).toBe(`${0b11101111}`);
     expect(await output('perl', ['-e', script], { securebits: ['NOROOT', 'NOROOT_LOCKED'] })).toBe('3');
   });

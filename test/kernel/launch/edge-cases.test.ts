@@ -4,7 +4,7 @@ import { createReadStream, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type SpawnOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { isRoot, output, rejection, sh, sleep, temporaryDirectory, testIf, thrown, trySh } from '../../support';
+import { callNumber, isRoot, output, rejection, sh, sleep, temporaryDirectory, testIf, thrown, trySh } from '../../support';
 import { sandboxCgroups } from '../../support/processes';
 
 const node = (script: string, before = '') =>
@@ -124,8 +124,9 @@ test('a capability that is listed repeatedly counts once', async () => {
 });
 
 test('the sandbox cannot exhaust the inotify instances of its user', async () => {
-  const call = process.arch === 'x64' ? 294 : 26;
-  expect(Number(await output('perl', ['-e', `my $n = 0; $n++ while $n < 500 && syscall(${call}, 0) >= 0; print $n`]))).toBeLessThan(33);
+  expect(
+    Number(await output('perl', ['-e', `my $n = 0; $n++ while $n < 500 && syscall(${callNumber('inotify_init1')}, 0) >= 0; print $n`])),
+  ).toBeLessThan(33);
 });
 
 test('protocols other than TCP and UDP are refused', async () => {

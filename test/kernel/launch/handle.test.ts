@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Sandbox, SandboxPool, type SyscallCall, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { rejection, thrown } from '../../support';
+import { callNumber, rejection, thrown } from '../../support';
 
 /** Runs a script with nsjs in a separate Node process. Returns its exit code and output. */
 async function ends(script: string) {
@@ -188,9 +188,9 @@ describe('AsyncLocalStorage', () => {
     await using sandbox = await Sandbox.open();
     await using pool = await SandboxPool.open();
     const spawns = [
-      (options: object) => spawnIsolated('perl', ['-e', 'print "a"; syscall(121, 0)'], options),
-      (options: object) => sandbox.spawn('perl', ['-e', 'print "a"; syscall(121, 0)'], options),
-      (options: object) => pool.spawn('perl', ['-e', 'print "a"; syscall(121, 0)'], options),
+      (options: object) => spawnIsolated('perl', ['-e', `print "a"; syscall(${callNumber('getpgid')}, 0)`], options),
+      (options: object) => sandbox.spawn('perl', ['-e', `print "a"; syscall(${callNumber('getpgid')}, 0)`], options),
+      (options: object) => pool.spawn('perl', ['-e', `print "a"; syscall(${callNumber('getpgid')}, 0)`], options),
     ];
     for (const [index, spawn] of spawns.entries()) {
       const seen: Record<string, string | undefined> = {};

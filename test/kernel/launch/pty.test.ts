@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type IsolatedProcess, Sandbox, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { rejection, sleep, thrown } from '../../support';
+import { callNumber, rejection, sleep, thrown } from '../../support';
 import { keepersGone, openDescriptors } from '../../support/processes';
 
 const onTerminal = (script: string, options = {}) =>
@@ -95,7 +95,7 @@ test('G01, G02: ioctl cannot inject input into a terminal, even with upper bits 
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 for request in (0x5412, 0x5412 | 1 << 32, 0x541c, 0x541d, 0x5423):
-    result = libc.syscall(16 if ctypes.sizeof(ctypes.c_void_p) == 8 else 54, 0, ctypes.c_ulong(request), b'x')
+    result = libc.syscall(${callNumber('ioctl')}, 0, ctypes.c_ulong(request), b'x')
     print(result, ctypes.get_errno())`;
   const { stdout } = await spawnIsolated('python3', ['-c', script], { stdio: 'pty', reject: false, encoding: 'utf8' });
   expect(stdout.split('\r\n')).toEqual(Array(5).fill('-1 1'));

@@ -1,7 +1,7 @@
 // System calls that this process handles for a program, and refused calls that are reported to it.
 import { closeSync, openSync } from 'node:fs';
 import { Sandbox, type SpawnOptions, type SyscallHandler, spawnIsolated, spawnIsolatedSync, type Violation } from 'nsjs';
-import { sleep, thrown } from '../../support';
+import { callNumber, sleep, thrown } from '../../support';
 import { openDescriptors } from '../../support/processes';
 import { eventually } from '../../support/until';
 
@@ -36,7 +36,7 @@ describe('onSyscall', () => {
   test('can emulate calls that the filter refuses, but cannot let them through', async () => {
     const seen: string[] = [];
     const mount = (answer: SyscallHandler) =>
-      run(`perl -e 'my ($s, $t) = ("what\\0", "/tmp\\0"); $r = syscall(165, $s, $t, 0, 0, 0); print "$r ", $!+0'`, {
+      run(`perl -e 'my ($s, $t) = ("what\\0", "/tmp\\0"); $r = syscall(${callNumber('mount')}, $s, $t, 0, 0, 0); print "$r ", $!+0'`, {
         onSyscall: { mount: answer },
       });
     const { stdout } = await mount((call) => {
@@ -67,11 +67,11 @@ describe('onSyscall', () => {
 
   test('invalid memory of the program causes an exception in the handler only', async () => {
     const errors: string[] = [];
-    const { stdout } = await run(`perl -e 'syscall(83, -1, 0); print $!+0'`, {
+    const { stdout } = await run(`perl -e 'syscall(${callNumber('mkdirat')}, -100, -1, 0); print $!+0'`, {
       onSyscall: {
-        mkdir: (call) => {
+        mkdirat: (call) => {
           try {
-            call.readString(call.args[0] ?? 0n);
+            call.readString(call.args[1] ?? 0n);
           } catch (error) {
             errors.push((error as Error).name);
           }
@@ -83,6 +83,7 @@ describe('onSyscall', () => {
   });
 
   test('applies to many concurrent children of a program, but not to later programs', async () => {
+    const getppid = callNumber('getppid');
     let count = 0;
     const sandbox = await Sandbox.open();
     const onSyscall: Record<string, SyscallHandler> = {
@@ -94,12 +95,15 @@ describe('onSyscall', () => {
     };
     const { stdout } = await sandbox.spawn(
       'perl',
-      ['-e', '$| = 1; for (1 .. 30) { fork or do { syscall(110) for 1 .. 10; print syscall(110), "\\n"; exit } } 1 while wait > 0'],
+      [
+        '-e',
+        `$| = 1; for (1 .. 30) { fork or do { syscall(${getppid}) for 1 .. 10; print syscall(${getppid}), "\\n"; exit } } 1 while wait > 0`,
+      ],
       { onSyscall },
     );
     expect(stdout.split('\n')).toEqual(Array(30).fill('4242'));
     expect(count).toBe(330);
-    expect((await sandbox.spawn('perl', ['-e', 'print syscall(110)'])).stdout).not.toBe('4242');
+    expect((await sandbox.spawn('perl', ['-e', `print syscall(${getppid})`])).stdout).not.toBe('4242');
     await sandbox.close();
   });
 
@@ -132,7 +136,10 @@ describe('onSyscall', () => {
 test('calls that the filter refuses are reported and still fail', async () => {
   const running = spawnIsolated(
     'perl',
-    ['-e', 'syscall(165, 1, 2, 3, 4, 5); print $!+0; my $p = "/tmp\\0"; syscall(90, $p, 04755); print " ", $!+0'],
+    [
+      '-e',
+      `syscall(${callNumber('mount')}, 1, 2, 3, 4, 5); print $!+0; my $p = "/tmp\\0"; syscall(${callNumber('fchmodat')}, -100, $p, 04755); print " ", $!+0`,
+    ],
     {
       violations: true,
       encoding: 'utf8',
@@ -142,7 +149,7 @@ test('calls that the filter refuses are reported and still fail', async () => {
   running.events.on('violation', (violation) => seen.push(violation));
   expect((await running).stdout).toBe('38 1');
   expect(seen.find(({ syscall }) => syscall === 'mount')).toMatchObject({ errno: 38, args: expect.arrayContaining([1n, 2n, 3n]) });
-  expect(seen.find(({ syscall }) => syscall === 'chmod')).toMatchObject({ errno: 1 });
+  expect(seen.find(({ syscall }) => syscall === 'fchmodat')).toMatchObject({ errno: 1 });
 });
 
 test('a policy of recorded calls lets the same program run and refuses other calls', async () => {
@@ -155,7 +162,7 @@ test('a policy of recorded calls lets the same program run and refuses other cal
   expect((await run(line, { seccomp })).stdout).toBe('hi');
   expect(
     (
-      await run(`perl -e 'syscall(50, 0, 0); print $!+0'`, {
+      await run(`perl -e 'syscall(${callNumber('listen')}, 0, 0); print $!+0'`, {
         seccomp: { only: [...usedSyscalls, ...['lseek', 'getuid', 'geteuid', 'getgid', 'getegid', 'ioctl', 'fcntl', 'rt_sigaction']] },
       })
     ).stdout,

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sandbox, type SandboxOptions } from 'nsjs';
-import { isRoot, rejection, temporaryDirectory, testIf } from '../../support';
+import { callNumber, isRoot, rejection, temporaryDirectory, testIf } from '../../support';
 import { openDescriptors } from '../../support/processes';
 import { eventually } from '../../support/until';
 
@@ -129,7 +129,7 @@ test('a path that changes during the calls does not lead out of the sandbox', as
 use strict; my ($a, $b) = ("/tmp/race/dir\\0", "/tmp/race/link\\0");
 mkdir "/tmp/race"; mkdir "/tmp/race/dir"; open my $f, ">", "/tmp/race/dir/passwd"; print $f "inside"; close $f; symlink "/etc", "/tmp/race/link";
 $| = 1; print "ready\\n"; my $end = time + 60;
-while (time < $end) { for (1 .. 1000) { syscall(316, -100, $a, -100, $b, 2) } last if -e "/tmp/stop" }`;
+while (time < $end) { for (1 .. 1000) { syscall(${callNumber('renameat2')}, -100, $a, -100, $b, 2) } last if -e "/tmp/stop" }`;
   const racer = sandbox.spawn('perl', ['-e', program], { reject: false });
   await new Promise((resolve) => racer.stdout?.once('data', resolve));
   const answers = { read: 0, refused: 0 };

@@ -1,7 +1,7 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MountTree, Sandbox, spawnIsolated } from 'nsjs';
-import { isRoot, rejection, temporaryDirectory, testIf, thrown } from '../../support';
+import { callNumber, isRoot, isSlow, rejection, temporaryDirectory, testIf, thrown } from '../../support';
 import { mountCount, openDescriptors, ownLaunchers } from '../../support/processes';
 
 const line = (sandbox: Sandbox, text: string) => sandbox.spawn('/bin/sh', ['-c', text], { reject: false });
@@ -79,12 +79,12 @@ test('a target that is or becomes a symbolic link is not followed', async () => 
     'perl',
     [
       '-e',
-      'my ($a, $b) = ("/tmp/race/d\\0", "/tmp/race/l\\0"); $| = 1; print "r"; while (!-e "/tmp/stop") { syscall(316, -100, $a, -100, $b, 2) for 1 .. 1000 }',
+      `my ($a, $b) = ("/tmp/race/d\\0", "/tmp/race/l\\0"); $| = 1; print "r"; while (!-e "/tmp/stop") { syscall(${callNumber('renameat2')}, -100, $a, -100, $b, 2) for 1 .. 1000 }`,
     ],
     { reject: false },
   );
   await new Promise((resolve) => racer.stdout?.once('data', resolve));
-  for (let round = 0; round < 500; round++) {
+  for (let round = 0; round < (isSlow ? 25 : 500); round++) {
     const error = await sandbox
       .mount({ type: 'tmpfs', target: '/tmp/race/d', size: 4096, inodes: 10 })
       .catch((reason: NodeJS.ErrnoException) => reason);

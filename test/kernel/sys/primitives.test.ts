@@ -1,4 +1,4 @@
-import { existsSync, fstatSync, readdirSync, readFileSync } from 'node:fs';
+import { constants, existsSync, fstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as sys from 'nsjs/sys';
 import { temporaryDirectory, testIf, thrown } from '../../support';
@@ -28,7 +28,7 @@ test('arguments of the wrong type or range are refused before the system call', 
 
 testIf(existsSync('/usr/bin/strace'), 'strace', 'the kernel gets the structures that the man pages describe', () => {
   const script = `
-    const root = sys.openat2(sys.AT.FDCWD, '/usr', { flags: 0o200000, resolve: sys.RESOLVE.NO_MAGICLINKS });
+    const root = sys.openat2(sys.AT.FDCWD, '/usr', { flags: ${constants.O_DIRECTORY}, resolve: sys.RESOLVE.NO_MAGICLINKS });
     failure(() => sys.mountSetattr(root, 'x', sys.AT.RECURSIVE, { set: sys.MOUNT_ATTR.RDONLY | sys.MOUNT_ATTR.NOSUID, propagation: sys.MS.PRIVATE }));
     failure(() => sys.moveMount(root, 'a', sys.AT.FDCWD, '/b', sys.MOVE_MOUNT.F_EMPTY_PATH));
     failure(() => sys.fsconfig(root, sys.FSCONFIG.SET_STRING, 'key', 'value'));

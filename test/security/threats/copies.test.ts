@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, w
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { Sandbox, unpackImage, unpackTar } from 'nsjs';
-import { rejection, sh, temporaryDirectory } from '../../support';
+import { callNumber, rejection, sh, temporaryDirectory } from '../../support';
 
 let directory: ReturnType<typeof temporaryDirectory>;
 
@@ -33,7 +33,7 @@ describe('copies', () => {
     symlinkSync(secret, join(shared, 'l'));
     const racer = spawn('perl', [
       '-e',
-      `my ($a, $b) = ("${shared}/f\\0", "${shared}/l\\0"); $| = 1; print "r"; syscall(316, -100, $a, -100, $b, 2) while 1`,
+      `my ($a, $b) = ("${shared}/f\\0", "${shared}/l\\0"); $| = 1; print "r"; syscall(${callNumber('renameat2')}, -100, $a, -100, $b, 2) while 1`,
     ]);
     await new Promise((resolve) => racer.stdout.once('data', resolve));
     const sandbox = await Sandbox.open();

@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { type SpawnOptions, type SyscallAnswer, spawnIsolated } from 'nsjs';
-import { temporaryDirectory } from '../../support';
+import { callNumber, temporaryDirectory } from '../../support';
 
 let directory: ReturnType<typeof temporaryDirectory>;
 
@@ -15,7 +15,7 @@ describe('system calls that are passed to this process', () => {
   const run = (line: string, options: SpawnOptions) => spawnIsolated('perl', ['-e', line], { ...options, encoding: 'utf8', reject: false });
 
   test('a flood of refused calls does not delay the timeout', async () => {
-    const line = 'for (1 .. 12) { fork or do { syscall(165, 0, 0, 0, 0, 0) while 1 } } 1 while wait > 0';
+    const line = `for (1 .. 12) { fork or do { syscall(${callNumber('mount')}, 0, 0, 0, 0, 0) while 1 } } 1 while wait > 0`;
     const start = performance.now();
     const { reason } = await run(line, { violations: true, timeout: 500, killGrace: 0 });
     expect(reason).toBe('timeout');
@@ -23,8 +23,7 @@ describe('system calls that are passed to this process', () => {
   });
 
   test('sendmsg stays denied with any flags', async () => {
-    const line =
-      'socketpair(my $a, my $b, 1, 1, 0); for my $f (0, 0x4000, 0x4800) { $! = 0; syscall(46, fileno($a), 0, $f, 0x4800, 0, 0); print $!+0, " " }';
+    const line = `socketpair(my $a, my $b, 1, 1, 0); for my $f (0, 0x4000, 0x4800) { $! = 0; syscall(${callNumber('sendmsg')}, fileno($a), 0, $f, 0x4800, 0, 0); print $!+0, " " }`;
     expect((await run(line, { violations: true, seccomp: { deny: ['sendmsg'] } })).stdout).toBe('1 1 1 ');
   });
 

@@ -1,7 +1,7 @@
 import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { presets, Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
-import { isRoot, temporaryDirectory, testIf, thrown, trySh } from '../../support';
+import { callNumber, isRoot, temporaryDirectory, testIf, thrown, trySh } from '../../support';
 
 let directory: ReturnType<typeof temporaryDirectory>;
 
@@ -38,8 +38,7 @@ describe('set-id bits and capabilities of files on the host', () => {
 
   test("with Podman's seccomp profile, no call creates a set-id file in a writable bind mount", async () => {
     const podman = JSON.parse(readFileSync(join(__dirname, '../../../test/data/podman-default-seccomp.json'), 'utf8')) as object;
-    const line =
-      'cd /out; touch f; chmod 4755 f; perl -e \'$p = "g\\0"; syscall(257, -100, $p, 0101, 06777); $r = syscall(425, 8, 0); print $!+0\'';
+    const line = `cd /out; touch f; chmod 4755 f; perl -e '$p = "g\\0"; syscall(${callNumber('openat')}, -100, $p, 0101, 06777); $r = syscall(${callNumber('io_uring_setup')}, 8, 0); print $!+0'`;
     expect((await trySh(line, { seccomp: { podman }, mounts: [writable()] })).stdout).toBe('38');
     for (const name of readdirSync(directory.path)) expect(statSync(join(directory.path, name)).mode & 0o6000).toBe(0);
   });

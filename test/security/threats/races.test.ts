@@ -4,7 +4,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync,
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Sandbox, type SandboxOptions, spawnIsolated } from 'nsjs';
-import { isRoot, sh, temporaryDirectory } from '../../support';
+import { callNumber, isRoot, sh, temporaryDirectory } from '../../support';
 
 const rounds = 500;
 let directory: ReturnType<typeof temporaryDirectory>;
@@ -22,7 +22,7 @@ afterEach(() => {
 
 /** Exchanges two names on the host in an endless loop. */
 async function race(one: string, other: string): Promise<void> {
-  const program = `my ($a, $b) = ("${one}\\0", "${other}\\0"); $| = 1; print "ready\\n"; while (1) { syscall(316, -100, $a, -100, $b, 2) }`;
+  const program = `my ($a, $b) = ("${one}\\0", "${other}\\0"); $| = 1; print "ready\\n"; while (1) { syscall(${callNumber('renameat2')}, -100, $a, -100, $b, 2) }`;
   racer = spawn('perl', ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
   await new Promise((resolve) => racer?.stdout?.once('data', resolve));
 }
