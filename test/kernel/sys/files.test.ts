@@ -13,8 +13,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import * as sys from 'nsjs/sys';
-import { temporaryDirectory, thrown } from '../../support';
-import { inNode } from './run';
+import { temporaryDirectory, testIf, thrown } from '../../support';
+import { hasPrimitive, inNode } from './run';
 
 describe('files', () => {
   let directory: ReturnType<typeof temporaryDirectory>;
@@ -55,20 +55,26 @@ describe('files', () => {
     closeSync(writer);
   });
 
-  test('openByHandleAt opens a live namespace or process by a handle of nameToHandleAt', async () => {
-    const self = sys.pidfdOpen(process.pid);
-    const net = sys.pidfdNamespace(self, 'net');
-    const handle = sys.nameToHandleAt(net, '', sys.AT.EMPTY_PATH);
-    const again = sys.openByHandleAt(sys.FD_NSFS_ROOT, JSON.parse(JSON.stringify(handle)));
-    expect(fstatSync(again).ino).toBe(fstatSync(net).ino);
-    sys.close(await sys.openByHandleAtAsync(sys.FD_NSFS_ROOT, handle));
-    const pidfdHandle = sys.nameToHandleAt(self, '', sys.AT.EMPTY_PATH);
-    const samePid = sys.openByHandleAt(sys.FD_PIDFS_ROOT, pidfdHandle);
-    expect(sys.pidfdInfo(samePid).pid).toBe(process.pid);
-    expect(thrown(() => sys.openByHandleAt(sys.FD_NSFS_ROOT, { type: handle.type, bytes: 'zz' }))).toMatchObject({ code: 'EINVAL' });
-    expect(thrown(() => sys.openByHandleAt(sys.FD_NSFS_ROOT, { type: handle.type, bytes: '' })).code).toMatch(/EINVAL|ESTALE/);
-    for (const fd of [self, net, again, samePid]) sys.close(fd);
-  });
+  // Both file systems have handles since the version that has this ioctl(2).
+  testIf(
+    hasPrimitive('NS_GET_ID'),
+    'Linux 6.18',
+    'openByHandleAt opens a live namespace or process by a handle of nameToHandleAt',
+    async () => {
+      const self = sys.pidfdOpen(process.pid);
+      const net = sys.pidfdNamespace(self, 'net');
+      const handle = sys.nameToHandleAt(net, '', sys.AT.EMPTY_PATH);
+      const again = sys.openByHandleAt(sys.FD_NSFS_ROOT, JSON.parse(JSON.stringify(handle)));
+      expect(fstatSync(again).ino).toBe(fstatSync(net).ino);
+      sys.close(await sys.openByHandleAtAsync(sys.FD_NSFS_ROOT, handle));
+      const pidfdHandle = sys.nameToHandleAt(self, '', sys.AT.EMPTY_PATH);
+      const samePid = sys.openByHandleAt(sys.FD_PIDFS_ROOT, pidfdHandle);
+      expect(sys.pidfdInfo(samePid).pid).toBe(process.pid);
+      expect(thrown(() => sys.openByHandleAt(sys.FD_NSFS_ROOT, { type: handle.type, bytes: 'zz' }))).toMatchObject({ code: 'EINVAL' });
+      expect(thrown(() => sys.openByHandleAt(sys.FD_NSFS_ROOT, { type: handle.type, bytes: '' })).code).toMatch(/EINVAL|ESTALE/);
+      for (const fd of [self, net, again, samePid]) sys.close(fd);
+    },
+  );
 
   test('closeRange closes a range of descriptors or marks it close-on-exec, dup duplicates', () => {
     const script = `

@@ -1,6 +1,6 @@
 import { fspick, listmount, mount, pivotRoot, statmount, umount2 } from 'nsjs/sys';
-import { thrown } from '../../support';
-import { asRoot, inNode } from './run';
+import { testIf, thrown } from '../../support';
+import { asRoot, hasPrimitive, inNode } from './run';
 
 // Runs a script in a new mount namespace. The result of the calls is checked with findmnt(8).
 const inMounts = (script: string) =>
@@ -71,7 +71,7 @@ test('the asynchronous functions act on the same mounts from another thread', ()
   expect(inMounts(script)).toBe('tmpfs+tmpfs+tmpfs,,ENODEV,EINVAL');
 });
 
-test('openTreeAttr clones a tree and sets its attributes in one call', () => {
+testIf(hasPrimitive('open_tree_attr'), 'open_tree_attr', 'openTreeAttr clones a tree and sets its attributes in one call', () => {
   const script = `
     const tree = sys.openTreeAttr(AT.FDCWD, '/mnt', OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC, { set: MOUNT_ATTR.RDONLY });
     sys.moveMount(tree, '', AT.FDCWD, '/mnt/a', MOVE_MOUNT.F_EMPTY_PATH);

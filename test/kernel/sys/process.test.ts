@@ -20,7 +20,7 @@ import {
 } from 'nsjs/sys';
 import { isRoot, sleep, testIf, thrown } from '../../support';
 import { ownChildren } from '../../support/processes';
-import { inNode } from './run';
+import { hasPrimitive, inNode } from './run';
 
 let child: ChildProcess;
 let pidfd: number;
@@ -99,14 +99,19 @@ describe('pidfds', () => {
     expect(thrown(() => pidfdGetfd(pidfd, 999))).toMatchObject({ code: 'EBADF' });
   });
 
-  test('pidfdInfo returns the values that /proc shows, and the exit status after the exit', async () => {
-    const status = readFileSync(`/proc/${child.pid}/status`, 'latin1');
-    const [, ruid, euid] = /^Uid:\s+(\d+)\s+(\d+)/m.exec(status) ?? [];
-    expect(pidfdInfo(pidfd)).toMatchObject({ pid: child.pid, ppid: process.pid, ruid: Number(ruid), euid: Number(euid) });
-    child.kill('SIGKILL');
-    await new Promise((resolve) => child.once('exit', resolve));
-    expect(pidfdInfo(pidfd).exitCode).toBe(9);
-  });
+  testIf(
+    hasPrimitive('PIDFD_GET_INFO'),
+    'PIDFD_GET_INFO',
+    'pidfdInfo returns the values that /proc shows, and the exit status after the exit',
+    async () => {
+      const status = readFileSync(`/proc/${child.pid}/status`, 'latin1');
+      const [, ruid, euid] = /^Uid:\s+(\d+)\s+(\d+)/m.exec(status) ?? [];
+      expect(pidfdInfo(pidfd)).toMatchObject({ pid: child.pid, ppid: process.pid, ruid: Number(ruid), euid: Number(euid) });
+      child.kill('SIGKILL');
+      await new Promise((resolve) => child.once('exit', resolve));
+      expect(pidfdInfo(pidfd).exitCode).toBe(9);
+    },
+  );
 
   test.each(['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'] as const)(
     'pidfdNamespace opens the %s namespace of the process',

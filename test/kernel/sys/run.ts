@@ -1,4 +1,10 @@
 import { execFileSync } from 'node:child_process';
+import { probeCalls } from '../../../dist/probe/calls';
+
+const primitives = probeCalls();
+
+/** Whether this kernel has a primitive, by its name in probe(). */
+export const hasPrimitive = (name: string): boolean => primitives[name]?.available === true;
 
 /**
  * Runs a script in a new Node process and returns its output, because the primitives change the calling process. `wrap`
