@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { forkIsolated, Sandbox, SandboxPool, type SpawnOptions, spawnIsolated, spawnIsolatedSync } from 'nsjs';
-import { isRoot, rejection, temporaryDirectory } from '../../support';
+import { isRoot, isSlow, rejection, temporaryDirectory } from '../../support';
 import { openDescriptors, sandboxCgroups } from '../../support/processes';
 import { eventually } from '../../support/until';
 
@@ -193,7 +193,7 @@ describe('a channel', () => {
     writeFileSync(file, 'for (let i = 0; i < 1999; i++) process.send(i); process.send(1999, () => process.disconnect())');
     const script = `const { forkIsolated } = require(${dist}); let [got, thrown] = [0, 0]; process.on('uncaughtException', () => { thrown++ });
       const child = forkIsolated(${JSON.stringify(file)}); child.events.on('message', (i) => { got++; if (i % 100 === 0) throw new Error('mine') });
-      child.then(() => setTimeout(() => console.log(got, thrown), 300))`;
+      child.then(() => setTimeout(() => console.log(got, thrown), ${isSlow ? 10_000 : 300}))`;
     expect((await pipeline('$NODE -e "$SCRIPT"', script)).stdout).toBe('2000 20');
   });
 
