@@ -3,6 +3,7 @@
 // `--subset` runs a few files, for CI. The last line has the totals. Prints `skipped:` and exits with 77 if there is no
 // emulator, or the guest cannot be made.
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cache, jest, projectFiles, runInGuest, userId } from './guest.mjs';
@@ -20,10 +21,10 @@ const patterns = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const isSubset = process.argv.includes('--subset');
 const as = process.argv.find((word) => word.startsWith('--as='))?.slice('--as='.length) ?? 'root,user';
 
-const secondsOfFile = isSubset ? 200 : 900;
+const secondsOfFile = isSubset ? 100 : 900;
 const filesAtATime = isSubset ? 5 : 6;
 const secondsOfRun = isSubset ? 600 : 5 * 3600;
-const subset = ['launch/spawn', 'launch/descriptors', 'sys/primitives', 'features/privileges', 'sandbox/fs'].map(
+const subset = ['launch/realms', 'features/seccomp', 'features/capabilities', 'sys/files', 'sys/primitives'].map(
   (name) => `kernel/${name}.test.js`,
 );
 // Directories in which an architecture is most likely to matter come first.
@@ -47,12 +48,15 @@ function skip(reason) {
   process.exit(77);
 }
 
-/** Makes kernel and root of the guest, unless they are there and made of the same packages. */
+/** Makes kernel and root of the guest, unless they are there and made of the same packages by the same scripts. */
 function prepare() {
   const resolver = JSON.parse(readFileSync('node_modules/unrs-resolver/package.json', 'utf8')).version;
   // Jest resolves modules with an addon. Node finds this package in a directory above the project.
   const packages = [...debian, `npm:@unrs/resolver-binding-linux-arm64-gnu@${resolver}`];
-  const recipe = `${process.versions.node} ${packages.join(' ')}\n`;
+  const scripts = ['foreign-root.sh', 'vm-setup.sh', 'guest-init'].map((name) => readFileSync(join('test/vm', name)));
+  const recipe = createHash('sha256')
+    .update([process.versions.node, ...packages, ...scripts].join('\n'))
+    .digest('hex');
   const file = join(guest, 'recipe');
   if (existsSync(file) && readFileSync(file, 'utf8') === recipe) return;
   console.log(`arm64: making the guest ${guest}`);

@@ -19,6 +19,8 @@ BUSYBOX=$root/bin/busybox "$here/vm-setup.sh" "$w/guest" "$w"/kernel/linux-image
 mv "$w/guest/modules" "$root/usr/lib/modules"
 # What the packages' scripts would do.
 cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"; cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+grep '^root:' "$root/etc/passwd" | sed 's/:.*/:*:20000:0:99999:7:::/' > "$root/etc/shadow"; chmod 640 "$root/etc/shadow"
+echo guest > "$root/etc/hostname"; tr -d - < /proc/sys/kernel/random/uuid > "$root/etc/machine-id"
 for d in proc sys dev run tmp root home opt mnt media srv; do mkdir -p "$root/$d"; done; chmod 1777 "$root/tmp"; chmod 700 "$root/root"
 printf '127.0.0.1 localhost\n::1 localhost\n' > "$root/etc/hosts"; : > "$root/etc/resolv.conf"
 printf 'passwd: files\ngroup: files\nhosts: files dns\nservices: files\n' > "$root/etc/nsswitch.conf"
