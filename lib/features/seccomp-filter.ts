@@ -112,15 +112,15 @@ function checkNeeded(policy: Policy): void {
   if (missing) throw new OptionError('seccomp', `the profile does not allow ${missing}, which is needed to start the program`);
 }
 
-function compiled(policy: Policy, arch = process.arch as Arch): Pick<Filter, 'bytes' | 'instructions' | 'hash'> {
-  const bytes = compile(policy, arch);
+function compiled(policy: Policy): Pick<Filter, 'bytes' | 'instructions' | 'hash'> {
+  const bytes = compile(policy, process.arch as Arch);
   return { bytes, instructions: bytes.length / 8, hash: createHash('sha256').update(bytes).digest('hex') };
 }
 
-/** Compiles a filter. The build does so as well, for both architectures. */
-export function makeFilter(policy: Policy, profile?: OciProfile, arch?: Arch): Filter {
+/** Compiles a filter for this architecture. */
+export function makeFilter(policy: Policy, profile?: OciProfile): Filter {
   return {
-    ...compiled(policy, arch),
+    ...compiled(policy),
     flags: profile?.flags ?? 0,
     unknown: profile?.unknown ?? [],
     refusesUserNamespaces: ['clone', 'unshare'].every((name) => refusesNewUser(policy, name)) && refusesAlways(policy, 'clone3'),

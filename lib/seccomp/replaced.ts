@@ -42,7 +42,9 @@ const replacementOf = (name: string, arch: Arch): Replacement | undefined =>
 const fixedOf = ({ fixed }: Replacement): readonly Condition[] =>
   Object.entries(fixed).map(([index, value]) => bare({ index: Number(index) as Condition['index'], op: 'eq', value, width: 32 }));
 
-/** Returns the call by which an architecture makes a call; undefined if it has neither this call nor one in its place. */
+/**
+ * Returns the call by which an architecture makes a call; undefined if it has neither this call nor one in its place.
+ */
 export const kernelCall = (name: string, arch: Arch): string | undefined => (isNative(name, arch) ? name : replacementOf(name, arch)?.name);
 
 /**

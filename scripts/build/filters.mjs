@@ -29,22 +29,26 @@ const filtersOf = (source, nested, netlinks) =>
   );
 
 /**
- * Parts of specs that a filter depends on: the default profile with each option that changes it, and the profiles of
- * single presets as they are.
+ * Returns the parts of specs that a filter depends on: the default profile with each option that changes it, and the
+ * profiles of single presets as they are.
  */
-const specs = [
+const specs = () => [
   ...filtersOf('default', choices, choices),
   ...Object.values(presets)
     .filter(({ seccomp: source }) => typeof source === 'object')
     .flatMap(({ seccomp: source, nestedUserNamespaces = false, netlink = false }) => filtersOf(source, [nestedUserNamespaces], [netlink])),
 ];
 
-function written(spec, arch) {
+function written(spec) {
   const { allow, deny } = spec.seccomp;
   const key = filterText([allow, deny, null, spec.nestedUserNamespaces, spec.netlink, spec.mounts.length > 0]);
-  const { bytes, instructions, hash, refusesUserNamespaces } = makeFilter(policyFor(spec), undefined, arch);
+  const { bytes, instructions, hash, refusesUserNamespaces } = makeFilter(policyFor(spec));
   return { key, bytes: Buffer.from(bytes).toString('base64'), instructions, hash, refusesUserNamespaces };
 }
 
 mkdirSync('dist/filters', { recursive: true });
-for (const arch of ['x64', 'arm64']) writeFileSync(`dist/filters/${arch}.json`, JSON.stringify(specs.map((spec) => written(spec, arch))));
+for (const arch of ['x64', 'arm64']) {
+  // The rules of a preset depend on the calls that an architecture has.
+  Object.defineProperty(process, 'arch', { value: arch });
+  writeFileSync(`dist/filters/${arch}.json`, JSON.stringify(specs().map(written)));
+}

@@ -1,6 +1,6 @@
-// prebuild.mjs [--arch ARCH] [--check]: makes prebuilds/linux-ARCH/nsjs.node for x64 and arm64 with prebuildify, on one
-// x64 machine and without a download. Each file is checked and loaded with glibc and musl before it is put in place;
-// with --check it is not put in place. The build happens in a copy, so that build/Release stays as it is.
+// prebuild.mjs [--arch ARCH] [--output DIRECTORY]: makes linux-ARCH/nsjs.node for x64 and arm64 with prebuildify, on
+// one x64 machine and without a download. Each file is checked and loaded with glibc and musl before it is put in place, by
+// default into prebuilds/. The build happens in a copy, so that build/Release stays as it is.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 const prefixes = { x64: 'x86_64-linux-gnu-', arm64: 'aarch64-linux-gnu-' };
 const sources = ['binding.gyp', 'package.json', 'src', 'scripts/build/embed.mjs'];
 
-const { values } = parseArgs({ options: { arch: { type: 'string' }, check: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { arch: { type: 'string' }, output: { type: 'string', default: 'prebuilds' } } });
 
 function run(command, args, options = {}) {
   const { status, error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', ...options });
@@ -52,8 +52,7 @@ function prebuild(arch) {
     const addon = build(arch, prefix, copy);
     run(process.execPath, ['scripts/check/binaries.mjs', join(copy, 'build/Release/nsjs-launcher'), addon, prefix], { stdio: 'inherit' });
     run(process.execPath, ['scripts/check/load.mjs', addon, arch], { stdio: 'inherit' });
-    if (values.check) return;
-    const target = join('prebuilds', `linux-${arch}`, 'nsjs.node');
+    const target = join(values.output, `linux-${arch}`, 'nsjs.node');
     mkdirSync(dirname(target), { recursive: true });
     // A process that has loaded the previous file keeps it: the new one does not overwrite it.
     cpSync(addon, `${target}.new`);

@@ -167,7 +167,7 @@ const suites = {
   floors() {
     node('floors: launcher and addon', 'scripts/check/binaries.mjs');
     node('floors: glibc and musl', 'scripts/check/load.mjs');
-    node('floors: arm64', 'scripts/build/prebuild.mjs', '--check', '--arch', 'arm64');
+    node('floors: arm64', 'scripts/build/prebuild.mjs', '--arch', 'arm64', '--output', 'build/prebuilds');
   },
   native() {
     node('native: plan reader and operations under ASan and UBSan', 'scripts/test/native.mjs');

@@ -1,5 +1,5 @@
-// arm64.mjs [PATTERN …]: runs the tests of kernel features on an emulated arm64 machine (test/vm), a few files at a time,
-// as root and as a user (`--as=root`, `--as=user`: only as one of them); with patterns only the matching files.
+// arm64.mjs [PATTERN …]: runs the tests of kernel features on an emulated arm64 machine (test/vm), a few files at a
+// time, as root and as a user (`--as=root`, `--as=user`: only as one of them); with patterns only the matching files.
 // `--subset` runs a few files, for CI. The last line has the totals. Prints `skipped:` and exits with 77 if there is no
 // emulator, or the guest cannot be made.
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -8,8 +8,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cache, jest, projectFiles, runInGuest, userId } from './guest.mjs';
 
-// The addon that scripts/check/arm64.mjs makes.
-const addon = 'build/arm64/nsjs.node';
+const prebuilds = 'build/prebuilds';
+const addon = `${prebuilds}/linux-arm64/nsjs.node`;
 const programs = 'build/arm64/test';
 const guest = join(cache, 'arm64');
 // The checkout, as the guest sees it, and the copy in which the tests run.
@@ -69,7 +69,8 @@ function prepare() {
 
 if (process.geteuid() !== 0) skip('the arm64 guest needs root');
 if (spawnSync('qemu-system-aarch64', ['--version']).status !== 0) skip('qemu-system-aarch64: apt-get install qemu-system-arm');
-if (!existsSync(addon)) execFileSync(process.execPath, ['scripts/check/arm64.mjs'], { stdio: 'inherit' });
+if (!existsSync(addon))
+  execFileSync(process.execPath, ['scripts/build/prebuild.mjs', '--arch', 'arm64', '--output', prebuilds], { stdio: 'inherit' });
 execFileSync(process.execPath, ['scripts/build/tests.mjs', 'arm64'], { stdio: 'inherit' });
 prepare();
 

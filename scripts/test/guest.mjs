@@ -9,7 +9,7 @@ export const cache = join(homedir(), '.cache/nsjs-vm');
 /** A user without privileges in the guest. */
 export const userId = 54_321;
 
-/** What the tests read of the project, besides node_modules and the addon. */
+/** Files of the project that the tests read, besides node_modules and the addon. */
 export const projectFiles = [
   'package.json',
   'jest.config.js',
