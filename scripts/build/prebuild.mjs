@@ -1,6 +1,6 @@
 // prebuild.mjs [--arch ARCH] [--output DIRECTORY]: makes linux-ARCH/nsjs.node for x64 and arm64 with prebuildify, on
-// one x64 machine and without a download. Each file is checked and loaded with glibc and musl before it is put in place, by
-// default into prebuilds/. The build happens in a copy, so that build/Release stays as it is.
+// one x64 machine and without a download. Each file is checked and loaded with glibc and musl before it is put in
+// place, by default into prebuilds/. The build happens in a copy, so that build/Release stays as it is.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -134,6 +134,7 @@ function asUser(run) {
 
 const library = 'dist-test/(kernel/(features|launch|oci|sandbox|namespace|sys|seccomp|probe|cli)|security/fuzz)';
 
+// Only a part of the fault sweep: `npm run test:faults` runs everything, as the user that starts it.
 function kernelSuites(title, options) {
   jest(`${title}: library`, [library], options);
   jest(`${title}: limits`, ['dist-test/kernel/limits'], options);
@@ -173,11 +174,10 @@ const suites = {
     node('native: plan reader and operations under ASan and UBSan', 'scripts/test/native.mjs');
   },
   kernel() {
-    kernelSuites(isRoot ? 'root' : 'user', {});
+    kernelSuites(isRoot ? 'root' : 'user', { env: { NSJS_FAULTS: 'some' } });
   },
   user() {
-    // Only a part of the fault sweep, and fewer rounds of the tests that kill processes. `npm run test:faults` runs
-    // everything, as the user that starts it.
+    // Fewer rounds of the tests that kill processes, which root has run.
     asUser((options) => kernelSuites('user', { ...options, env: { ...options.env, NSJS_FAULTS: 'some', NSJS_ROUNDS: '20' } }));
   },
   nodes() {
