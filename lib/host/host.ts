@@ -2,6 +2,7 @@ import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statS
 import { cpus, release } from 'node:os';
 import { dirname } from 'node:path';
 import { releaseKept } from '../base/kept';
+import { asMicrotask } from '../base/microtask';
 import { deepFreeze } from '../base/parse';
 import { ownChanges } from '../sys/call';
 import { landlockAbi } from '../sys/landlock';
@@ -117,7 +118,7 @@ export const looked = (): Host =>
 export function lookAgain(): Host {
   if (isFresh && known?.ids === ids() && known.changes === ownChanges()) return known.host;
   isFresh = true;
-  queueMicrotask(() => {
+  asMicrotask(() => {
     isFresh = false;
   });
   const now = ownProcess();

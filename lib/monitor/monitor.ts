@@ -3,6 +3,7 @@ import type { EventEmitter } from 'node:events';
 import { clearInterval, setInterval } from 'node:timers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { monotonic } from '../base/clock';
+import { asMicrotask } from '../base/microtask';
 import { parseInteger, parseObject, parseSignal } from '../base/parse';
 import { deltaOf, type LimitEvent, LimitWatch, type MonitorSample, type Stats } from './stats';
 
@@ -95,7 +96,7 @@ export class LimitPoll {
   start(): void {
     if (this.timer || this.isClosed) return;
     // The listener that causes this call is added only after it returns.
-    queueMicrotask(() => this.timer && this.look());
+    asMicrotask(() => this.timer && this.look());
     this.timer = setInterval(() => this.look(), pollMs);
     this.timer.unref();
   }

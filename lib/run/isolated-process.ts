@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { deferred } from '../base/deferred';
 import { AbortError, NsError, OptionError, OptionRangeError } from '../base/errors';
+import { asMicrotask } from '../base/microtask';
 import { bare, parseInteger } from '../base/parse';
 import { parseSignalNumber } from '../base/signals';
 import { LimitPoll } from '../monitor/monitor';
@@ -126,7 +127,7 @@ class Handle implements ProcessControls {
     this.limits.close();
     this.traceEnd(error, result);
     // Listeners are attached after the call returns, so the events of an immediate failure are deferred.
-    queueMicrotask(() => {
+    asMicrotask(() => {
       if (error && this.events.listenerCount('error') > 0) {
         this.markHandled();
         this.events.emit('error', error);

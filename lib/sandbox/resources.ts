@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import { EventEmitter, setMaxListeners } from 'node:events';
 import { NsError, OptionError } from '../base/errors';
+import { asMicrotask } from '../base/microtask';
 import type { LimitsSpec } from '../cgroup/limits';
 import type { EgressEvent } from '../features/egress-events';
 import { type Limits, parseLimits } from '../features/limits';
@@ -95,7 +96,7 @@ export abstract class SandboxResources {
     const end = Object.freeze({ reason, durationMs: Date.now() - this.openedAt, ...makeUsage(outcome) });
     if (closed.hasSubscribers) closed.publish({ sandbox: this, end });
     // Emitted outside the promise callback, so that a listener that throws does not reject `ended`.
-    process.nextTick(() => this.events.emit('close', end));
+    asMicrotask(() => this.events.emit('close', end));
     return end;
   }
 
