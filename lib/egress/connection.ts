@@ -1,6 +1,7 @@
 import { isIP, type Socket } from 'node:net';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { clearTimeout, setTimeout } from 'node:timers';
+import { newAbortController } from '../base/abort-controller';
 import { monotonic } from '../base/clock';
 import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
 import type { EgressCounters, EgressEvent, EgressProgram } from '../features/egress-events';
@@ -41,7 +42,7 @@ export class Connection {
   readonly id: number;
   readonly traffic = { sent: 0, received: 0 };
   private readonly startedAt = monotonic();
-  private readonly abort = new AbortController();
+  private readonly abort = newAbortController();
   private isOpen = false;
   private isDone = false;
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { newAbortController } from '../base/abort-controller';
 import { packageRoot } from '../base/package-root';
 import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
 import type { EgressEvent, EgressProgram, EgressTotals } from '../features/egress-events';
@@ -92,7 +93,7 @@ export class EgressThread {
   }
 
   private async answer(id: number, plain: PlainContext): Promise<void> {
-    const controller = new AbortController();
+    const controller = newAbortController();
     this.asked.set(id, controller);
     try {
       const { found, ...rest } = plain;

@@ -1,5 +1,5 @@
 import { fstat, type Stats } from 'node:fs';
-import { promisify } from 'node:util';
+import { promisify, types } from 'node:util';
 import { errnos } from '../base/errnos';
 import { SysError } from '../base/errors';
 import { parseTarget } from '../base/parse';
@@ -29,7 +29,7 @@ export async function naming<T>(path: string, act: () => T | Promise<T>): Promis
   try {
     return await act();
   } catch (error) {
-    if (!(error instanceof Error) || (error as NodeJS.ErrnoException).path !== undefined) throw error;
+    if (!types.isNativeError(error) || (error as NodeJS.ErrnoException).path !== undefined) throw error;
     if (!(error instanceof SysError)) throw Object.assign(error, { path });
     const { errno, syscall, origin, hint } = error;
     throw new SysError({ errno: -errno, syscall, origin, path, hint });

@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import { clearInterval, setInterval } from 'node:timers';
 import { setTimeout as pause } from 'node:timers/promises';
+import { newAbortController } from '../base/abort-controller';
 import { monotonic } from '../base/clock';
 import { asMicrotask } from '../base/microtask';
 import { parseInteger, parseObject, parseSignal } from '../base/parse';
@@ -35,9 +36,10 @@ export function monitor(
 }
 
 function either(closed: AbortSignal, signal: AbortSignal): AbortSignal {
-  if (signal instanceof AbortSignal) return AbortSignal.any([closed, signal]);
-  // AbortSignal.any() does not accept a signal of another realm.
-  const both = new AbortController();
+  // The global class may be another one. AbortSignal.any() does not accept a signal of another class or realm.
+  const Signal = closed.constructor as typeof AbortSignal;
+  if (signal instanceof Signal) return Signal.any([closed, signal]);
+  const both = newAbortController();
   for (const one of [closed, signal])
     if (one.aborted) both.abort();
     else one.addEventListener('abort', () => both.abort(), { once: true });

@@ -1,3 +1,4 @@
+import { isBytes } from '../base/parse';
 import type { Expression } from './expressions';
 import {
   attribute,
@@ -135,7 +136,7 @@ const keyOf = (bytes: Uint8Array) => attribute(1 | nested, attribute(1, bytes));
 const intervalEnd = attribute(3, be32(1));
 
 function elementsOf(element: SetElement): readonly Buffer[] {
-  if (element instanceof Uint8Array) return [keyOf(element)];
+  if (isBytes(element)) return [keyOf(element)];
   const first = keyOf(element.first);
   return element.end ? [first, Buffer.concat([intervalEnd, keyOf(element.end)])] : [first];
 }
@@ -143,7 +144,7 @@ function elementsOf(element: SetElement): readonly Buffer[] {
 // The kernel expects the start and the end of each range, and an end marker first if the lowest address is in no range.
 function startOf(list: readonly SetElement[]): readonly Buffer[] {
   const [first] = list;
-  if (first === undefined || first instanceof Uint8Array || first.first.every((byte) => byte === 0)) return [];
+  if (first === undefined || isBytes(first) || first.first.every((byte) => byte === 0)) return [];
   return [Buffer.concat([intervalEnd, keyOf(Buffer.alloc(first.first.length))])];
 }
 

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import { EventEmitter, setMaxListeners } from 'node:events';
+import { newAbortController } from '../base/abort-controller';
 import { NsError, OptionError } from '../base/errors';
 import { asMicrotask } from '../base/microtask';
 import type { LimitsSpec } from '../cgroup/limits';
@@ -61,7 +62,7 @@ export abstract class SandboxResources {
   readonly ended: Promise<SandboxEnd>;
   /** When the sandbox was opened, in ms since the epoch. */
   readonly openedAt = Date.now();
-  private readonly gone = new AbortController();
+  private readonly gone = newAbortController();
 
   /** @internal */
   protected constructor(

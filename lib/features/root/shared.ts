@@ -1,3 +1,4 @@
+import { isBytes } from '../../base/parse';
 import { pathDirectory } from '../../native/open-flags';
 import { type Mark, noSlot, type PlannedOp, Slot } from '../../plan/operation';
 import type { PlanWriter, RootRecipe } from '../../plan/writer';
@@ -18,7 +19,7 @@ function isForAll({ name, origin, args: [, , third, fourth] }: PlannedOp): boole
   const mode = Number(name === 'MakeDir' ? third : fourth);
   const needed = name === 'MakeDir' ? readAndSearch : read;
   const isSame = ((mode >> 6) & readAndSearch) === (mode & readAndSearch) && (mode & needed) === needed;
-  const isEmpty = name === 'MakeDir' || (third instanceof Uint8Array && third.length === 0);
+  const isEmpty = name === 'MakeDir' || (isBytes(third) && third.length === 0);
   return isSame && (isEmpty || origin === 'root');
 }
 
@@ -88,7 +89,7 @@ function keyOf(ops: readonly PlannedOp[]): string {
       if (!slots.has(argument)) slots.set(argument, slots.size);
       return slots.get(argument);
     }
-    return argument instanceof Uint8Array ? Buffer.from(argument).toString('base64') : argument;
+    return isBytes(argument) ? Buffer.from(argument).toString('base64') : argument;
   };
   return JSON.stringify(ops.map(({ name, args }) => [name, ...args.map(text)]));
 }

@@ -3,7 +3,11 @@ import { Agent as SecureAgent, request as secureRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { connect as tlsConnect } from 'node:tls';
+import { runInThisContext } from 'node:vm';
 import { OptionError } from '../../base/errors';
+
+// jsdom has no Request and no Response, and Headers of another class.
+const { Headers, Request, Response } = runInThisContext('globalThis') as typeof globalThis;
 
 const statusWithoutBody = [101, 204, 205, 304];
 
@@ -46,15 +50,17 @@ export async function fetchInside(
   input: string | URL | Request,
   init?: RequestInit,
 ) {
+  // Request accepts no signal of another class or realm, http.request does.
+  const { signal, ...rest } = init ?? {};
   const asked = new Request(input instanceof Request ? input : new URL(String(input)), {
-    ...init,
+    ...rest,
     ...(init?.body === undefined ? {} : { duplex: 'half' }),
   } as RequestInit);
   const url = new URL(asked.url);
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new OptionError('url', `expected http: or https:, received '${url.protocol}'`);
   const isSecure = url.protocol === 'https:';
-  const incoming = await send(asked, url, isSecure ? agents.https : agents.http, isSecure);
+  const incoming = await send(asked, url, signal === undefined ? asked.signal : signal, isSecure ? agents.https : agents.http);
   const headers = new Headers();
   for (let index = 0; index + 1 < incoming.rawHeaders.length; index += 2)
     headers.append(incoming.rawHeaders[index] ?? '', incoming.rawHeaders[index + 1] ?? '');
@@ -69,13 +75,13 @@ export async function fetchInside(
   }
 }
 
-function send(asked: Request, url: URL, agent: Agent | SecureAgent, isSecure: boolean): Promise<IncomingMessage> {
+function send(asked: Request, url: URL, signal: AbortSignal | null, agent: Agent | SecureAgent): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = (isSecure ? secureRequest : httpRequest)(url, {
+    const request = (agent instanceof SecureAgent ? secureRequest : httpRequest)(url, {
       agent,
       method: asked.method,
       headers: Object.fromEntries(asked.headers),
-      signal: asked.signal,
+      ...(signal ? { signal } : {}),
     });
     request.once('response', resolve);
     request.once('error', reject);

@@ -6,7 +6,9 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { createContext, runInContext } from 'node:vm';
 import { spawnIsolated, spawnIsolatedSync } from 'nsjs';
+import { naming } from '../../../dist/fs/root';
 import { openFlags, openFlagsOf } from '../../../dist/native/open-flags';
+import { addElements } from '../../../dist/netlink/nftables';
 import { parseSandboxOptions } from '../../../dist/options/spec';
 import { parseSyscalls } from '../../../dist/options/syscalls';
 import { isMasked } from '../../../dist/sandbox/self-test';
@@ -40,6 +42,44 @@ test('global timer functions that return numbers, as in browsers, do not affect 
       const pool = await SandboxPool.open(); console.log((await pool.spawn('echo', ['b'])).stdout); await pool.close();
     })()`;
   expect((await promisify(execFile)(process.execPath, ['-e', script])).stdout).toBe('timeout\na\nb\n');
+});
+
+test('bytes and errors of another realm are recognized where nsjs itself made them', async () => {
+  const elements = (text: string) => addElements({ family: 'inet', table: 't' }, { set: 's', id: 1 }, foreign(text)).payload;
+  const own = addElements({ family: 'inet', table: 't' }, { set: 's', id: 1 }, [Buffer.of(1)]).payload;
+  expect(elements('[new Uint8Array([1])]')).toEqual(own);
+  const failed = naming('/x', () => {
+    throw foreign<Error>("new Error('denied')");
+  });
+  await expect(failed).rejects.toMatchObject({ message: 'denied', path: '/x' });
+});
+
+// jsdom has these classes of its own.
+const likeJsdom = `
+  globalThis.AbortSignal = class AbortSignal extends (class { aborted = false; acts = new Set();
+    addEventListener(_, act) { this.acts.add(act); } removeEventListener(_, act) { this.acts.delete(act); } }) {};
+  globalThis.AbortController = class AbortController { signal = new AbortSignal();
+    abort() { this.signal.aborted = true; for (const act of this.signal.acts) act({ type: 'abort' }); } };`;
+
+test('the classes of jsdom do not affect nsjs, and its signals are accepted', async () => {
+  const script = `
+    const { Sandbox } = require(${JSON.stringify(join(process.cwd(), 'dist'))}); ${likeJsdom}
+    const server = "require('http').createServer((asked, given) => asked.url === '/late' || asked.pipe(given)).listen(80, () => console.log('up'))";
+    (async () => {
+      const sandbox = await Sandbox.open({ preset: 'node', network: {} });
+      const run = sandbox.spawn(process.execPath, ['-e', server], { reject: false });
+      await new Promise((done) => run.stdout.once('data', done));
+      console.log(await (await sandbox.net.fetch('http://localhost/', { method: 'POST', body: 'echo' })).text());
+      const late = new AbortController();
+      const fetched = sandbox.net.fetch('http://localhost/late', { signal: late.signal });
+      setTimeout(() => late.abort(), 50);
+      console.log(await fetched.catch(({ name }) => name));
+      const stop = new AbortController();
+      for await (const _ of sandbox.monitor({ interval: 10, signal: stop.signal })) stop.abort();
+      console.log('stopped');
+      await sandbox.close();
+    })()`;
+  expect((await promisify(execFile)(process.execPath, ['-e', script])).stdout).toBe('echo\nAbortError\nstopped\n');
 });
 
 describe('flags of open(2)', () => {
