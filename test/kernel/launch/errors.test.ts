@@ -131,7 +131,7 @@ describe('an addon that does not load', () => {
   });
 
   test('names both places where it was looked for', async () => {
-    const root = copy('none');
+    const root = copy('without-addon');
     const message = await load([], root);
     expect(message).toContain(`${root}/build/Release/nsjs.node`);
     expect(message).toContain(`${root}/prebuilds/linux-${process.arch}/nsjs.node`);
