@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { newAbortController } from '../base/abort-controller';
-import { packageRoot } from '../base/package-root';
+import { shipped } from '../base/package-root';
 import type { EgressContext, EgressDecision, EgressSpec } from '../features/egress';
 import type { EgressEvent, EgressProgram, EgressTotals } from '../features/egress-events';
 import type { EgressSide } from './server';
@@ -44,7 +43,7 @@ export class EgressThread {
   ) {
     const { onConnect, services: _, resolve: __, ...plain } = spec;
     const workerData: ThreadData = { spec: plain, asks: onConnect !== undefined, sockets };
-    this.worker = new Worker(join(packageRoot, 'dist', 'egress', 'worker.js'), { workerData, stdin: false, env: process.env });
+    this.worker = new Worker(shipped.egressWorker, { workerData, stdin: false, env: process.env });
     this.worker.unref();
     this.worker.on('message', (message: FromThread) => this.onMessage(message));
     let isOnline = false;

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { packageRoot } from '../base/package-root';
+import { shipped } from '../base/package-root';
 import type { Arch } from '../seccomp/tables';
 
 /** A compiled filter. */
@@ -54,7 +53,7 @@ export function precompiledFilter(key: FilterKey): Filter | undefined {
 // Without the file, filters are compiled when they are needed.
 function readFilters(arch: Arch): readonly WrittenFilter[] {
   try {
-    return JSON.parse(readFileSync(join(packageRoot, 'dist', 'filters', `${arch}.json`), 'latin1')) as readonly WrittenFilter[];
+    return JSON.parse(readFileSync(shipped.filters(arch), 'latin1')) as readonly WrittenFilter[];
   } catch {
     return [];
   }

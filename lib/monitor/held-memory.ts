@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers';
 import { Worker } from 'node:worker_threads';
-import { packageRoot } from '../base/package-root';
+import { shipped } from '../base/package-root';
 
 /**
  * Request to the worker thread. It stores the memory of all processes below `init`, in KiB, in `answer[1]` and then
@@ -27,7 +26,7 @@ function ask(question: HeldQuestion): void {
 }
 
 function start(): Worker {
-  const started = new Worker(join(packageRoot, 'dist', 'monitor', 'held-worker.js'), { stdin: false });
+  const started = new Worker(shipped.heldWorker, { stdin: false });
   started.unref();
   started.on('error', () => {
     if (worker === started) worker = undefined;

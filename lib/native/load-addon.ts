@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NsError } from '../base/errors';
-import { packageRoot } from '../base/package-root';
+import { packageRoot, shipped } from '../base/package-root';
 
 const architectures: readonly string[] = ['x64', 'arm64'];
 
@@ -15,8 +15,8 @@ export function loadAddon(): unknown {
   if (process.platform !== 'linux') {
     throw new NsError('ERR_NSJS_UNSUPPORTED', `nsjs runs on Linux, this is ${process.platform}`);
   }
-  const local = join(packageRoot, 'build', 'Release', 'nsjs.node');
-  const prebuilt = join(packageRoot, 'prebuilds', `linux-${process.arch}`, 'nsjs.node');
+  const local = shipped.localAddon;
+  const prebuilt = shipped.addon(process.arch);
   const found = [local, prebuilt].find((path) => existsSync(path));
   if (!found) {
     throw new NsError('ERR_NSJS_NATIVE', `no addon for linux-${process.arch}: looked for ${local} and ${prebuilt}`, {

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AbortError, NsError } from '../base/errors';
-import { packageRoot } from '../base/package-root';
+import { packageRoot, shipped } from '../base/package-root';
 import { type Bytes, isUrl, parseBytes, parseHostPath, parseInteger, parseObject } from '../base/parse';
 import type { SandboxOptions } from '../features';
 import type { Mount } from '../features/root/mounts';
@@ -161,13 +161,17 @@ async function unpackLayer(input: Readable, directory: string, { maxSize, maxEnt
   const { stream, gzip } = await sniff(input, signal);
   const { privileged } = host();
   const request: UnpackRequest = { root: inside.root, gzip, maxSize, maxEntries, owners: privileged };
-  const { stdout, stderr } = await spawnIsolated(process.execPath, [`${inside.code}/dist/oci/unpack-main.js`, JSON.stringify(request)], {
-    ...sandbox(directory, privileged),
-    input: stream,
-    reject: false,
-    encoding: 'utf8',
-    ...(signal ? { signal } : {}),
-  });
+  const { stdout, stderr } = await spawnIsolated(
+    process.execPath,
+    [join(inside.code, relative(packageRoot, shipped.unpacker)), JSON.stringify(request)],
+    {
+      ...sandbox(directory, privileged),
+      input: stream,
+      reject: false,
+      encoding: 'utf8',
+      ...(signal ? { signal } : {}),
+    },
+  );
   const answer = parseAnswer(stdout);
   if ('error' in answer) throw new NsError('ERR_NSJS_ARCHIVE', answer.error || `unpacking failed: ${stderr.slice(0, 500)}`);
   return answer;

@@ -2,3 +2,4 @@
 import { join } from 'node:path';
 
 export const packageRoot = join(__dirname, '..', '..');
+export const shipped = { filters: (arch: string) => join(packageRoot, 'dist', 'filters', `${arch}.json`) };
