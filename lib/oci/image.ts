@@ -5,6 +5,7 @@ import { dirname, join, relative } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AbortError, NsError } from '../base/errors';
+import { nodeProgram } from '../base/node-program';
 import { packageRoot, shipped } from '../base/package-root';
 import { type Bytes, isUrl, parseBytes, parseHostPath, parseInteger, parseObject } from '../base/parse';
 import type { SandboxOptions } from '../features';
@@ -162,7 +163,7 @@ async function unpackLayer(input: Readable, directory: string, { maxSize, maxEnt
   const { privileged } = host();
   const request: UnpackRequest = { root: inside.root, gzip, maxSize, maxEntries, owners: privileged };
   const { stdout, stderr } = await spawnIsolated(
-    process.execPath,
+    nodeProgram('unpack'),
     [join(inside.code, relative(packageRoot, shipped.unpacker)), JSON.stringify(request)],
     {
       ...sandbox(directory, privileged),

@@ -1,3 +1,4 @@
+import { nodeProgram } from '../base/node-program';
 import { parseArray, parseHostPath } from '../base/parse';
 import type { Mount } from '../features/root/mounts';
 import { readSpawnOptions } from '../options/options';
@@ -11,11 +12,12 @@ import type { IsolatedProcess, SpawnOptions } from './types';
  */
 export function forkIsolated(modulePath: string | URL, args?: readonly string[], options?: SpawnOptions): IsolatedProcess {
   const file = parseHostPath(modulePath, 'modulePath');
+  const node = nodeProgram('fork');
   const own = { type: 'bind', source: file } as const;
   const rest = args === undefined ? [] : parseArray(args, 'args').map(String);
   const given = readSpawnOptions(options) as SpawnOptions;
-  if (given.sandbox !== undefined) return spawnIsolated(process.execPath, [file, ...rest], { ipc: 'json', ...given }) as IsolatedProcess;
-  return spawnIsolated(process.execPath, [file, ...rest], {
+  if (given.sandbox !== undefined) return spawnIsolated(node, [file, ...rest], { ipc: 'json', ...given }) as IsolatedProcess;
+  return spawnIsolated(node, [file, ...rest], {
     preset: 'node',
     ipc: 'json',
     ...given,
