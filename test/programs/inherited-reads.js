@@ -12,7 +12,7 @@ const files = readdirSync(build, { recursive: true })
   .filter((name) => name.endsWith('.js') && !/^cli\b/.test(name))
   .map((name) => join(build, name));
 // All files are loaded first, because a file loaded later would run with the accessors already in place.
-for (const file of files.filter((path) => !path.endsWith('worker.js'))) require(file);
+for (const file of files.filter((path) => !/(worker|-main)\.js$/.test(path))) require(file);
 
 // The language itself reads these for every iterator, await and property descriptor.
 const ofTheLanguage = ['next', 'return', 'then', 'value', 'get', 'set', 'writable', 'enumerable', 'configurable'];
