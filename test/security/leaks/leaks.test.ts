@@ -30,9 +30,9 @@ const started = (child: ChildProcess) => new Promise((resolve) => child.stdout?.
 const ended = (child: ChildProcess) => new Promise((resolve) => child.once('exit', resolve));
 
 /**
- * Returns the processes and cgroups of the given run that remain. They end on their own, as fast as the machine allows,
- * and the keeper removes the cgroups as its last step. A launcher that is in execve(2) has no command line, so two looks
- * in a row count.
+ * Returns the processes and cgroups of the given run that remain. They end on their own, as fast as the machine
+ * allows, and the keeper removes the cgroups as its last step. A launcher that is in execve(2) has no command line, so
+ * two looks in a row count.
  */
 async function remains(marker: string, pid: number | undefined): Promise<readonly (number | string)[]> {
   const found = () => [...sandboxProcesses(marker), ...sandboxCgroups(pid)];
