@@ -1,8 +1,9 @@
 // Compiles test/types/api.ts as users of the package do: as CommonJS, as ES modules and for bundlers, with several
 // versions of TypeScript, and with the declarations themselves checked.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { fetchPackages } from './fetched.mjs';
 
 /** The oldest supported version and the last one that is written in JavaScript. CI compiles with the oldest only. */
 const olderVersions = process.env.CI ? ['5.4'] : ['5.4', '5.9'];
@@ -26,12 +27,9 @@ export const places: (sandbox: Sandbox) => object = placeOf;
 /** Installs an older compiler below `directory`. Returns its path, or undefined without a registry. */
 function olderCompiler(version, directory) {
   const place = join(directory, `typescript-${version}`);
-  mkdirSync(place);
-  writeFileSync(join(place, 'package.json'), '{ "private": true }\n');
-  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--fetch-retries=0', '--fetch-timeout=30000', `typescript@${version}`];
-  const { status, stderr } = spawnSync('npm', args, { cwd: place, encoding: 'utf8' });
-  if (status === 0) return join(place, 'node_modules/typescript/bin/tsc');
-  console.log(`skipped: TypeScript ${version}: ${/code (\w+)/.exec(stderr)?.[1] ?? `npm install exited with ${status}`}`);
+  const reason = fetchPackages(place, `typescript@${version}`);
+  if (reason === undefined) return join(place, 'node_modules/typescript/bin/tsc');
+  console.log(`skipped: TypeScript ${version}: ${reason}`);
   return undefined;
 }
 

@@ -1,9 +1,10 @@
-// Runs the suites of library and network with several versions of Node, from the npm package `node`, as root and as a
-// user. `--subset` runs only tests in which versions differed; `matrix.mjs 22 24` uses those versions. The last line
-// has the totals.
+// Runs the suites of library and network with several versions of Node, from the npm packages `node-linux-*`, as root
+// and as a user. `--subset` runs only tests in which versions differed; `matrix.mjs 22 24` uses those versions. The
+// last line has the totals.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { fetchNode } from './fetched.mjs';
 
 const isSubset = process.argv.includes('--subset');
 const countFile = process.argv.find((word) => word.startsWith('--count='))?.slice('--count='.length);
@@ -21,17 +22,10 @@ chmodSync(directory, 0o755);
 const totals = { passed: 0, failed: 0, skipped: 0 };
 try {
   for (const version of versions) {
-    const place = join(directory, version);
-    mkdirSync(place);
-    writeFileSync(join(place, 'package.json'), '{ "private": true }\n');
     console.log(`matrix: fetching Node ${version}`);
-    const fetched = spawnSync('npm', ['install', '--no-audit', '--no-fund', `node@${version}`], {
-      cwd: place,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    const node = resolve(place, 'node_modules/node/bin/node');
-    if (fetched.status !== 0 || !existsSync(node)) {
-      console.error(`matrix: Node ${version} could not be fetched`);
+    const { node, reason } = fetchNode(join(directory, version), version);
+    if (!node) {
+      console.error(`matrix: Node ${version} could not be fetched: ${reason}`);
       totals.failed++;
       continue;
     }

@@ -21,5 +21,5 @@ export function packPackage(directory) {
 export function installPacked(app, tarball, options) {
   mkdirSync(app, { recursive: true });
   writeFileSync(join(app, 'package.json'), '{ "name": "app", "private": true }\n');
-  npm(['install', '--offline', '--no-audit', '--no-fund', tarball], { cwd: app, ...options });
+  npm(['install', '--offline', '--no-audit', '--no-fund', '--loglevel=error', tarball], { cwd: app, ...options });
 }
