@@ -192,6 +192,9 @@ const suites = {
   package() {
     node('package: pack, install, load, types', 'scripts/test/package.mjs');
   },
+  recipes() {
+    counting('recipes: hosts and bundlers', 'scripts/test/recipes.mjs');
+  },
 };
 
 /** Not run by default: scripts/test/matrix.mjs runs them with a chosen version of Node. */
