@@ -58,6 +58,10 @@ export type NsErrorCode =
   | 'ERR_NSJS_VERIFY'
   | 'ERR_NSJS_NETWORK';
 
+/** Reads an own property: what other code added to Object.prototype must not end up in an error. */
+const own = <T extends object, K extends keyof T>(given: T, key: K): T[K] | undefined =>
+  Object.hasOwn(given, key) ? given[key] : undefined;
+
 /** An error of nsjs that is not the failure of a system call. */
 export class NsError extends Error {
   override readonly name: string = 'NsError';
@@ -66,9 +70,10 @@ export class NsError extends Error {
   readonly hint?: string;
 
   constructor(code: NsErrorCode, message: string, options: { hint?: string | undefined; cause?: unknown } = {}) {
-    super(options.hint ? `${message} (${options.hint})` : message, Object.hasOwn(options, 'cause') ? { cause: options.cause } : undefined);
+    const hint = own(options, 'hint');
+    super(hint ? `${message} (${hint})` : message, Object.hasOwn(options, 'cause') ? { cause: options.cause } : undefined);
     this.code = code;
-    if (options.hint) this.hint = options.hint;
+    if (hint) this.hint = hint;
   }
 }
 
@@ -98,18 +103,18 @@ export class SysError extends Error {
   readonly spawnargs?: readonly string[];
 
   constructor(details: SysErrorDetails) {
-    const code = errnoName(details.errno);
-    const origin = details.origin ? `${details.origin}: ` : '';
-    const path = details.path && !details.syscall.endsWith(details.path) ? `, ${details.path}` : '';
-    const hint = details.hint ? ` (${details.hint})` : '';
-    super(`${origin}${details.syscall} ${code}: ${errnoMessage(details.errno)}${path}${hint}`);
+    const { errno, syscall } = details;
+    const [origin, path, hint, spawnargs] = [own(details, 'origin'), own(details, 'path'), own(details, 'hint'), own(details, 'spawnargs')];
+    const code = errnoName(errno);
+    const at = path && !syscall.endsWith(path) ? `, ${path}` : '';
+    super(`${origin ? `${origin}: ` : ''}${syscall} ${code}: ${errnoMessage(errno)}${at}${hint ? ` (${hint})` : ''}`);
     this.code = code;
-    this.errno = -details.errno;
-    this.syscall = details.syscall;
-    if (details.origin) this.origin = details.origin;
-    if (details.path) this.path = details.path;
-    if (details.hint) this.hint = details.hint;
-    if (details.spawnargs) this.spawnargs = details.spawnargs;
+    this.errno = -errno;
+    this.syscall = syscall;
+    if (origin) this.origin = origin;
+    if (path) this.path = path;
+    if (hint) this.hint = hint;
+    if (spawnargs) this.spawnargs = spawnargs;
   }
 }
 

@@ -54,3 +54,16 @@ test('the message contains the hint, and a cause is kept even if it is undefined
   expect('cause' in new NsError('ERR_NSJS_CLOSED', 'closed', { cause: undefined })).toBe(true);
   expect(new AbortError('why')).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', cause: 'why' });
 });
+
+test('properties that other code added to Object.prototype are in no error', () => {
+  const names = ['hint', 'cause', 'origin', 'path', 'spawnargs'];
+  for (const name of names) Object.defineProperty(Object.prototype, name, { value: 'planted', configurable: true });
+  try {
+    for (const error of [new NsError('ERR_NSJS_CLOSED', 'closed'), new SysError({ errno: 2, syscall: 'open' })]) {
+      expect(error.message).not.toContain('planted');
+      expect(Object.keys(error)).toEqual(expect.not.arrayContaining(names));
+    }
+  } finally {
+    for (const name of names) Reflect.deleteProperty(Object.prototype, name);
+  }
+});
