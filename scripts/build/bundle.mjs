@@ -1,7 +1,6 @@
 // Writes the JavaScript that is shipped. Loading a file costs Node about 0.3 ms, and the library has 300, so the
-// modules are joined into the files of chunks.json, in dist/chunks. Babel turns each import into a require() at its
-// first use: a module is evaluated only when something needs it, and a chunk is read only when a module of it is
-// evaluated.
+// modules are joined into the files of chunks.json, in dist/chunks. Babel turns imports into a require() at their first
+// use, so that a chunk is read, and an exported module evaluated, only when something needs it.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { transformFileSync } from '@babel/core';
@@ -23,14 +22,35 @@ function chunkOf(id) {
   return Object.keys(chunks).find((name) => isIn(chunks[name])) ?? 'rest';
 }
 
+function moduleOf(from, path) {
+  const base = join(dirname(from), path).replace(/\.js$/, '');
+  return modules.includes(base) ? base : join(base, 'index');
+}
+
+// The modules of Node that every run loads. Others take time: crypto 8 ms, tls and http more.
+const cheap = ['fs', 'path', 'os', 'util', 'events', 'timers', 'stream', 'buffer', 'async_hooks', 'net', 'diagnostics_channel'];
+
+/**
+ * Whether an import waits for its first use. Within a chunk it does not: a program that has started must be able to end
+ * without require(), which test runners refuse once a test file is over.
+ */
+function isLazy(id, source) {
+  const own = chunkOf(id);
+  if (own === 'api') return true;
+  if (!source.startsWith('.')) return !cheap.includes(source.replace('node:', ''));
+  return ![own, 'api'].includes(chunkOf(moduleOf(id, source)));
+}
+
+const rulesChangedAt = Math.max(...['chunks.json', 'bundle.mjs'].map((name) => statSync(join('scripts/build', name)).mtimeMs));
+
 function makeLazy(id) {
   const from = join(compiled, `${id}.js`);
   const to = join(lazy, `${id}.js`);
-  if (existsSync(to) && statSync(to).mtimeMs > statSync(from).mtimeMs) return;
+  if (existsSync(to) && statSync(to).mtimeMs > Math.max(rulesChangedAt, statSync(from).mtimeMs)) return;
   const { code } = transformFileSync(from, {
     configFile: false,
     sourceMaps: 'inline',
-    plugins: [['@babel/plugin-transform-modules-commonjs', { lazy: () => true }]],
+    plugins: [['@babel/plugin-transform-modules-commonjs', { lazy: (source) => isLazy(id, source) }]],
   });
   mkdirSync(dirname(to), { recursive: true });
   writeFileSync(to, code);
@@ -43,8 +63,7 @@ const acrossChunks = (name) => ({
   name: 'across-chunks',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^\./, namespace: 'file' }, ({ path, resolveDir }) => {
-      const base = relative(lazy, join(resolveDir, path)).replace(/\.js$/, '');
-      const id = modules.includes(base) ? base : join(base, 'index');
+      const id = moduleOf(join(relative(lazy, resolveDir), 'any'), path);
       return chunkOf(id) === name ? { path: join(process.cwd(), lazy, `${id}.js`) } : { path: id, namespace: 'chunk' };
     });
     onLoad({ filter: /./, namespace: 'chunk' }, ({ path }) => ({
