@@ -2584,7 +2584,11 @@ export declare interface SeccompSource {
    * arguments.
    */
   readonly allow?: readonly (string | SeccompRule)[];
-  /** Denied calls. They fail with EPERM or the error of the rule. A denial takes precedence over `allow`. */
+  /**
+   * Denied calls. They fail with EPERM or the error of the rule. A denial takes precedence over `allow`. arm64 lacks
+   * older calls that name a path; there, the denial of such a call (`mkdir`) applies to the call that the C library
+   * makes instead (`mkdirat` with AT_FDCWD).
+   */
   readonly deny?: readonly (string | SeccompRule)[];
   /**
    * Restricts nsjs's own profile to these calls and those needed to start a program. Learning mode returns such a list.
@@ -2880,7 +2884,9 @@ export declare interface SyscallOptions {
    * Handlers by name of the system call, which this process runs in place of the kernel. They can emulate calls; they
    * must not be used to check memory (see {@link SyscallCall}). If a handler throws, returns an invalid response or
    * takes longer than `syscallTimeout`, the call fails with ENOSYS. At most 64 calls are handled at a time; the others
-   * wait. Linux 5.9; from 5.19 on only a fatal signal interrupts a waiting call.
+   * wait. Linux 5.9; from 5.19 on only a fatal signal interrupts a waiting call. arm64 lacks older calls that name a
+   * path, such as `mkdir`; there, the handler receives the call that the C library makes instead, `mkdirat` with
+   * AT_FDCWD, as `mkdir`.
    */
   readonly onSyscall?: Readonly<Record<string, SyscallHandler>>;
   /** Time in ms that a handler may take. Default: 5,000. */

@@ -2,4 +2,11 @@
 import { join } from 'node:path';
 
 export const packageRoot = join(__dirname, '..', '..');
-export const shipped = { filters: (arch: string) => join(packageRoot, 'dist', 'filters', `${arch}.json`) };
+
+const inPackage = (...names: readonly string[]) => join(packageRoot, ...names);
+
+export const shipped = {
+  localAddon: inPackage('build/Release/nsjs.node'),
+  addon: (arch: string) => inPackage(`prebuilds/linux-${arch}/nsjs.node`),
+  filters: (arch: string) => inPackage(`dist/filters/${arch}.json`),
+};
