@@ -4,6 +4,12 @@ import { join, normalize } from 'node:path';
 export const packageRoot = join(__dirname, '..', '..');
 
 /**
+ * Whether this module was made part of another file. Its paths then lead into directories that are not of nsjs, and
+ * that others may be able to write: nothing is read or loaded there.
+ */
+export const isBundled = !__dirname.endsWith('/dist/chunks');
+
+/**
  * Files that nsjs reads or starts by their paths. Each path is one template with `__dirname`: tools that copy only the
  * files that a program needs (@vercel/nft) evaluate these, but no calls.
  */

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { NsError } from '../base/errors';
-import { packageRoot, shipped } from '../base/package-root';
+import { isBundled, packageRoot, shipped } from '../base/package-root';
 
 const architectures: readonly string[] = ['x64', 'arm64'];
 
@@ -15,6 +15,10 @@ export function loadAddon(): unknown {
   if (process.platform !== 'linux') {
     throw new NsError('ERR_NSJS_UNSUPPORTED', `nsjs runs on Linux, this is ${process.platform}`);
   }
+  if (isBundled)
+    throw new NsError('ERR_NSJS_NATIVE', `nsjs was bundled without its addon, into a file in ${__dirname}`, {
+      hint: 'mark nsjs as external in the bundler, and install it beside the bundle',
+    });
   const local = shipped.localAddon;
   const prebuilt = shipped.addon(process.arch);
   const found = [local, prebuilt].find((path) => existsSync(path));
@@ -33,23 +37,13 @@ export function loadAddon(): unknown {
 
 function missingHint(): string {
   if (isBlocked()) return 'Node’s permission model may hide the file: start Node with --allow-addons and --allow-fs-read=*';
-  if (!isOwnPackage()) return 'nsjs was bundled without its addon: mark nsjs as external in the bundler, and install it beside the bundle';
   if (!architectures.includes(process.arch)) return `nsjs supports ${architectures.join(' and ')}`;
   return existsSync(join(packageRoot, 'binding.gyp'))
-    ? 'in a checkout run "npm run build"'
+    ? 'in a checkout run "npm run compile"'
     : 'the package is incomplete: install nsjs again, without tools that remove files of packages';
 }
 
 const isBlocked = (): boolean => process.execArgv.some((word) => /^--(experimental-)?permission/.test(word));
-
-// A bundle is part of another package, or of none.
-function isOwnPackage(): boolean {
-  try {
-    return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { readonly name?: unknown }).name === 'nsjs';
-  } catch {
-    return false;
-  }
-}
 
 // Messages of dlopen(3) of glibc and musl, each with what helps. glibc says that it cannot open a file for another
 // architecture.
@@ -63,7 +57,7 @@ const loaderHints: readonly (readonly [RegExp, string])[] = [
   [/undefined symbol|symbol not found/, 'this program is not a Node that has Node-API version 9: run Node 20.17 or later'],
   [
     /shared object file|shared library|GLIBC|libc\.so|libc\.musl/,
-    'the file was built for another libc: install nsjs again, or run "npm run build"',
+    'the file was built for another libc: install nsjs again, or run "npm run compile"',
   ],
   [/Permission denied|EACCES/, 'this user cannot read the file'],
   [/ERR_UNKNOWN_BUILTIN_MODULE|No such built-in module/, 'a single-executable application loads nsjs with createRequire(process.execPath)'],

@@ -137,12 +137,13 @@ describe('an addon that does not load', () => {
     expect(message).toContain(`${root}/prebuilds/linux-${process.arch}/nsjs.node`);
     expect(message).toMatch(/install nsjs again/);
     writeFileSync(join(root, 'binding.gyp'), '{}');
-    expect(await load([], root)).toMatch(/npm run build/);
+    expect(await load([], root)).toMatch(/npm run compile/);
   });
 
-  test('mentions bundling if the files are in another package', async () => {
-    const root = copy('bundled');
-    writeFileSync(join(root, 'package.json'), '{ "name": "app" }');
+  test('mentions bundling if the code is elsewhere, and loads nothing beside it', async () => {
+    const root = copy('bundled', built());
+    cpSync(join(root, 'dist/chunks'), join(root, 'dist/out'), { recursive: true });
+    writeFileSync(join(root, 'dist/index.js'), "module.exports = require('./out/api.js')('index');");
     expect(await load([], root)).toMatch(/bundled.*external/);
   });
 
