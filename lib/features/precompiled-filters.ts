@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { shipped } from '../base/package-root';
+import { isBundled, shipped } from '../base/package-root';
 import type { Arch } from '../seccomp/tables';
 
 /** A compiled filter. */
@@ -26,9 +26,13 @@ export type WrittenFilter = Pick<Filter, 'instructions' | 'hash' | 'refusesUserN
   readonly bytes: string;
 };
 
-/** Returns the text by which a filter is found. */
-export const filterText = (key: FilterKey): string =>
-  JSON.stringify(key, (_, value) => (typeof value === 'bigint' ? `${value}` : (value as unknown)));
+/** Returns a text of a policy or another key, equal for equal ones only. */
+export const filterText = (key: readonly unknown[]): string =>
+  // Not the second argument: it may come from a BigInt.prototype.toJSON, which applications define.
+  JSON.stringify(key, function (this: Readonly<Record<string, unknown>>, name) {
+    const value = this[name];
+    return typeof value === 'bigint' ? `${value}` : value;
+  });
 
 const kept = new Map<string, Filter>();
 let read: readonly WrittenFilter[] | undefined;
@@ -52,6 +56,7 @@ export function precompiledFilter(key: FilterKey): Filter | undefined {
 
 // Without the file, filters are compiled when they are needed.
 function readFilters(arch: Arch): readonly WrittenFilter[] {
+  if (isBundled) return [];
   try {
     return JSON.parse(readFileSync(shipped.filters(arch), 'latin1')) as readonly WrittenFilter[];
   } catch {

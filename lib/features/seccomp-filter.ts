@@ -8,7 +8,7 @@ import { defaultProfile, leaseRules, setIdRules } from '../seccomp/profile';
 import type { Arch } from '../seccomp/tables';
 import type { Notify } from './feature';
 import { hostWrites } from './host-writes';
-import { type Filter, precompiledFilter } from './precompiled-filters';
+import { type Filter, filterText, precompiledFilter } from './precompiled-filters';
 import type { Spec } from './spec';
 
 /** System calls that the launcher still makes when the filter is in force, and the call that ends the program. */
@@ -38,7 +38,7 @@ export function filterFor(spec: Spec): Filter {
 function filterOf(spec: Spec): Filter {
   const policy = policyFor(spec);
   const profile = spec.seccomp === 'off' ? undefined : spec.seccomp.profile;
-  const key = JSON.stringify([policy, profile?.flags], (_, value) => (typeof value === 'bigint' ? `${value}` : value));
+  const key = filterText([policy, profile?.flags]);
   const found = byContent.get(key) ?? makeFilter(policy, profile);
   byContent.set(key, found);
   // The cache is bounded because a caller may generate a new policy for each run.

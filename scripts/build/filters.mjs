@@ -40,8 +40,8 @@ const specs = () => [
 ];
 
 function written(spec) {
-  const { allow, deny } = spec.seccomp;
-  const key = filterText([allow, deny, null, spec.nestedUserNamespaces, spec.netlink, spec.mounts.length > 0]);
+  const { allow, deny, only } = spec.seccomp;
+  const key = filterText([allow, deny, only ?? null, spec.nestedUserNamespaces, spec.netlink, spec.mounts.length > 0]);
   const { bytes, instructions, hash, refusesUserNamespaces } = makeFilter(policyFor(spec));
   return { key, bytes: Buffer.from(bytes).toString('base64'), instructions, hash, refusesUserNamespaces };
 }

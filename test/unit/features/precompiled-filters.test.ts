@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { precompiledFilter, type WrittenFilter } from '../../../dist/features/precompiled-filters';
+import { filterText, precompiledFilter, type WrittenFilter } from '../../../dist/features/precompiled-filters';
 import { seccomp } from '../../../dist/features/seccomp';
 import { filterFor, makeFilter, policyFor } from '../../../dist/features/seccomp-filter';
 import type { Spec } from '../../../dist/features/spec';
@@ -65,4 +65,15 @@ test('one choice more makes another key', () => {
   );
   expect(new Set(filters).size).toBe(8);
   expect(filters).not.toContain(undefined);
+});
+
+test('equal policies have equal keys, and others do not, whatever BigInt.prototype.toJSON says', () => {
+  const numbers = [0xffff_ffff_ffff_ffffn, 0xffff_ffff_ffff_fffen];
+  Object.defineProperty(BigInt.prototype, 'toJSON', { value: () => 0, configurable: true });
+  try {
+    expect(filterText([{ value: numbers[0] }])).toBe(filterText([{ value: numbers[0] }]));
+    expect(filterText([{ value: numbers[0] }])).not.toBe(filterText([{ value: numbers[1] }]));
+  } finally {
+    Reflect.deleteProperty(BigInt.prototype, 'toJSON');
+  }
 });
