@@ -1,7 +1,7 @@
 // Writes the JavaScript that is shipped. Loading a file costs Node about 0.3 ms, and the library has 300, so the
 // modules are joined into the files of chunks.json, in dist/chunks. Babel turns imports into a require() at their first
 // use, so that a chunk is read, and an exported module evaluated, only when something needs it.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { transformFileSync } from '@babel/core';
 import { build } from 'esbuild';
@@ -27,21 +27,24 @@ function moduleOf(from, path) {
   return modules.includes(base) ? base : join(base, 'index');
 }
 
-// The modules of Node that every run loads. Others take time: crypto 8 ms, tls and http more.
-const cheap = ['fs', 'path', 'os', 'util', 'events', 'timers', 'stream', 'buffer', 'async_hooks', 'net', 'diagnostics_channel'];
+// Modules of Node that are there when it has started, and those that every run loads. Others take time: crypto 8 ms,
+// tls and http more.
+const present = ['fs', 'path', 'util', 'events', 'timers', 'buffer'];
+const ofRuns = [...present, 'os', 'stream', 'async_hooks', 'net', 'diagnostics_channel'];
 
 /**
  * Whether an import waits for its first use. Within a chunk it does not: a program that has started must be able to end
  * without require(), which test runners refuse once a test file is over.
  */
 function isLazy(id, source) {
+  if (id === 'index') return true;
   const own = chunkOf(id);
-  if (own === 'api') return true;
-  if (!source.startsWith('.')) return !cheap.includes(source.replace('node:', ''));
+  if (!source.startsWith('.')) return !(own === 'api' ? present : ofRuns).includes(source.replace('node:', ''));
   return ![own, 'api'].includes(chunkOf(moduleOf(id, source)));
 }
 
-const rulesChangedAt = Math.max(...['chunks.json', 'bundle.mjs'].map((name) => statSync(join('scripts/build', name)).mtimeMs));
+const rules = ['scripts/build/chunks.json', 'scripts/build/bundle.mjs', 'node_modules/@babel/core/package.json'];
+const rulesChangedAt = Math.max(...rules.map((file) => statSync(file).mtimeMs));
 
 function makeLazy(id) {
   const from = join(compiled, `${id}.js`);
@@ -53,12 +56,27 @@ function makeLazy(id) {
     plugins: [['@babel/plugin-transform-modules-commonjs', { lazy: (source) => isLazy(id, source) }]],
   });
   mkdirSync(dirname(to), { recursive: true });
-  writeFileSync(to, code);
+  // A build that is interrupted must leave no part of a file that is newer than its source.
+  writeFileSync(`${to}.new`, code);
+  renameSync(`${to}.new`, to);
+}
+
+/** Removes what an earlier build made of modules that no longer exist. */
+function removeStale() {
+  for (const directory of [compiled, lazy, output].filter((path) => existsSync(path))) {
+    for (const name of readdirSync(directory, { recursive: true })) {
+      const [, id] = /^(.*?)(?:\.d\.ts|\.js)$/.exec(name) ?? [];
+      if (id !== undefined && !id.startsWith('chunks/') && !modules.includes(id)) rmSync(join(directory, name));
+    }
+  }
 }
 
 const load = (from, id) => `require('./${relative(dirname(from), join(output, 'chunks', chunkOf(id)))}.js')('${id}')`;
 
-/** Resolves imports: a module of another chunk is loaded through it. */
+/**
+ * Resolves imports: a module of another chunk is loaded through it. The chunk is kept, for the same reason as in
+ * isLazy().
+ */
 const acrossChunks = (name) => ({
   name: 'across-chunks',
   setup({ onResolve, onLoad }) {
@@ -67,9 +85,13 @@ const acrossChunks = (name) => ({
       return chunkOf(id) === name ? { path: join(process.cwd(), lazy, `${id}.js`) } : { path: id, namespace: 'chunk' };
     });
     onLoad({ filter: /./, namespace: 'chunk' }, ({ path }) => ({
-      contents: `module.exports = ${load(join(output, 'chunks', name), path)};`,
+      contents: `module.exports = require('kept:${chunkOf(path)}')('${path}');`,
     }));
-    onResolve({ filter: /./, namespace: 'chunk' }, ({ path }) => ({ path, external: true }));
+    onResolve({ filter: /^kept:/ }, ({ path }) => ({ path: path.slice('kept:'.length), namespace: 'kept' }));
+    onLoad({ filter: /./, namespace: 'kept' }, ({ path }) => ({
+      contents: `let chunk; module.exports = (id) => (chunk ??= require('./${path}.js'))(id);`,
+    }));
+    onResolve({ filter: /./, namespace: 'kept' }, ({ path }) => ({ path, external: true }));
   },
 });
 
@@ -88,6 +110,8 @@ async function writeChunk(name) {
     target: 'node20.17',
     minifyWhitespace: true,
     minifySyntax: true,
+    // Node prints the line of an error that nobody handles.
+    lineLimit: 120,
     // Readable stack traces with --enable-source-maps. Without that flag Node does not read the map.
     sourcemap: true,
     sourcesContent: false,
@@ -107,8 +131,9 @@ function writeEntry(id) {
 
 /** Writes dist/chunks, and a file for each module: the shipped entries, and for tests all others. */
 export async function bundle() {
+  removeStale();
   for (const id of modules) makeLazy(id);
-  rmSync(join(output, 'chunks'), { recursive: true, force: true });
+  for (const name of ['chunks', 'filters']) rmSync(join(output, name), { recursive: true, force: true });
   for (const name of new Set(modules.map(chunkOf))) await writeChunk(name);
   for (const id of modules) writeEntry(id);
 }

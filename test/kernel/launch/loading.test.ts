@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import * as nodeModule from 'node:module';
 import { basename, join } from 'node:path';
 import { temporaryDirectory, testIf } from '../../support';
@@ -60,6 +60,23 @@ describe('the compile cache of the command', () => {
   test('a missing directory is no error', () => {
     expect(run(join(home.path, 'none'))).toBe(false);
   });
+});
+
+test('in Jest, programs and sandboxes may end after their test file', () => {
+  const project = temporaryDirectory();
+  const file = (name: string, body: string) =>
+    writeFileSync(join(project.path, name), `const { Sandbox, spawnIsolated } = require(${JSON.stringify(process.cwd())});\n${body}`);
+  file('1.test.js', "test('a', async () => { globalThis.s = await Sandbox.open(); }); afterAll(() => { globalThis.s.close(); });");
+  file('2.test.js', "test('b', () => { spawnIsolated('sleep', ['0.3']).catch(() => {}); });");
+  file('3.test.js', "test('c', () => new Promise((done) => setTimeout(done, 1500)));");
+  writeFileSync(join(project.path, 'package.json'), '{}');
+  const jest = join(process.cwd(), 'node_modules/jest/bin/jest.js');
+  const run = () => execFileSync(process.execPath, [jest, '-i'], { cwd: project.path, encoding: 'utf8', stdio: 'pipe' });
+  try {
+    expect(run).not.toThrow();
+  } finally {
+    project.remove();
+  }
 });
 
 test('a stack trace names functions, and lines of the sources with --enable-source-maps', () => {
