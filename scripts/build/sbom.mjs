@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const output = 'dist/sbom.cdx.json';
-const compiledIn = ['node-addon-api', 'node-api-headers'];
+const compiledIn = ['node-addon-api'];
 
 const bom = JSON.parse(
   execFileSync('npm', ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--omit', 'peer'], { encoding: 'utf8' }),
