@@ -24,8 +24,8 @@ const sourcesOf = (...directories) =>
 
 const launcherSources = () => ['src/plan/reader.cc', ...sourcesOf('src/launch', 'src/launch/ops')];
 
-export function buildLauncher({ output, extra = [] }) {
+export function buildLauncher({ compiler = 'g++', output, extra = [] }) {
   const gyp = readFileSync('binding.gyp', 'utf8');
   const flags = JSON.parse(`[${/"launcher_flags": \[([^\]]*)\]/s.exec(gyp)[1]}]`);
-  execFileSync('g++', [...flags, ...linking, '-o', output, ...launcherSources(), ...extra], { stdio: 'inherit' });
+  execFileSync(compiler, [...flags, ...linking, '-o', output, ...launcherSources(), ...extra], { stdio: 'inherit' });
 }
