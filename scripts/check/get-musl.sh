@@ -1,6 +1,6 @@
 #!/bin/bash
-# get-musl.sh ARCH: unpacks musl for another architecture into the cache, for scripts/check/load.mjs, without touching the
-# apt configuration of this machine.
+# get-musl.sh ARCH: unpacks musl for another architecture into the cache, for scripts/check/load.mjs, without touching
+# the apt configuration of this machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 arch=$1

@@ -1,7 +1,7 @@
 #!/bin/sh
-# each.sh SECONDS SIZE COMMAND … -- FILE …: runs a command for test files, SIZE at a time, because the start of jest takes
-# half a minute in an emulated machine. If they take longer than the time limit for so many files, each of them is run
-# alone. One that still takes longer counts as one failed test.
+# each.sh SECONDS SIZE COMMAND … -- FILE …: runs a command for test files, SIZE at a time, because the start of jest
+# takes half a minute in an emulated machine. If they take longer than the time limit for so many files, each of them is
+# run alone. One that still takes longer counts as one failed test.
 limit=$1 size=$2 command= status=0
 shift 2
 while [ "$1" != -- ]; do command="$command $1"; shift; done
