@@ -24,9 +24,7 @@ const as = process.argv.find((word) => word.startsWith('--as='))?.slice('--as='.
 const secondsOfFile = isSubset ? 100 : 900;
 const filesAtATime = isSubset ? 5 : 6;
 const secondsOfRun = isSubset ? 600 : 5 * 3600;
-const subset = ['launch/realms', 'features/seccomp', 'features/capabilities', 'sys/files', 'sys/primitives'].map(
-  (name) => `kernel/${name}.test.js`,
-);
+const subset = ['features/seccomp', 'sys/files', 'sys/primitives'].map((name) => `kernel/${name}.test.js`);
 // Directories in which an architecture is most likely to matter come first.
 const directories = [
   ...['launch', 'features', 'sys', 'sandbox', 'namespace', 'limits', 'oci', 'probe', 'cli', 'hosts', 'examples'].map(
