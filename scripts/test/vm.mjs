@@ -8,14 +8,26 @@ import { cache, jest, runInGuest, userId } from './guest.mjs';
 const seconds = 900;
 const countFile = process.argv.find((word) => word.startsWith('--count='))?.slice('--count='.length);
 const patterns = process.argv.slice(2).filter((word) => !word.startsWith('--'));
-// `--subset`, for CI: leaves out suites that mostly wait and also run on the host; `npm run test:vm` runs them.
+// `--subset`, for CI: the suites in which the versions of cgroups differ. The others also run on the host, and
+// `npm run test:vm` runs all of them.
 const isSubset = process.argv.includes('--subset');
 const chosen = patterns.length > 0 ? patterns : ['features/limits', 'dist-test/kernel/limits'];
-const ofRoot = [...chosen, 'features/mounts'];
-const ofUser = [
-  'features/limits',
-  ...['enforced', 'cgroups', 'kernel-memory', 'stand-ins', 'usage'].map((name) => `dist-test/kernel/limits/${name}`),
+const limits = (...names) => ['features/limits', ...names.map((name) => `dist-test/kernel/limits/${name}`)];
+const perVersion = [
+  'cgroups',
+  'core-pattern',
+  'disk',
+  'enforced',
+  'kernel-memory',
+  'program-limits',
+  'stats',
+  'systemd',
+  'time',
+  'update',
+  'usage',
 ];
+const ofRoot = [...(isSubset ? limits(...perVersion) : chosen), 'features/mounts'];
+const ofUser = limits('enforced', 'cgroups', 'usage');
 
 /**
  * The kernels, and the tests that each runs as root and as a user. Debian's kernel is the oldest that is supported; the
