@@ -177,8 +177,9 @@ const suites = {
     kernelSuites(isRoot ? 'root' : 'user', { env: { NSJS_FAULTS: 'some' } });
   },
   user() {
-    // Fewer rounds of the tests that kill processes, which root has run.
-    asUser((options) => kernelSuites('user', { ...options, env: { ...options.env, NSJS_FAULTS: 'some', NSJS_ROUNDS: '20' } }));
+    // Fewer rounds of the tests that kill processes and of those that look for leaks, which root has run.
+    const fewer = { NSJS_FAULTS: 'some', NSJS_ROUNDS: '20', NSJS_TEST_QUICK: '1' };
+    asUser((options) => kernelSuites('user', { ...options, env: { ...options.env, ...fewer } }));
   },
   nodes() {
     counting('other versions of Node', 'scripts/test/matrix.mjs', '--subset');
