@@ -134,7 +134,7 @@ export const mqueueForLandlock: Step = {
     if (!ipc || !mnt || !context.host.hasMqueue || !landlockFor(spec, context)) return;
     const slot = newFs(plan, 'mqueue', {}, mountAttr.nosuid | mountAttr.nodev | mountAttr.noexec, 'landlock');
     plan.shared(queuesKey, () => slot);
-    // Init keeps the descriptor, because the rulesets of later programs refer to it.
+    // Init keeps the descriptor open: programs that start later need it for their own rulesets.
     if (context.kind === 'sandbox' && !spec.namespaces.pid) plan.op('inside', 'landlock', 'Hold', slot);
   },
 };
